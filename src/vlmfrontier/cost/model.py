@@ -1,0 +1,62 @@
+"""Which cost a study counts with."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlmfrontier.cost.expression import ExpressionCost
+from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
+from vlmfrontier.errors import UserError
+
+if TYPE_CHECKING:
+    from vlmfrontier.study.root import Study
+
+
+class CostModel(Protocol):
+    """Inference cost per video of configurations x."""
+
+    unit: str
+    """What a cost is counted in: `FLOPs`, or whatever the user's formula counts."""
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The columns that `cost` reads."""
+
+    def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return c(x) for columns of factor values (a mapping or a DataFrame), elementwise."""
+
+
+def has_cost(study: "Study") -> bool:
+    """Return whether the study says what a configuration costs; an own table need not, and then has no frontier."""
+    return study.table is None or study.cost.model is not None or study.cost.expression is not None
+
+
+def cost_model(study: "Study") -> CostModel:
+    """Return the study's cost model: its `cost` section, by default Eq. 1 with the study's own vision model.
+
+    Raises `UserError` if an own table comes without a cost, or if the cost needs a factor that the study has not.
+    """
+    if not has_cost(study):
+        raise UserError(f'{study.study}: cost is missing; give for example cost: {{expression: "N * (50 + V)"}}')
+    if study.cost.expression is not None:
+        model: CostModel = ExpressionCost(study.cost.expression, study.cost.unit or "cost units")
+    else:
+        model = PaperCost(*_vision_constants(study))
+    missing = [name for name in model.factors if name not in study.factors()]
+    if missing:
+        raise UserError(
+            f"{study.study}: the cost needs the factor {missing[0]}; there are {', '.join(study.factors())}"
+        )
+    return model
+
+
+def _vision_constants(study: "Study") -> tuple[float, float]:
+    """Return M and W of Eq. 1: as configured, else of the study's vision model, else (own table) the paper's."""
+    if study.table is None:
+        vision = study.models.vision
+        default = (vision.parameters, vision.features)
+    else:
+        default = (PAPER_VISION_PARAMETERS, PAPER_VISION_FEATURES)
+    return study.cost.M or default[0], study.cost.W or default[1]

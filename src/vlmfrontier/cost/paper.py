@@ -1,0 +1,54 @@
+"""The paper's inference cost (Eq. 1): vision model and language model, per video."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+# The constants of the paper's own setting: SoViT-400m/14 at 384 px. Its Table 6 fits W = 768 visual features a frame;
+# the encoder really gives 27 x 27 = 729.
+PAPER_VISION_PARAMETERS = 430e6
+PAPER_VISION_FEATURES = 768
+
+
+def vision_cost(T: ArrayLike, M: ArrayLike, W: ArrayLike) -> np.ndarray:
+    """Return the FLOPs of the vision model for T frames of W features: 2·T·M·W, the first term of Eq. 1."""
+    return 2.0 * np.asarray(T, float) * np.asarray(M, float) * np.asarray(W, float)
+
+
+def language_cost(N: ArrayLike, T: ArrayLike, V: ArrayLike) -> np.ndarray:
+    """Return the FLOPs of the language model reading T·V visual tokens: 2·N·T·V, the second term of Eq. 1."""
+    return 2.0 * np.asarray(N, float) * np.asarray(T, float) * np.asarray(V, float)
+
+
+def paper_cost(N: ArrayLike, T: ArrayLike, V: ArrayLike, M: ArrayLike, W: ArrayLike) -> np.ndarray:
+    """Return the inference FLOPs per video, c = 2·T·(M·W + N·V) (Eq. 1), broadcast over the arguments.
+
+    N and M are parameters of language and vision model, T frames, V visual tokens per frame for the language model,
+    W visual features per frame inside the vision model.
+    """
+    return vision_cost(T, M, W) + language_cost(N, T, V)
+
+
+@dataclass(frozen=True)
+class PaperCost:
+    """Eq. 1 with its constants: `cost` reads N, T, V (and M, where it is a factor) from a table."""
+
+    M: float
+    """Parameters of the vision model, used where the table has no column M."""
+    W: float
+    """Visual features per frame inside the vision model."""
+    unit: str = "FLOPs"
+    factors: tuple[str, ...] = ("N", "T", "V")
+
+    def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return c(x) in FLOPs per video for the columns N, T, V and, if there is one, M of `values` (Eq. 1)."""
+        return paper_cost(values["N"], values["T"], values["V"], self._vision_parameters(values), self.W)
+
+    def vision_share(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return the share of c(x) spent in the vision model, between 0 and 1 (the paper's Figure 6)."""
+        return vision_cost(values["T"], self._vision_parameters(values), self.W) / self.cost(values)
+
+    def _vision_parameters(self, values: Mapping[str, ArrayLike]) -> ArrayLike:
+        return values.get("M", self.M)
