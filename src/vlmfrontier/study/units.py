@@ -2,6 +2,9 @@
 
 import math
 import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
 
 from vlmfrontier.errors import UserError
 
@@ -35,3 +38,24 @@ def format_number(value: float, billions: str = "G") -> str:
         if abs(rounded) >= factor:
             return f"{float(f'{rounded / factor:.3g}'):g}{suffix}"
     return f"{rounded:g}"
+
+
+def _number(value: object) -> float:
+    try:
+        return parse_number(value)  # type: ignore[arg-type]
+    except UserError as error:
+        raise ValueError(str(error)) from None  # so that the message gets its key path from the validation
+
+
+def _count(value: object) -> int:
+    number = _number(value)
+    if number != int(number):
+        raise ValueError(f"{value!r} is not a whole number")
+    return int(number)
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+"""A field that takes `10T` as well as `1.0e13`."""
+
+Count = Annotated[int, BeforeValidator(_count)]
+"""A field that takes `250k` as well as `250000`, and refuses fractions."""

@@ -1,0 +1,32 @@
+"""Levels of a factor as people write them: a list, a range, or the squares a grid of tokens can have."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+_HELP = "write a list, {from: 1, to: 16} (with an optional step) or {squares: 8} for 1, 4, 9, …, 64"
+
+
+def expand_levels(value: Any) -> Any:
+    """Return the list that a range or `squares` stands for; anything else is returned as it is.
+
+    `{from: 1, to: 7, step: 2}` is [1, 3, 5, 7] and `{squares: 3}` is [1, 4, 9]. Raises `ValueError` for other mappings.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    if set(value) == {"squares"} and isinstance(value["squares"], int):
+        return [side * side for side in range(1, value["squares"] + 1)]
+    if {"from", "to"} <= set(value) <= {"from", "to", "step"} and all(isinstance(v, int) for v in value.values()):
+        return list(range(value["from"], value["to"] + 1, value.get("step", 1)))
+    raise ValueError(_HELP)
+
+
+def is_square(number: float) -> bool:
+    """Say whether `number` tokens make a square grid."""
+    return number == math.isqrt(int(number)) ** 2
+
+
+Levels = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(expand_levels), Field(min_length=1)]
+"""Whole positive levels of a factor, in any of the three spellings; validated to a list."""

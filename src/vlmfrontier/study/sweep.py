@@ -1,0 +1,134 @@
+"""The sweep as data: named designs that share runs, around one center."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vlmfrontier.study.base import Section
+from vlmfrontier.study.files import InputFile
+from vlmfrontier.study.levels import Levels
+from vlmfrontier.study.units import Count, Number
+
+Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+LanguageNames = Annotated[list[str], Field(min_length=1)]
+
+
+class Configuration(Section):
+    """One configuration x = (N, T, V)."""
+
+    N: str
+    """Language model, by its name under `models.language`."""
+    T: Annotated[int, Field(ge=1)]
+    """Frames per video."""
+    V: Annotated[int, Field(ge=1)]
+    """Visual tokens per frame, a square."""
+
+
+class Row(Configuration):
+    """One run, spelled out."""
+
+    n: Annotated[Count, Field(ge=1)]
+    """Finetuning examples."""
+    seed: int | None = None
+    """Seed of the run; the sweep's seeds if left out."""
+
+
+class FactorLevels(Section):
+    """Levels of each factor; a factor left out stays at the center (star) or takes what the design says."""
+
+    N: LanguageNames | None = None
+    """Language models, by name."""
+    T: Levels | None = None
+    """Frames per video."""
+    V: Levels | None = None
+    """Visual tokens per frame: squares."""
+
+    def given(self) -> dict[str, list[Any]]:
+        """Return the levels of the factors that have some, in the order N, T, V."""
+        return {name: levels for name in type(self).model_fields if (levels := getattr(self, name)) is not None}
+
+
+class _Design(Section):
+    seeds: Seeds | None = None
+    """Seeds of this design's runs; the sweep's `seeds` if left out."""
+
+
+class StarDesign(_Design):
+    """Vary one factor at a time around the center: what a law of each factor needs."""
+
+    design: Literal["star"] = "star"
+    """This kind of design."""
+    vary: FactorLevels
+    """Levels of each factor that is varied; the center's own level must be among them."""
+    n: Examples
+    """Finetuning examples; every configuration is trained with each."""
+
+
+class IsoflopDesign(_Design):
+    """Configurations of nearly equal cost: real rivals at each budget, which test a law where it is used."""
+
+    design: Literal["isoflop"] = "isoflop"
+    """This kind of design."""
+    budgets: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1)]
+    """FLOPs per video, for example [50M, 100M]."""
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """How far c(x) may be from its budget, as a share of the budget."""
+    per_budget: Annotated[int, Field(ge=1)] = 5
+    """Configurations per budget, spread as far from each other as the budget allows."""
+    n: Examples
+    """Finetuning examples of these runs."""
+    space: FactorLevels = FactorLevels()
+    """Levels to choose from; all language models, and T and V must be given."""
+
+    @model_validator(mode="after")
+    def _has_space(self) -> "IsoflopDesign":
+        if self.space.T is None or self.space.V is None:
+            raise ValueError("needs space: {T: …, V: …}, the levels to choose from")
+        return self
+
+
+class GridDesign(_Design):
+    """Every combination of the levels given; a factor left out stays at the center."""
+
+    design: Literal["grid"] = "grid"
+    """This kind of design."""
+    N: LanguageNames | None = None
+    """Language models, by name."""
+    T: Levels | None = None
+    """Frames per video."""
+    V: Levels | None = None
+    """Visual tokens per frame: squares."""
+    n: Examples
+    """Finetuning examples."""
+
+
+class RowsDesign(_Design):
+    """Runs spelled out one by one, here or in a CSV file."""
+
+    design: Literal["rows"] = "rows"
+    """This kind of design."""
+    rows: list[Row] = []
+    """Runs as maps with N, T, V, n and, if wanted, seed."""
+    file: InputFile | None = None
+    """CSV file with the columns N, T, V, n and, if wanted, seed; relative to the file that names it."""
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> "RowsDesign":
+        if bool(self.rows) == (self.file is not None):
+            raise ValueError("needs either rows: [...] or file: rows.csv")
+        return self
+
+
+Design = Annotated[StarDesign | IsoflopDesign | GridDesign | RowsDesign, Field(discriminator="design")]
+
+
+class SweepConfig(Section):
+    """Which runs are trained: the union of the designs, a run of two designs once."""
+
+    center: Configuration
+    """The configuration that a star varies around and a grid falls back to."""
+    seeds: Seeds = [0]
+    """Seeds of every run whose design names none; more seeds, more certainty and as many times the work."""
+    designs: Annotated[dict[str, Design], Field(min_length=1)]
+    """Named designs; a run of several belongs first to the one written first."""
