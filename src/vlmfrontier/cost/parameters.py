@@ -1,0 +1,29 @@
+"""Parameters of the towers counted from their shapes, without building them: the N and M of every cost and every law.
+
+Training asserts that the built models hold exactly these numbers, so that plan, cost and result speak of the same N.
+"""
+
+
+def llama_parameters(hidden: int, layers: int, intermediate: int, heads: int, key_value_heads: int | None = None, head_size: int | None = None) -> int:
+    """Return the parameters of a Llama decoder without input embedding and output head.
+
+    Per layer: query and output projections (hidden × heads·head_size each), key and value projections
+    (hidden × key_value_heads·head_size each), three matrices of the gated MLP, two norms; and the last norm.
+    """
+    head_size = head_size or hidden // heads
+    key_value_heads = key_value_heads or heads
+    attention = 2 * hidden * heads * head_size + 2 * hidden * key_value_heads * head_size
+    mlp = 3 * hidden * intermediate
+    return layers * (attention + mlp + 2 * hidden) + hidden
+
+
+def siglip_parameters(hidden: int, layers: int, intermediate: int, image_size: int, patch_size: int) -> int:
+    """Return the parameters of a SigLIP vision tower without its pooling head (features are taken before it).
+
+    Patch embedding and positions; per layer four square projections with bias, a two-layer MLP with biases, two norms with
+    bias; and the last norm.
+    """
+    patches = (image_size // patch_size) ** 2
+    embedding = 3 * patch_size**2 * hidden + hidden + patches * hidden
+    layer = 4 * (hidden**2 + hidden) + 2 * hidden * intermediate + intermediate + hidden + 4 * hidden
+    return embedding + layers * layer + 2 * hidden

@@ -1,0 +1,81 @@
+"""Write one split of digit videos: mp4 files, conversations or questions about them, the cache of frames, a manifest."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vlmfrontier.data.conversations import Conversation, write_conversations
+from vlmfrontier.data.digits.questions import Question, ask
+from vlmfrontier.data.digits.render import render
+from vlmfrontier.data.digits.scene import FRAME_SIZE, FRAMES_PER_SECOND, NUM_FRAMES, Scene, sample_scene
+from vlmfrontier.data.frames import write_cache
+from vlmfrontier.data.video import encode_video
+
+SPLITS = ("align", "dev", "train", "test")  # the position is part of each video's seed
+
+
+def scene_and_questions(split: str, index: int, seed: int) -> tuple[Scene, list[Question]]:
+    """Return video number `index` of `split` and its questions: they depend on these three values alone."""
+    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    scene = sample_scene(rng)
+    return scene, ask(scene, rng)
+
+
+def _video_name(index: int) -> str:
+    return f"videos/{index:06d}.mp4"
+
+
+def _write_video(index: int, folder: Path, split: str, images: str, seed: int) -> list[dict]:
+    scene, questions = scene_and_questions(split, index, seed)
+    encode_video(render(scene, images), folder / _video_name(index), FRAMES_PER_SECOND)
+    return [asdict(q) for q in questions]
+
+
+def _hash_files(paths: Iterator[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def build_split(folder: Path, split: str, count: int, images: str, seed: int, processes: int = 1) -> dict:
+    """Write `count` videos of `split` to `folder` and return the manifest, which is written last.
+
+    `images` names the handwriting (train, dev or test). `conversations.json` is what training reads, `questions.json` what
+    evaluation reads. The bytes do not depend on `processes`.
+    """
+    (folder / "videos").mkdir(parents=True, exist_ok=True)
+    write = partial(_write_video, folder=folder, split=split, images=images, seed=seed)
+    if processes > 1:
+        with ProcessPoolExecutor(min(processes, os.cpu_count() or 1)) as pool:
+            asked = list(pool.map(write, range(count), chunksize=16))
+    else:
+        asked = [write(i) for i in range(count)]
+    conversations, questions = [], []
+    for index, items in enumerate(asked):
+        name = f"{split}-{index:06d}"
+        turns = tuple((q["question"], q["answer"]) for q in items)
+        conversations.append(Conversation(name, _video_name(index), turns))
+        questions += [{"id": f"{name}-{q['task']}", "video": _video_name(index), **q} for q in items]
+    write_conversations(conversations, folder / "conversations.json")
+    (folder / "questions.json").write_text(json.dumps(questions, indent=1))
+    videos = [(_video_name(i), folder / _video_name(i)) for i in range(count)]
+    write_cache(folder, videos, count * NUM_FRAMES, (FRAME_SIZE, FRAME_SIZE))
+    manifest = {
+        "split": split,
+        "videos": count,
+        "questions": len(questions),
+        "handwriting": images,
+        "seed": seed,
+        "hash_videos": _hash_files(path for _, path in videos),
+        "hash_conversations": _hash_files(iter([folder / "conversations.json"])),
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    return manifest

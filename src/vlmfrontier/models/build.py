@@ -1,0 +1,94 @@
+"""Put models together from the study's configuration, and load what was saved."""
+
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast, SiglipVisionConfig
+
+from vlmfrontier.data.digits.questions import VOCABULARY
+from vlmfrontier.errors import UserError
+from vlmfrontier.models.prompt import VIDEO_TAG
+from vlmfrontier.models.tokenizer import word_tokenizer
+from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
+from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
+
+
+def digits_tokenizer() -> PreTrainedTokenizerFast:
+    """Return the tokenizer of the digits study."""
+    return word_tokenizer(VOCABULARY)
+
+
+def vision_config(vision: VisionConfig, attention: str) -> SiglipVisionConfig:
+    """Return the transformers configuration of a SigLIP tower without pooling head."""
+    return SiglipVisionConfig(
+        hidden_size=vision.hidden_size,
+        intermediate_size=vision.intermediate_size,
+        num_hidden_layers=vision.layers,
+        num_attention_heads=vision.heads,
+        image_size=vision.image_size,
+        patch_size=vision.patch_size,
+        vision_use_head=False,
+        attn_implementation=attention,
+    )
+
+
+def language_config(language: LanguageConfig, tokenizer: PreTrainedTokenizerBase, attention: str) -> LlamaConfig:
+    """Return the transformers configuration of a Llama with its output head tied to the input embedding."""
+    return LlamaConfig(
+        hidden_size=language.hidden_size,
+        intermediate_size=language.mlp_size,
+        num_hidden_layers=language.layers,
+        num_attention_heads=language.heads,
+        num_key_value_heads=language.heads,
+        vocab_size=len(tokenizer),
+        tie_word_embeddings=True,
+        max_position_embeddings=8192,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.04,
+        attn_implementation=attention,
+    )
+
+
+def build_model(models: ModelsConfig, language: str, tokenizer: PreTrainedTokenizerBase, tokens_per_frame: int) -> VideoVLM:
+    """Return a randomly initialised `VideoVLM` of the study's vision tower and the language model called `language`."""
+    config = VideoVLMConfig(
+        vision_config=vision_config(models.vision, models.attention),
+        text_config=language_config(models.language[language], tokenizer, models.attention),
+        video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TAG),
+        tokens_per_frame=tokens_per_frame,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = VideoVLM(config)
+    check_parameters(model, models, language)
+    return model
+
+
+def count_parameters(model: VideoVLM) -> dict[str, int]:
+    """Return the parameters by group: vision (M), projector, embedding, language (N: all of the language model but the input
+    embedding). The groups sum to the total, tied weights counted once."""
+    embedding = model.get_input_embeddings().weight.numel()
+    groups = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+    counts = {**groups, "language": groups["language"] - embedding, "embedding": embedding}
+    total = sum(p.numel() for p in model.parameters())
+    assert sum(counts.values()) == total, f"parameter groups {counts} do not sum to {total}"
+    return counts
+
+
+def check_parameters(model: VideoVLM, models: ModelsConfig, language: str) -> None:
+    """Raise `AssertionError` unless the built towers hold the M and N that plan and cost were computed with."""
+    counts = count_parameters(model)
+    planned = {"vision": models.vision.parameters, "language": models.language[language].parameters}
+    built = {name: counts[name] for name in planned}
+    assert built == planned, f"built {built}, planned {planned}"
+
+
+def load_model(folder: Path, tokens_per_frame: int, attention: str = "sdpa") -> VideoVLM:
+    """Return the model saved in `folder`, set to V = `tokens_per_frame`. Raises `UserError` if there is none."""
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder}: no model here (config.json is missing)")
+    return VideoVLM.from_pretrained(
+        folder, tokens_per_frame=tokens_per_frame, attn_implementation=attention, dtype=torch.float32, local_files_only=True
+    )

@@ -1,0 +1,144 @@
+"""`VideoVLM`: vision tower → bilinear downsampling to V tokens a frame → two-layer MLP → language model.
+
+The same class carries the tiny models of the digits study and a SoViT-400m with Llama-8B: both towers are AutoModels.
+"""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from vlmfrontier.models.downsample import downsample
+from vlmfrontier.models.packing import additive, packed_mask, packed_positions
+
+IGNORED = -100  # label of a position that is not supervised
+
+
+class VideoVLMConfig(PreTrainedConfig):
+    """Configurations of the two towers, V, and the token that holds a place for each visual token."""
+
+    model_type = "video_vlm"
+    sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012  (read by transformers as a class attribute)
+
+    def __init__(self, vision_config=None, text_config=None, video_token_id: int = 0, tokens_per_frame: int = 16, **kwargs):
+        self.vision_config = _as_config(vision_config)
+        self.text_config = _as_config(text_config)
+        self.video_token_id = video_token_id
+        self.tokens_per_frame = tokens_per_frame
+        kwargs.setdefault("tie_word_embeddings", False)  # the language model ties its own
+        super().__init__(**kwargs)
+
+
+def _as_config(value):
+    if isinstance(value, dict):
+        settings = dict(value)
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+    return value
+
+
+class Projector(nn.Sequential):
+    """Two linear layers with GELU between: from the width of the vision features to that of the language model."""
+
+    def __init__(self, vision_width: int, text_width: int):
+        super().__init__(nn.Linear(vision_width, text_width), nn.GELU(), nn.Linear(text_width, text_width))
+
+
+class VideoVLM(PreTrainedModel, GenerationMixin):
+    """A video language model: every frame is seen by itself, all visual tokens stand before the text."""
+
+    config_class = VideoVLMConfig
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: VideoVLMConfig):
+        super().__init__(config)
+        self.vision = AutoModel.from_config(config.vision_config)
+        self.projector = Projector(config.vision_config.hidden_size, config.text_config.hidden_size)
+        self.language = AutoModelForCausalLM.from_config(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self):
+        return self.language.get_input_embeddings()
+
+    def get_output_embeddings(self):
+        return self.language.get_output_embeddings()
+
+    def encode_video(self, pixel_values: torch.Tensor, tokens_per_frame: int | None = None) -> torch.Tensor:
+        """Return visual tokens (batch, T·V, width of the language model) of `pixel_values` (batch, T, 3, height, width)."""
+        batch, frames = pixel_values.shape[:2]
+        features = self.vision(pixel_values=pixel_values.flatten(0, 1).to(self.vision.dtype)).last_hidden_state
+        tokens = downsample(features, tokens_per_frame or self.config.tokens_per_frame)
+        return self.projector(tokens).reshape(batch, frames * tokens.shape[1], -1)
+
+    def embed(self, input_ids: torch.Tensor, visual: torch.Tensor | None) -> torch.Tensor:
+        """Return embeddings (batch, length, width) of `input_ids`, the places of the video token filled with `visual`.
+
+        Raises `ValueError` if the number of places is not that of the visual tokens.
+        """
+        embeddings = self.get_input_embeddings()(input_ids)
+        if visual is None:
+            return embeddings
+        places = input_ids == self.config.video_token_id
+        if int(places.sum()) != visual.shape[0] * visual.shape[1]:
+            raise ValueError(f"{int(places.sum())} places for {visual.shape[0] * visual.shape[1]} visual tokens")
+        return embeddings.masked_scatter(places[..., None], visual.to(embeddings.dtype))
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        segments: torch.Tensor | None = None,
+        tokens_per_frame: int | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        logits_to_keep: int = 0,
+        **kwargs,
+    ) -> CausalLMOutputWithPast:
+        """Return the loss over `labels` (mean, or sum over `num_items_in_batch`) or, without labels, the logits.
+
+        `segments` (batch, length) packs several turns behind one video (see `packing`); otherwise attention is causal. The
+        output head runs on supervised positions alone: with a vocabulary of 128k it would otherwise dominate memory.
+        """
+        if inputs_embeds is None:
+            visual = None if pixel_values is None else self.encode_video(pixel_values, tokens_per_frame)
+            inputs_embeds = self.embed(input_ids, visual)
+        if segments is not None:
+            attention_mask = additive(packed_mask(segments), inputs_embeds.dtype)
+            position_ids = packed_positions(segments)
+        outputs = self.language.model(
+            inputs_embeds=inputs_embeds, attention_mask=attention_mask, position_ids=position_ids, **kwargs
+        )
+        hidden = outputs.last_hidden_state
+        if labels is not None:
+            return CausalLMOutputWithPast(loss=self._loss(hidden, labels, num_items_in_batch))
+        kept = hidden[:, -logits_to_keep:] if logits_to_keep else hidden
+        logits = self.get_output_embeddings()(kept)
+        return CausalLMOutputWithPast(logits=logits, past_key_values=outputs.past_key_values)
+
+    def _loss(self, hidden: torch.Tensor, labels: torch.Tensor, num_items: torch.Tensor | int | None) -> torch.Tensor:
+        """Next-token cross-entropy: position i predicts label i + 1. A turn begins with an unsupervised question, so no
+        supervised label is predicted from another turn's last position."""
+        targets = labels[:, 1:]
+        supervised = targets != IGNORED
+        logits = self.get_output_embeddings()(hidden[:, :-1][supervised]).float()
+        if num_items is None:
+            return F.cross_entropy(logits, targets[supervised])
+        return F.cross_entropy(logits, targets[supervised], reduction="sum") / num_items
+
+    def prepare_inputs_for_generation(self, input_ids, pixel_values=None, past_key_values=None, **kwargs):
+        """Return the inputs of one generation step: the video goes in with the first step, the cache holds it afterwards."""
+        inputs = super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
+        first = past_key_values is None or past_key_values.get_seq_length() == 0
+        inputs["pixel_values"] = pixel_values if first else None
+        return inputs
+
+
+AutoConfig.register("video_vlm", VideoVLMConfig)
+AutoModel.register(VideoVLMConfig, VideoVLM)
+AutoModelForCausalLM.register(VideoVLMConfig, VideoVLM)

@@ -1,0 +1,131 @@
+"""Configuration of training: pretraining of the starting models, and finetuning of every run."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from vlmfrontier.study.base import Section
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Part = Literal["vision", "projector", "language"]
+
+
+class LearningRates(Section):
+    """Peak learning rates of the parts; one number, or a map keyed by language model."""
+
+    vision: Rate | dict[str, Rate] = 6.0e-4
+    """Vision tower."""
+    projector: Rate | dict[str, Rate] = {"xs": 8.2e-3, "s": 7.1e-3, "m": 5.8e-3, "l": 5.0e-3}
+    """Two-layer projector."""
+    language: Rate | dict[str, Rate] = {"xs": 3.3e-3, "s": 2.8e-3, "m": 2.3e-3, "l": 2.0e-3}
+    """Language model; the default falls with the square root of its width."""
+
+    def of(self, part: Part, language: str) -> float:
+        """Return the learning rate of `part` in a run with the language model called `language`."""
+        rate = getattr(self, part)
+        return rate[language] if isinstance(rate, dict) else rate
+
+
+class OptimizationConfig(Section):
+    """AdamW with linear warm-up and cosine decay."""
+
+    batch_size: Positive = 8
+    """Examples per step."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW weight decay."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """AdamW first moment decay."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    """AdamW second moment decay."""
+    max_grad_norm: Rate = 1.0
+    """Gradients are clipped to this norm."""
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of the steps in which the learning rate rises from zero."""
+    final_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Learning rate at the end as a share of its peak."""
+    save_every: Positive = 50
+    """Steps between saved states; a killed training repeats at most this many steps."""
+    log_every: Positive = 10
+    """Steps between lines of train.jsonl."""
+
+
+class FinetuneConfig(OptimizationConfig):
+    """Stage 2: every run's finetuning on its n examples, one epoch by default."""
+
+    train: list[Part] = ["vision", "projector", "language"]
+    """Parts that learn; the paper trains all. Without `vision` a run takes a third of the time and learns a little less."""
+    epochs: Positive = 1
+    """Passes over the n examples."""
+    learning_rates: LearningRates = LearningRates()
+    """Peak learning rates."""
+    keep_model: bool = True
+    """Keep `runs/<run>/model/` after the evaluation; `false` frees the disk, the results stay."""
+
+
+class VisionPretraining(OptimizationConfig):
+    """The tower learns to name what stands in each cell, through every downsampled grid."""
+
+    steps: Positive = 6000
+    """Optimizer steps."""
+    batch_size: Positive = 48
+    """Still frames per step."""
+    learning_rate: Rate = 2.0e-3
+    """Peak learning rate."""
+    grids: list[Positive] = [1, 2, 3, 4, 5, 6, 7, 8]
+    """Sides k of the downsampled grids it reads from: every V = k² of the sweep should be here."""
+    save_every: Positive = 500
+    log_every: Positive = 100
+
+
+class LanguagePretraining(OptimizationConfig):
+    """Each language model learns to answer from written transcripts of scenes."""
+
+    steps: Positive = 4000
+    """Optimizer steps, the same for every size."""
+    batch_size: Positive = 32
+    """Transcripts per step."""
+    learning_rate: Rate | dict[str, Rate] = {"xs": 4.1e-3, "s": 3.5e-3, "m": 2.9e-3, "l": 2.5e-3}
+    """Peak learning rate."""
+    transcript_length: Positive = 96
+    """Places of a transcript; what does not fit is cut from its beginning."""
+    max_frames: Positive = 16
+    """Transcripts tell of 1 to this many frames."""
+    save_every: Positive = 500
+    log_every: Positive = 100
+
+
+class Alignment(OptimizationConfig):
+    """Stage 1: projector and language model learn to read the tower, once per language model; the tower is frozen."""
+
+    videos: Positive = 6000
+    """Videos generated for this stage (other scenes than those of training and test)."""
+    steps: Positive = 4000
+    """Optimizer steps, the same for every size."""
+    batch_size: Positive = 16
+    """Videos per step."""
+    train: list[Part] = ["projector", "language"]
+    """Parts that learn. The paper trains the projector alone; language models of this size then stay at chance."""
+    learning_rates: LearningRates = LearningRates()
+    """Peak learning rates."""
+    max_frames: Positive = 16
+    """Each batch has T drawn from 1 to this, …"""
+    grids: list[Positive] = [1, 2, 3, 4, 5, 6, 7, 8]
+    """… and V = k² with k drawn from here."""
+    max_tokens: Positive = 640
+    """Batches with more than this many visual tokens T·V draw again: they cost most and teach no more."""
+    save_every: Positive = 500
+    log_every: Positive = 100
+
+
+class PretrainConfig(Section):
+    """How the starting models are made, when `models.start` is null."""
+
+    seed: int = 7
+    """Seed of scenes, weights and order."""
+    vision: VisionPretraining = VisionPretraining()
+    """The vision tower."""
+    language: LanguagePretraining = LanguagePretraining()
+    """The language models."""
+    align: Alignment = Alignment()
+    """Stage 1."""

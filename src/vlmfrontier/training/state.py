@@ -1,0 +1,103 @@
+"""The folder that makes a long training survive: `runs/<run>/state/`, declared by no rule.
+
+It holds the hash of the configuration that made it (another configuration is refused), the last two checkpoints, each valid
+only with a manifest of its files written after them, and the append-only log of all attempts.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+from vlmfrontier.errors import UserError
+
+MANIFEST = "complete.json"
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the whole new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        json.dump(content, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _hash_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
+    """Return `key: old → new` for every value that differs between two nested records."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before} → {after}")
+    return found
+
+
+class TrainingState:
+    """A training's state folder, opened for one resolved configuration.
+
+    Raises `UserError` naming both values if the folder was made by another configuration.
+    """
+
+    def __init__(self, folder: Path, recipe: dict):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        record = folder / "recipe.json"
+        recipe = json.loads(json.dumps(recipe))
+        if record.exists() and self.checkpoints():
+            changed = _differences(json.loads(record.read_text()), recipe)
+            if changed:
+                raise UserError(
+                    f"{folder}: begun with another configuration ({'; '.join(changed[:4])}); "
+                    "delete the folder to train anew, or restore the configuration"
+                )
+        write_json(record, recipe)
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoint folders, newest first, valid or not."""
+        found = self.folder.glob("checkpoint-*")
+        return sorted(found, key=lambda p: int(p.name.split("-")[1]), reverse=True)
+
+    def newest_valid(self) -> Path | None:
+        """Return the newest checkpoint whose files are all as its manifest says; damaged newer ones are removed."""
+        for checkpoint in self.checkpoints():
+            if self._is_valid(checkpoint):
+                return checkpoint
+            self.log({"event": "damaged checkpoint removed", "checkpoint": checkpoint.name})
+            shutil.rmtree(checkpoint)
+        return None
+
+    @staticmethod
+    def _is_valid(checkpoint: Path) -> bool:
+        try:
+            files = json.loads((checkpoint / MANIFEST).read_text())
+            return all(_hash_file(checkpoint / name) == digest for name, digest in files.items())
+        except (OSError, ValueError):
+            return False
+
+    def seal(self, checkpoint: Path) -> None:
+        """Write the manifest of `checkpoint`: from here on it counts. All files are on disk before."""
+        files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != MANIFEST)
+        for path in files:
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        write_json(checkpoint / MANIFEST, {str(p.relative_to(checkpoint)): _hash_file(p) for p in files})
+
+    def log(self, entry: dict) -> None:
+        """Append one line to `train.jsonl`."""
+        with (self.folder / "train.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def clear_checkpoints(self) -> None:
+        """Remove all checkpoints: the training is finished and its model saved."""
+        for checkpoint in self.checkpoints():
+            shutil.rmtree(checkpoint)

@@ -1,0 +1,118 @@
+"""Pretraining of the vision tower: a token of a k×k grid must tell, linearly, what stands in every cell it overlaps.
+
+The grids go through the model's own downsampling, so that the tower learns to spread what it sees to where plain bilinear
+interpolation will read it, for every V = k² that a sweep may ask for.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+from torch.utils.data import Dataset
+from transformers import SiglipVisionModel
+
+from vlmfrontier.data.digits.render import background, paint_digit, paint_square
+from vlmfrontier.data.digits.scene import CELLS_PER_SIDE, FRAME_SIZE, SQUARE_SIZE, Digit, cell_at
+from vlmfrontier.models.downsample import downsample
+from vlmfrontier.models.frames import normalise
+
+NUM_CELLS = CELLS_PER_SIDE**2
+COLOURS = ("white", "red", "blue", "yellow")
+NUM_CONTENTS = 1 + 10 * len(COLOURS)  # empty, or a digit of a colour
+MIN_OVERLAP = 0.35  # of the smaller of token and cell, along each axis
+
+
+def overlapping(side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the pairs (token, cell) that overlap for a grid of `side`: two index vectors."""
+    token, cell = np.arange(side)[:, None], np.arange(CELLS_PER_SIDE)[None, :]
+    overlap = np.minimum((token + 1) / side, (cell + 1) / CELLS_PER_SIDE) - np.maximum(token / side, cell / CELLS_PER_SIDE)
+    along = overlap > MIN_OVERLAP * min(1 / side, 1 / CELLS_PER_SIDE)
+    both = (along[:, None, :, None] & along[None, :, None, :]).reshape(side**2, NUM_CELLS)
+    tokens, cells = np.nonzero(both)
+    return torch.from_numpy(tokens), torch.from_numpy(cells)
+
+
+def soften_colour(pixels: torch.Tensor) -> torch.Tensor:
+    """Return `pixels` (batch, 3, height, width) with colour at half resolution, as H.264's 4:2:0 stores it."""
+    weights = torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]
+    brightness = (pixels * weights).sum(1, keepdim=True)
+    colour = F.interpolate(F.avg_pool2d(pixels - brightness, 2), scale_factor=2)
+    return brightness + colour
+
+
+class StillFrames(Dataset):
+    """Random frames with the content of each cell; example i depends on the seed and i alone."""
+
+    def __init__(self, count: int, seed: int, images: str = "train"):
+        self.count, self.seed, self.images = count, seed, images
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng([self.seed, index])
+        frame, contents, square = background(rng), np.zeros(NUM_CELLS, np.int64), np.zeros(NUM_CELLS, np.float32)
+        if rng.random() < 0.85:
+            y, x = (int(p) for p in rng.integers(0, FRAME_SIZE - SQUARE_SIZE + 1, 2))
+            paint_square(frame, (y, x))
+            square[cell_at(y + SQUARE_SIZE / 2, x + SQUARE_SIZE / 2)] = 1
+        for cell in rng.permutation(NUM_CELLS)[: rng.integers(2, 11)]:
+            value, colour = int(rng.integers(10)), int(rng.integers(len(COLOURS)))
+            paint_digit(frame, Digit(value, int(cell), COLOURS[colour], 0, 1), self.images, rng)
+            contents[cell] = 1 + 10 * colour + value
+        return {"frame": frame.clip(0, 255).astype(np.uint8), "contents": contents, "square": square}
+
+
+def collate_frames(examples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    """Return a batch: normalised pixels (batch, 3, height, width), contents and square of the cells (batch, 25)."""
+    stacked = {key: torch.from_numpy(np.stack([e[key] for e in examples])) for key in examples[0]}
+    pixels = normalise(stacked["frame"])
+    noise = 0.03 * torch.randn(pixels.shape)
+    return {"pixels": soften_colour(pixels) + noise, "contents": stacked["contents"], "square": stacked["square"]}
+
+
+class CellReader(nn.Module):
+    """A tower with linear heads, one for each grid and cell, that read the cell's content off an overlapping token."""
+
+    def __init__(self, vision: SiglipVisionModel, grids: list[int]):
+        super().__init__()
+        self.vision = vision
+        width = vision.config.hidden_size
+        self.heads = nn.ParameterDict(
+            {str(k): nn.Parameter(torch.randn(NUM_CELLS, width, NUM_CONTENTS + 1) * 0.5 * width**-0.5) for k in grids}
+        )
+        self.bias = nn.Parameter(torch.zeros(NUM_CONTENTS + 1))
+        self.pairs = {k: overlapping(k) for k in grids}
+
+    def read(self, features: torch.Tensor, side: int) -> torch.Tensor:
+        """Return logits (batch, pairs, contents + 1) from `features` (batch, W, width) through the grid of `side`."""
+        tokens, cells = self.pairs[side]
+        seen = downsample(features, side**2)[:, tokens].transpose(0, 1)
+        return torch.bmm(seen, self.heads[str(side)][cells]).transpose(0, 1) + self.bias
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.vision(pixel_values=pixels).last_hidden_state
+
+
+def cell_loss(reader: CellReader, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the loss summed over the grids: cross-entropy of the contents, and a little for the square."""
+    features = reader(batch["pixels"])
+    total = features.new_zeros(())
+    for side, (_, cells) in reader.pairs.items():
+        logits = reader.read(features, side)
+        contents = F.cross_entropy(logits[..., :NUM_CONTENTS].flatten(0, 1), batch["contents"][:, cells].flatten())
+        square = F.binary_cross_entropy_with_logits(logits[..., NUM_CONTENTS], batch["square"][:, cells])
+        total = total + contents + 0.3 * square
+    return total
+
+
+@torch.no_grad()
+def cell_accuracy(reader: CellReader, batch: dict[str, torch.Tensor]) -> dict[int, float]:
+    """Return for each V = k² the share of digits whose value and colour are read right."""
+    features = reader(batch["pixels"])
+    shares = {}
+    for side, (_, cells) in reader.pairs.items():
+        truth = batch["contents"][:, cells]
+        read = reader.read(features, side)[..., :NUM_CONTENTS].argmax(-1)
+        shares[side**2] = float((read == truth)[truth > 0].float().mean())
+    return shares
