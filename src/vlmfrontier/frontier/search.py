@@ -1,0 +1,135 @@
+"""Exact search for x*(c; n) = argmin f(x, n) over c(x) ≤ c (Eq. 4): all budgets, data sizes and models in one pass.
+
+The configurations are sorted by cost once. The affordable ones of a budget are then a prefix of the list, and the best
+of every prefix is a running minimum: one walk along the list answers all budgets of a data size and a model. Nothing is
+approximated; the naive search over budgets × configurations gives the same choices. A configuration replaces a cheaper
+one only if its error is smaller by more than rounding (`TIE`), so ties go to the cheaper configuration.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+from vlmfrontier.frontier.members import Members
+
+TIE = 1e-9
+"""Relative difference of errors that counts as none: rounding in sums of the same powers stays below it."""
+
+
+def affordable(cost: np.ndarray, budgets: np.ndarray) -> np.ndarray:
+    """Return how many of the configurations, sorted by cost, each of the ascending budgets affords, shape (C,)."""
+    if (np.diff(budgets) < 0).any():
+        raise ValueError("budgets must ascend")
+    return np.searchsorted(cost, np.asarray(budgets, float), side="right")
+
+
+def pooled_errors(members: Members, examples: np.ndarray) -> np.ndarray:
+    """Return the median over the models of f(x, n), shape (S, m): predictions are pooled, never parameters."""
+    decay = np.ascontiguousarray(members.decay(examples).T)
+    return _medians(np.ascontiguousarray(members.A.T), np.ascontiguousarray(members.B.T), decay)
+
+
+def search(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the index of the best affordable configuration (Eq. 4), shape (S, C); −1 where nothing is affordable.
+
+    `errors` has shape (S, m) in order of cost, `counts` (C,) comes from `affordable`.
+    """
+    return _prefix_bests(np.ascontiguousarray(errors), counts)
+
+
+def member_choices(members: Members, examples: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return every model's own x*(c; n) (Eq. 4) as indices of shape (R, S, C); −1 where nothing is affordable."""
+    return _member_choices(*_rows(members), members.decay(examples), counts)
+
+
+def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the models say of the choices `chosen` (C,) at one number of examples, as two arrays (R, C):
+
+    whether the choice is the model's own optimum, and by which fraction its error there exceeds that at its optimum.
+    Every budget must afford something.
+    """
+    optimum = member_choices(members, np.array([examples]), counts)[:, 0]
+    own = members.errors(chosen, examples)
+    rows = np.arange(len(members))[:, None]
+    least = members.A[rows, optimum] + members.B[rows, optimum] * members.decay(np.array([examples]))
+    return optimum == chosen, own / least - 1
+
+
+def _rows(members: Members) -> tuple[np.ndarray, np.ndarray]:
+    return np.ascontiguousarray(members.A), np.ascontiguousarray(members.B)
+
+
+@njit(cache=True)
+def _select(values: np.ndarray, rank: int) -> float:
+    """Return the value of the given rank (quickselect); reorders `values` so that smaller ones come first."""
+    low, high = 0, values.size - 1
+    while low < high:
+        pivot, i, j = values[(low + high) >> 1], low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            break
+    return values[rank]
+
+
+@njit(cache=True)
+def _median(values: np.ndarray) -> float:
+    half = values.size // 2
+    upper = _select(values, half)
+    if values.size % 2 == 1:
+        return upper
+    return 0.5 * (values[:half].max() + upper)
+
+
+@njit(parallel=True, cache=True)
+def _medians(A: np.ndarray, B: np.ndarray, decay: np.ndarray) -> np.ndarray:
+    """Return medians (S, m) for A, B of shape (m, R) and decay (S, R)."""
+    medians = np.empty((decay.shape[0], A.shape[0]))
+    for m in prange(A.shape[0]):
+        values = np.empty(A.shape[1])
+        for s in range(decay.shape[0]):
+            for r in range(values.size):
+                values[r] = A[m, r] + B[m, r] * decay[s, r]
+            medians[s, m] = _median(values)
+    return medians
+
+
+@njit(cache=True)
+def _prefix_best(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the index of the least of the first `counts[c]` errors, for ascending counts."""
+    best = np.full(counts.size, -1, np.int64)
+    index, m = -1, 0
+    for c in range(counts.size):
+        while m < counts[c]:
+            if index < 0 or errors[m] < errors[index] * (1 - TIE):
+                index = m
+            m += 1
+        best[c] = index
+    return best
+
+
+@njit(cache=True)
+def _prefix_bests(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    best = np.empty((errors.shape[0], counts.size), np.int64)
+    for s in range(errors.shape[0]):
+        best[s] = _prefix_best(errors[s], counts)
+    return best
+
+
+@njit(parallel=True, cache=True)
+def _member_choices(A: np.ndarray, B: np.ndarray, decay: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    choices = np.empty((A.shape[0], decay.shape[1], counts.size), np.int32)
+    for r in prange(A.shape[0]):
+        for s in range(decay.shape[1]):
+            choices[r, s] = _prefix_best(A[r] + B[r] * decay[r, s], counts)
+    return choices
