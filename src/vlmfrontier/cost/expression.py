@@ -15,7 +15,7 @@ class ExpressionCost:
     """c(x) by a formula such as `N * (50 + V)`, in the unit the user has in mind."""
 
     text: str
-    unit: str = "cost units"
+    unit: str
     expression: SafeExpression = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):

@@ -30,7 +30,9 @@ class CostModel(Protocol):
 
 def has_cost(study: "Study") -> bool:
     """Return whether the study says what a configuration costs; an own table need not, and then has no frontier."""
-    return study.table is None or study.cost.model is not None or study.cost.expression is not None
+    if study.trained:
+        return True
+    return study.cost is not None and (study.cost.model is not None or study.cost.expression is not None)
 
 
 def cost_model(study: "Study") -> CostModel:
@@ -41,7 +43,7 @@ def cost_model(study: "Study") -> CostModel:
     if not has_cost(study):
         raise UserError(f'{study.study}: cost is missing; give for example cost: {{expression: "N * (50 + V)"}}')
     if study.cost.expression is not None:
-        model: CostModel = ExpressionCost(study.cost.expression, study.cost.unit or "cost units")
+        model: CostModel = ExpressionCost(study.cost.expression, study.cost.unit)
     else:
         model = PaperCost(*_vision_constants(study))
     missing = [name for name in model.factors if name not in study.factors()]
@@ -54,7 +56,7 @@ def cost_model(study: "Study") -> CostModel:
 
 def _vision_constants(study: "Study") -> tuple[float, float]:
     """Return M and W of Eq. 1: as configured, else of the study's vision model, else (own table) the paper's."""
-    if study.table is None:
+    if study.trained:
         vision = study.models.vision
         default = (vision.parameters, vision.features)
     else:

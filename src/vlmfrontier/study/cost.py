@@ -26,8 +26,8 @@ class CostConfig(Section):
     """A formula over the factors' names, for example `"N * (50 + V)"`; instead of `model`. Factors stand in the units
     of the table, N in parameters."""
 
-    unit: str | None = None
-    """What `expression` counts, for axes and answers: FLOPs, s, USD, … Default: `cost units`."""
+    unit: str = "cost units"
+    """What `expression` counts, for axes and answers: FLOPs, s, USD, …"""
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:

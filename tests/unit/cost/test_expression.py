@@ -54,7 +54,7 @@ def test_messages_name_the_place_and_the_mend():
 
 
 def test_a_cost_by_formula_is_positive_or_refused():
-    np.testing.assert_array_equal(ExpressionCost("2 * N").cost(COLUMNS), [2, 4, 6])
-    np.testing.assert_array_equal(ExpressionCost("3").cost(COLUMNS), 3)
+    np.testing.assert_array_equal(ExpressionCost("2 * N", "s").cost(COLUMNS), [2, 4, 6])
+    np.testing.assert_array_equal(ExpressionCost("3", "s").cost(COLUMNS), 3)
     with pytest.raises(UserError, match="not a positive number"):
-        ExpressionCost("N - 2").cost(COLUMNS)
+        ExpressionCost("N - 2", "s").cost(COLUMNS)
