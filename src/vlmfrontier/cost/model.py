@@ -46,11 +46,10 @@ def cost_model(study: "Study") -> CostModel:
         model: CostModel = ExpressionCost(study.cost.expression, study.cost.unit)
     else:
         model = PaperCost(*_vision_constants(study))
-    missing = [name for name in model.factors if name not in study.factors()]
+    known = study.factors()
+    missing = [name for name in model.factors if name not in known]
     if missing:
-        raise UserError(
-            f"{study.study}: the cost needs the factor {missing[0]}; there are {', '.join(study.factors())}"
-        )
+        raise UserError(f"{study.study}: the cost needs the factor {missing[0]}; the factors are {', '.join(known)}")
     return model
 
 

@@ -41,17 +41,16 @@ def member_choices(members: Members, examples: np.ndarray, counts: np.ndarray) -
     return _member_choices(*_rows(members), members.decay(examples), counts)
 
 
-def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what the models say of the choices `chosen` (C,) at one number of examples, as two arrays (R, C):
+def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return what the models say of the choices `chosen` (C,) at one number of examples, as three arrays (R, C):
 
-    whether the choice is the model's own optimum, and by which fraction its error there exceeds that at its optimum.
-    Every budget must afford something.
+    each model's own optimum as an index, its error at the choice, and its error at its optimum. Every budget must
+    afford something.
     """
     optimum = member_choices(members, np.array([examples]), counts)[:, 0]
-    own = members.errors(chosen, examples)
     rows = np.arange(len(members))[:, None]
     least = members.A[rows, optimum] + members.B[rows, optimum] * members.decay(np.array([examples]))
-    return optimum == chosen, own / least - 1
+    return optimum, members.errors(chosen, examples), least
 
 
 def _rows(members: Members) -> tuple[np.ndarray, np.ndarray]:

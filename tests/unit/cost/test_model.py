@@ -27,7 +27,8 @@ def study(cost, trained=True, factors=("N", "T", "V")):
 )
 def test_constants_of_eq_1_come_from_the_config_the_vision_model_or_the_paper(cost, trained, expected):
     model = cost_model(study(cost, trained))
-    assert (model.M, model.W) == expected
+    constants = (model.M, model.W)
+    assert constants == expected
 
 
 def test_a_table_without_cost_has_no_frontier():

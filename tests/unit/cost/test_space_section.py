@@ -25,6 +25,6 @@ def test_axes_are_lists_of_levels(axis, values):
 
 @pytest.mark.parametrize("axis", [{"from": 5, "to": 1}, {"squares": 0}, [], {"squares": 2, "from": 1}, [0, 1], ["-1"]])
 def test_axes_without_possible_levels_are_refused(axis):
-    with pytest.raises(ValidationError, match="at least 1 item|write a list|levels are positive") as caught:
+    with pytest.raises(ValidationError, match=r"at least 1 item|write a list|levels are positive") as caught:
         parse(axis)
     assert caught.value.error_count() == 1

@@ -1,0 +1,60 @@
+"""Which models speak on the frontier: the pool of all forms, and the spreads whose envelope is the interval.
+
+The recipe is the one that simulation chose: resamples of every form in proportion to its cross-validation weight give
+the prediction, the choice and its probabilities; the interval is the envelope of three 90% ranges, of the pairs
+bootstrap and of the wild bootstrap of the main form, and of the pool.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlmfrontier.frontier.members import Members, stack
+
+TAILS = (0.05, 0.95)
+"""Quantiles of one spread; their envelope is the 90% interval."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The models of one target: who predicts, and whose ranges make the interval."""
+
+    pool: Members
+    """The models whose median is the prediction, and whose votes are `p_best` and `p_near`."""
+    ranges: tuple[Members, ...]
+    """Groups of models; an interval reaches from the least to the greatest end of their 90% ranges."""
+    pairs: Members
+    """The pairs bootstrap of the main form: the paper's bag."""
+
+    def interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return lower and upper end of the 90% interval of f at the given indices, each of shape (I,)."""
+        ends = [np.quantile(group.errors(configurations, examples), TAILS, axis=0) for group in self.ranges]
+        return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+
+
+def pooled(bags: Mapping[str, Members], wild: Members, weights: Mapping[str, float], main: str, count: int) -> Spread:
+    """Return the pool of `count` models, forms in proportion to `weights`, with the envelope of three spreads.
+
+    `bags` holds every form's pairs bootstrap; `wild` and `bags[main]` are those of the main form.
+    """
+    pool = stack([bags[form].take(rows) for form, rows in shares(bags, weights, count).items()])
+    return Spread(pool, (bags[main], wild, pool), bags[main])
+
+
+def as_in_the_paper(bag: Members) -> Spread:
+    """Return the paper's way: the median of one bagged form, with nothing but the bag's spread around it."""
+    return Spread(bag, (bag,), bag)
+
+
+def shares(bags: Mapping[str, Members], weights: Mapping[str, float], count: int) -> dict[str, np.ndarray]:
+    """Return which rows of every form's bag enter a pool of `count` models, by largest remainder.
+
+    A form that is due more models than its bag holds enters with some of them twice.
+    """
+    forms = list(bags)
+    due = count * np.array([weights[form] for form in forms]) / sum(weights[form] for form in forms)
+    whole = np.floor(due + 1e-9).astype(int)
+    for form in np.argsort(whole - due, kind="stable")[: count - whole.sum()]:
+        whole[form] += 1
+    return {form: np.arange(n) % len(bags[form]) for form, n in zip(forms, whole, strict=True) if n > 0}

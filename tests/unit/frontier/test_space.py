@@ -1,0 +1,63 @@
+"""The search space of a study: combinations, order, defaults, and what is refused."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vlmfrontier.cost import PaperCost, paper_cost
+from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.space import grid_space, search_space
+from vlmfrontier.study.cost import CostConfig
+
+RUNS = {"N": np.array([10.0, 30.0]), "T": np.array([1.0, 4.0]), "V": np.array([4.0, 9.0])}
+
+
+def study(space=None, trained=True):
+    language = {"xs": SimpleNamespace(parameters=10), "m": SimpleNamespace(parameters=30)}
+    models = SimpleNamespace(language=language, vision=SimpleNamespace(parameters=100, features=16))
+    cost = CostConfig(model="paper", M=100, W=16)
+    return SimpleNamespace(
+        study="mine", trained=trained, space=space, models=models, cost=cost, factors=lambda: ["N", "T", "V"]
+    )
+
+
+def test_the_space_holds_every_combination_in_order_of_cost():
+    space = grid_space({"N": [30, 10], "T": [1, 2, 3], "V": [1, 4]}, PaperCost(M=5, W=2))
+    assert len(space) == 12
+    assert len(set(zip(*space.factors.values(), strict=True))) == 12
+    assert (np.diff(space.cost) >= 0).all()
+    np.testing.assert_array_equal(space.cost, paper_cost(**space.factors, M=5, W=2))
+    assert len(space.within(space.cost[4])) == 5
+
+
+def test_a_trained_study_may_deploy_its_models_twice_its_frames_and_the_encoders_squares():
+    space = search_space(study(), RUNS)
+    np.testing.assert_array_equal(space.levels("N"), [10, 30])
+    np.testing.assert_array_equal(space.levels("T"), np.arange(1, 9))
+    np.testing.assert_array_equal(space.levels("V"), [1, 4, 9, 16])
+
+
+def test_the_section_replaces_defaults_and_knows_the_language_models():
+    space = search_space(study({"N": ["m", 50.0], "T": [2.0]}), RUNS)
+    np.testing.assert_array_equal(space.levels("N"), [30, 50])
+    np.testing.assert_array_equal(space.levels("T"), [2])
+    np.testing.assert_array_equal(space.levels("V"), [1, 4, 9, 16])
+
+
+def test_an_own_table_may_deploy_its_own_levels():
+    space = search_space(study({"V": [1.0]}, trained=False), RUNS)
+    assert {name: list(space.levels(name)) for name in RUNS} == {"N": [10, 30], "T": [1, 4], "V": [1]}
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"X": [1.0]}, "no factor 'X'; the factors are N, T, V"),
+        ({"N": ["huge"]}, "'huge' is not a number, and the language models are xs, m"),
+        ({"T": []}, "T has no feasible value"),
+    ],
+)
+def test_spaces_that_make_no_sense_are_refused(space, message):
+    with pytest.raises(UserError, match=message):
+        search_space(study(space), RUNS)

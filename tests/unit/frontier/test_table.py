@@ -1,0 +1,105 @@
+"""The frontier table on models that are known."""
+
+import numpy as np
+import pytest
+
+from vlmfrontier.cost import PaperCost
+from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.coverage import RunRange
+from vlmfrontier.frontier.members import Members
+from vlmfrontier.frontier.pool import as_in_the_paper, pooled, shares
+from vlmfrontier.frontier.space import grid_space
+from vlmfrontier.frontier.table import frontier_table, runner_up
+from vlmfrontier.frontier.target import Target
+
+SPACE = grid_space({"N": [1.0, 4.0, 9.0], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5, W=16))
+RUNS = RunRange({"N": (1, 9), "T": (1, 8), "V": (4, 16)}, (100, 400))
+BUDGETS = np.array([300.0, 900.0, 2500.0])
+EXAMPLES = np.array([200.0, 800.0])
+
+
+def members(seed, count=40):
+    """Models around 20/T + 30/V + 40/N + 50·n^-d, each with its own coefficients."""
+    rng = np.random.default_rng(seed)
+    terms = np.stack([20 / SPACE.factors["T"], 30 / SPACE.factors["V"], 40 / SPACE.factors["N"]])
+    A = rng.lognormal(0, 0.3, (count, 3)) @ terms
+    return Members(A, np.full_like(A, 50) * np.sqrt(SPACE.factors["T"]) / 5, rng.uniform(0.3, 0.5, count), 100.0)
+
+
+MODELS = pooled({"add": members(0), "mult": members(1)}, members(2), {"add": 3.0, "mult": 1.0}, "add", 80)
+TARGET = Target("avg", SPACE, MODELS, RUNS)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return frontier_table(TARGET, BUDGETS, EXAMPLES, near=0.02)
+
+
+def test_every_row_is_the_best_affordable_configuration_of_the_pooled_median(table):
+    for row in table.itertuples():
+        errors = np.median(MODELS.pool.errors(np.arange(len(SPACE)), row.n), axis=0)
+        affordable = row.c >= SPACE.cost
+        assert row.cost <= row.c
+        assert row.f == pytest.approx(errors[affordable].min(), rel=1e-12)
+
+
+def test_intervals_are_the_envelope_of_all_spreads_at_the_chosen_configuration(table):
+    for row in table.itertuples():
+        x = np.flatnonzero(
+            (SPACE.factors["N"] == row.N) & (SPACE.factors["T"] == row.T) & (SPACE.factors["V"] == row.V)
+        )
+        ranges = [np.quantile(spread.errors(x, row.n), [0.05, 0.95]) for spread in MODELS.ranges]
+        assert row.f_lo == pytest.approx(min(low for low, _ in ranges))
+        assert row.f_hi == pytest.approx(max(high for _, high in ranges))
+        assert row.f_lo < row.f < row.f_hi
+
+
+def test_near_is_no_rarer_than_best_and_regret_is_not_negative(table):
+    assert (table.p_near >= table.p_best).all()
+    assert table.p_best.between(0, 1).all()
+    assert (table.regret_p90 >= 0).all()
+
+
+def test_extrapolations_name_what_lies_outside_the_runs(table):
+    expected = []
+    for row in table.itertuples():
+        names = [k for k, (low, high) in RUNS.factors.items() if not low <= getattr(row, k) <= high]
+        expected.append(" ".join(names + ["n"] * (row.n == 800)) or "no")
+    assert list(table.extrapolates) == expected
+    assert set(table.extrapolates) >= {"n"}
+
+
+def test_the_runner_up_is_another_configuration_and_no_better(table):
+    ratios = table[["second_N", "second_T", "second_V"]].to_numpy() / table[["N", "T", "V"]].to_numpy()
+    assert (np.maximum(ratios, 1 / ratios).max(axis=1) >= 1.25 * (1 - 1e-12)).all()  # 1 / 0.8 is rounded
+    assert (table.second_f >= table.f).all()
+    assert (table.second_cost <= table.c).all()
+
+
+def test_there_is_no_runner_up_where_one_configuration_is_all():
+    assert runner_up(SPACE, np.zeros(len(SPACE)), 1, 0) == -1
+    cheapest = frontier_table(TARGET, SPACE.cost[:1], EXAMPLES, near=0.02)
+    assert cheapest.second_f.isna().all()
+    assert (cheapest.p_best == 1).all()
+
+
+def test_a_budget_below_the_cheapest_configuration_is_refused():
+    message = r"budget 10 FLOPs is below the cheapest configuration \(N = 1, T = 1, V = 1\), which costs 162"
+    with pytest.raises(UserError, match=message):
+        frontier_table(TARGET, np.array([10.0, 900.0]), EXAMPLES, near=0.02)
+
+
+def test_a_table_without_data_size_has_no_n():
+    bag = Members(MODELS.pairs.A, np.zeros_like(MODELS.pairs.A), np.zeros(40))
+    target = Target("avg", SPACE, as_in_the_paper(bag), RunRange(RUNS.factors, None))
+    table = frontier_table(target, BUDGETS, None, near=0.02)
+    assert len(table) == len(BUDGETS)
+    assert table.n.isna().all()
+    assert table.f.notna().all()
+
+
+def test_shares_of_the_pool_follow_the_weights():
+    bags = {"add": members(0), "mult": members(1), "worst": members(2)}
+    rows = shares(bags, {"add": 0.7, "mult": 0.299, "worst": 0.001}, 100)
+    assert {form: len(taken) for form, taken in rows.items()} == {"add": 70, "mult": 30}
+    assert list(rows["add"][38:42]) == [38, 39, 0, 1]
