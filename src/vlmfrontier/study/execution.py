@@ -7,4 +7,4 @@ class ExecutionConfig(Section):
     """Where time goes besides the work itself."""
 
     warm_start: bool = True
-    """Hand finetuning and evaluation to a server with torch already imported, outside Slurm. Turn off to debug one job."""
+    """Outside Slurm, let a server that has torch imported finetune and evaluate. Turn off to debug a job."""

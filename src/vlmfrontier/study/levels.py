@@ -6,6 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.units import parse_number
+
 _HELP = "write a list, {from: 1, to: 16} (with an optional step) or {squares: 8} for 1, 4, 9, …, 64"
 
 
@@ -16,11 +19,22 @@ def expand_levels(value: Any) -> Any:
     """
     if not isinstance(value, Mapping):
         return value
-    if set(value) == {"squares"} and isinstance(value["squares"], int):
-        return [side * side for side in range(1, value["squares"] + 1)]
-    if {"from", "to"} <= set(value) <= {"from", "to", "step"} and all(isinstance(v, int) for v in value.values()):
-        return list(range(value["from"], value["to"] + 1, value.get("step", 1)))
+    numbers = {key: _whole_number(number) for key, number in value.items()}
+    if set(numbers) == {"squares"}:
+        return [side * side for side in range(1, numbers["squares"] + 1)]
+    if {"from", "to"} <= set(numbers) <= {"from", "to", "step"}:
+        return list(range(numbers["from"], numbers["to"] + 1, numbers.get("step", 1)))
     raise ValueError(_HELP)
+
+
+def _whole_number(value: Any) -> int:
+    try:
+        number = parse_number(value)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if number < 1 or number != int(number):
+        raise ValueError(f"{value!r} is not a whole positive number; {_HELP}")
+    return int(number)
 
 
 def is_square(number: float) -> bool:

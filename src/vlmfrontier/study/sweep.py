@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile
@@ -120,6 +120,10 @@ class RowsDesign(_Design):
         return self
 
 
+def _without_dropped(designs: Any) -> Any:
+    return {name: d for name, d in designs.items() if d is not None} if isinstance(designs, dict) else designs
+
+
 Design = Annotated[StarDesign | IsoflopDesign | GridDesign | RowsDesign, Field(discriminator="design")]
 
 
@@ -130,5 +134,5 @@ class SweepConfig(Section):
     """The configuration that a star varies around and a grid falls back to."""
     seeds: Seeds = [0]
     """Seeds of every run whose design names none; more seeds, more certainty and as many times the work."""
-    designs: Annotated[dict[str, Design], Field(min_length=1)]
-    """Named designs; a run of several belongs first to the one written first."""
+    designs: Annotated[dict[str, Design], BeforeValidator(_without_dropped), Field(min_length=1)]
+    """Named designs; a run of several belongs first to the one written first. `null` drops a design of the base."""

@@ -1,0 +1,115 @@
+"""Mistakes that no single section can see: the sweep asks for what models or data do not have."""
+
+from collections.abc import Iterator
+from math import isqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vlmfrontier.study.levels import is_square
+from vlmfrontier.study.suggest import did_you_mean
+from vlmfrontier.study.sweep import Design, FactorLevels, GridDesign, IsoflopDesign, RowsDesign, StarDesign
+
+if TYPE_CHECKING:
+    from vlmfrontier.study.root import Study
+
+Path = tuple[str | int, ...]
+
+
+class Problem(NamedTuple):
+    """A value that contradicts another part of the study."""
+
+    path: Path
+    value: Any
+    message: str
+
+
+def problems(study: "Study") -> list[Problem]:
+    """Return the contradictions between the sections of a study, the first one at each key."""
+    found: dict[Path, Problem] = {}
+    for problem in _all_problems(study):
+        found.setdefault(problem.path, problem)
+    return list(found.values())
+
+
+def _all_problems(study: "Study") -> Iterator[Problem]:
+    if not study.trained:
+        yield from _table_with_training(study)
+        return
+    for path, factor, level in _levels(study):
+        yield from _check_level(study, path, factor, level)
+    for path, n in _examples(study):
+        if n > study.data.examples:
+            yield Problem(path, n, f"the training data has {study.data.examples} examples; ask for at most as many")
+    for name, design in study.sweep.designs.items():
+        if isinstance(design, StarDesign):
+            yield from _center_among_levels(study, ("sweep", "designs", name, "vary"), design.vary)
+    yield from _missing_learning_rates(study)
+
+
+def _table_with_training(study: "Study") -> Iterator[Problem]:
+    for section in study.TRAINED:
+        if getattr(study, section) is not None:
+            message = "a study with a table trains nothing; take out this section or the table"
+            yield Problem((section,), None, message)
+
+
+def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:
+    """Yield (path inside the design, factor, level) for every level a design names."""
+    match design:
+        case StarDesign():
+            given = {("vary", factor): levels for factor, levels in design.vary.given().items()}
+        case IsoflopDesign():
+            given = {("space", factor): levels for factor, levels in design.space.given().items()}
+        case GridDesign():
+            given = {(factor,): levels for factor in ("N", "T", "V") if (levels := getattr(design, factor)) is not None}
+        case RowsDesign():
+            given = {("rows", i, f): [getattr(row, f)] for i, row in enumerate(design.rows) for f in ("N", "T", "V")}
+    for path, levels in given.items():
+        yield from ((path, str(path[-1]), level) for level in levels)
+
+
+def _levels(study: "Study") -> Iterator[tuple[Path, str, Any]]:
+    """Yield (path, factor, level) for every level named in the sweep."""
+    for factor in ("N", "T", "V"):
+        yield ("sweep", "center", factor), factor, getattr(study.sweep.center, factor)
+    for name, design in study.sweep.designs.items():
+        for path, factor, level in _design_levels(design):
+            yield ("sweep", "designs", name, *path), factor, level
+
+
+def _examples(study: "Study") -> Iterator[tuple[Path, int]]:
+    for name, design in study.sweep.designs.items():
+        if isinstance(design, RowsDesign):
+            yield from ((("sweep", "designs", name, "rows", i, "n"), row.n) for i, row in enumerate(design.rows))
+        else:
+            yield from ((("sweep", "designs", name, "n"), n) for n in design.n)
+
+
+def _check_level(study: "Study", path: Path, factor: str, level: Any) -> Iterator[Problem]:
+    """Yield what is wrong with one level: a language model that does not exist, or an impossible grid of tokens."""
+    vision = study.models.vision
+    if factor == "N" and level not in study.models.language:
+        yield Problem(path, level, "no such language model; " + did_you_mean(level, study.models.language))
+    if factor == "V" and not is_square(level):
+        side = isqrt(level)
+        near = " or ".join(str(k * k) for k in (side, side + 1) if 1 <= k <= vision.grid)
+        yield Problem(path, level, f"the tokens of a frame form a square grid; write {near or vision.features}")
+    elif factor == "V" and level > vision.features:
+        message = f"the vision model has {vision.features} features a frame ({vision.grid} x {vision.grid}); write less"
+        yield Problem(path, level, message)
+
+
+def _center_among_levels(study: "Study", path: Path, vary: FactorLevels) -> Iterator[Problem]:
+    for factor, levels in vary.given().items():
+        center = getattr(study.sweep.center, factor)
+        if center not in levels:
+            message = f"the center's {factor} is not among the levels {levels} of {'.'.join(map(str, path))}.{factor}"
+            yield Problem(("sweep", "center", factor), center, message + "; add it there or move the center")
+
+
+def _missing_learning_rates(study: "Study") -> Iterator[Problem]:
+    used = {level for _, factor, level in _levels(study) if factor == "N"} & study.models.language.keys()
+    for part in study.finetune.train:
+        rates = getattr(study.finetune.learning_rates, part)
+        for language in sorted(used - rates.keys()) if isinstance(rates, dict) else ():
+            message = f"no rate for the language model {language!r}; add one, or write one number for all"
+            yield Problem(("finetune", "learning_rates", part), sorted(rates), message)

@@ -1,0 +1,93 @@
+"""A study: everything one configuration says, validated, and nothing else."""
+
+from importlib import import_module
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from vlmfrontier.study.base import Section
+from vlmfrontier.study.consistency import problems
+from vlmfrontier.study.cost import CostConfig
+from vlmfrontier.study.data import DataConfig
+from vlmfrontier.study.evaluation import EvaluateConfig
+from vlmfrontier.study.execution import ExecutionConfig
+from vlmfrontier.study.frontier import FrontierConfig
+from vlmfrontier.study.models import ModelsConfig
+from vlmfrontier.study.space import SpaceConfig
+from vlmfrontier.study.sweep import SweepConfig
+from vlmfrontier.study.training import FinetuneConfig, PretrainConfig
+
+
+def _section(module: str, name: str) -> Any:
+    try:
+        return getattr(import_module(f"vlmfrontier.study.{module}"), name)
+    except (ImportError, AttributeError):
+        return dict
+
+
+TableConfig = _section("table", "TableConfig")
+LawsConfig = _section("laws", "LawsConfig")
+
+
+class Study(Section):
+    """Either a sweep that is trained and evaluated, or a `table` of results; then laws and their frontier."""
+
+    # What a study that trains its runs consists of, and a study of a finished table lacks.
+    TRAINED: ClassVar[tuple[str, ...]] = ("data", "models", "pretrain", "finetune", "evaluate", "sweep")
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Name of the study; its results are in results/<study>/."""
+    seed: int = 0
+    """Seed of everything random that has no seed of its own: generated data, starting models."""
+    table: TableConfig | None = None
+    """A finished table of results: nothing is trained, the laws start here."""
+    data: DataConfig | None = None
+    """Videos and questions to finetune on and to evaluate with."""
+    models: ModelsConfig | None = None
+    """The vision model, the language models and where they start."""
+    pretrain: PretrainConfig | None = None
+    """How starting models are made; used by the target `pretrain` only, when `models.start` is null."""
+    finetune: FinetuneConfig | None = None
+    """Hyperparameters of a run."""
+    evaluate: EvaluateConfig | None = None
+    """How a finetuned model is tested."""
+    sweep: SweepConfig | None = None
+    """Which runs are trained."""
+    cost: CostConfig = CostConfig()
+    """FLOPs per video of a configuration; without it there is no frontier."""
+    space: SpaceConfig | None = None
+    """Configurations that a recommendation may choose from."""
+    laws: LawsConfig = LawsConfig()
+    """Which laws are fitted and how."""
+    frontier: FrontierConfig = FrontierConfig()
+    """Budgets and data sizes to recommend for."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """How jobs are run."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        """Give a trained study every section, so that what a section lacks is named inside it."""
+        if isinstance(given, dict) and given.get("table") is None:
+            return {**{section: {} for section in cls.TRAINED}, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if found := problems(self):
+            raise PydanticCustomError("problems", "sections contradict each other", {"problems": found})
+        return self
+
+    @property
+    def trained(self) -> bool:
+        """Say whether runs are trained, as opposed to read from a table."""
+        return self.table is None
+
+    def factors(self) -> list[str]:
+        """Return the names of the factors: N, T, V, or those of the table."""
+        return ["N", "T", "V"] if self.table is None else list(self.table.factors)
+
+    def targets(self) -> list[str]:
+        """Return what is measured and fitted: the tasks and their mean `avg`, or the table's targets."""
+        return [*self.data.tasks, "avg"] if self.table is None else list(self.table.targets)

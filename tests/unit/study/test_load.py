@@ -1,0 +1,159 @@
+"""Configuration files: inheritance, merging, and what a mistake looks like."""
+
+from pathlib import Path
+
+import pytest
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.load import load_study, merge, read_study, write_study
+
+BASE = """
+study: tiny
+sweep:
+  center: {N: m, T: 8, V: 16}
+  designs:
+    star: {design: star, vary: {N: [xs, m], T: [4, 8]}, n: [400, 800]}
+    extra: {design: grid, n: [400]}
+"""
+
+USES_XL = {"designs": {"extra": {"N": ["xl"]}}}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write(text: str, name: str = "study.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def mistakes(*files: Path, **overrides: object) -> list[str]:
+    with pytest.raises(UserError) as raised:
+        load_study(files, overrides)
+    return str(raised.value).splitlines()
+
+
+def test_maps_merge_and_everything_else_replaces():
+    below = {"a": {"b": 1, "c": [1, 2]}, "d": 4}
+    assert merge(below, {"a": {"c": [3]}, "e": 5}) == {"a": {"b": 1, "c": [3]}, "d": 4, "e": 5}
+    assert below == {"a": {"b": 1, "c": [1, 2]}, "d": 4}
+
+
+def test_a_base_is_read_relative_to_its_file_and_changed_key_by_key(write):
+    write(BASE, "base.yaml")
+    middle = "base: ../base.yaml\nfinetune: {epochs: 2, batch_size: 4}\n"
+    write(middle, "studies/middle.yaml")
+    top = write("base: middle.yaml\nstudy: top\nfinetune: {epochs: 3}\n", "studies/top.yaml")
+    study = load_study([top], {"sweep": {"designs": {"extra": None}}})
+    assert (study.study, study.finetune.epochs, study.finetune.batch_size) == ("top", 3, 4)
+    assert list(study.sweep.designs) == ["star"]
+
+
+def test_a_resolved_study_reads_back_equal(write, tmp_path):
+    study = load_study([write(BASE)])
+    write_study(study, tmp_path / "out/study.json")
+    assert read_study(tmp_path / "out/study.json") == study
+
+
+def test_numbers_may_have_units(write):
+    star = load_study([write(BASE.replace("[400, 800]", "[0.4k, 0.8k]"))]).sweep.designs["star"]
+    assert star.n == [400, 800]
+
+
+def test_a_path_is_relative_to_the_file_that_names_it(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "{design: rows, file: rows.csv}"
+    path = write(BASE.replace("{design: grid, n: [400]}", rows), "studies/a.yaml")
+    assert load_study([path]).sweep.designs["extra"].file == "studies/rows.csv"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (
+            {"finetune": {"batchsize": 3}},
+            "study tiny: finetune.batchsize = 3: unknown key; did you mean 'batch_size'?",
+        ),
+        ({"finetune": {"epochs": "many"}}, "study tiny: finetune.epochs = 'many': expected a whole number"),
+        (
+            {"finetune": {"learning_rates": {"vision": "high"}}},
+            "study tiny: finetune.learning_rates.vision = 'high': expected a number or a map",
+        ),
+        (
+            {"sweep": {"center": {"V": 5}}},
+            "study tiny: sweep.center.V = 5: the tokens of a frame form a square grid; write 4 or 9",
+        ),
+        (
+            {"sweep": {"center": {"V": 81}}},
+            "study tiny: sweep.center.V = 81: the vision model has 64 features a frame (8 x 8); write less",
+        ),
+        (
+            {"sweep": {"center": {"T": 5}}},
+            "study tiny: sweep.center.T = 5: the center's T is not among the levels [4, 8] of "
+            "sweep.designs.star.vary.T; add it there or move the center",
+        ),
+        (
+            {"sweep": {"designs": {"star": {"n": [400, 2000]}}}},
+            "study tiny: sweep.designs.star.n = 2000: the training data has 1600 examples; ask for at most as many",
+        ),
+        (
+            {"sweep": {"center": {"N": "mm"}}},
+            "study tiny: sweep.center.N = 'mm': no such language model; did you mean 'm'?",
+        ),
+        (
+            {"sweep": {"designs": {"extra": {"design": "gird"}}}},
+            "study tiny: sweep.designs.extra.design = 'gird': must be one of 'star', 'isoflop', 'grid', 'rows'",
+        ),
+        (
+            {"sweep": {"designs": {"extra": {"T": {"from": 1, "too": 4}}}}},
+            "study tiny: sweep.designs.extra.T = {'from': 1, 'too': 4}: write a list, {from: 1, to: 16} (with an "
+            "optional step) or {squares: 8} for 1, 4, 9, …, 64",
+        ),
+        (
+            {"finetune": {"learning_rates": {"language": {"xs": None, "m": 1e-3}}}},
+            "study tiny: finetune.learning_rates.language.xs: expected a number",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_study_key_value_and_mend(write, overrides, line):
+    assert mistakes(write(BASE), **overrides) == [line]
+
+
+def test_a_missing_key_is_told_with_its_meaning(write):
+    (line,) = mistakes(write("study: tiny\nsweep: {center: {N: m, T: 8, V: 16}}\n"))
+    assert line.startswith("study tiny: sweep.designs: missing: Named designs")
+
+
+def test_a_language_model_without_learning_rate_is_named(write):
+    size = {"hidden_size": 32, "layers": 2, "heads": 2}
+    (line, *_) = mistakes(write(BASE), models={"language": {"xs": size, "m": size, "xl": size}}, sweep=USES_XL)
+    assert "finetune.learning_rates.projector" in line
+    assert "no rate for the language model 'xl'" in line
+
+
+def test_several_mistakes_are_several_lines(write):
+    assert len(mistakes(write(BASE), seed="x", finetune={"epochs": 0})) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a: [1", "line 1"),
+        ("a: 1\na: 2", "line 2: the key 'a' is written twice"),
+        ("- 1", "expected a map"),
+        ("base: study.yaml", "leads back to itself"),
+        ("base: nowhere.yaml", "nowhere.yaml: no such file"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_place(write, text, part):
+    (line,) = mistakes(write(text))
+    assert "study.yaml" in line or "nowhere" in line
+    assert part in line
+
+
+def test_study_json_that_is_missing_tells_what_makes_it(tmp_path):
+    with pytest.raises(UserError, match="run `snakemake plan`"):
+        read_study(tmp_path / "study.json")
