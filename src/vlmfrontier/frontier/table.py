@@ -7,7 +7,7 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import INSIDE
-from vlmfrontier.frontier.pool import Spread
+from vlmfrontier.frontier.pool import TAILS
 from vlmfrontier.frontier.search import affordable, judge, pooled_errors, search
 from vlmfrontier.frontier.space import SearchSpace
 from vlmfrontier.frontier.target import Target
@@ -36,8 +36,8 @@ def frontier_table(target: Target, budgets: np.ndarray, examples: np.ndarray | N
     Columns: budget c, n (NaN for a table without data size), the factors of x*, its cost, the pooled median f, the 90%
     interval f_lo, f_hi of f at x*, the share of models whose own optimum is x* (p_best) or within the fraction `near`
     of it (p_near), the error points lost at x* against a model's own optimum that 90% of the models stay below
-    (regret_p90), what is extrapolated, and the runner-up with its factors, cost and f. Raises `UserError` if a budget
-    affords nothing.
+    (regret_p90), the 90% range of each factor over the models' own optima (N_lo, N_hi, …), what is extrapolated, and
+    the runner-up with its factors, cost and f. Raises `UserError` if a budget affords nothing.
     """
     check_budgets(target.space, budgets)
     sizes = [None] if examples is None else [float(size) for size in examples]
@@ -54,7 +54,16 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
     rows = pd.DataFrame(
         {"c": budgets, "n": np.nan if size is None else size, **_configurations(space, chosen), "f": errors[chosen]}
     )
-    rows = rows.assign(**_uncertainty(spread, n, counts, chosen, near))
+    optimum, own, least = judge(spread.pool, n, counts, chosen)
+    low, high = spread.interval(chosen, n)
+    rows = rows.assign(
+        f_lo=low,
+        f_hi=high,
+        p_best=(optimum == chosen).mean(axis=0),
+        p_near=(own <= least * (1 + near)).mean(axis=0),
+        regret_p90=np.quantile(own - least, REGRET_QUANTILE, axis=0),
+        **_ranges(space, optimum),
+    )
     rows["extrapolates"] = [" ".join(target.runs.outside(x, size)) or INSIDE for x in map(space.at, chosen)]
     second = np.array([runner_up(space, errors, *cell) for cell in zip(counts, chosen, strict=True)])
     return rows.join(_second(space, errors, second))
@@ -77,18 +86,13 @@ def _configurations(space: SearchSpace, indices: np.ndarray) -> dict[str, np.nda
     return {**{name: values[indices] for name, values in space.factors.items()}, "cost": space.cost[indices]}
 
 
-def _uncertainty(
-    spread: Spread, n: float, counts: np.ndarray, chosen: np.ndarray, near: float
-) -> dict[str, np.ndarray]:
-    optimum, own, least = judge(spread.pool, n, counts, chosen)
-    low, high = spread.interval(chosen, n)
-    return {
-        "f_lo": low,
-        "f_hi": high,
-        "p_best": (optimum == chosen).mean(axis=0),
-        "p_near": (own <= least * (1 + near)).mean(axis=0),
-        "regret_p90": np.quantile(own - least, REGRET_QUANTILE, axis=0),
-    }
+def _ranges(space: SearchSpace, optimum: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the 90% range of every factor over the models' own optima (R, C), as feasible values."""
+    columns = {}
+    for name, values in space.factors.items():
+        low, high = np.quantile(values[optimum], TAILS, axis=0, method="inverted_cdf")
+        columns |= {f"{name}_lo": low, f"{name}_hi": high}
+    return columns
 
 
 def _second(space: SearchSpace, errors: np.ndarray, second: np.ndarray) -> pd.DataFrame:

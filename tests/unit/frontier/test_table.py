@@ -8,6 +8,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.pool import as_in_the_paper, pooled, shares
+from vlmfrontier.frontier.search import affordable, member_choices
 from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.table import frontier_table, runner_up
 from vlmfrontier.frontier.target import Target
@@ -52,6 +53,15 @@ def test_intervals_are_the_envelope_of_all_spreads_at_the_chosen_configuration(t
         assert row.f_lo == pytest.approx(min(low for low, _ in ranges))
         assert row.f_hi == pytest.approx(max(high for _, high in ranges))
         assert row.f_lo < row.f < row.f_hi
+
+
+def test_the_range_of_a_factor_is_that_of_the_models_own_optima(table):
+    for row in table.itertuples():
+        counts = affordable(SPACE.cost, np.array([row.c]))
+        optima = SPACE.factors["T"][member_choices(MODELS.pool, np.array([row.n]), counts)[:, 0, 0]]
+        assert set(optima) >= {row.T_lo, row.T_hi}
+        assert np.mean(optima < row.T_lo) <= 0.05
+        assert np.mean(optima > row.T_hi) <= 0.05
 
 
 def test_near_is_no_rarer_than_best_and_regret_is_not_negative(table):

@@ -1,0 +1,137 @@
+"""How every figure looks: sizes, colours, labels with units, and the two files it is saved as."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from vlmfrontier.study.units import format_number
+
+# Okabe and Ito's palette, told apart with every common colour blindness; black is left for measured points.
+CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
+MEASURED = "#222222"
+MUTED = "#777777"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+PANEL = (3.1, 2.6)
+"""Width and height of one panel in inches; a row of three is readable across a page."""
+DOTS_PER_INCH = 160
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+    "svg.hashsalt": "vlmfrontier",  # the same data gives the same file
+}
+_NAMES = {
+    "N": "LM size N (parameters)",
+    "M": "vision model size M (parameters)",
+    "T": "frames per video T",
+    "V": "visual tokens per frame V",
+    "n": "finetuning examples n",
+}
+
+
+def label(name: str) -> str:
+    """Return the axis label of a factor or of n, with its unit; the name itself for a factor of an own table."""
+    return _NAMES.get(name, name)
+
+
+def budget_label(unit: str) -> str:
+    """Return the axis label of budgets and costs."""
+    return f"budget c ({unit} per video)" if unit == "FLOPs" else f"budget c ({unit})"
+
+
+def error_label(target: str) -> str:
+    """Return the axis label of a target's error."""
+    return f"{target}: error (0–100)"
+
+
+def sequence(count: int) -> list[tuple[float, float, float, float]]:
+    """Return `count` colours in order, dark to bright, for ordered levels such as data sizes or budgets."""
+    return [matplotlib.colormaps["viridis"](position) for position in np.linspace(0.05, 0.8, count)]
+
+
+def panels(rows: int, columns: int, height: float = PANEL[1], **sharing: str | bool) -> tuple[Figure, np.ndarray]:
+    """Return a figure with rows × columns panels and the panels as an array of that shape."""
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(PANEL[0] * columns, height * rows + 0.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, columns, squeeze=False, **sharing)
+    return figure, axes
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure as `path`.png and `path`.svg; `path` has no suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(_SETTINGS):
+        figure.savefig(path.with_name(path.name + ".png"), dpi=DOTS_PER_INCH, metadata={"Software": None})
+        figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
+
+
+def number_axis(axis: Axis, levels: Sequence[float] | None = None, log: bool = False, billions: str = "G") -> None:
+    """Write an axis in human units (250k, 7.5B); `levels` are its only ticks, `log` makes it logarithmic."""
+    if log:
+        axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
+    if levels is not None:
+        axis.set_major_locator(FixedLocator(thinned(levels, log)))
+    elif log:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    else:
+        axis.set_major_locator(MaxNLocator(5))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value, billions)))
+
+
+def factor_axis(axis: Axis, factor: str, levels: Sequence[float]) -> None:
+    """Write a factor's axis: logarithmic, with ticks at its levels (as many as fit) and its label."""
+    number_axis(axis, levels, log=True, billions="B")
+    axis.set_label_text(label(factor))
+
+
+def thinned(levels: Sequence[float], log: bool, most: int = 8) -> list[float]:
+    """Return at most about `most` of the levels, far enough from each other for their labels; the last one always."""
+    values = np.unique(np.asarray(levels, float))
+    places = np.log(values) if log else values
+    gap = (places[-1] - places[0]) / most
+    kept = [len(values) - 1]
+    for index in range(len(values) - 2, -1, -1):
+        if places[kept[-1]] - places[index] >= gap:
+            kept.append(index)
+    return [float(values[index]) for index in reversed(kept)]
+
+
+def legend_below(figure: Figure, axes: Axes, title: str | None = None, columns: int = 6) -> None:
+    """Put the entries of `axes` into one legend below all panels, where it covers nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        unique = dict(zip(labels, handles, strict=True))
+        with matplotlib.rc_context(_SETTINGS):
+            figure.legend(
+                unique.values(), unique.keys(), loc="outside lower center", ncols=min(columns, len(unique)), title=title
+            )
+
+
+def blank(axes: Sequence[Axes]) -> None:
+    """Remove panels that have nothing to show."""
+    for panel in axes:
+        panel.remove()

@@ -1,0 +1,174 @@
+"""What to deploy: the answer to one question of budget and data, with everything that makes it more or less sure."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.coverage import RunRange
+from vlmfrontier.frontier.search import affordable, judge, pooled_errors, search
+from vlmfrontier.frontier.table import REGRET_QUANTILE, check_budgets, runner_up
+from vlmfrontier.frontier.target import Target
+
+ALTERNATIVES = 2
+NEAREST_RUNS = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One configuration and what the models say of it."""
+
+    x: dict[str, float]
+    """Value by factor, in the units of the table."""
+    cost: float
+    """c(x)."""
+    f: float
+    """Predicted error: the median of the pool."""
+    f_lo: float
+    """Lower end of the 90% interval of f."""
+    f_hi: float
+    """Upper end of the 90% interval of f."""
+    p_best: float
+    """Share of models whose own optimum at this budget is x."""
+    p_near: float
+    """Share of models whose own optimum is better than x by no more than the fraction `near`."""
+    regret_p90: float
+    """Error points that 90% of the models lose at most by x against their own optimum."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The recommendation for one budget and number of examples."""
+
+    target: str
+    budget: float
+    unit: str
+    """What budget and costs count."""
+    examples: float | None
+    near: float
+    """The fraction that `p_near` allows."""
+    choice: Choice
+    alternatives: tuple[Choice, ...]
+    """The next best configurations that differ by a quarter in some factor."""
+    double_budget: Choice
+    """The recommendation for twice the budget."""
+    double_examples: Choice | None
+    """The recommendation for twice the examples; None for a table without data size."""
+    nearest: tuple[dict[str, Any], ...]
+    """The runs nearest to the recommendation, with their measured error."""
+    warnings: tuple[str, ...]
+    """What is extrapolated, in plain words."""
+
+    def record(self) -> dict[str, Any]:
+        """Return the answer as plain data for JSON."""
+        return asdict(self)
+
+
+def answer(target: Target, runs: pd.DataFrame, budget: float, examples: float | None, near: float) -> Answer:
+    """Return the recommendation x*(c; n) (Eq. 4) for one budget and number of examples, with its surroundings.
+
+    `runs` has the factors' columns, `n` if there is data size, and the target's. Raises `UserError` for a budget that
+    affords nothing and for a number of examples that is not positive or that the study does not know.
+    """
+    _check_examples(target.runs, examples)
+    check_budgets(target.space, [budget])
+    choices = recommend(target, budget, examples, near, 1 + ALTERNATIVES)
+    choice = choices[0]
+    return Answer(
+        target=target.name,
+        budget=budget,
+        unit=target.space.unit,
+        examples=examples,
+        near=near,
+        choice=choice,
+        alternatives=choices[1:],
+        double_budget=recommend(target, 2 * budget, examples, near)[0],
+        double_examples=None if examples is None else recommend(target, budget, 2 * examples, near)[0],
+        nearest=nearest_runs(runs, target, choice.x, examples),
+        warnings=extrapolation_warnings(target.runs, choice.x, examples),
+    )
+
+
+def recommend(target: Target, budget: float, examples: float | None, near: float, count: int = 1) -> tuple[Choice, ...]:
+    """Return x*(c; n) (Eq. 4) and the best alternatives, `count` choices or as many as the budget affords."""
+    space, pool = target.space, target.spread.pool
+    n = pool.data_unit if examples is None else examples
+    counts = affordable(space.cost, np.array([budget]))
+    errors = pooled_errors(pool, np.array([n]))[0]
+    taken = [int(search(errors[None], counts)[0, 0])]
+    while len(taken) < count and (second := runner_up(space, errors, counts[0], taken)) >= 0:
+        taken.append(second)
+    low, high = target.spread.interval(np.array(taken), n)
+    choices = []
+    for position, index in enumerate(taken):
+        optimum, own, least = judge(pool, n, counts, np.array([index]))
+        choices.append(
+            Choice(
+                x=space.at(index),
+                cost=float(space.cost[index]),
+                f=float(errors[index]),
+                f_lo=float(low[position]),
+                f_hi=float(high[position]),
+                p_best=float(np.mean(optimum == index)),
+                p_near=float(np.mean(own <= least * (1 + near))),
+                regret_p90=float(np.quantile(own - least, REGRET_QUANTILE)),
+            )
+        )
+    return tuple(choices)
+
+
+def nearest_runs(
+    runs: pd.DataFrame, target: Target, x: dict[str, float], examples: float | None
+) -> tuple[dict[str, Any], ...]:
+    """Return the runs nearest to x and n, with their measured error.
+
+    Distances are taken in the logarithm of every factor and of n, each relative to its span over the runs.
+    """
+    point = {**x} if examples is None else {**x, "n": examples}
+    distance = np.zeros(len(runs))
+    for name, value in point.items():
+        logs = np.log(runs[name].to_numpy(float))
+        distance += ((logs - np.log(value)) / (np.ptp(logs) or 1.0)) ** 2
+    columns = [name for name in ("run", *point, target.name) if name in runs]
+    nearest = runs.iloc[np.argsort(distance, kind="stable")[:NEAREST_RUNS]][columns]
+    return tuple({str(key): value for key, value in row.items()} for row in nearest.to_dict("records"))
+
+
+def extrapolation_warnings(runs: RunRange, x: dict[str, float], examples: float | None) -> tuple[str, ...]:
+    """Return a sentence for every factor, and for n, that lies outside the runs."""
+    warnings = []
+    for name in runs.outside(x, examples):
+        if name == "n":
+            warnings.append(_data_warning(*runs.examples, examples))
+        else:
+            low, high = runs.factors[name]
+            warnings.append(f"{name} = {x[name]:g} is extrapolated: the runs have {name} from {low:g} to {high:g}")
+    return tuple(warnings)
+
+
+def _data_warning(low: float, high: float, examples: float) -> str:
+    if examples > high:
+        return (
+            f"n = {examples:g} is extrapolated, {examples / high:.3g} times the runs' largest: the interval assumes "
+            f"that error keeps falling as n^-d beyond {high:g}, which these runs cannot check; read p_best as the part "
+            "of models that agree"
+        )
+    return f"n = {examples:g} is extrapolated below the runs' smallest, {low:g}"
+
+
+def _check_examples(runs: RunRange, examples: float | None) -> None:
+    if runs.examples is None and examples is not None:
+        raise UserError("this study's table has no data size; leave the number of examples out")
+    if runs.examples is not None and examples is None:
+        raise UserError("say how many finetuning examples there are, for example --examples 800")
+    if examples is not None and examples <= 0:
+        raise UserError(f"{examples:g} examples: the number must be positive")
+
+
+def check_target(name: str, known: Sequence[str]) -> None:
+    """Raise `UserError` if a study has no such target."""
+    if name not in known:
+        raise UserError(f"there is no target {name!r}; the targets are {', '.join(known)}")
