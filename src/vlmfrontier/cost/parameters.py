@@ -4,7 +4,14 @@ Training asserts that the built models hold exactly these numbers, so that plan,
 """
 
 
-def llama_parameters(hidden: int, layers: int, intermediate: int, heads: int, key_value_heads: int | None = None, head_size: int | None = None) -> int:
+def llama_parameters(
+    hidden: int,
+    layers: int,
+    intermediate: int,
+    heads: int,
+    key_value_heads: int | None = None,
+    head_size: int | None = None,
+) -> int:
     """Return the parameters of a Llama decoder without input embedding and output head.
 
     Per layer: query and output projections (hidden × heads·head_size each), key and value projections
@@ -20,8 +27,8 @@ def llama_parameters(hidden: int, layers: int, intermediate: int, heads: int, ke
 def siglip_parameters(hidden: int, layers: int, intermediate: int, image_size: int, patch_size: int) -> int:
     """Return the parameters of a SigLIP vision tower without its pooling head (features are taken before it).
 
-    Patch embedding and positions; per layer four square projections with bias, a two-layer MLP with biases, two norms with
-    bias; and the last norm.
+    Patch embedding and positions; per layer four square projections with bias, a two-layer MLP with biases, two norms
+    with bias; and the last norm.
     """
     patches = (image_size // patch_size) ** 2
     embedding = 3 * patch_size**2 * hidden + hidden + patches * hidden

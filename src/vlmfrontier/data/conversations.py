@@ -1,4 +1,7 @@
-"""Conversations about videos in the format that LLaVA-style sets ship: `[{"id", "video", "conversations": [{"from", "value"}]}]`."""
+"""Conversations about videos in the format that LLaVA-style sets ship.
+
+A JSON list of `{"id", "video", "conversations": [{"from": "human" or "gpt", "value"}]}`.
+"""
 
 import json
 from dataclasses import dataclass
@@ -43,7 +46,8 @@ def _parse(record: dict, where: str) -> Conversation:
 def read_conversations(path: Path) -> list[Conversation]:
     """Return the conversations of a LLaVA-style JSON file, in its order.
 
-    Raises `UserError` naming the record if a key is missing, roles do not alternate, an answer is empty or an id comes twice.
+    Raises `UserError` naming the record if a key is missing, roles do not alternate, an answer is empty or an id comes
+    twice.
     """
     try:
         records = json.loads(path.read_text(encoding="utf-8"))

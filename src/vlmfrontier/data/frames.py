@@ -1,7 +1,7 @@
 """A cache of decoded frames: one array file that every run maps into memory, so that a video is decoded once per study.
 
-`frames.npy` holds the frames of all videos of one size behind each other, `index.json` where each begins. Reading through the
-cache gives the very frames that `video.read_frames` gives.
+`frames.npy` holds the frames of all videos of one size behind each other, `index.json` where each begins. Reading
+through the cache gives the very frames that `video.read_frames` gives.
 """
 
 import json
@@ -15,7 +15,7 @@ from vlmfrontier.errors import UserError
 
 
 def write_cache(folder: Path, videos: Iterable[tuple[str, Path]], num_frames: int, size: tuple[int, int]) -> None:
-    """Decode `videos` (name, path) into `folder`; `num_frames` is their total, `size` the (height, width) of all of them.
+    """Decode `videos` (name, path) into `folder`: `num_frames` in total, each of `size` (height, width).
 
     The index is written last: a cache without it was not finished and is not used.
     """
@@ -26,7 +26,10 @@ def write_cache(folder: Path, videos: Iterable[tuple[str, Path]], num_frames: in
     for name, path in videos:
         frames = decode_video(path)
         if frames.shape[1:3] != size:
-            raise UserError(f"{path}: {frames.shape[2]}×{frames.shape[1]} pixels among videos of {size[1]}×{size[0]}; turn the frame cache off")
+            raise UserError(
+                f"{path}: {frames.shape[2]}×{frames.shape[1]} pixels among videos of {size[1]}×{size[0]}; "
+                "the cache holds videos of one size"
+            )
         store[position : position + len(frames)] = frames
         index[name] = [position, len(frames)]
         position += len(frames)

@@ -1,4 +1,4 @@
-"""Nested training subsets: the n examples of a run are the first n of one seeded order, so a larger n holds the smaller."""
+"""Nested training subsets: a run's n examples are the first n of one seeded order."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from vlmfrontier.errors import UserError
 
 
 def nested_subset(ids: Sequence[str], n: int, seed: int) -> list[int]:
-    """Return the positions in `ids` of the `n` examples for `seed`; for one seed, a smaller n gives the head of a larger one's.
+    """Return the positions in `ids` of the `n` examples for `seed`; a smaller n gives the head of a larger one's.
 
     The order depends on the ids alone, not on their order in the file. Raises `UserError` if there are fewer than n.
     """

@@ -51,7 +51,9 @@ def language_config(language: LanguageConfig, tokenizer: PreTrainedTokenizerBase
     )
 
 
-def build_model(models: ModelsConfig, language: str, tokenizer: PreTrainedTokenizerBase, tokens_per_frame: int) -> VideoVLM:
+def build_model(
+    models: ModelsConfig, language: str, tokenizer: PreTrainedTokenizerBase, tokens_per_frame: int
+) -> VideoVLM:
     """Return a randomly initialised `VideoVLM` of the study's vision tower and the language model called `language`."""
     config = VideoVLMConfig(
         vision_config=vision_config(models.vision, models.attention),
@@ -67,8 +69,10 @@ def build_model(models: ModelsConfig, language: str, tokenizer: PreTrainedTokeni
 
 
 def count_parameters(model: VideoVLM) -> dict[str, int]:
-    """Return the parameters by group: vision (M), projector, embedding, language (N: all of the language model but the input
-    embedding). The groups sum to the total, tied weights counted once."""
+    """Return the parameters by group: vision (M), projector, embedding, language (N).
+
+    N is all of the language model but its input embedding. The groups sum to the total, tied weights counted once.
+    """
     embedding = model.get_input_embeddings().weight.numel()
     groups = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
     counts = {**groups, "language": groups["language"] - embedding, "embedding": embedding}
@@ -90,5 +94,9 @@ def load_model(folder: Path, tokens_per_frame: int, attention: str = "sdpa") -> 
     if not (folder / "config.json").exists():
         raise UserError(f"{folder}: no model here (config.json is missing)")
     return VideoVLM.from_pretrained(
-        folder, tokens_per_frame=tokens_per_frame, attn_implementation=attention, dtype=torch.float32, local_files_only=True
+        folder,
+        tokens_per_frame=tokens_per_frame,
+        attn_implementation=attention,
+        dtype=torch.float32,
+        local_files_only=True,
     )

@@ -17,8 +17,8 @@ def side_of(tokens_per_frame: int) -> int:
 def downsample(features: torch.Tensor, tokens_per_frame: int) -> torch.Tensor:
     """Return `features` (frames, W, width), a square grid in rows, bilinearly resized to (frames, V, width).
 
-    Plain bilinear interpolation without antialiasing, as in the paper: at small V some patches are never read directly, and
-    the tower must have learned to spread what it sees.
+    Plain bilinear interpolation without antialiasing, as in the paper: at small V some patches are never read directly,
+    and the tower must have learned to spread what it sees.
     """
     frames, count, width = features.shape
     side, grid = side_of(tokens_per_frame), side_of(count)

@@ -12,18 +12,21 @@ VIDEO_TAG = "<video>"
 class PromptBuilder:
     """Turns questions and answers into token ids with the language model's own chat template.
 
-    A sequence is `prefix` (all tokens up to and including the T·V places of the visual tokens) and what follows it for each
-    question. The prefix does not depend on the question, so that several questions can share one video.
+    A sequence is `prefix` (all tokens up to and including the T·V places of the visual tokens) and what follows it for
+    each question. The prefix does not depend on the question, so that several questions can share one video.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, num_video_tokens: int):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.tokenizer = tokenizer
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TAG)
         self.pad_token_id = tokenizer.pad_token_id
-        head, _ = self._split(self._ids([_user("")], generate=True))
-        self.prefix = [*head, *[self.video_token_id] * num_video_tokens]
+        self._head, _ = self._split(self._ids([_user("")], generate=True))
         self.question = lru_cache(maxsize=100_000)(self._question)
         self.turn = lru_cache(maxsize=100_000)(self._turn)
+
+    def prefix(self, num_video_tokens: int) -> list[int]:
+        """Return the token ids up to and including the places of `num_video_tokens` visual tokens."""
+        return [*self._head, *[self.video_token_id] * num_video_tokens]
 
     def _ids(self, messages: list[dict], generate: bool) -> list[int]:
         text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=generate, tokenize=False)
@@ -38,7 +41,7 @@ class PromptBuilder:
         return self._split(self._ids([_user(question)], generate=True))[1]
 
     def _turn(self, question: str, answer: str) -> tuple[list[int], list[int]]:
-        """Return the token ids after the video of a question and its answer, and their labels: the question is not supervised."""
+        """Return the ids after the video of a question and its answer, and labels that leave the question out."""
         ids = self._split(self._ids([_user(question), {"role": "assistant", "content": answer}], generate=False))[1]
         asked = self._question(question)
         if ids[: len(asked)] != asked:

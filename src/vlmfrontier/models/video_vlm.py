@@ -19,9 +19,11 @@ class VideoVLMConfig(PreTrainedConfig):
     """Configurations of the two towers, V, and the token that holds a place for each visual token."""
 
     model_type = "video_vlm"
-    sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012  (read by transformers as a class attribute)
+    sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012  (transformers reads it)
 
-    def __init__(self, vision_config=None, text_config=None, video_token_id: int = 0, tokens_per_frame: int = 16, **kwargs):
+    def __init__(
+        self, vision_config=None, text_config=None, video_token_id: int = 0, tokens_per_frame: int = 16, **kwargs
+    ):
         self.vision_config = _as_config(vision_config)
         self.text_config = _as_config(text_config)
         self.video_token_id = video_token_id
@@ -66,12 +68,19 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self):
         return self.language.get_output_embeddings()
 
-    def encode_video(self, pixel_values: torch.Tensor, tokens_per_frame: int | None = None) -> torch.Tensor:
-        """Return visual tokens (batch, T·V, width of the language model) of `pixel_values` (batch, T, 3, height, width)."""
-        batch, frames = pixel_values.shape[:2]
+    def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Return features (batch, T, W, vision width) of `pixel_values` (batch, T, 3, height, width)."""
         features = self.vision(pixel_values=pixel_values.flatten(0, 1).to(self.vision.dtype)).last_hidden_state
-        tokens = downsample(features, tokens_per_frame or self.config.tokens_per_frame)
-        return self.projector(tokens).reshape(batch, frames * tokens.shape[1], -1)
+        return features.unflatten(0, pixel_values.shape[:2])
+
+    def project(self, features: torch.Tensor, tokens_per_frame: int | None = None) -> torch.Tensor:
+        """Return visual tokens (batch, T·V, language width) of vision `features` (batch, T, W, vision width)."""
+        tokens = downsample(features.flatten(0, 1), tokens_per_frame or self.config.tokens_per_frame)
+        return self.projector(tokens).reshape(len(features), -1, self.config.text_config.hidden_size)
+
+    def encode_video(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Return visual tokens (batch, T·V, language width) of `pixel_values` (batch, T, 3, height, width)."""
+        return self.project(self.see(pixel_values))
 
     def embed(self, input_ids: torch.Tensor, visual: torch.Tensor | None) -> torch.Tensor:
         """Return embeddings (batch, length, width) of `input_ids`, the places of the video token filled with `visual`.
@@ -93,7 +102,6 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         segments: torch.Tensor | None = None,
-        tokens_per_frame: int | None = None,
         inputs_embeds: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
@@ -102,11 +110,12 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
     ) -> CausalLMOutputWithPast:
         """Return the loss over `labels` (mean, or sum over `num_items_in_batch`) or, without labels, the logits.
 
-        `segments` (batch, length) packs several turns behind one video (see `packing`); otherwise attention is causal. The
-        output head runs on supervised positions alone: with a vocabulary of 128k it would otherwise dominate memory.
+        `segments` (batch, length) packs several turns behind one video (see `packing`); otherwise attention is causal.
+        The output head runs on supervised positions alone: with a vocabulary of 128k it would otherwise dominate
+        memory.
         """
         if inputs_embeds is None:
-            visual = None if pixel_values is None else self.encode_video(pixel_values, tokens_per_frame)
+            visual = None if pixel_values is None else self.encode_video(pixel_values)
             inputs_embeds = self.embed(input_ids, visual)
         if segments is not None:
             attention_mask = additive(packed_mask(segments), inputs_embeds.dtype)
@@ -122,8 +131,10 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(logits=logits, past_key_values=outputs.past_key_values)
 
     def _loss(self, hidden: torch.Tensor, labels: torch.Tensor, num_items: torch.Tensor | int | None) -> torch.Tensor:
-        """Next-token cross-entropy: position i predicts label i + 1. A turn begins with an unsupervised question, so no
-        supervised label is predicted from another turn's last position."""
+        """Return next-token cross-entropy: position i predicts label i + 1.
+
+        A turn begins with an unsupervised question, so no supervised label is predicted from another turn's end.
+        """
         targets = labels[:, 1:]
         supervised = targets != IGNORED
         logits = self.get_output_embeddings()(hidden[:, :-1][supervised]).float()
@@ -132,7 +143,7 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         return F.cross_entropy(logits, targets[supervised], reduction="sum") / num_items
 
     def prepare_inputs_for_generation(self, input_ids, pixel_values=None, past_key_values=None, **kwargs):
-        """Return the inputs of one generation step: the video goes in with the first step, the cache holds it afterwards."""
+        """Return the inputs of one generation step: the video goes in with the first, then the cache holds it."""
         inputs = super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
         first = past_key_values is None or past_key_values.get_seq_length() == 0
         inputs["pixel_values"] = pixel_values if first else None

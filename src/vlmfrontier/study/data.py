@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from vlmfrontier.data.digits.questions import TASKS
 from vlmfrontier.study.base import Section
 
 Positive = Annotated[int, Field(gt=0)]
@@ -31,6 +32,11 @@ class DataConfig(Section):
     turns: Literal["independent", "sequential"] = "independent"
     """`independent`: the turns of a conversation see the video and not each other, packed behind one copy of the video;
     `sequential`: a turn sees the turns before it, as in multi-turn chat."""
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks a run is tested on."""
+        return [task.name for task in TASKS]
 
     @property
     def examples(self) -> int:

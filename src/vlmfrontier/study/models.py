@@ -22,7 +22,7 @@ class VisionConfig(Section):
     image_size: int = 64
     """Pixels a side of a frame."""
     patch_size: int = 8
-    """Pixels a side of a patch; (image_size / patch_size)² is the number of features of a frame, the largest possible V."""
+    """Pixels a side of a patch; a frame has (image_size / patch_size)² features, the largest possible V."""
 
     @model_validator(mode="after")
     def _divides(self) -> "VisionConfig":
@@ -45,7 +45,9 @@ class VisionConfig(Section):
     @cached_property
     def parameters(self) -> int:
         """M, parameters without the pooling head."""
-        return siglip_parameters(self.hidden_size, self.layers, self.intermediate_size, self.image_size, self.patch_size)
+        return siglip_parameters(
+            self.hidden_size, self.layers, self.intermediate_size, self.image_size, self.patch_size
+        )
 
 
 class LanguageConfig(Section):
@@ -81,8 +83,8 @@ class ModelsConfig(Section):
     """The models a run is put together from."""
 
     start: str | None = "workflow/pretrained/digits"
-    """Folder of finished starting models (`vision/`, `<language model>/`), relative to the repository; `null`: pretrain them
-    with this workflow's rules first, which takes about half an hour."""
+    """Folder of finished starting models (`vision/`, `<language model>/`), relative to the repository; `null`: pretrain
+    them with this workflow's rules first, which takes about half an hour."""
     vision: VisionConfig = VisionConfig()
     """The vision tower."""
     language: dict[str, LanguageConfig] = Field(
@@ -96,4 +98,4 @@ class ModelsConfig(Section):
     )
     """Language models by the name that the sweep uses for them."""
     attention: str = "sdpa"
-    """Attention implementation of both towers: sdpa, eager or flash_attention_2 (the latter needs its package and a GPU)."""
+    """Attention of both towers: sdpa, eager or flash_attention_2 (the latter needs its package and a GPU)."""

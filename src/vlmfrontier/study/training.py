@@ -54,7 +54,7 @@ class FinetuneConfig(OptimizationConfig):
     """Stage 2: every run's finetuning on its n examples, one epoch by default."""
 
     train: list[Part] = ["vision", "projector", "language"]
-    """Parts that learn; the paper trains all. Without `vision` a run takes a third of the time and learns a little less."""
+    """Parts that learn; the paper trains all. Without `vision` a run is faster and learns a little less."""
     epochs: Positive = 1
     """Passes over the n examples."""
     learning_rates: LearningRates = LearningRates()

@@ -1,4 +1,4 @@
-"""One training loop for every stage: the transformers Trainer with our data order, parameter groups and state folder."""
+"""One training loop for every stage: the transformers Trainer with our order, groups and state folder."""
 
 import signal
 import time
@@ -25,7 +25,7 @@ def model_loss(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
 
 @dataclass
 class TrainingSummary:
-    """What a finished training says of itself. `seconds` is the time of this attempt, `resumed_at` the step it began with."""
+    """What a finished training says: `seconds` of this attempt, `resumed_at` the step it began with."""
 
     steps: int
     resumed_at: int
@@ -80,7 +80,10 @@ class _StateCallback(TrainerCallback):
         self.last_loss = float(logs["loss"])
         seconds = time.monotonic() - self.started
         self.state.log({"step": state.global_step, **logs, "seconds": round(seconds, 2)})
-        print(f"{self.label}  step {state.global_step}/{state.max_steps}  loss {self.last_loss:.4f}  {seconds:.0f} s", flush=True)
+        print(
+            f"{self.label}  step {state.global_step}/{state.max_steps}  loss {self.last_loss:.4f}  {seconds:.0f} s",
+            flush=True,
+        )
 
 
 def _arguments(folder: Path, settings: OptimizationConfig, steps: int, seed: int) -> TrainingArguments:
@@ -121,8 +124,8 @@ def train(
 ) -> TrainingSummary:
     """Train `model` for `steps` over `dataset` in its order, going on from the newest valid checkpoint of `state`.
 
-    `groups` are AdamW parameter groups with their peak learning rates. Equal inputs give bit-equal weights on one machine,
-    whether or not the training was interrupted. Raises `Interrupted` after a signal, with the state saved.
+    `groups` are AdamW parameter groups with their peak learning rates. Equal inputs give bit-equal weights on one
+    machine, whether or not the training was interrupted. Raises `Interrupted` after a signal, with the state saved.
     """
     set_seed(seed)
     optimizer = torch.optim.AdamW(groups, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay)
@@ -145,7 +148,9 @@ def train(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped_by is not None and trainer.state.global_step < steps:
         state.log({"event": "interrupted", "step": trainer.state.global_step, "signal": callback.stopped_by})
-        raise Interrupted(f"{label}: stopped by signal {callback.stopped_by} at step {trainer.state.global_step}, state saved")
+        raise Interrupted(
+            f"{label}: stopped by signal {callback.stopped_by} at step {trainer.state.global_step}, state saved"
+        )
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
     return TrainingSummary(steps, first, callback.last_loss, seconds)

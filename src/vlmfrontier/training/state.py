@@ -1,7 +1,7 @@
 """The folder that makes a long training survive: `runs/<run>/state/`, declared by no rule.
 
-It holds the hash of the configuration that made it (another configuration is refused), the last two checkpoints, each valid
-only with a manifest of its files written after them, and the append-only log of all attempts.
+It holds the hash of the configuration that made it (another configuration is refused), the last two checkpoints, each
+valid only with a manifest of its files written after them, and the append-only log of all attempts.
 """
 
 import hashlib

@@ -1,20 +1,26 @@
 """Pretraining of the vision tower: a token of a k×k grid must tell, linearly, what stands in every cell it overlaps.
 
-The grids go through the model's own downsampling, so that the tower learns to spread what it sees to where plain bilinear
-interpolation will read it, for every V = k² that a sweep may ask for.
+The grids go through the model's own downsampling, so that the tower learns to spread what it sees to where plain
+bilinear interpolation will read it, for every V = k² that a sweep may ask for.
 """
+
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import SiglipVisionModel
+from transformers import AutoModel, SiglipVisionModel, set_seed
 
 from vlmfrontier.data.digits.render import background, paint_digit, paint_square
 from vlmfrontier.data.digits.scene import CELLS_PER_SIDE, FRAME_SIZE, SQUARE_SIZE, Digit, cell_at
+from vlmfrontier.models.build import vision_config
 from vlmfrontier.models.downsample import downsample
 from vlmfrontier.models.frames import normalise
+from vlmfrontier.study.root import Study
+from vlmfrontier.training.loop import train
+from vlmfrontier.training.state import TrainingState
 
 NUM_CELLS = CELLS_PER_SIDE**2
 COLOURS = ("white", "red", "blue", "yellow")
@@ -25,7 +31,9 @@ MIN_OVERLAP = 0.35  # of the smaller of token and cell, along each axis
 def overlapping(side: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the pairs (token, cell) that overlap for a grid of `side`: two index vectors."""
     token, cell = np.arange(side)[:, None], np.arange(CELLS_PER_SIDE)[None, :]
-    overlap = np.minimum((token + 1) / side, (cell + 1) / CELLS_PER_SIDE) - np.maximum(token / side, cell / CELLS_PER_SIDE)
+    overlap = np.minimum((token + 1) / side, (cell + 1) / CELLS_PER_SIDE) - np.maximum(
+        token / side, cell / CELLS_PER_SIDE
+    )
     along = overlap > MIN_OVERLAP * min(1 / side, 1 / CELLS_PER_SIDE)
     both = (along[:, None, :, None] & along[None, :, None, :]).reshape(side**2, NUM_CELLS)
     tokens, cells = np.nonzero(both)
@@ -116,3 +124,28 @@ def cell_accuracy(reader: CellReader, batch: dict[str, torch.Tensor]) -> dict[in
         read = reader.read(features, side)[..., :NUM_CONTENTS].argmax(-1)
         shares[side**2] = float((read == truth)[truth > 0].float().mean())
     return shares
+
+
+def pretrain_vision(study: Study, folder: Path, state: Path) -> dict:
+    """Pretrain the tower of `study`, save it to `folder` as a transformers model and return its report."""
+    settings, seed = study.pretrain.vision, study.pretrain.seed
+    set_seed(seed)
+    tower = AutoModel.from_config(vision_config(study.models.vision, study.models.attention))
+    reader = CellReader(tower, settings.grids)
+    recipe = {"vision": study.models.vision.model_dump(), "settings": settings.model_dump(), "seed": seed}
+    summary = train(
+        reader,
+        StillFrames(settings.steps * settings.batch_size, seed),
+        collate_frames,
+        [{"params": list(reader.parameters()), "lr": settings.learning_rate}],
+        settings,
+        TrainingState(state, recipe),
+        steps=settings.steps,
+        seed=seed,
+        label="vision",
+        loss=cell_loss,
+    )
+    unseen = StillFrames(300, seed + 1, images="dev")
+    accuracy = cell_accuracy(reader, collate_frames([unseen[i] for i in range(len(unseen))]))
+    tower.save_pretrained(folder)
+    return {"steps": summary.steps, "loss": summary.loss, "digits_read_right": accuracy, "recipe": recipe}

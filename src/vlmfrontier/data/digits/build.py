@@ -1,4 +1,4 @@
-"""Write one split of digit videos: mp4 files, conversations or questions about them, the cache of frames, a manifest."""
+"""Write one split of digit videos: mp4 files, conversations and questions, the cache of frames, a manifest."""
 
 import hashlib
 import json
@@ -48,8 +48,8 @@ def _hash_files(paths: Iterator[Path]) -> str:
 def build_split(folder: Path, split: str, count: int, images: str, seed: int, processes: int = 1) -> dict:
     """Write `count` videos of `split` to `folder` and return the manifest, which is written last.
 
-    `images` names the handwriting (train, dev or test). `conversations.json` is what training reads, `questions.json` what
-    evaluation reads. The bytes do not depend on `processes`.
+    `images` names the handwriting (train, dev or test). `conversations.json` is what training reads, `questions.json`
+    what evaluation reads. The bytes do not depend on `processes`.
     """
     (folder / "videos").mkdir(parents=True, exist_ok=True)
     write = partial(_write_video, folder=folder, split=split, images=images, seed=seed)

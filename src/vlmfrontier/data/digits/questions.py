@@ -1,7 +1,7 @@
 """The eight tasks: what is asked of a scene, and the true answer.
 
-The word that decides the answer stands last in a question, so that a small language model reads the answer off that word.
-Every question is answered with single words of `VOCABULARY`; a caption is a list of them.
+The word that decides the answer stands last in a question, so that a small language model reads the answer off that
+word. Every question is answered with single words of `VOCABULARY`; a caption is a list of them.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def _options(rng: np.random.Generator, answer: str, rivals: list[str], pool: tup
 
 
 def _caption(scene: Scene) -> str:
-    """Return all facts of a scene: white digits with their cells, red digits in order, the blue digit, where green ends."""
+    """Return all facts: white digits with their cells, red digits in order, the blue digit, where green ends."""
     words = ["white"]
     for digit in sorted(scene.of_colour("white"), key=lambda d: d.cell):
         words += [str(digit.value), CELL_NAMES[digit.cell]]

@@ -1,6 +1,9 @@
-"""Frames of a scene: real handwritten digits (scikit-learn's copy of the UCI set, 1,797 images) on a grey noise background."""
+"""Frames of a scene: real handwritten digits on grey noise.
 
-from functools import lru_cache
+The handwriting is scikit-learn's copy of the UCI set: 1,797 images of 8×8 pixels.
+"""
+
+from functools import cache
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -27,7 +30,7 @@ RGB = {
 IMAGE_SPLITS = {"train": (0, 1200), "dev": (1200, 1400), "test": (1400, 1797)}
 
 
-@lru_cache(maxsize=1)
+@cache
 def _images() -> tuple[np.ndarray, np.ndarray]:
     digits = load_digits()
     order = np.random.RandomState(0).permutation(len(digits.target))
@@ -44,7 +47,7 @@ def _resize(image: np.ndarray, size: int) -> np.ndarray:
     return rows[:, left] * (1 - fraction) + rows[:, left + 1] * fraction
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprites(split: str, value: int, size: int) -> np.ndarray:
     """Return the opacity of every handwritten `value` of `split` at `size` pixels: (images, size, size, 1) in 0–1."""
     images, labels = _images()
@@ -54,7 +57,7 @@ def sprites(split: str, value: int, size: int) -> np.ndarray:
 
 
 def place_digit(digit: Digit, image_split: str, rng: np.random.Generator) -> tuple[tuple[slice, slice], np.ndarray]:
-    """Draw handwriting, size and place of `digit`: the pixels it covers inside its cell, and its opacity (size, size, 1)."""
+    """Draw handwriting and place of `digit`: the pixels it covers in its cell, and its opacity (size, size, 1)."""
     size = SPRITE_SIZES[rng.integers(len(SPRITE_SIZES))]
     bank = sprites(image_split, digit.value, size)
     row, column = divmod(digit.cell, CELLS_PER_SIDE)

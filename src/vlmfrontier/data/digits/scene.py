@@ -1,8 +1,9 @@
 """What happens in one digit video: which digits, where, when, and the path of the green square.
 
-A frame is 5×5 named cells of 12.8 pixels. Two white and one to four yellow digits stay for the whole video; two to four red
-digits come one after another, and one blue digit comes once, for durations drawn from a power law, so that the chance to miss
-an event falls smoothly with the number of frames looked at; a green square moves and leaves late for its last place.
+A frame is 5×5 named cells of 12.8 pixels. Two white and one to four yellow digits stay for the whole video; two to four
+red digits come one after another, and one blue digit comes once, for durations drawn from a power law, so that the
+chance to miss an event falls smoothly with the number of frames looked at; a green square moves and leaves late for its
+last place.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Scene:
         return sorted((d for d in self.digits if d.colour == colour), key=lambda d: (d.start, d.cell))
 
     def square_corner(self, frame: int) -> tuple[int, int]:
-        """Return the upper-left corner (y, x) of the green square in `frame`: slow to the second place, then quick to the last."""
+        """Return the square's upper-left corner (y, x): slow to the second place, then quick to the last."""
         first, second, last = (np.array(p, float) for p in self.path)
         leaves = NUM_FRAMES - self.late
         if frame < leaves:

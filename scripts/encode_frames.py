@@ -1,0 +1,24 @@
+"""Write what the frozen tower sees in the videos of stage 1.
+
+    python scripts/encode_frames.py --study results/digits-pretrain/study.json
+
+Writes data/align/features.npy, read by the stage 1 of every language model.
+"""
+
+from argparse import Namespace
+
+from vlmfrontier.jobs import run_job
+
+
+def main(given: Namespace) -> None:
+    from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
+    from vlmfrontier.training.align import SPLIT, encode_split  # noqa: PLC0415
+
+    results = ResultsFolder(given.study.parent)
+    output = results.split(SPLIT) / "features.npy"
+    encode_split(results.models / "vision", results.split(SPLIT), output)
+    print(f"features → {output}")
+
+
+if __name__ == "__main__":
+    run_job(__doc__, main)

@@ -1,0 +1,31 @@
+"""Test one finetuned run.
+
+    python scripts/evaluate.py --study results/digits/study.json --run N83.3k_T8_V16_n800_s0
+
+Writes runs/<run>/answers/<task>.jsonl (every question with answer and score; *.wrong_video.jsonl for the control) and,
+last, runs/<run>/result.json.
+"""
+
+from argparse import ArgumentParser, Namespace
+
+from vlmfrontier.jobs import run_job
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--run", required=True, help="key of the run, as in plan.csv")
+
+
+def main(given: Namespace) -> None:
+    from vlmfrontier.evaluation.evaluate import evaluate  # noqa: PLC0415
+    from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
+    from vlmfrontier.study.load import read_study  # noqa: PLC0415
+    from vlmfrontier.sweep.runs import find_run  # noqa: PLC0415
+
+    study, results = read_study(given.study), ResultsFolder(given.study.parent)
+    errors = evaluate(study, find_run(study, given.run), results)["errors"]
+    listed = "  ".join(f"{task} {value['error']:.1f}" for task, value in errors.items())
+    print(f"{given.run}: error {listed} → {results.run(given.run).result}")
+
+
+if __name__ == "__main__":
+    run_job(__doc__, main, arguments)

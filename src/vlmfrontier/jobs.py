@@ -1,0 +1,51 @@
+"""What the scripts that need torch do alike: the warm server if asked, threads, quiet libraries."""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from vlmfrontier import command_line
+from vlmfrontier.warm import run_warm
+
+WARM = "--warm"
+
+
+def run_job(
+    documentation: str | None,
+    main: Callable[[Namespace], None],
+    arguments: Callable[[ArgumentParser], None] | None = None,
+) -> None:
+    """Parse the command line of a training script and call `main` with it, here or in a child of the warm server.
+
+    `arguments` adds the script's own options to `--study` and `--warm`. Exit statuses are those of `command_line.run`.
+    """
+    parser = command_line.parser(documentation)
+    command_line.study_argument(parser)
+    if arguments is not None:
+        arguments(parser)
+    parser.add_argument(WARM, action="store_true", help="run in a child of a server that has torch imported")
+    given = parser.parse_args()
+    if given.warm:
+        sys.exit(run_warm(Path(sys.argv[0]).resolve(), [a for a in sys.argv[1:] if a != WARM]))
+
+    def prepared() -> None:
+        _prepare()
+        main(given)
+
+    command_line.run(prepared)
+
+
+def _prepare() -> None:
+    """Set the threads that the caller's environment asks for, and leave the terminal to our own lines."""
+    import torch  # noqa: PLC0415  (slow; only once it is sure that the job runs here)
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads:
+        # A forked child has read the variable of its server, not this one.
+        torch.set_num_threads(int(threads))
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a job fetches nothing

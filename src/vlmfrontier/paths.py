@@ -1,0 +1,71 @@
+"""Where everything lies under `results/<study>/`: the grammar of paths, in one place for scripts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.models import ModelsConfig
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run."""
+
+    root: Path
+
+    @property
+    def finetuned(self) -> Path:
+        """Summary of the finished training, written last."""
+        return self.root / "finetuned.json"
+
+    @property
+    def result(self) -> Path:
+        """Everything about the run, written last by its evaluation."""
+        return self.root / "result.json"
+
+    @property
+    def model(self) -> Path:
+        """Finetuned weights."""
+        return self.root / "model"
+
+    @property
+    def answers(self) -> Path:
+        """One file of answered questions per task."""
+        return self.root / "answers"
+
+    @property
+    def state(self) -> Path:
+        """Checkpoints and log of the training, declared by no rule."""
+        return self.root / "state"
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The results folder of one study."""
+
+    root: Path
+
+    def split(self, name: str) -> Path:
+        """Videos and questions of the split called `name`."""
+        return self.root / "data" / name
+
+    def run(self, key: str) -> RunFolder:
+        """The folder of the run with this key."""
+        return RunFolder(self.root / "runs" / key)
+
+    @property
+    def models(self) -> Path:
+        """Starting models that this study pretrained itself."""
+        return self.root / "models"
+
+    def start(self, models: ModelsConfig, language: str) -> Path:
+        """Return the folder of the starting model for `language`; `UserError` if a finished one is not there."""
+        if models.start is None:
+            return self.models / language
+        folder = Path(models.start) / language
+        if not (folder / "model.safetensors").exists():
+            raise UserError(
+                f"models.start: no model.safetensors in {folder}; name a folder with one folder per language model, "
+                "or set it to null to pretrain the starting models"
+            )
+        return folder

@@ -1,0 +1,126 @@
+"""Stage 1: projector and language model learn to read the frozen tower, for every T and V that a sweep may ask for."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
+
+from vlmfrontier.data.digits.build import scene_and_questions
+from vlmfrontier.data.digits.questions import ask
+from vlmfrontier.data.digits.scene import NUM_FRAMES
+from vlmfrontier.data.video import sample_frames
+from vlmfrontier.models.build import build_model, digits_tokenizer
+from vlmfrontier.models.frames import normalise
+from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.study.root import Study
+from vlmfrontier.study.training import Alignment
+from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
+from vlmfrontier.training.loop import train
+from vlmfrontier.training.state import TrainingState
+
+SPLIT = "align"
+
+
+@torch.no_grad()
+def encode_split(tower_folder: Path, split_folder: Path, output: Path, videos_per_batch: int = 8) -> None:
+    """Write what the frozen tower sees in every frame of a split to `output`: (videos, 32, W, width) float16.
+
+    The tower is the same for all language models, so its features are computed once.
+    """
+    tower = AutoModel.from_pretrained(tower_folder, local_files_only=True).eval()
+    frames = np.load(split_folder / "frames.npy", mmap_mode="r")
+    count = len(frames) // NUM_FRAMES
+    shape = (count, NUM_FRAMES, (tower.config.image_size // tower.config.patch_size) ** 2, tower.config.hidden_size)
+    temporary = output.with_suffix(".part.npy")
+    store = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+    for first in range(0, count, videos_per_batch):
+        last = min(count, first + videos_per_batch)
+        pixels = normalise(torch.from_numpy(frames[first * NUM_FRAMES : last * NUM_FRAMES]))
+        store[first:last] = (
+            tower(pixel_values=pixels).last_hidden_state.half().numpy().reshape(last - first, *shape[1:])
+        )
+    store.flush()
+    temporary.rename(output)
+
+
+class AlignmentExamples(Dataset):
+    """Features of random videos with newly drawn questions; T and V are drawn for each batch."""
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, settings: Alignment, features: np.ndarray, scene_seed: int, seed: int
+    ):
+        self.settings, self.features, self.scene_seed, self.seed = settings, features, scene_seed, seed
+        self.tokenizer, self.prompt = tokenizer, PromptBuilder(tokenizer)
+        self.order = lru_cache(maxsize=2)(self._order)
+
+    def __len__(self) -> int:
+        return self.settings.steps * self.settings.batch_size
+
+    def shape_of(self, batch: int) -> tuple[int, int]:
+        """Return T and V of batch number `batch`: T and k uniform, drawn again while T·V is over the limit."""
+        rng = np.random.default_rng([self.seed, 1, batch])
+        while True:
+            frames = int(rng.integers(1, self.settings.max_frames + 1))
+            tokens = int(rng.choice(self.settings.grids)) ** 2
+            if frames * tokens <= self.settings.max_tokens:
+                return frames, tokens
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.features))
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        epoch, position = divmod(index, len(self.features))
+        video = int(self.order(epoch)[position])
+        frames, tokens = self.shape_of(index // self.settings.batch_size)
+        scene, _ = scene_and_questions(SPLIT, video, self.scene_seed)
+        turns = [(q.question, q.answer) for q in ask(scene, np.random.default_rng([self.seed, 3, index]))]
+        features = self.features[video][sample_frames(NUM_FRAMES, frames)]
+        encoded = encode_turns(self.prompt, frames * tokens, turns, independent=True)
+        return {"features": features, "tokens_per_frame": tokens, **encoded}
+
+    def collate(self, examples: list[dict]) -> dict:
+        """Return a padded batch with features (batch, T, W, width) and its V."""
+        batch = pad_batch(examples, self.tokenizer.pad_token_id)
+        features = torch.from_numpy(np.stack([e["features"] for e in examples])).float()
+        return {"features": features, "tokens_per_frame": examples[0]["tokens_per_frame"], **batch}
+
+
+def features_loss(model: VideoVLM, batch: dict) -> torch.Tensor:
+    """Return the loss of the answers behind features that the tower gave earlier."""
+    visual = model.project(batch["features"], batch["tokens_per_frame"])
+    embeddings = model.embed(batch["input_ids"], visual)
+    return model(inputs_embeds=embeddings, labels=batch["labels"], segments=batch["segments"]).loss
+
+
+def align(study: Study, language: str, models: Path, features: Path, state: Path) -> dict:
+    """Run stage 1 for `language`, save the whole `VideoVLM` to `models/<language>` and return its report."""
+    settings, seed = study.pretrain.align, study.pretrain.seed
+    set_seed(seed)
+    tokenizer = digits_tokenizer()
+    model = build_model(study.models, language, tokenizer, tokens_per_frame=1)
+    tower = AutoModel.from_pretrained(models / "vision", local_files_only=True)
+    text = AutoModelForCausalLM.from_pretrained(models / "language" / language, local_files_only=True)
+    model.vision.load_state_dict(tower.state_dict())
+    model.language.load_state_dict(text.state_dict())
+    groups = parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, language))
+    examples = AlignmentExamples(tokenizer, settings, np.load(features, mmap_mode="r"), seed, seed)
+    recipe = {"language": language, "settings": settings.model_dump(), "seed": seed}
+    summary = train(
+        model,
+        examples,
+        examples.collate,
+        groups,
+        settings,
+        TrainingState(state, recipe),
+        steps=settings.steps,
+        seed=seed,
+        label=f"align {language}",
+        loss=features_loss,
+    )
+    model.save_pretrained(models / language)
+    tokenizer.save_pretrained(models / language)
+    return {"steps": summary.steps, "loss": summary.loss, "recipe": recipe}
