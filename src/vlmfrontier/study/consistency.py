@@ -35,10 +35,9 @@ def _all_problems(study: "Study") -> Iterator[Problem]:
         yield from _table_with_training(study)
         return
     for path, factor, level in _levels(study):
-        yield from _check_level(study, path, factor, level)
+        yield from level_problems(study, path, factor, level)
     for path, n in _examples(study):
-        if n > study.data.examples:
-            yield Problem(path, n, f"the training data has {study.data.examples} examples; ask for at most as many")
+        yield from level_problems(study, path, "n", n)
     for name, design in study.sweep.designs.items():
         if isinstance(design, StarDesign):
             yield from _center_among_levels(study, ("sweep", "designs", name, "vary"), design.vary)
@@ -84,8 +83,8 @@ def _examples(study: "Study") -> Iterator[tuple[Path, int]]:
             yield from ((("sweep", "designs", name, "n"), n) for n in design.n)
 
 
-def _check_level(study: "Study", path: Path, factor: str, level: Any) -> Iterator[Problem]:
-    """Yield what is wrong with one level: a language model that does not exist, or an impossible grid of tokens."""
+def level_problems(study: "Study", path: Path, factor: str, level: Any) -> Iterator[Problem]:
+    """Yield what is wrong with one level: no such language model, an impossible grid of tokens, too many examples."""
     vision = study.models.vision
     if factor == "N" and level not in study.models.language:
         yield Problem(path, level, "no such language model; " + did_you_mean(level, study.models.language))
@@ -96,6 +95,8 @@ def _check_level(study: "Study", path: Path, factor: str, level: Any) -> Iterato
     elif factor == "V" and level > vision.features:
         message = f"the vision model has {vision.features} features a frame ({vision.grid} x {vision.grid}); write less"
         yield Problem(path, level, message)
+    if factor == "n" and level > study.data.examples:
+        yield Problem(path, level, f"the training data has {study.data.examples} examples; ask for at most as many")
 
 
 def _center_among_levels(study: "Study", path: Path, vary: FactorLevels) -> Iterator[Problem]:

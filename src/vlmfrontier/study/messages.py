@@ -51,7 +51,7 @@ def describe(error: ValidationError, given: Mapping[str, Any], schema: Mapping[s
 
 
 def _deeper(path: Path, than: Path) -> bool:
-    """Say whether `path` lies below `than`: the members of a union all complain, the one that got furthest was meant."""
+    """Say whether `path` lies below `than`: all members of a union complain, the furthest was meant."""
     return len(path) > len(than) and path[: len(than)] == than
 
 

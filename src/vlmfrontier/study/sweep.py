@@ -76,6 +76,9 @@ class IsoflopDesign(_Design):
     """How far c(x) may be from its budget, as a share of the budget."""
     per_budget: Annotated[int, Field(ge=1)] = 5
     """Configurations per budget, spread as far from each other as the budget allows."""
+    imbalance: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """How lopsided a configuration may be: 0, every factor equally high between its lowest and highest level (in logs);
+    1, one at its lowest and another at its highest, which nobody would deploy. Lower it for closer rivals."""
     n: Examples
     """Finetuning examples of these runs."""
     space: FactorLevels = FactorLevels()

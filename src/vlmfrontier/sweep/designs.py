@@ -1,0 +1,124 @@
+"""Each design as the list of runs it asks for."""
+
+import csv
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vlmfrontier.cost.model import cost_model
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.consistency import level_problems
+from vlmfrontier.study.root import Study
+from vlmfrontier.study.sweep import GridDesign, IsoflopDesign, RowsDesign, StarDesign
+from vlmfrontier.study.units import format_number, parse_number
+from vlmfrontier.sweep.spacing import heights, imbalance, well_spaced
+
+
+class Point(NamedTuple):
+    """A run asked for by a design: language model by name, frames, tokens per frame, examples, seed."""
+
+    language: str
+    T: int
+    V: int
+    n: int
+    seed: int
+
+
+def design_points(study: Study, name: str) -> list[Point]:
+    """Return the runs that the design called `name` asks for, in its own order, possibly with repetitions.
+
+    Raises `UserError` for a budget that no configuration meets and for a rows file with a mistake.
+    """
+    design = study.sweep.designs[name]
+    seeds = design.seeds or study.sweep.seeds
+    if isinstance(design, RowsDesign):
+        return list(_row_points(study, design, seeds))
+    match design:
+        case StarDesign():
+            configurations = list(_star(study, design))
+        case GridDesign():
+            configurations = list(_grid(study, design))
+        case IsoflopDesign():
+            configurations = _isoflop(study, name, design)
+    return [Point(*x, n, seed) for x in configurations for n in design.n for seed in seeds]
+
+
+def _star(study: Study, design: StarDesign) -> Iterator[tuple[str, int, int]]:
+    """Yield the center with one factor at a time replaced by each of its levels."""
+    center = study.sweep.center
+    for factor, levels in design.vary.given().items():
+        for level in levels:
+            x = {"N": center.N, "T": center.T, "V": center.V, factor: level}
+            yield x["N"], x["T"], x["V"]
+
+
+def _grid(study: Study, design: GridDesign) -> Iterator[tuple[str, int, int]]:
+    center = study.sweep.center
+    yield from product(design.N or [center.N], design.T or [center.T], design.V or [center.V])
+
+
+def _isoflop(study: Study, name: str, design: IsoflopDesign) -> list[tuple[str, int, int]]:
+    """Return for each budget the well-spaced choice among the configurations whose cost is within tolerance of it."""
+    languages = design.space.N or list(study.models.language)
+    candidates = list(product(languages, design.space.T, design.space.V))
+    N = np.array([study.models.language[language].parameters for language, _, _ in candidates], float)
+    T, V = (np.array([x[axis] for x in candidates], float) for axis in (1, 2))
+    cost = cost_model(study).cost({"N": N, "T": T, "V": V})
+    points = np.column_stack([heights(levels) for levels in (N, T, V)])
+    chosen = []
+    for budget in design.budgets:
+        off = np.abs(cost / budget - 1)
+        near = np.flatnonzero((off <= design.tolerance) & (imbalance(points) <= design.imbalance))
+        if not len(near):
+            raise UserError(_no_rival(study, name, budget, cost))
+        chosen += [candidates[near[i]] for i in well_spaced(points[near], design.per_budget)]
+    return chosen
+
+
+def _no_rival(study: Study, name: str, budget: float, cost: np.ndarray) -> str:
+    nearest = cost[np.argmin(np.abs(np.log(cost / budget)))]
+    return (
+        f"study {study.study}: sweep.designs.{name}.budgets = {format_number(budget)}: no balanced configuration costs "
+        f"that much, the nearest of any kind {format_number(nearest)}; move the budget, or raise tolerance or imbalance"
+    )
+
+
+def _row_points(study: Study, design: RowsDesign, seeds: list[int]) -> Iterator[Point]:
+    for row in design.rows:
+        yield from (Point(row.N, row.T, row.V, row.n, s) for s in ([row.seed] if row.seed is not None else seeds))
+    if design.file is not None:
+        yield from _file_points(study, Path(design.file), seeds)
+
+
+def _file_points(study: Study, path: Path, seeds: list[int]) -> Iterator[Point]:
+    """Yield the runs of a CSV file with the columns N, T, V, n and, if wanted, seed."""
+    try:
+        file = path.open(newline="")
+    except OSError:
+        raise UserError(f"{path}: no such file; a rows design reads its runs from it") from None
+    with file:
+        table = csv.DictReader(file)
+        missing = {"N", "T", "V", "n"} - set(table.fieldnames or ())
+        if missing:
+            raise UserError(f"{path}: no column {sorted(missing)[0]!r}; it needs the columns N, T, V, n")
+        for line, row in enumerate(table, start=2):
+            values = {"N": row["N"], **{factor: _whole(path, line, factor, row[factor]) for factor in ("T", "V", "n")}}
+            for factor, value in values.items():
+                for problem in level_problems(study, (), factor, value):
+                    raise UserError(f"{path}, line {line}: {factor} = {value}: {problem.message}")
+            given = row.get("seed")
+            for seed in [_whole(path, line, "seed", given)] if given else seeds:
+                yield Point(values["N"], values["T"], values["V"], values["n"], seed)
+
+
+def _whole(path: Path, line: int, column: str, text: str) -> int:
+    try:
+        number = parse_number(text)
+    except UserError as error:
+        raise UserError(f"{path}, line {line}: {column}: {error}") from None
+    if number != int(number) or number < (0 if column == "seed" else 1):
+        raise UserError(f"{path}, line {line}: {column} = {text} is not a whole positive number")
+    return int(number)

@@ -1,0 +1,134 @@
+"""What each design asks for, and the run table that is their union."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.load import validate
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.runs import find_run, plan_runs
+from vlmfrontier.sweep.spacing import well_spaced
+
+CENTER = {"N": "m", "T": 8, "V": 16}
+STAR = {"design": "star", "vary": {"N": ["xs", "m"], "T": [4, 8], "V": [9, 16, 25]}, "n": [400, 800]}
+
+
+def study(seeds: list[int] | None = None, **designs: dict) -> Study:
+    sweep = {"center": CENTER, "designs": designs, "seeds": seeds or [0]}
+    return validate({"study": "tiny", "sweep": sweep})
+
+
+def test_a_star_varies_one_factor_at_a_time_and_trains_its_center_once():
+    runs = plan_runs(study(star=STAR))
+    configurations = {(r.language, r.T, r.V) for r in runs}
+    assert configurations == {("m", 8, 16), ("xs", 8, 16), ("m", 4, 16), ("m", 8, 9), ("m", 8, 25)}
+    assert len(runs) == 2 * len(configurations)
+
+
+def test_a_run_of_two_designs_is_one_run_of_the_design_written_first():
+    grid = {"design": "grid", "T": [8, 16], "n": [400], "seeds": [0, 1]}
+    runs = {r.key: r.sweeps for r in plan_runs(study(star=STAR, again=grid))}
+    assert runs["N83.3k_T8_V16_n400_s0"] == ("star", "again")
+    assert runs["N83.3k_T8_V16_n400_s1"] == ("again",)
+    assert runs["N83.3k_T16_V16_n400_s0"] == ("again",)
+
+
+def test_a_grid_takes_what_it_leaves_out_from_the_center():
+    runs = plan_runs(study(g={"design": "grid", "N": ["xs", "s"], "V": {"squares": 2}, "n": [100]}))
+    assert [(r.language, r.T, r.V) for r in runs] == [("xs", 8, 1), ("xs", 8, 4), ("s", 8, 1), ("s", 8, 4)]
+
+
+def test_seeds_of_the_sweep_apply_where_a_design_names_none():
+    assert {r.seed for r in plan_runs(study(seeds=[3, 4], star=STAR))} == {3, 4}
+
+
+def test_cost_is_equation_1():
+    run = find_run(study(star=STAR), "N83.3k_T8_V16_n400_s0")
+    vision = study(star=STAR).models.vision
+    assert run.c == 2 * 8 * (vision.parameters * vision.features + run.N * 16)
+
+
+ISOFLOP = {
+    "design": "isoflop",
+    "budgets": ["100M", "200M"],
+    "tolerance": 0.04,
+    "per_budget": 5,
+    "n": [800],
+    "space": {"T": {"from": 1, "to": 16}, "V": [4, 9, 16, 25, 36, 49, 64]},
+}
+
+
+def test_isoflop_runs_cost_their_budget_and_are_the_same_every_time():
+    runs = plan_runs(study(iso=ISOFLOP))
+    assert [r.key for r in runs] == [r.key for r in plan_runs(study(iso=ISOFLOP))]
+    off = [min(abs(r.c / b - 1) for b in (100e6, 200e6)) for r in runs]
+    assert max(off) <= 0.04
+    assert sum(abs(r.c / 200e6 - 1) <= 0.04 for r in runs) == 5
+    assert len({r.language for r in runs}) >= 3
+
+
+def test_isoflop_leaves_out_what_nobody_would_deploy():
+    lopsided = {"xs": 64, "l": 4}  # the smallest model with the finest grid, the largest with the coarsest
+    everything = plan_runs(study(iso={**ISOFLOP, "imbalance": 1.0, "per_budget": 40}))
+    balanced = plan_runs(study(iso={**ISOFLOP, "imbalance": 0.8, "per_budget": 40}))
+    assert any(lopsided.get(r.language) == r.V for r in everything)
+    assert not any(lopsided.get(r.language) == r.V for r in balanced)
+    assert {r.key for r in balanced} < {r.key for r in everything}
+
+
+def test_a_budget_that_nothing_costs_is_named_with_the_nearest_cost():
+    with pytest.raises(UserError, match=r"sweep\.designs\.iso\.budgets = 1G: no balanced .* nearest of any kind"):
+        plan_runs(study(iso={**ISOFLOP, "budgets": ["1G"]}))
+
+
+def test_well_spaced_points_are_far_from_each_other():
+    points = np.random.default_rng(0).random((200, 3))
+    chosen = well_spaced(points, 8)
+    assert len(set(chosen)) == 8
+
+    def nearest(indices: list[int]) -> float:
+        distance = np.linalg.norm(points[indices][:, None] - points[indices], axis=2)
+        return float(distance[~np.eye(len(indices), dtype=bool)].min())
+
+    random_choices = [nearest(list(np.random.default_rng(s).choice(200, 8, replace=False))) for s in range(50)]
+    assert nearest(chosen) > max(random_choices)
+
+
+def test_rows_come_from_the_configuration_and_from_a_file(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_text("N,T,V,n,seed\nxs,2,4,0.1k,5\nm,8,16,200,\n")
+    rows = [{"N": "l", "T": 1, "V": 1, "n": 50, "seed": 9}]
+    keys = [
+        r.key for r in plan_runs(study(a={"design": "rows", "rows": rows}, b={"design": "rows", "file": str(file)}))
+    ]
+    assert keys == ["N195k_T1_V1_n50_s9", "N13.9k_T2_V4_n100_s5", "N83.3k_T8_V16_n200_s0"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("N,T,V\nm,8,16\n", "no column 'n'"),
+        ("N,T,V,n\nm,8,5,100\n", "line 2: V = 5: the tokens of a frame form a square grid"),
+        ("N,T,V,n\nm,8,4,100\nmm,8,4,100\n", "line 3: N = mm: no such language model"),
+        ("N,T,V,n\nm,8,4,9999\n", "line 2: n = 9999: the training data has 1600 examples"),
+        ("N,T,V,n\nm,8.5,4,100\n", r"line 2: T = 8.5 is not a whole"),
+        ("N,T,V,n\nm,,4,100\n", "line 2: T: '' is not a number"),
+    ],
+)
+def test_a_mistake_in_a_rows_file_names_the_line(tmp_path: Path, text: str, message: str):
+    file = tmp_path / "rows.csv"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        plan_runs(study(b={"design": "rows", "file": str(file)}))
+
+
+def test_two_runs_never_share_a_folder():
+    with pytest.raises(UserError, match=r"two runs are called N83\.3k_T8_V16_n1k_s0"):
+        plan_runs(study(g={"design": "grid", "n": [1000, 1001]}))
+
+
+def test_an_unknown_run_is_an_error():
+    with pytest.raises(UserError, match="no run 'nonsense'"):
+        find_run(study(star=STAR), "nonsense")
