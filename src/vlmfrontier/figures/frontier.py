@@ -1,5 +1,7 @@
 """The predicted frontier: x* and its error against the budget (the paper's Figures 4 and 10)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,19 +12,21 @@ from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.study.units import format_number
 
 
+@style.styled
 def frontier_figure(table: pd.DataFrame, factors: list[str], target: str, unit: str) -> Figure:
     """Return x_k*(c; n) of every factor and f along the frontier, a line per n.
 
-    `table` is `frontier_table`'s. Shaded: 90% of the models' own optima, and the 90% interval of f. Dotted where the
-    configuration or n lies outside the runs.
+    `table` is `frontier_table`'s. Lines are wider for smaller n, so that all show where they agree. Shaded: 90% of the
+    models' own optima, for the middle n, and the 90% interval of f. Dotted where x* or n lies outside the runs.
     """
     columns = 2 if len(factors) > 1 else len(factors) + 1
     rows = -(-(len(factors) + 1) // columns)
     figure, axes = style.panels(rows, columns, sharex=True)
     panels = axes.ravel()
+    lines = _lines(table)
     for panel, factor in zip(panels, factors, strict=False):
-        _factor_panel(panel, table, factor)
-    _error_panel(panels[len(factors)], table, target)
+        _factor_panel(panel, lines, factor)
+    _error_panel(panels[len(factors)], lines, target)
     style.blank(panels[len(factors) + 1 :])
     for panel in axes[-1]:
         style.number_axis(panel.xaxis, log=True)
@@ -31,29 +35,46 @@ def frontier_figure(table: pd.DataFrame, factors: list[str], target: str, unit: 
     return figure
 
 
-def _lines(table: pd.DataFrame) -> list[tuple[str, tuple, pd.DataFrame]]:
-    """Return label, colour and rows of every n; one line without label for a table without data size."""
+@dataclass(frozen=True)
+class _Line:
+    """The rows of one n, and how they are drawn."""
+
+    label: str
+    rows: pd.DataFrame
+    color: tuple[float, ...]
+    width: float
+
+
+def _lines(table: pd.DataFrame) -> list[_Line]:
+    """Return a line for every n; one without label for a table without data size."""
     groups = list(table.groupby("n", dropna=False))
-    names = ["" if np.isnan(n) else f"n = {format_number(n)}" for n, _ in groups]
-    return list(zip(names, style.sequence(len(groups)), (rows for _, rows in groups), strict=True))
+    widths = np.linspace(1.2 + 1.3 * (len(groups) - 1), 1.2, len(groups))
+    look = zip(style.sequence(len(groups)), widths, strict=True)
+    names = ["frontier" if np.isnan(n) else f"n = {format_number(n)}" for n, _ in groups]
+    return [
+        _Line(name, rows, color, width) for name, (_, rows), (color, width) in zip(names, groups, look, strict=True)
+    ]
 
 
-def _factor_panel(panel: Axes, table: pd.DataFrame, factor: str) -> None:
+def _factor_panel(panel: Axes, lines: list[_Line], factor: str) -> None:
     """Draw one factor of x* as steps, since its values are discrete."""
-    for name, color, rows in _lines(table):
-        panel.fill_between(
-            rows.c, rows[f"{factor}_lo"], rows[f"{factor}_hi"], step="post", color=color, alpha=0.13, lw=0
-        )
-        inside = rows.extrapolates == INSIDE
-        panel.step(rows.c, rows[factor].where(inside), where="post", color=color, label=name)
-        panel.step(rows.c, rows[factor], where="post", color=color, lw=1, ls=":")
-    levels = table[[factor, f"{factor}_lo", f"{factor}_hi"]].to_numpy()
-    style.factor_axis(panel.yaxis, factor, np.unique(levels))
+    middle = lines[len(lines) // 2]
+    low, high = middle.rows[f"{factor}_lo"], middle.rows[f"{factor}_hi"]
+    name = f"90% of the models' optima ({middle.label})"
+    panel.fill_between(middle.rows.c, low, high, step="post", color=middle.color, alpha=0.18, lw=0, label=name)
+    for line in lines:
+        inside = line.rows[factor].where(line.rows.extrapolates == INSIDE)
+        panel.step(line.rows.c, inside, where="post", color=line.color, lw=line.width, label=line.label)
+        panel.step(line.rows.c, line.rows[factor], where="post", color=line.color, lw=1, ls=":")
+    levels = np.concatenate([low, high, *(line.rows[factor] for line in lines)])
+    style.factor_axis(panel.yaxis, factor, levels)
 
 
-def _error_panel(panel: Axes, table: pd.DataFrame, target: str) -> None:
-    for name, color, rows in _lines(table):
-        panel.fill_between(rows.c, rows.f_lo, rows.f_hi, color=color, alpha=0.18, lw=0)
-        panel.plot(rows.c, rows.f.where(rows.extrapolates == INSIDE), color=color, label=name)
-        panel.plot(rows.c, rows.f, color=color, lw=1, ls=":")
+def _error_panel(panel: Axes, lines: list[_Line], target: str) -> None:
+    for line in lines:
+        rows = line.rows
+        panel.fill_between(rows.c, rows.f_lo, rows.f_hi, color=line.color, alpha=0.18, lw=0)
+        panel.plot(rows.c, rows.f.where(rows.extrapolates == INSIDE), color=line.color)
+        panel.plot(rows.c, rows.f, color=line.color, lw=1, ls=":")
     panel.set_ylabel(style.error_label(target))
+    panel.set_title("along the frontier, with 90% interval")

@@ -1,7 +1,9 @@
 """How every figure looks: sizes, colours, labels with units, and the two files it is saved as."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -13,6 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from vlmfrontier.study.units import format_number
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 # Okabe and Ito's palette, told apart with every common colour blindness; black is left for measured points.
 CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
 MEASURED = "#222222"
@@ -22,6 +27,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 PANEL = (3.1, 2.6)
 """Width and height of one panel in inches; a row of three is readable across a page."""
 DOTS_PER_INCH = 160
+FEW_LEVELS = 10
+"""A factor with more levels than this gets round numbers as ticks."""
 
 _SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -70,21 +77,30 @@ def sequence(count: int) -> list[tuple[float, float, float, float]]:
     return [matplotlib.colormaps["viridis"](position) for position in np.linspace(0.05, 0.8, count)]
 
 
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Return `draw` run under the house's settings, so that figures look alike and nothing global changes."""
+
+    @wraps(draw)
+    def under_settings(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context(_SETTINGS):
+            return draw(*args, **kwargs)
+
+    return under_settings
+
+
 def panels(rows: int, columns: int, height: float = PANEL[1], **sharing: str | bool) -> tuple[Figure, np.ndarray]:
     """Return a figure with rows × columns panels and the panels as an array of that shape."""
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(PANEL[0] * columns, height * rows + 0.4), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, columns, squeeze=False, **sharing)
-    return figure, axes
+    figure = Figure(figsize=(PANEL[0] * columns, height * rows + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
 
 
+@styled
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as `path`.png and `path`.svg; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(_SETTINGS):
-        figure.savefig(path.with_name(path.name + ".png"), dpi=DOTS_PER_INCH, metadata={"Software": None})
-        figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
+    figure.savefig(path.with_name(path.name + ".png"), dpi=DOTS_PER_INCH, metadata={"Software": None})
+    figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
 
 
 def number_axis(axis: Axis, levels: Sequence[float] | None = None, log: bool = False, billions: str = "G") -> None:
@@ -103,8 +119,9 @@ def number_axis(axis: Axis, levels: Sequence[float] | None = None, log: bool = F
 
 
 def factor_axis(axis: Axis, factor: str, levels: Sequence[float]) -> None:
-    """Write a factor's axis: logarithmic, with ticks at its levels (as many as fit) and its label."""
-    number_axis(axis, levels, log=True, billions="B")
+    """Write a factor's axis: logarithmic, with its label and ticks at its levels, or at round numbers if it has many."""
+    few = len(np.unique(levels)) <= FEW_LEVELS
+    number_axis(axis, levels if few else None, log=True, billions="B")
     axis.set_label_text(label(factor))
 
 
@@ -125,10 +142,8 @@ def legend_below(figure: Figure, axes: Axes, title: str | None = None, columns: 
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         unique = dict(zip(labels, handles, strict=True))
-        with matplotlib.rc_context(_SETTINGS):
-            figure.legend(
-                unique.values(), unique.keys(), loc="outside lower center", ncols=min(columns, len(unique)), title=title
-            )
+        place = {"loc": "outside lower center", "ncols": min(columns, len(unique))}
+        figure.legend(unique.values(), unique.keys(), title=title, **place)
 
 
 def blank(axes: Sequence[Axes]) -> None:

@@ -1,0 +1,93 @@
+"""Star lines: error against one factor, the others at the center, measured and predicted."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vlmfrontier.figures import style
+from vlmfrontier.figures.curves import Predictor, center_line
+from vlmfrontier.study.units import format_number
+
+POINTS = 60
+"""Points of a drawn curve."""
+TASK_COLUMNS = 4
+
+
+@style.styled
+def star_figure(runs: pd.DataFrame, factors: Sequence[str], predictor: Predictor) -> Figure | None:
+    """Return one panel per factor: measured errors, the predicted curve and its 90% interval, a colour per n.
+
+    None if no factor is varied alone.
+    """
+    lines = {factor: line for factor in factors if (line := center_line(runs, factor, factors)) is not None}
+    if not lines:
+        return None
+    figure, axes = style.panels(1, len(lines), sharey=True)
+    for panel, (factor, line) in zip(axes[0], lines.items(), strict=True):
+        _draw(panel, line, factor, factors, predictor)
+        style.factor_axis(panel.xaxis, factor, line[factor])
+        panel.set_title(_fixed(line, factor, factors))
+    axes[0, 0].set_ylabel(style.error_label(predictor.target))
+    style.legend_below(figure, axes[0, 0])
+    return figure
+
+
+@style.styled
+def tasks_figure(
+    runs: pd.DataFrame, factor: str, factors: Sequence[str], predictors: Mapping[str, Predictor]
+) -> Figure | None:
+    """Return the star line of one factor for every target, small multiples with a common scale; None without a line."""
+    line = center_line(runs, factor, factors)
+    if line is None:
+        return None
+    columns = min(TASK_COLUMNS, len(predictors))
+    rows = -(-len(predictors) // columns)
+    figure, axes = style.panels(rows, columns, height=2.1, sharex=True, sharey=True)
+    panels = axes.ravel()
+    for panel, (target, predictor) in zip(panels, predictors.items(), strict=False):
+        _draw(panel, line, factor, factors, predictor)
+        panel.set_title(target)
+    style.number_axis(panels[0].xaxis, line[factor], log=True, billions="B")
+    style.blank(panels[len(predictors) :])
+    for panel in panels[max(0, len(predictors) - columns) : len(predictors)]:
+        panel.tick_params(labelbottom=True)
+        panel.set_xlabel(style.label(factor))
+    for row in axes:
+        row[0].set_ylabel("error (0–100)")
+    style.legend_below(figure, panels[0])
+    return figure
+
+
+def _draw(panel: Axes, line: pd.DataFrame, factor: str, factors: Sequence[str], predictor: Predictor) -> None:
+    """Draw points, curves and bands of one line, a colour per n."""
+    groups = [("", line)] if "n" not in line else [(f"n = {format_number(n)}", rows) for n, rows in line.groupby("n")]
+    values = np.geomspace(line[factor].min(), line[factor].max(), POINTS)
+    for (name, rows), color in zip(groups, style.sequence(len(groups)), strict=True):
+        point = {other: np.full(POINTS, rows[other].iloc[0]) for other in factors} | {factor: values}
+        f, low, high = predictor(point, rows["n"].iloc[0] if "n" in rows else None)
+        panel.fill_between(values, low, high, color=color, alpha=0.15, lw=0)
+        panel.plot(values, f, color=color, label=name)
+        panel.errorbar(
+            rows[factor],
+            rows[predictor.target],
+            _standard_errors(rows, predictor.target),
+            fmt="o",
+            ms=3.5,
+            color=color,
+            mec="white",
+            mew=0.5,
+            elinewidth=0.8,
+        )
+
+
+def _standard_errors(rows: pd.DataFrame, target: str) -> pd.Series | None:
+    """Return the measured standard errors, if the table has them."""
+    return rows.get(f"{target}_se")
+
+
+def _fixed(line: pd.DataFrame, factor: str, factors: Sequence[str]) -> str:
+    fixed = [f"{other} = {format_number(line[other].iloc[0], 'B')}" for other in factors if other != factor]
+    return ", ".join(fixed)

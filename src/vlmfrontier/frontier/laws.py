@@ -1,0 +1,45 @@
+"""The fitted laws of one target as the frontier uses them: models at any configurations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vlmfrontier.frontier.members import Members
+from vlmfrontier.frontier.pool import Spread, as_in_the_paper, pooled
+from vlmfrontier.laws.bagging import Bag
+
+
+@dataclass(frozen=True)
+class TargetLaws:
+    """Every bag of one target, and how they are pooled."""
+
+    name: str
+    """The target."""
+    bags: Mapping[str, Bag]
+    """The pairs bootstrap of every form."""
+    wild: Bag
+    """The wild bootstrap of the main form."""
+    weights: Mapping[str, float]
+    """Cross-validation weights of the forms."""
+    main: str
+    """The form that stands for the study by itself: the one with most terms."""
+    pooling: Literal["pool", "paper"] = "pool"
+    """Who predicts: all forms by weight, or the paper's bag of the main form."""
+    count: int = 200
+    """Models in the pool."""
+
+    def spread(self, x: Mapping[str, np.ndarray]) -> Spread:
+        """Return the models over the configurations x, columns of shape (m,) in the units of the table."""
+        if self.pooling == "paper":
+            return as_in_the_paper(members_of(self.bags[self.main], x))
+        bags = {form: members_of(bag, x) for form, bag in self.bags.items()}
+        return pooled(bags, members_of(self.wild, x), self.weights, self.main, self.count)
+
+
+def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
+    """Return a bag's models over the configurations x, columns of shape (m,) in the units of the table."""
+    X = np.stack([np.asarray(x[name], float) / bag.units[name] for name in bag.form.factors], axis=1)
+    A, B, d = bag.form.split_in_data(bag.theta, X)
+    return Members(A, B, d, bag.data_unit or 1.0)
