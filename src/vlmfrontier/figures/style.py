@@ -119,7 +119,7 @@ def number_axis(axis: Axis, levels: Sequence[float] | None = None, log: bool = F
 
 
 def factor_axis(axis: Axis, factor: str, levels: Sequence[float]) -> None:
-    """Write a factor's axis: logarithmic, with its label and ticks at its levels, or at round numbers if it has many."""
+    """Write a factor's axis: logarithmic, labelled, with ticks at its levels, or at round numbers if it has many."""
     few = len(np.unique(levels)) <= FEW_LEVELS
     number_axis(axis, levels if few else None, log=True, billions="B")
     axis.set_label_text(label(factor))
