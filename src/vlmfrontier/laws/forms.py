@@ -1,0 +1,184 @@
+"""The forms of a law f(x, n): each is a list of terms, and everything else follows from it.
+
+A term is a coefficient times powers of factors and of the data size: α·x_N^(−a)·n^(−d). Because coefficients are
+non-negative, log f is the log-sum-exp of terms that are affine in θ = (log coefficients, exponents); the fitting kernel
+knows no more than that. To add a form, write its terms as a function like `additive` and list it in `FORMS`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlmfrontier.errors import UserError
+
+DATA = "n"
+"""The data size's name in terms and formulas."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """variable^(sign · exponent)."""
+
+    exponent: str
+    variable: str
+    sign: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """coefficient · Π variable^(sign · exponent)."""
+
+    coefficient: str
+    powers: tuple[Power, ...] = ()
+
+    @property
+    def depends_on_data(self) -> bool:
+        """Whether the term changes with n."""
+        return any(power.variable == DATA for power in self.powers)
+
+
+_DATA_POWER = Power("d", DATA, -1)
+_FLOOR = Term("epsilon")
+
+
+def _main(factor: str) -> Term:
+    """α_k x_k^(−a_k)."""
+    return Term(f"alpha_{factor}", (Power(f"a_{factor}", factor, -1),))
+
+
+def _interaction(factor: str) -> Term:
+    """β_k x_k^(b_k) n^(−d)."""
+    return Term(f"beta_{factor}", (Power(f"b_{factor}", factor, +1), _DATA_POWER))
+
+
+def _data(has_data: bool) -> list[Term]:
+    """ξ n^(−d), if there is an n."""
+    return [Term("xi", (_DATA_POWER,))] if has_data else []
+
+
+def multiplicative(factors: Sequence[str], has_data: bool) -> list[Term]:
+    """α Π x_k^(−a_k) · n^(−d) + ε."""
+    powers = tuple(Power(f"a_{factor}", factor, -1) for factor in factors)
+    return [Term("alpha", powers + ((_DATA_POWER,) if has_data else ())), _FLOOR]
+
+
+def additive(factors: Sequence[str], has_data: bool) -> list[Term]:
+    """Σ α_k x_k^(−a_k) + ξ n^(−d) + ε."""
+    return [*map(_main, factors), *_data(has_data), _FLOOR]
+
+
+def interacting_simple(factors: Sequence[str], has_data: bool) -> list[Term]:
+    """Σ α_k x_k^(−a_k) + Σ β_k x_k^(b_k) n^(−d) + ε."""
+    return [*map(_main, factors), *(map(_interaction, factors) if has_data else ()), _FLOOR]
+
+
+def interacting(factors: Sequence[str], has_data: bool) -> list[Term]:
+    """Σ α_k x_k^(−a_k) + Σ β_k x_k^(b_k) n^(−d) + ξ n^(−d) + ε."""
+    return [*interacting_simple(factors, has_data)[:-1], *_data(has_data), _FLOOR]
+
+
+FORMS: dict[str, Callable[[Sequence[str], bool], list[Term]]] = {
+    "mult": multiplicative,
+    "add": additive,
+    "add-interact-s": interacting_simple,
+    "add-interact": interacting,
+}
+"""Every form by its name, from the fewest terms to the most."""
+
+_NEED_DATA = ("add-interact-s", "add-interact")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form for given factors. θ has one entry per name in `parameter_names`: coefficients and exponents, not logs."""
+
+    name: str
+    factors: tuple[str, ...]
+    has_data: bool
+    terms: tuple[Term, ...]
+
+    @cached_property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of θ's entries, in the order in which the terms mention them; the data exponent d and ε come last."""
+        names = dict.fromkeys(name for term in self.terms for name in (term.coefficient, *_exponents(term)))
+        last = [name for name in ("xi", "d", "epsilon") if name in names]
+        return (*(name for name in names if name not in last), *last)
+
+    @cached_property
+    def is_coefficient(self) -> np.ndarray:
+        """Which entries of θ are coefficients (≥ 0); the others are exponents. Shape (P,)."""
+        coefficients = {term.coefficient for term in self.terms}
+        return np.array([name in coefficients for name in self.parameter_names])
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Factors, then n if there is one: the columns of the design."""
+        return (*self.factors, DATA) if self.has_data else self.factors
+
+    def index(self, parameter: str) -> int:
+        """Return the position of `parameter` in θ."""
+        return self.parameter_names.index(parameter)
+
+    def term_values(self, theta: ArrayLike, X: ArrayLike, n: ArrayLike | None = None) -> np.ndarray:
+        """Return each term at each point: θ (R, P), X (m, K), n (m,), all in fit units → (J, R, m)."""
+        return np.stack([self._term(term, theta, self._logs(X, n)) for term in self.terms])
+
+    def predict(self, theta: ArrayLike, X: ArrayLike, n: ArrayLike | None = None) -> np.ndarray:
+        """Return f: θ (P,) or (R, P), X (m, K), n (m,), all in fit units → (m,) or (R, m)."""
+        theta = np.asarray(theta, float)
+        total = self.term_values(np.atleast_2d(theta), X, n).sum(axis=0)
+        return total[0] if theta.ndim == 1 else total
+
+    def split_in_data(self, theta: ArrayLike, X: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return A (R, m), B (R, m) and d (R,) with f = A + B·n^(−d), for θ (R, P) and X (m, K) in fit units.
+
+        Every form depends on n through one n^(−d) only, which lets a frontier try many n at the price of one.
+        Without a data column B and d are 0.
+        """
+        theta = np.atleast_2d(np.asarray(theta, float))
+        logs = self._logs(X, np.ones(len(X)))
+        parts = {False: np.zeros((len(theta), len(X))), True: np.zeros((len(theta), len(X)))}
+        for term in self.terms:
+            parts[term.depends_on_data] += self._term(term, theta, logs)
+        d = theta[:, self.index("d")] if self.has_data else np.zeros(len(theta))
+        return parts[False], parts[True], d
+
+    def _logs(self, X: ArrayLike, n: ArrayLike | None) -> dict[str, np.ndarray]:
+        """Return log of every variable; the columns of X are the factors in order."""
+        columns = np.log(np.asarray(X, float).reshape(-1, len(self.factors)))
+        logs = dict(zip(self.factors, columns.T, strict=True))
+        if self.has_data:
+            if n is None:
+                raise UserError(f"form {self.name} has a term in the data size; give n for every row")
+            logs[DATA] = np.log(np.asarray(n, float))
+        return logs
+
+    def _term(self, term: Term, theta: np.ndarray, logs: dict[str, np.ndarray]) -> np.ndarray:
+        """Return one term's values, (R, m). Sums in logs, so that no power overflows before its coefficient acts."""
+        with np.errstate(divide="ignore", over="ignore"):  # a vanished coefficient has log −∞, and the term is 0
+            log_value = np.log(theta[:, self.index(term.coefficient)])[:, None]
+            for power in term.powers:
+                log_value = log_value + power.sign * theta[:, self.index(power.exponent)][:, None] * logs[power.variable]
+            return np.broadcast_to(np.exp(log_value), (len(theta), len(next(iter(logs.values())))))
+
+
+def form_for(name: str, factors: Sequence[str], has_data: bool) -> Form:
+    """Return the form `name` for these factors, with or without a data column.
+
+    Raises `UserError` for an unknown form, or one whose interactions need the data column that is missing.
+    """
+    if name not in FORMS:
+        raise UserError(f"laws.forms: there is no form {name!r}; the forms are {', '.join(FORMS)}")
+    if name in _NEED_DATA and not has_data:
+        raise UserError(
+            f"laws.forms: {name} says how factors interact with the data size, and the table has no data column; "
+            "name one under table.data, or fit [mult, add]"
+        )
+    return Form(name, tuple(factors), has_data, tuple(FORMS[name](factors, has_data)))
+
+
+def _exponents(term: Term) -> list[str]:
+    return [power.exponent for power in term.powers]

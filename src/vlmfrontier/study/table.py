@@ -1,0 +1,86 @@
+"""The `table` section: a user's own results, which enter where `runs.csv` would."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from vlmfrontier.study.base import Section
+from vlmfrontier.study.units import Number
+
+
+class ColumnConfig(Section):
+    """A column of the table and the unit its law is written in."""
+
+    column: str
+    """Header of the column in the CSV."""
+
+    unit: Number = Field(default=1.0, gt=0)
+    """What one unit of the law is in units of the column: 1.0e9 fits parameters in billions. Choose it so that values lie
+    near 1."""
+
+
+class TargetConfig(Section):
+    """A column of results and what its numbers mean."""
+
+    column: str
+    """Header of the column in the CSV."""
+
+    kind: Literal["error", "accuracy", "score"] = "error"
+    """`error`: lower is better, taken as it is. `accuracy`, `score`: higher is better, turned into error 100·(1 − v/max)."""
+
+    max: Number = Field(default=100.0, gt=0)
+    """The best value an accuracy or score can have: 100 for per cent, 1 for fractions, 3 for a judge's 0–3."""
+
+    se: str | None = None
+    """Header of the column with standard errors, in the units of `column`. Used with `laws.weights: se`."""
+
+
+def _short(entry: object) -> object:
+    """Return `{"column": …}` for a bare header."""
+    return {"column": entry} if isinstance(entry, str) else entry
+
+
+Column = Annotated[ColumnConfig, BeforeValidator(_short)]
+Target = Annotated[TargetConfig, BeforeValidator(_short)]
+
+
+class TableConfig(Section):
+    """A CSV with one row per trained and evaluated model."""
+
+    path: Path
+    """The CSV file; a relative path starts at the folder of the study's YAML."""
+
+    factors: dict[str, Column] = Field(min_length=1)
+    """What was varied: a name for formulas, then its column and unit, `{N: {column: params, unit: 1.0e9}}`. One or more."""
+
+    data: Column | None = None
+    """The number of training examples or tokens n. Omit if the table has none; forms then have no term in n."""
+
+    targets: dict[str, Target] = Field(min_length=1)
+    """What was measured: a name, then its column and kind."""
+
+    exclude: str | None = None
+    """Rows to leave out, as a condition on columns: "outlier_dropped == 'yes'"."""
+
+    split: str | None = None
+    """Rows to fit on when extrapolation is judged; the rest is predicted: "flops < 1.0e20"."""
+
+    seed: str | None = None
+    """Header of a column with seeds. Rows alike but for it are repeats of one configuration, and no duplicates."""
+
+    @field_validator("factors")
+    @classmethod
+    def _usable_names(cls, factors: dict[str, ColumnConfig]) -> dict[str, ColumnConfig]:
+        for name in factors:
+            if not name.isidentifier() or name in ("n", "c", "f", "d", "xi", "epsilon", "alpha"):
+                raise ValueError(f"{name!r} cannot name a factor; use a word such as N, T or V (n is the data)")
+        return factors
+
+    @model_validator(mode="after")
+    def _one_use_per_column(self) -> "TableConfig":
+        columns = [factor.column for factor in self.factors.values()] + ([self.data.column] if self.data else [])
+        twice = {column for column in columns if columns.count(column) > 1}
+        if twice:
+            raise ValueError(f"column {sorted(twice)[0]!r} is used for two factors; name each column once")
+        return self
