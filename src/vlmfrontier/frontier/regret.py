@@ -78,7 +78,7 @@ def frontier_rule(space: SearchSpace, errors: np.ndarray) -> Rule:
 
 
 def _scale(space: SearchSpace, factor: str, held: Mapping[str, float]) -> Rule:
-    """Return the rule that takes the largest affordable level of `factor` with the others at the levels nearest `held`."""
+    """Return the rule that takes the largest affordable level of `factor`, the others at levels nearest to `held`."""
     fits = np.ones(len(space), bool)
     for name, value in held.items():
         if name != factor:

@@ -1,0 +1,95 @@
+"""Answers to one question, and the words they are told in."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vlmfrontier.cost import PaperCost
+from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.answers import answer, check_target, nearest_runs
+from vlmfrontier.frontier.coverage import RunRange
+from vlmfrontier.frontier.members import Members
+from vlmfrontier.frontier.pool import as_in_the_paper
+from vlmfrontier.frontier.space import grid_space
+from vlmfrontier.frontier.table import frontier_table
+from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.wording import text
+
+SPACE = grid_space({"N": [1e3, 4e3], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5e3, W=16))
+RNG = np.random.default_rng(0)
+A = RNG.lognormal(0, 0.2, (30, 3)) @ np.stack(
+    [20 / SPACE.factors["N"] * 1e3, 20 / SPACE.factors["T"], 30 / SPACE.factors["V"]]
+)
+MEMBERS = Members(A, np.full_like(A, 9), RNG.uniform(0.3, 0.5, 30), data_unit=100)
+RUNS = pd.DataFrame(
+    {
+        "run": ["a", "b", "c", "d"],
+        "N": [1e3, 4e3, 4e3, 1e3],
+        "T": [1, 2, 8, 8],
+        "V": [4, 4, 16, 4],
+        "n": [100, 200, 400, 400],
+        "avg": [60.0, 40.0, 20.0, 30.0],
+    }
+)
+FACTORS = ("N", "T", "V")
+TARGET = Target("avg", SPACE, as_in_the_paper(MEMBERS), RunRange.of({k: RUNS[k] for k in FACTORS}, RUNS.n))
+
+
+def test_the_answer_is_the_row_of_the_frontier():
+    found = answer(TARGET, RUNS, 9e5, 200, near=0.01)
+    row = frontier_table(TARGET, np.array([9e5]), np.array([200.0]), near=0.01).iloc[0]
+    assert found.choice.x == {name: row[name] for name in FACTORS}
+    for name in ("cost", "f", "f_lo", "f_hi", "p_best", "p_near", "regret_p90"):
+        assert getattr(found.choice, name) == pytest.approx(row[name])
+    assert found.alternatives[0].f == pytest.approx(row.second_f)
+
+
+def test_more_budget_and_more_data_are_answered_too():
+    found = answer(TARGET, RUNS, 9e5, 200, near=0.01)
+    assert found.double_budget.f < found.choice.f
+    assert found.double_budget.cost <= 2 * 9e5
+    assert found.double_examples.f < found.choice.f
+    assert len({tuple(choice.x.values()) for choice in (found.choice, *found.alternatives)}) == 3
+
+
+def test_the_nearest_runs_come_first():
+    nearest = nearest_runs(RUNS, TARGET, {"N": 4e3, "T": 7, "V": 16}, 300)
+    assert (nearest[0]["run"], nearest[0]["avg"]) == ("c", 20)
+    assert len(nearest) == 3
+
+
+def test_extrapolation_is_said_in_plain_words():
+    inside, beyond = (answer(TARGET, RUNS, 9e5, n, near=0.01) for n in (400, 1200))
+    assert not any("n =" in warning for warning in inside.warnings)
+    assert any("3 times the runs' largest" in warning and "n^-d beyond 400" in warning for warning in beyond.warnings)
+
+
+def test_an_answer_reads_as_text_and_as_json():
+    found = answer(TARGET, RUNS, 9e5, 1200, near=0.01)
+    lines = text(found).splitlines()
+    assert lines[0] == "With 900k FLOPs per video and 1.2k finetuning examples, for the least error of avg, deploy:"
+    assert "N = 4k parameters" in lines[1]
+    assert sum("alternative" in line for line in lines) == 2
+    assert sum("nearest run" in line for line in lines) == 3
+    assert any(line.startswith("  warning: n = 1200") for line in lines)
+    assert json.loads(json.dumps(found.record()))["choice"]["f"] == found.choice.f
+
+
+@pytest.mark.parametrize(
+    ("budget", "examples", "message"),
+    [
+        (10.0, 200, "below the cheapest configuration"),
+        (9e5, 0, "0 examples: the number must be positive"),
+        (9e5, None, "say how many finetuning examples"),
+    ],
+)
+def test_questions_without_an_answer_are_refused(budget, examples, message):
+    with pytest.raises(UserError, match=message):
+        answer(TARGET, RUNS, budget, examples, near=0.01)
+
+
+def test_unknown_targets_are_refused():
+    with pytest.raises(UserError, match="there is no target 'avgg'; the targets are a, avg"):
+        check_target("avgg", ["a", "avg"])
