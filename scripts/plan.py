@@ -1,0 +1,35 @@
+"""Resolve a study and plan its runs: python scripts/plan.py --configfile config.yaml
+
+Writes results/<study>/study.json (what every other script reads), plan.csv and plan.md. Starts no job.
+"""
+
+import json
+from pathlib import Path
+
+from vlmfrontier import command_line
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.load import load_study, write_study
+from vlmfrontier.sweep.plan import summary, write_plan
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    parser.add_argument(
+        "--configfile", type=Path, nargs="+", default=[Path("config.yaml")], help="later files change earlier ones"
+    )
+    parser.add_argument("--set", default="{}", metavar="JSON", help='changes on top: \'{"finetune": {"epochs": 2}}\'')
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
+    given = parser.parse_args()
+    try:
+        overrides = json.loads(given.set)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--set {given.set!r} is not JSON: {error}") from None
+    study = load_study(given.configfile, overrides)
+    folder = given.results / study.study
+    write_study(study, folder / "study.json")
+    plan = write_plan(study, folder)
+    print(f"study {study.study}: {summary(plan)} → {folder / 'plan.md'}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,98 @@
+"""What decides the result of a job: a hash of exactly the settings that matter to it.
+
+Rules carry these as `params`, so that a change of the configuration redoes the jobs it concerns, and no others.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from vlmfrontier.study.root import Study
+from vlmfrontier.study.training import OptimizationConfig
+from vlmfrontier.sweep.runs import Run, plan_runs
+
+# How often a training saves and reports, and whether its weights are kept, changes no result.
+_HOUSEKEEPING = {"save_every", "log_every", "keep_model"}
+
+
+def digest(*settings: Any) -> str:
+    """Return 12 hexadecimal digits that differ when `settings` (anything JSON can say) differ."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def study_recipe(study: Study) -> str:
+    """Return the hash of everything: `study.json` is rewritten on any change."""
+    return digest(study.model_dump(mode="json", by_alias=True))
+
+
+def data_recipe(study: Study, split: str) -> str:
+    """Return what decides the split called `split`: `train`, `test`, or `align` for stage 1."""
+    if split == "align":
+        return digest(study.data.source, study.pretrain.align.videos, study.pretrain.seed)
+    digits = study.data.digits
+    own = {"train": [digits.train], "test": [digits.test, digits.handwriting]}[split]
+    return digest(study.data.source, own, digits.seed)
+
+
+def vision_recipe(study: Study) -> str:
+    """Return what decides the pretrained vision model."""
+    return digest(study.models.vision.model_dump(), _training(study.pretrain.vision), study.pretrain.seed)
+
+
+def language_recipe(study: Study, language: str) -> str:
+    """Return what decides the pretrained language model called `language`."""
+    settings = _training(study.pretrain.language)
+    if isinstance(settings["learning_rate"], dict):
+        settings["learning_rate"] = settings["learning_rate"].get(language)
+    return digest(study.models.language[language].model_dump(), settings, study.pretrain.seed)
+
+
+def align_recipe(study: Study, language: str) -> str:
+    """Return what decides stage 1 of the language model called `language`, besides its two towers."""
+    return digest(_training_of(study.pretrain.align, language), study.pretrain.seed)
+
+
+def finetune_recipe(study: Study, run: Run) -> str:
+    """Return what decides the weights of `run`, besides its training data and its starting model."""
+    return digest(
+        [run.language, run.T, run.V, run.n, run.seed, study.seed],
+        study.models.vision.model_dump(),
+        study.models.language[run.language].model_dump(),
+        [study.models.start, study.models.attention, study.data.turns],
+        _training_of(study.finetune, run.language),
+    )
+
+
+def evaluate_recipe(study: Study) -> str:
+    """Return what decides a result, besides the weights and the test data."""
+    return digest(study.evaluate.model_dump(), study.data.tasks, study.data.turns, study.models.attention)
+
+
+def collect_recipe(study: Study) -> str:
+    """Return what decides `runs.csv`, besides the results in it."""
+    return digest([(run.key, run.sweeps, run.c) for run in plan_runs(study)], study.targets())
+
+
+def laws_recipe(study: Study) -> str:
+    """Return what decides the laws, besides the table they are fitted to."""
+    table = study.table.model_dump(mode="json") if study.table else None
+    return digest(study.laws.model_dump(mode="json"), table, study.targets())
+
+
+def frontier_recipe(study: Study) -> str:
+    """Return what decides frontier and answers, besides the laws."""
+    sizes = [model.parameters for model in study.models.language.values()] if study.trained else None
+    vision = [study.models.vision.parameters, study.models.vision.features] if study.trained else None
+    sections = study.model_dump(mode="json", by_alias=True, include={"cost", "space", "frontier"})
+    return digest(sections, sizes, vision)
+
+
+def _training(settings: OptimizationConfig) -> dict[str, Any]:
+    return settings.model_dump(exclude=_HOUSEKEEPING)
+
+
+def _training_of(settings: OptimizationConfig, language: str) -> dict[str, Any]:
+    """Return training settings with the learning rates of one language model: those of others do not matter to it."""
+    dumped = _training(settings)
+    dumped["learning_rates"] = {part: settings.learning_rates.of(part, language) for part in settings.train}
+    return dumped

@@ -1,0 +1,41 @@
+"""How far each run has come, read from its folder."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from vlmfrontier.sweep.runs import Run
+
+DONE, TRAINED, FAILED, STARTED, MISSING = "done", "finetuned", "failed", "started", "missing"
+
+
+class Status(NamedTuple):
+    """Where a run stands, and for a failed one why."""
+
+    state: str
+    """done, finetuned (not yet evaluated), failed, started (running or interrupted) or missing."""
+    reason: str = ""
+    """The last line of the log of a failed run."""
+
+
+def run_status(results: Path, run: Run) -> Status:
+    """Return the status of `run` from the files under `results/runs/<run>/`."""
+    folder = results / "runs" / run.key
+    if (folder / "result.json").exists():
+        return Status(DONE)
+    for stage in ("evaluate", "finetune"):
+        reason = failure(folder / f"{stage}.log")
+        if reason:
+            return Status(FAILED, f"{stage}: {reason}")
+    if (folder / "finetuned.json").exists():
+        return Status(TRAINED)
+    return Status(STARTED if (folder / "finetune.log").exists() else MISSING)
+
+
+def failure(log: Path) -> str:
+    """Return the line of `log` that says why its job failed, or an empty string if it does not say so."""
+    if not log.exists():
+        return ""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    if lines and (lines[-1].startswith("error: ") or any(line.startswith("Traceback ") for line in lines)):
+        return lines[-1]
+    return ""

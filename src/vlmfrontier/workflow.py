@@ -1,0 +1,59 @@
+"""What the Snakefile needs from the package: the study it was called with, and the command lines of its jobs."""
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.load import load_study
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.runs import Run, plan_runs
+
+
+def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> tuple[Study, dict[str, Run]]:
+    """Return the study and its runs by key; on a mistake print `error: …`, one line each, and leave before any job."""
+    try:
+        study = load_study([Path(file) for file in files], overrides)
+        runs = plan_runs(study)
+        check_files(study, runs)
+    except UserError as error:
+        sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
+    return study, {run.key: run for run in runs}
+
+
+def check_files(study: Study, runs: Sequence[Run]) -> None:
+    """Raise `UserError` if a file that the study starts from is not there."""
+    if not study.trained:
+        if not Path(study.table.path).exists():
+            raise UserError(f"study {study.study}: table.path = '{study.table.path}': no such file")
+        return
+    start = study.models.start
+    for language in sorted({run.language for run in runs}) if start is not None else ():
+        if not (Path(start) / language / "model.safetensors").exists():
+            raise UserError(
+                f"study {study.study}: models.start = '{start}': no {language}/model.safetensors in this folder; "
+                "name a folder that has it, or write null to pretrain the models"
+            )
+
+
+def use_this_python(repository: Path | str) -> None:
+    """Let jobs run the Python that runs Snakemake, activated or not, and the package of `repository`, installed or not.
+
+    An environment that Snakemake activates itself (`--sdm conda`) comes before it.
+    """
+    for variable, folder in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", Path(repository) / "src")):
+        paths = os.environ.get(variable, "").split(os.pathsep)
+        if str(folder) not in paths:
+            os.environ[variable] = os.pathsep.join(filter(None, [str(folder), *paths]))
+
+
+def script_command(script: Path | str, study: Study, warm: bool = False) -> str:
+    """Return the command line of `script` up to its study, for a rule with `input.study`.
+
+    `warm` adds `--warm` where the study allows it; in Slurm every job starts by itself.
+    """
+    allowed = warm and study.execution.warm_start and "SLURM_JOB_ID" not in os.environ
+    return f"python {shlex.quote(str(script))}{' --warm' if allowed else ''} --study {{input.study}}"

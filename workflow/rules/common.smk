@@ -1,0 +1,39 @@
+"""The study that every rule reads, and the names the rules share; everything else lives in the package."""
+
+import json
+
+from vlmfrontier.sweep import recipes
+from vlmfrontier.workflow import script_command, study_or_exit, use_this_python
+
+use_this_python(workflow.basedir)
+
+# Not `configfile:`, whose keys would mix with those of another study; a study says itself what it builds on (`base:`).
+CONFIGFILES = [str(file) for file in workflow.overwrite_configfiles] or [f"{workflow.basedir}/config.yaml"]
+OVERRIDES = dict(workflow.config_settings.config)
+STUDY, RUNS = study_or_exit(CONFIGFILES, OVERRIDES)
+RESULTS = f"results/{STUDY.study}"
+
+
+def script(name, warm=False):
+    """Return the command line of scripts/<name> up to its study; neither its place nor `warm` counts as a change."""
+    return script_command(f"{workflow.basedir}/scripts/{name}", STUDY, warm)
+
+
+def study_json(_):
+    """Return the resolved study. Jobs read it, but only their own recipe decides whether they are done again."""
+    return ancient(f"{RESULTS}/study.json")
+
+
+def planned(wildcards):
+    """Return the run that a path names. Raises WorkflowError if the study does not plan it."""
+    if wildcards.run not in RUNS:
+        raise WorkflowError(f"study {STUDY.study} plans no run {wildcards.run}; plan.csv lists its runs")
+    return RUNS[wildcards.run]
+
+
+def starting_model(wildcards):
+    """Return the file whose change means another starting model: shipped weights, or the report of our own pretraining."""
+    language = planned(wildcards).language
+    if STUDY.models.start is None:
+        return f"{RESULTS}/models/{language}/report.json"
+    return f"{STUDY.models.start}/{language}/model.safetensors"

@@ -1,0 +1,71 @@
+rule pretrain:
+    input:
+        expand(
+            f"{RESULTS}/models/{{language}}/report.json",
+            language=STUDY.models.language,
+        ),
+
+
+rule pretrain_vision:
+    input:
+        study=study_json,
+    output:
+        f"{RESULTS}/models/vision/report.json",
+    log:
+        f"{RESULTS}/logs/pretrain-vision.log",
+    conda:
+        "../../envs/train.yaml"
+    params:
+        recipe=recipes.vision_recipe(STUDY),
+    shell:
+        script("pretrain_vision.py") + " > {log} 2>&1"
+
+
+rule pretrain_language:
+    input:
+        study=study_json,
+    output:
+        f"{RESULTS}/models/language/{{language}}/report.json",
+    log:
+        f"{RESULTS}/logs/pretrain-language-{{language}}.log",
+    conda:
+        "../../envs/train.yaml"
+    params:
+        recipe=lambda wildcards: recipes.language_recipe(STUDY, wildcards.language),
+    shell:
+        script("pretrain_language.py") + " --language {wildcards.language} > {log} 2>&1"
+
+
+rule encode_frames:
+    input:
+        study=study_json,
+        vision=f"{RESULTS}/models/vision/report.json",
+        videos=f"{RESULTS}/data/align/manifest.json",
+    output:
+        f"{RESULTS}/data/align/features.npy",
+    log:
+        f"{RESULTS}/logs/encode-frames.log",
+    conda:
+        "../../envs/train.yaml"
+    shell:
+        script("encode_frames.py") + " > {log} 2>&1"
+
+
+rule align:
+    input:
+        study=study_json,
+        vision=f"{RESULTS}/models/vision/report.json",
+        language=f"{RESULTS}/models/language/{{language}}/report.json",
+        features=f"{RESULTS}/data/align/features.npy",
+    output:
+        f"{RESULTS}/models/{{language}}/report.json",
+    log:
+        f"{RESULTS}/logs/align-{{language}}.log",
+    wildcard_constraints:
+        language="(?!vision$)[^/]+",
+    conda:
+        "../../envs/train.yaml"
+    params:
+        recipe=lambda wildcards: recipes.align_recipe(STUDY, wildcards.language),
+    shell:
+        script("align.py") + " --language {wildcards.language} > {log} 2>&1"

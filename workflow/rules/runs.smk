@@ -1,0 +1,63 @@
+rule finetune:
+    input:
+        expand(f"{RESULTS}/runs/{{run}}/finetuned.json", run=RUNS),
+
+
+rule evaluate:
+    input:
+        expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
+
+
+rule finetune_run:
+    input:
+        study=study_json,
+        data=f"{RESULTS}/data/train/manifest.json",
+        start=starting_model,
+    output:
+        f"{RESULTS}/runs/{{run}}/finetuned.json",
+    log:
+        f"{RESULTS}/runs/{{run}}/finetune.log",
+    conda:
+        "../../envs/train.yaml"
+    params:
+        recipe=lambda wildcards: recipes.finetune_recipe(STUDY, planned(wildcards)),
+    shell:
+        script("finetune.py", warm=True) + " --run {wildcards.run} > {log} 2>&1"
+
+
+rule evaluate_run:
+    input:
+        study=study_json,
+        data=f"{RESULTS}/data/test/manifest.json",
+        finetuned=f"{RESULTS}/runs/{{run}}/finetuned.json",
+    output:
+        f"{RESULTS}/runs/{{run}}/result.json",
+    log:
+        f"{RESULTS}/runs/{{run}}/evaluate.log",
+    conda:
+        "../../envs/evaluate.yaml"
+    params:
+        recipe=recipes.evaluate_recipe(STUDY),
+    shell:
+        script("evaluate.py", warm=True) + " --run {wildcards.run} > {log} 2>&1"
+
+
+rule collect:
+    input:
+        f"{RESULTS}/runs.csv",
+
+
+rule collect_results:
+    input:
+        study=study_json,
+        results=expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
+    output:
+        f"{RESULTS}/runs.csv",
+    log:
+        f"{RESULTS}/logs/collect.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.collect_recipe(STUDY),
+    shell:
+        script("collect.py") + " 2>&1 | tee {log}"
