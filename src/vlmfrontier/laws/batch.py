@@ -38,7 +38,7 @@ def losses(theta, features, log_target, weight, layout, options):
 
 @compiled
 def descents(theta, damping, features, log_target, weight, layout, options, iterations, tolerance):
-    """Improve every θ (B, P) in place, with its `damping` (B,) kept for a later call; return losses (B,), converged (B,)."""
+    """Improve every θ (B, P) in place and keep its `damping` (B,) for a later call; return losses and convergence."""
     points, count = pack(features, log_target, weight, options.log_space)
     work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
     out, converged = np.empty(len(theta)), np.empty(len(theta), np.bool_)
@@ -100,7 +100,7 @@ def non_negative(matrix, right, solution):
 
 @compiled
 def fill_coefficients(theta, features, log_target, weight, layout):
-    """Write into every θ (B, P) the best log coefficients for its exponents; return the loss of relative residuals (B,).
+    """Write into every θ (B, P) the best log coefficients for its exponents; return losses of relative residuals.
 
     The law is linear in its coefficients, so only exponents need random starts, and the loss already ranks them.
     """

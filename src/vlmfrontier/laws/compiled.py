@@ -16,7 +16,12 @@ def compiled(function: Callable | None = None, *, inline: bool = False) -> Calla
     """
     if function is None:
         return lambda later: compiled(later, inline=inline)
-    options = {"nogil": True, "fastmath": _ARITHMETIC, "inline": "always" if inline else "never", "error_model": "numpy"}
+    options = {
+        "nogil": True,
+        "fastmath": _ARITHMETIC,
+        "inline": "always" if inline else "never",
+        "error_model": "numpy",
+    }
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:  # numba: no folder for the cache

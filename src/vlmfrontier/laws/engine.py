@@ -1,10 +1,10 @@
 """The search for the best of many starts: random exponents, least-squares coefficients, successive halving, exchange.
 
-1. Every fit of a batch draws its own random exponents; coefficients follow by non-negative least squares, whose loss ranks
-   the starts before a single iteration is spent.
-2. Halving: the best go on for a few Levenberg–Marquardt iterations, the best of those for more, the last to convergence.
-3. Exchange: fits of a batch are resamples of the same data, so the optimum of one is a fine start for another. Each tries
-   the optima of all, which finds basins that few random starts reach.
+1. Every fit of a batch draws its own random exponents; coefficients follow by non-negative least squares, whose loss
+   ranks the starts before a single iteration is spent.
+2. Halving: the best go on for a few Levenberg–Marquardt iterations, the best of those for more, the last to the end.
+3. Exchange: fits of a batch are resamples of the same data, so the optimum of one is a fine start for another. Each
+   tries the optima of all, which finds basins that few random starts reach.
 """
 
 import os
@@ -50,7 +50,7 @@ SCHEDULES = {
 
 @dataclass(frozen=True)
 class Solution:
-    """The best θ of every fit (R, P) in fit units, its objective (R,), and the share of its finalists that reached it."""
+    """The best θ (R, P) of every fit in fit units, its objective, and the share of its finalists that reached it."""
 
     theta: np.ndarray
     objective: np.ndarray
@@ -84,9 +84,7 @@ def solve(problem: Problem, warm: np.ndarray | None = None, threads: int | None 
     return Solution(problem.to_theta(best), objective, hits, problem.config.starts)
 
 
-def in_threads(
-    work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None
-) -> list[_Result]:
+def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None) -> list[_Result]:
     """Return `work` of every item, in order; kernels release the interpreter's lock, so threads run in parallel."""
     threads = threads or len(os.sched_getaffinity(0))
     if threads == 1:
@@ -117,9 +115,7 @@ def _search(problem: Problem, row: int, schedule: Schedule) -> _Finalists:
     keep = np.argsort(ranking, kind="stable")[: schedule.screened]
     internal, damping = internal[keep], np.full(len(keep), _DAMPING)
     for iterations, survivors in schedule.stages:
-        objective, _ = descents(
-            internal, damping, *data, problem.layout, problem.options, iterations, _TOLERANCE
-        )
+        objective, _ = descents(internal, damping, *data, problem.layout, problem.options, iterations, _TOLERANCE)
         keep = np.argsort(objective, kind="stable")[:survivors]
         internal, damping = internal[keep], damping[keep]
     return _converged(problem, row, internal, damping)

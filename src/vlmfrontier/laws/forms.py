@@ -161,7 +161,9 @@ class Form:
         with np.errstate(divide="ignore", over="ignore"):  # a vanished coefficient has log −∞, and the term is 0
             log_value = np.log(theta[:, self.index(term.coefficient)])[:, None]
             for power in term.powers:
-                log_value = log_value + power.sign * theta[:, self.index(power.exponent)][:, None] * logs[power.variable]
+                log_value = (
+                    log_value + power.sign * theta[:, self.index(power.exponent)][:, None] * logs[power.variable]
+                )
             return np.broadcast_to(np.exp(log_value), (len(theta), len(next(iter(logs.values())))))
 
 

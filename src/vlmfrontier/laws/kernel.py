@@ -1,9 +1,9 @@
 """The fitting kernel: bounded Levenberg–Marquardt for log f = logsumexp of terms affine in θ, compiled.
 
-One definition serves every form: `Layout` lists which parameter multiplies which feature in which term. The features are
-(1, log x_1, …, log n), θ holds log coefficients and exponents. A fit has its own point weights (bootstrap counts, folds,
-1/se²) and its own log targets, so that a batch is (start × resample). Every fit is computed alone and in a fixed order of
-operations: results do not depend on how a batch is divided among threads.
+One definition serves every form: `Layout` lists which parameter multiplies which feature in which term. The features
+are (1, log x_1, …, log n), θ holds log coefficients and exponents. A fit has its own point weights (bootstrap counts,
+folds, 1/se²) and its own log targets, so that a batch is (start × resample). Every fit is computed alone and in a fixed
+order of operations: results do not depend on how a batch is divided among threads.
 """
 
 import math
@@ -165,6 +165,15 @@ def loss(residual, weight, count, delta):
 
 
 @compiled
+def weigh(weight, count, delta, work):
+    """Write each point's weight in the normal matrix, and the derivative of its loss; Huber's by reweighting."""
+    for i in range(count):
+        size = abs(work.residual[i])
+        work.curvature[i] = weight[i] * (delta / size if 0.0 < delta < size else 1.0)
+        work.slope[i] = work.curvature[i] * work.residual[i]
+
+
+@compiled
 def linearise(points, count, layout, options, work):
     """Write the Jacobian of the residuals, the gradient and the (Gauss–Newton, IRLS for Huber) normal matrix."""
     parameters = work.gradient.size
@@ -183,11 +192,7 @@ def linearise(points, count, layout, options, work):
         share, sign = work.share[layout.term[e]], layout.sign[e]
         for i in range(count):
             row[i] += sign * share[i] * feature[i]
-    for i in range(count):
-        size, weight = abs(work.residual[i]), points.weight[i]
-        outside = options.delta > 0.0 and size > options.delta
-        work.curvature[i] = weight * (options.delta / size if outside else 1.0)
-        work.slope[i] = work.curvature[i] * work.residual[i]
+    weigh(points.weight, count, options.delta, work)
     for p in range(parameters):
         row, scaled = work.jacobian[p], work.exponent[0]
         total = 0.0
@@ -272,7 +277,7 @@ def propose(theta, options, work):
 
 @compiled
 def descend(theta, damping, points, count, layout, options, iterations, tolerance, work):
-    """Improve θ in place for at most `iterations` steps; return loss, damping to go on with, and whether it converged."""
+    """Improve θ in place for at most `iterations` steps; return loss, damping to go on with, whether it converged."""
     current = evaluate(theta, points, count, layout, options, work)
     small = 0
     for _ in range(iterations):

@@ -16,8 +16,11 @@ _VANISHED = 1e-10  # largest share of f at any point below which a term counts a
 
 @dataclass(frozen=True)
 class Problem:
-    """R fits on one design. Logs are centred on their means, which conditions the kernel's systems and makes it blind to
-    units; `to_theta` and `from_theta` translate."""
+    """R fits on one design.
+
+    Logs are centred on their means, which conditions the kernel's systems and makes it blind to units; `to_theta` and
+    `from_theta` translate.
+    """
 
     form: Form
     logs: np.ndarray  # (variables, m): log of every factor and of n, in fit units
@@ -75,7 +78,7 @@ class Problem:
         return np.clip(internal, self.options.lower, self.options.upper)
 
     def with_weights(self, weight: np.ndarray, log_target: np.ndarray | None = None) -> "Problem":
-        """Return the same design with other rows of weights (R', m), and other log targets (R', m) or this one's first."""
+        """Return the same design with other rows of weights (R', m), and of log targets (default: this one's first)."""
         if log_target is None:
             log_target = np.broadcast_to(self.log_target[:1], weight.shape)
         return replace(self, weight=weight, log_target=np.ascontiguousarray(log_target))
@@ -108,5 +111,8 @@ def layout(form: Form) -> Layout:
         entries += [(j, form.index(p.exponent), variables[p.variable], float(p.sign)) for p in term.powers]
     term, parameter, variable, sign = zip(*entries, strict=True)
     coefficient = [form.index(term.coefficient) for term in form.terms]
-    return Layout(*(np.array(column, np.int64) for column in (term, parameter, variable)), np.array(sign),
-                  np.array(coefficient, np.int64))
+    return Layout(
+        *(np.array(column, np.int64) for column in (term, parameter, variable)),
+        np.array(sign),
+        np.array(coefficient, np.int64),
+    )

@@ -14,10 +14,10 @@ class LawsConfig(Section):
     """How laws are fitted to the run table, bagged and compared."""
 
     forms: list[FormName] = ["mult", "add", "add-interact-s", "add-interact"]
-    """Forms to fit and compare. Leave out those you do not want in `tables/forms.csv` and in the pool of the frontier."""
+    """Forms to fit and compare; leave out what you do not want in `tables/forms.csv` and in the frontier's pool."""
 
     loss: Literal["mse", "huber"] = "mse"
-    """Loss of a residual: half its square, or Huber's, which grows linearly beyond `delta` and so heeds outliers less."""
+    """Loss of a residual: half its square, or Huber's, which is linear beyond `delta` and so heeds outliers less."""
 
     delta: float = Field(default=1e-3, gt=0)
     """Where Huber's loss turns linear, in units of log error. Used with `loss: huber` only."""
@@ -61,6 +61,10 @@ class LawsConfig(Section):
 
     poor_fit: float = Field(default=0.8, le=1)
     """Below this cross-validated R² of the chosen form a law is called poor, in its file and on the terminal."""
+
+    split: str | None = "sweep == 'star'"
+    """Runs to fit on when extrapolation is judged; the others are predicted. A condition on columns of `runs.csv`, for
+    example "c < 1.0e8". A `table` has a split of its own. `null`: extrapolation is not judged."""
 
     seed: int = Field(default=0, ge=0)
     """Seed of starts, resamples and folds. The same seed gives the same files, whatever the number of threads."""

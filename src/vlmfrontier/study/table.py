@@ -1,11 +1,11 @@
 """The `table` section: a user's own results, which enter where `runs.csv` would."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vlmfrontier.study.base import Section
+from vlmfrontier.study.files import InputFile
 from vlmfrontier.study.units import Number
 
 
@@ -16,8 +16,7 @@ class ColumnConfig(Section):
     """Header of the column in the CSV."""
 
     unit: Number = Field(default=1.0, gt=0)
-    """What one unit of the law is in units of the column: 1.0e9 fits parameters in billions. Choose it so that values lie
-    near 1."""
+    """What one unit of the law is in units of the column: 1.0e9 fits parameters in billions. Best if values lie near 1."""
 
 
 class TargetConfig(Section):
@@ -27,7 +26,7 @@ class TargetConfig(Section):
     """Header of the column in the CSV."""
 
     kind: Literal["error", "accuracy", "score"] = "error"
-    """`error`: lower is better, taken as it is. `accuracy`, `score`: higher is better, turned into error 100·(1 − v/max)."""
+    """`error`: lower is better, taken as it is. `accuracy`, `score`: higher is better, made error 100·(1 − v/max)."""
 
     max: Number = Field(default=100.0, gt=0)
     """The best value an accuracy or score can have: 100 for per cent, 1 for fractions, 3 for a judge's 0–3."""
@@ -48,11 +47,11 @@ Target = Annotated[TargetConfig, BeforeValidator(_short)]
 class TableConfig(Section):
     """A CSV with one row per trained and evaluated model."""
 
-    path: Path
-    """The CSV file; a relative path starts at the folder of the study's YAML."""
+    path: InputFile
+    """The CSV file, relative to the folder of the YAML that names it."""
 
     factors: dict[str, Column] = Field(min_length=1)
-    """What was varied: a name for formulas, then its column and unit, `{N: {column: params, unit: 1.0e9}}`. One or more."""
+    """What was varied: a name for formulas, then column and unit, `{N: {column: params, unit: 1.0e9}}`. One or more."""
 
     data: Column | None = None
     """The number of training examples or tokens n. Omit if the table has none; forms then have no term in n."""

@@ -1,0 +1,142 @@
+"""Bags: a form fitted to many resamples of a table; their predictions, not their parameters, are aggregated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.laws.backend import solve
+from vlmfrontier.laws.fit import LawFit, fit, problem_for, scaled
+from vlmfrontier.laws.forms import Form
+from vlmfrontier.laws.metrics import metrics
+from vlmfrontier.laws.problem import Problem
+from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.study.laws import LawsConfig
+
+Kind = Literal["pairs", "wild"]
+
+
+@dataclass(frozen=True)
+class Bag:
+    """R fits of one form. θ (R, P) is in fit units; `predict` takes the units of the table."""
+
+    form: Form
+    units: dict[str, float]
+    data_unit: float | None
+    theta: np.ndarray
+    objective: np.ndarray
+    hit_rate: np.ndarray
+    aggregate: Literal["median", "mean"] = "median"
+    out_of_bag: dict[str, float] | None = None
+    """Metrics of each row predicted by the members that did not see it; None for a wild bag and after `load`."""
+
+    def __len__(self) -> int:
+        return len(self.theta)
+
+    def members(self, points: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return every member's f at `points`, (R, m)."""
+        return self.form.predict(self.theta, *scaled(self.form, points, self.units, self.data_unit))
+
+    def predict(self, points: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return the median (or mean) of the members' f, (m,)."""
+        return getattr(np, self.aggregate)(self.members(points), axis=0)
+
+    def interval(self, points: Mapping[str, ArrayLike], level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Return the central `level` range of the members' f, two arrays (m,).
+
+        This is the bag's spread: nominal 90% covered 81% in simulation, because every member believes in the form.
+        """
+        low, high = np.quantile(self.members(points), [0.5 - level / 2, 0.5 + level / 2], axis=0)
+        return low, high
+
+    def save(self, path: Path) -> None:
+        """Write one row per resample: parameters, objective, hit rate."""
+        frame = pd.DataFrame(self.theta, columns=list(self.form.parameter_names))
+        frame.insert(0, "resample", np.arange(len(self)))
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        frame.assign(objective=self.objective, hit_rate=self.hit_rate).to_csv(path, index=False)
+
+    @classmethod
+    def load(cls, path: Path, law: Path) -> "Bag":
+        """Return the bag of a CSV that `save` wrote; form and units come from the law's JSON."""
+        fitted = LawFit.load(law)
+        try:
+            frame = pd.read_csv(path)
+            theta = frame[list(fitted.form.parameter_names)].to_numpy(float)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: not a bag of {law} ({error!r}); run the fit again") from None
+        return cls(
+            fitted.form,
+            fitted.units,
+            fitted.data_unit,
+            theta,
+            frame["objective"].to_numpy(),
+            frame["hit_rate"].to_numpy(),
+        )
+
+
+def bag(
+    table: ResultsTable,
+    law: LawFit | str,
+    target: str = "avg",
+    config: LawsConfig | None = None,
+    kind: Kind = "pairs",
+    threads: int | None = None,
+) -> Bag:
+    """Return `config.resamples` fits of a law (or of a form by name, which is fitted first).
+
+    `pairs` redraws configurations with replacement, seeds of one configuration together; `wild` keeps every row and
+    flips the sign of its residual, inflated for the parameters spent, at random per configuration.
+    """
+    config = config or LawsConfig()
+    law = fit(table, law, target, config, threads) if isinstance(law, str) else law
+    problem = problem_for(table, law.form.name, target, config)
+    rng = np.random.default_rng([config.seed, 2 if kind == "pairs" else 3])
+    resampled = _pairs(problem, table, rng) if kind == "pairs" else _wild(problem, table, law, rng)
+    solution = solve(resampled, warm=law.theta[None], threads=threads)
+    return Bag(
+        form=law.form,
+        units=table.units,
+        data_unit=table.data_unit,
+        theta=solution.theta,
+        objective=solution.objective,
+        hit_rate=solution.hit_rate,
+        aggregate=config.aggregate,
+        out_of_bag=_out_of_bag(resampled, solution.theta, table.error(target)) if kind == "pairs" else None,
+    )
+
+
+def _pairs(problem: Problem, table: ResultsTable, rng: np.random.Generator) -> Problem:
+    """Return the problem on resampled configurations: weights count how often each was drawn."""
+    count = table.configurations
+    drawn = rng.integers(0, count, (problem.config.resamples, count))
+    times = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(float)
+    _, position = np.unique(table.configuration, return_inverse=True)
+    return problem.with_weights(problem.weight * times[:, position])
+
+
+def _wild(problem: Problem, table: ResultsTable, law: LawFit, rng: np.random.Generator) -> Problem:
+    """Return the problem on targets made of the fitted law and its residuals with random signs."""
+    fitted = np.log(law.predict(table.points()))
+    rows, parameters = len(fitted), len(law.theta)
+    residual = (problem.log_target[0] - fitted) * np.sqrt(rows / (rows - parameters))
+    _, position = np.unique(table.configuration, return_inverse=True)
+    signs = rng.choice([-1.0, 1.0], (problem.config.resamples, table.configurations))[:, position]
+    weight = np.broadcast_to(problem.weight, signs.shape).copy()
+    return problem.with_weights(weight, fitted + signs * residual)
+
+
+def _out_of_bag(problem: Problem, theta: np.ndarray, error: np.ndarray) -> dict[str, float]:
+    """Return metrics of each row against the median of the members whose resample left it out."""
+    columns = np.exp(problem.logs)
+    factors = len(problem.form.factors)
+    predicted = problem.form.predict(theta, columns[:factors].T, columns[-1] if problem.form.has_data else None)
+    unseen = problem.weight == 0
+    judged = unseen.any(axis=0)
+    median = np.array([np.median(predicted[unseen[:, i], i]) for i in np.flatnonzero(judged)])
+    return metrics(median, error[judged], problem.config.percentage)

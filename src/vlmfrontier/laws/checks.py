@@ -1,0 +1,89 @@
+"""What a table can carry: refusals before a form is fitted, and named warnings that go into the law's file."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.laws.forms import DATA, FORMS, Form, form_for
+from vlmfrontier.laws.table import ResultsTable
+
+_SHOWN = 5
+
+
+def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:
+    """Raise `UserError` if no fit of `form` can mean anything: too few rows, a factor or target that never varies."""
+    error = table.error(target)
+    if not (error > 0).all():
+        row = table.frame.index[np.argmin(error)]
+        raise UserError(
+            f"{table.name}: line {row}, column {target!r}: an error of {error.min():g} has no logarithm; "
+            "leave such rows out, or this target"
+        )
+    if np.ptp(error) <= 1e-12 * error.max():
+        raise UserError(
+            f"{table.name}: target {target!r} is {error[0]:g} in every row; there is nothing to fit, "
+            "take it out of the targets"
+        )
+    for name, values in table.points().items():
+        if np.ptp(values) == 0:
+            what = "data size n" if name == DATA else f"factor {name!r}"
+            raise UserError(
+                f"{table.name}: {what} is {values[0]:g} in every row, so nothing can be learnt about it; leave it out"
+            )
+    needed = len(form.parameter_names) + 2
+    if table.configurations < needed:
+        raise UserError(_too_few(table, form, needed))
+
+
+def table_warnings(table: ResultsTable) -> list[str]:
+    """Return what a reader must know about the table: duplicates, and factors with too few levels for an exponent."""
+    return [*_duplicates(table), *_few_levels(table)]
+
+
+def _too_few(table: ResultsTable, form: Form, needed: int) -> str:
+    """Return the message for a form with too many parameters, naming the forms that would do."""
+    message = (
+        f"{table.name}: {table.configurations} distinct configurations in {len(table)} rows, and form {form.name} with "
+        f"{len(form.parameter_names)} parameters needs at least {needed}"
+    )
+    smaller = [name for name in FORMS if _parameters(name, table) + 2 <= table.configurations]
+    mend = (
+        f"fit {_listed(smaller)} only (laws.forms)" if smaller else "no form fits so few; measure more configurations"
+    )
+    return f"{message}; {mend}"
+
+
+def _parameters(name: str, table: ResultsTable) -> int:
+    """Return how many parameters the form has on this table; one that it cannot have counts as too many."""
+    try:
+        return len(form_for(name, list(table.factors), table.has_data).parameter_names)
+    except UserError:
+        return len(table) + 1
+
+
+def _duplicates(table: ResultsTable) -> list[str]:
+    """Return a warning about rows with the same configuration, unless a seed column explains them."""
+    if table.has_seeds or table.configurations == len(table):
+        return []
+    groups = [table.frame.index[table.configuration == which] for which in np.unique(table.configuration)]
+    repeated = [" and ".join(map(str, group)) for group in groups if len(group) > 1]
+    more = f" (and {len(repeated) - _SHOWN} more)" if len(repeated) > _SHOWN else ""
+    return [
+        f"duplicates: lines {'; '.join(repeated[:_SHOWN])}{more} have the same factors; they are kept as repeats of "
+        "one configuration (name a seed column under table.seed if they are, take them out with table.exclude if not)"
+    ]
+
+
+def _few_levels(table: ResultsTable) -> list[str]:
+    """Return a warning per factor with two values only: a coefficient and an exponent fit any two points."""
+    return [
+        f"two_levels: {name} has only the values {_listed([f'{v:g}' for v in np.unique(values)])}; its exponent cannot "
+        "be identified, and predictions between or beyond them are guesses"
+        for name, values in table.points().items()
+        if len(np.unique(values)) == 2
+    ]
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

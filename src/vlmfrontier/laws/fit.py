@@ -1,0 +1,197 @@
+"""A fitted law: one form, one target, the best θ of many starts, with everything a reader needs to judge it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.laws import diagnostics
+from vlmfrontier.laws.backend import solve
+from vlmfrontier.laws.checks import refuse_hopeless, table_warnings
+from vlmfrontier.laws.forms import DATA, Form, form_for
+from vlmfrontier.laws.metrics import metrics
+from vlmfrontier.laws.problem import Problem
+from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.study.laws import LawsConfig
+
+
+@dataclass(frozen=True)
+class LawFit:
+    """The law of one target. θ is in fit units (N/unit, n/unit); `predict` takes the units of the table."""
+
+    form: Form
+    target: str
+    units: dict[str, float]
+    data_unit: float | None
+    loss: str
+    theta: np.ndarray
+    objective: float
+    metrics: dict[str, float]
+    covariance: np.ndarray | None = None
+    """Gauss–Newton covariance of (log coefficients, exponents), (P, P), weakly determined directions left out."""
+    degrees_of_freedom: int = 1
+    standard_errors: dict[str, float | None] = field(default_factory=dict)
+    correlations: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    report: str = ""
+    """lmfit's fit report."""
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """θ by name."""
+        return dict(zip(self.form.parameter_names, map(float, self.theta), strict=True))
+
+    def predict(self, points: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return f (m,) at `points`: columns by factor name and `n`, a DataFrame or dict, in units of the table."""
+        return self.form.predict(self.theta, *scaled(self.form, points, self.units, self.data_unit))
+
+    def interval(self, points: Mapping[str, ArrayLike], level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Return lower and upper ends (m,) of the law's confidence interval for f: delta method, Student's t.
+
+        It supposes that the form is right: in simulation nominal 90% covered 85%. The frontier's interval pools forms
+        and resamples instead.
+        """
+        from scipy.stats import t  # noqa: PLC0415 — half a second to import, and few need it
+
+        if self.covariance is None:
+            raise UserError(f"the law of {self.target} has no covariance; use the interval of its bag")
+        X, n = scaled(self.form, points, self.units, self.data_unit)
+        slope = diagnostics.log_jacobian(self.form, self.theta, X, n)
+        spread = np.sqrt(np.einsum("mp,pq,mq->m", slope, self.covariance, slope))
+        width = t.ppf(0.5 + level / 2, self.degrees_of_freedom) * spread
+        predicted = self.form.predict(self.theta, X, n)
+        return predicted * np.exp(-width), predicted * np.exp(width)
+
+    def save(self, path: Path) -> None:
+        """Write the law as JSON, and lmfit's report as text beside it."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self._record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        if self.report:
+            path.with_suffix(".txt").write_text(self.report + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "LawFit":
+        """Return the law of a JSON that `save` wrote. Raises `UserError` if it is none."""
+        try:
+            record = json.loads(Path(path).read_text())
+            form = form_for(record["form"], list(record["factors"]), record["data_unit"] is not None)
+            theta = np.array([record["parameters"][name] for name in form.parameter_names])
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: not a fitted law ({error!r}); run the fit again") from None
+        covariance = record.pop("covariance")
+        same = ("target", "data_unit", "loss", "objective", "metrics", "standard_errors", "correlations", "diagnostics")
+        return cls(
+            form=form,
+            theta=theta,
+            units={name: factor["unit"] for name, factor in record["factors"].items()},
+            covariance=None if covariance is None else np.array(covariance),
+            degrees_of_freedom=record["degrees_of_freedom"],
+            warnings=record["warnings"],
+            **{key: record[key] for key in same},
+        )
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "form": self.form.name,
+            "target": self.target,
+            "factors": {name: {"unit": self.units[name]} for name in self.form.factors},
+            "data_unit": self.data_unit,
+            "loss": self.loss,
+            "objective": self.objective,
+            "parameters": self.parameters,
+            "metrics": self.metrics,
+            "standard_errors": self.standard_errors,
+            "correlations": self.correlations,
+            "diagnostics": self.diagnostics,
+            "warnings": self.warnings,
+            "degrees_of_freedom": self.degrees_of_freedom,
+            "covariance": None if self.covariance is None else self.covariance.tolist(),
+        }
+
+
+def fit(
+    table: ResultsTable,
+    form: str = "add-interact",
+    target: str = "avg",
+    config: LawsConfig | None = None,
+    threads: int | None = None,
+) -> LawFit:
+    """Return the law of `form` for `target`: the best of `config.starts` starts, with diagnostics and warnings.
+
+    Raises `UserError` if the table cannot carry the form.
+    """
+    config = config or LawsConfig()
+    problem = problem_for(table, form, target, config)
+    solution = solve(problem, threads=threads)
+    theta, error = solution.theta[0], table.error(target)
+    X, n = scaled(problem.form, table.points(), table.units, table.data_unit)
+    found = diagnostics.diagnose(problem, theta, solution)
+    polished = diagnostics.polish(problem, theta)
+    return LawFit(
+        form=problem.form,
+        target=target,
+        units=table.units,
+        data_unit=table.data_unit,
+        loss=config.loss,
+        theta=theta,
+        objective=float(solution.objective[0]),
+        metrics=metrics(problem.form.predict(theta, X, n), error, config.percentage),
+        covariance=found.covariance,
+        degrees_of_freedom=found.degrees_of_freedom,
+        standard_errors=polished.standard_errors,
+        correlations=polished.correlations,
+        diagnostics=found.record,
+        warnings=[*table_warnings(table), *found.warnings],
+        report=polished.report,
+    )
+
+
+def problem_for(table: ResultsTable, form: str, target: str, config: LawsConfig) -> Problem:
+    """Return the single fit of all rows of `table`. Raises `UserError` if the table cannot carry the form."""
+    shape = form_for(form, list(table.factors), table.has_data)
+    refuse_hopeless(table, shape, target)
+    X, n = scaled(shape, table.points(), table.units, table.data_unit)
+    columns = [*X.T, n] if shape.has_data else list(X.T)
+    error = table.error(target)
+    return Problem(shape, np.log(columns), np.log(error)[None], _weights(table, target, config)[None], config)
+
+
+def scaled(
+    form: Form, points: Mapping[str, ArrayLike], units: Mapping[str, float], data_unit: float | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return X (m, K) and n (m,) in fit units from columns in the units of the table.
+
+    Raises `UserError` if a column is missing or not positive.
+    """
+    columns = {}
+    for name in form.variables:
+        if name not in points:
+            raise UserError(
+                f"a prediction needs a column {name!r}; the law's variables are {', '.join(form.variables)}"
+            )
+        columns[name] = np.atleast_1d(np.asarray(points[name], float)) / (data_unit if name == DATA else units[name])
+        if not (columns[name] > 0).all():
+            raise UserError(f"a prediction needs positive {name}, and one is {columns[name].min():g}")
+    arrays = dict(zip(columns, np.broadcast_arrays(*columns.values()), strict=True))
+    return np.stack([arrays[name] for name in form.factors], axis=1), arrays.get(DATA)
+
+
+def _weights(table: ResultsTable, target: str, config: LawsConfig) -> np.ndarray:
+    """Return point weights with mean 1: equal, or the inverse variance of the (log) error."""
+    if config.weights == "none":
+        return np.ones(len(table))
+    se = table.se[target]
+    if se is None or not (se > 0).all():
+        raise UserError(
+            f"{table.name}: laws.weights is `se`, and {target!r} lacks a positive standard error in some rows; "
+            "set laws.weights to none"
+        )
+    relative = se / table.error(target) if config.log_space else se
+    return relative**-2.0 / np.mean(relative**-2.0)
