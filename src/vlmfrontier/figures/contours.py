@@ -55,7 +55,7 @@ def contours_figure(
         held += [] if examples is None else [f"n = {format_number(examples)}"]
         panel.set_title(", ".join(held))
     colors = ScalarMappable(scale, COLORS)
-    figure.colorbar(colors, ax=axes[0].tolist(), label=style.error_label(predictor.target), extend="max")
+    figure.colorbar(colors, ax=axes[0].tolist(), label=predictor.label, extend="max")
     return figure
 
 

@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.frontier.laws import TargetLaws
-
-LEAST_LEVELS = 3
-"""A line or an isoFLOP group with fewer points shows nothing."""
+from vlmfrontier.frontier.lines import LEAST_LEVELS, center_rows
 
 
 @dataclass(frozen=True)
@@ -17,6 +15,8 @@ class Predictor:
     """The pooled prediction of one target and its 90% interval, at any point."""
 
     laws: TargetLaws
+    label: str
+    """What the target's error is called on an axis."""
 
     @property
     def target(self) -> str:
@@ -36,12 +36,8 @@ class Predictor:
 
 def center_line(runs: pd.DataFrame, factor: str, factors: Sequence[str]) -> pd.DataFrame | None:
     """Return the runs in which only `factor` (and n) varies: the line with the most levels; None if there is none."""
-    others = [name for name in factors if name != factor]
-    groups = [runs] if not others else [rows for _, rows in runs.groupby(others)]
-    longest = max(groups, key=lambda rows: (rows[factor].nunique(), len(rows)))
-    if longest[factor].nunique() < LEAST_LEVELS:
-        return None
-    return longest.sort_values([factor])
+    rows = center_rows({name: runs[name].to_numpy() for name in factors}, factor)
+    return None if rows is None else runs.iloc[rows]
 
 
 def isoflop_groups(

@@ -13,7 +13,7 @@ from vlmfrontier.study.units import format_number
 
 
 @style.styled
-def frontier_figure(table: pd.DataFrame, factors: list[str], target: str, unit: str) -> Figure:
+def frontier_figure(table: pd.DataFrame, factors: list[str], label: str, unit: str) -> Figure:
     """Return x_k*(c; n) of every factor and f along the frontier, a line per n.
 
     `table` is `frontier_table`'s. Lines are wider for smaller n, so that all show where they agree. Shaded: 90% of the
@@ -26,7 +26,7 @@ def frontier_figure(table: pd.DataFrame, factors: list[str], target: str, unit: 
     lines = _lines(table)
     for panel, factor in zip(panels, factors, strict=False):
         _factor_panel(panel, lines, factor)
-    _error_panel(panels[len(factors)], lines, target)
+    _error_panel(panels[len(factors)], lines, label)
     style.blank(panels[len(factors) + 1 :])
     for panel in axes[-1]:
         style.number_axis(panel.xaxis, log=True)
@@ -70,11 +70,11 @@ def _factor_panel(panel: Axes, lines: list[_Line], factor: str) -> None:
     style.factor_axis(panel.yaxis, factor, levels)
 
 
-def _error_panel(panel: Axes, lines: list[_Line], target: str) -> None:
+def _error_panel(panel: Axes, lines: list[_Line], label: str) -> None:
     for line in lines:
         rows = line.rows
         panel.fill_between(rows.c, rows.f_lo, rows.f_hi, color=line.color, alpha=0.18, lw=0)
         panel.plot(rows.c, rows.f.where(rows.extrapolates == INSIDE), color=line.color)
         panel.plot(rows.c, rows.f, color=line.color, lw=1, ls=":")
-    panel.set_ylabel(style.error_label(target))
+    panel.set_ylabel(label)
     panel.set_title("along the frontier, with 90% interval")

@@ -15,7 +15,7 @@ from vlmfrontier.study.units import format_number
 
 
 @style.styled
-def isoflop_figure(groups: Mapping[float, pd.DataFrame], target: Target) -> Figure | None:
+def isoflop_figure(groups: Mapping[float, pd.DataFrame], target: Target, label: str) -> Figure | None:
     """Return a panel per factor with the runs of each budget (points), and the least predicted error that the budget
 
     allows at each level of the factor (line), whose minimum, x*, is the star. `groups` maps budgets to runs of one n.
@@ -32,7 +32,7 @@ def isoflop_figure(groups: Mapping[float, pd.DataFrame], target: Target) -> Figu
         style.factor_axis(panel.xaxis, factor, np.append(target.space.levels(factor), shown))
         panel.set_xlim(right=1.25 * shown.max())
     axes[0, 0].set_ylim(*_limits(groups, target))
-    axes[0, 0].set_ylabel(style.error_label(target.name))
+    axes[0, 0].set_ylabel(label)
     style.legend_below(figure, axes[0, 0])
     return figure
 

@@ -30,7 +30,7 @@ def star_figure(runs: pd.DataFrame, factors: Sequence[str], predictor: Predictor
         _draw(panel, line, factor, factors, predictor)
         style.factor_axis(panel.xaxis, factor, line[factor])
         panel.set_title(_fixed(line, factor, factors))
-    axes[0, 0].set_ylabel(style.error_label(predictor.target))
+    axes[0, 0].set_ylabel(predictor.label)
     style.legend_below(figure, axes[0, 0])
     return figure
 
@@ -56,7 +56,7 @@ def tasks_figure(
         panel.tick_params(labelbottom=True)
         panel.set_xlabel(style.label(factor))
     for row in axes:
-        row[0].set_ylabel("error (0–100)")
+        row[0].set_ylabel("error")
     style.legend_below(figure, panels[0])
     return figure
 

@@ -67,11 +67,6 @@ def budget_label(unit: str) -> str:
     return f"budget c ({unit} per video)" if unit == "FLOPs" else f"budget c ({unit})"
 
 
-def error_label(target: str) -> str:
-    """Return the axis label of a target's error."""
-    return f"{target}: error (0–100)"
-
-
 def sequence(count: int) -> list[tuple[float, float, float, float]]:
     """Return `count` colours in order, dark to bright, for ordered levels such as data sizes or budgets."""
     return [matplotlib.colormaps["viridis"](position) for position in np.linspace(0.05, 0.8, count)]

@@ -1,6 +1,5 @@
 """What to deploy: the answer to one question of budget and data, with everything that makes it more or less sure."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -166,9 +165,3 @@ def _check_examples(runs: RunRange, examples: float | None) -> None:
         raise UserError("say how many finetuning examples there are, for example --examples 800")
     if examples is not None and examples <= 0:
         raise UserError(f"{examples:g} examples: the number must be positive")
-
-
-def check_target(name: str, known: Sequence[str]) -> None:
-    """Raise `UserError` if a study has no such target."""
-    if name not in known:
-        raise UserError(f"there is no target {name!r}; the targets are {', '.join(known)}")

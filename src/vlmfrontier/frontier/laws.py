@@ -1,14 +1,19 @@
 """The fitted laws of one target as the frontier uses them: models at any configurations."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.pool import Spread, as_in_the_paper, pooled
 from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.forms import FORMS
+from vlmfrontier.study.frontier import FrontierConfig
 
 
 @dataclass(frozen=True)
@@ -43,3 +48,25 @@ def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
     X = np.stack([np.asarray(x[name], float) / bag.units[name] for name in bag.form.factors], axis=1)
     A, B, d = bag.form.split_in_data(bag.theta, X)
     return Members(A, B, d, bag.data_unit or 1.0)
+
+
+def read_laws(folder: Path, target: str, forms: Sequence[str], config: FrontierConfig) -> TargetLaws:
+    """Return the fitted laws of a target from its folder, `laws/<target>/`.
+
+    Raises `UserError` if they have not been fitted yet.
+    """
+    main = max(forms, key=list(FORMS).index)
+    bags = {form: _bag(folder, form, "bag") for form in forms}
+    weights = json.loads(_existing(folder / "weights.json").read_text())
+    wild = _bag(folder, main, "wild")
+    return TargetLaws(target, bags, wild, weights, main, config.pooling, config.members)
+
+
+def _bag(folder: Path, form: str, kind: str) -> Bag:
+    return Bag.load(_existing(folder / f"{form}.{kind}.csv"), _existing(folder / f"{form}.json"))
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise UserError(f"{path}: no such file; fit the laws first, with `snakemake laws`")
+    return path

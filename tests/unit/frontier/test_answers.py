@@ -8,7 +8,7 @@ import pytest
 
 from vlmfrontier.cost import PaperCost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.answers import answer, check_target, nearest_runs
+from vlmfrontier.frontier.answers import answer, nearest_runs
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.pool import as_in_the_paper
@@ -88,8 +88,3 @@ def test_an_answer_reads_as_text_and_as_json():
 def test_questions_without_an_answer_are_refused(budget, examples, message):
     with pytest.raises(UserError, match=message):
         answer(TARGET, RUNS, budget, examples, near=0.01)
-
-
-def test_unknown_targets_are_refused():
-    with pytest.raises(UserError, match="there is no target 'avgg'; the targets are a, avg"):
-        check_target("avgg", ["a", "avg"])

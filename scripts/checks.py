@@ -1,0 +1,38 @@
+"""Make the three checks of a reproduction: python scripts/checks.py --study results/digits/study.json
+
+Writes results/<study>/tables/checks.csv, .md and .tex: the power law along each factor alone, the extrapolation to
+unseen runs (out of tables/forms.csv), and x* at the middle budget against n with its direction.
+"""
+
+import numpy as np
+import pandas as pd
+
+from vlmfrontier import command_line
+from vlmfrontier.frontier.checks import checks_table, extrapolation_check, power_law_check, shift_check
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.write import write_table
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    given = parser.parse_args()
+    results = Results.open(given.study)
+    target = results.main_target
+    forms = pd.read_csv(results.folder / "tables" / "forms.csv")
+    rows = power_law_check(results.table, target, results.study.laws) + extrapolation_check(forms, target)
+    if results.cost is not None and results.examples is not None:
+        middle = float(np.sqrt(results.budgets[0] * results.budgets[-1]))
+        rows += shift_check(results.target(target), middle, results.examples)
+    table = checks_table(rows)
+    path = write_table(table, results.folder / "tables" / "checks")
+    verdicts = table[table.check != ""].drop_duplicates(["check", "form", "factor"])
+    for row in verdicts.fillna("").itertuples():
+        print(
+            f"{row.check}{f', {row.form}' if row.form else ''}{f', {row.factor}' if row.factor else ''}: {row.verdict}"
+        )
+    print(f"→ {path}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,32 @@
+"""Measure how x* moves with n: python scripts/elasticity.py --study results/digits/study.json
+
+Writes results/<study>/tables/elasticity.csv, .md and .tex: per target and factor the elasticity with its band, and the
+direction where the band excludes 0.
+"""
+
+import pandas as pd
+
+from vlmfrontier import command_line
+from vlmfrontier.frontier.elasticity import elasticity_table
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.write import write_table
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    given = parser.parse_args()
+    results = Results.open(given.study)
+    grid = results.elasticity_grid
+    parts = {name: elasticity_table(results.target(name), grid) for name in results.study.targets()}
+    table = pd.concat(parts, names=["target", None]).reset_index(level="target").reset_index(drop=True)
+    path = write_table(table, results.folder / "tables" / "elasticity")
+    for row in table[table.target == results.main_target].itertuples():
+        print(
+            f"{row.target}: {row.factor}* {row.direction} (e = {row.e_median:+.2f}, {row.e_lo:+.2f} to {row.e_hi:+.2f})"
+        )
+    print(f"→ {path}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,128 @@
+"""From a study's result files to what the frontier searches: runs, laws, space."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vlmfrontier.cost import CostModel, cost_model, has_cost
+from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.coverage import RunRange
+from vlmfrontier.frontier.elasticity import ElasticityGrid
+from vlmfrontier.frontier.laws import TargetLaws, read_laws
+from vlmfrontier.frontier.space import SearchSpace, search_space
+from vlmfrontier.frontier.target import Target
+from vlmfrontier.laws.table import ResultsTable, load_results
+from vlmfrontier.study.frontier import FrontierConfig
+from vlmfrontier.study.load import read_study
+from vlmfrontier.study.root import Study
+
+MAIN_TARGET = "avg"
+"""The target that figures and summaries show first, where there is one."""
+BUDGETS = 300
+"""How many budgets a frontier has by default, as in the paper."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study and its results folder, read when needed."""
+
+    study: Study
+    folder: Path
+
+    @classmethod
+    def open(cls, study_file: Path) -> "Results":
+        """Return the results beside `results/<study>/study.json`."""
+        return cls(read_study(study_file), study_file.parent)
+
+    @property
+    def config(self) -> FrontierConfig:
+        """The study's `frontier` section, defaults where it has none."""
+        return self.study.frontier or FrontierConfig()
+
+    @property
+    def main_target(self) -> str:
+        """The mean over tasks where there is one, else the first target."""
+        targets = self.study.targets()
+        return MAIN_TARGET if MAIN_TARGET in targets else targets[0]
+
+    @cached_property
+    def table(self) -> ResultsTable:
+        """The runs: those of the study, or the user's own table."""
+        return load_results(self.study, self.folder)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The runs as plain columns: run (if they have keys), factors and n in units of one, targets, `<target>_se`."""
+        table = self.table
+        columns = {"run": table.frame["run"].to_numpy()} if "run" in table.frame else {}
+        columns |= table.factors
+        columns |= {} if table.data is None else {"n": table.data}
+        columns |= table.targets
+        columns |= {f"{name}_se": se for name, se in table.se.items() if se is not None}
+        return pd.DataFrame(columns)
+
+    @cached_property
+    def cost(self) -> CostModel | None:
+        """The study's cost; None for an own table without one."""
+        return cost_model(self.study) if has_cost(self.study) else None
+
+    @cached_property
+    def run_costs(self) -> np.ndarray:
+        """c(x) of every run."""
+        return np.broadcast_to(cost_model(self.study).cost(self.table.factors), len(self.runs))
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The configurations that could be deployed."""
+        return search_space(self.study, self.table.factors)
+
+    @property
+    def range(self) -> RunRange:
+        """What the runs cover."""
+        return RunRange.of(self.table.factors, self.table.data)
+
+    @property
+    def budgets(self) -> np.ndarray:
+        """The budgets to answer for, ascending; by default 300 from the cheapest to the dearest run."""
+        given = self.config.budgets
+        if given is None:
+            return np.linspace(max(self.run_costs.min(), self.space.cost[0]), self.run_costs.max(), BUDGETS)
+        return np.unique(given if isinstance(given, list) else given.values())
+
+    @property
+    def examples(self) -> np.ndarray | None:
+        """The numbers of examples to answer for; by default those of the runs, None for a table without data size."""
+        if self.table.data is None:
+            if self.config.examples:
+                raise UserError("frontier.examples: the table has no data size; leave the key out")
+            return None
+        return np.unique(self.table.data if self.config.examples is None else self.config.examples)
+
+    @property
+    def elasticity_grid(self) -> ElasticityGrid:
+        """Budgets, data sizes and step of elasticities, scaled to the runs' largest n as the paper's are to its own."""
+        if self.table.data is None:
+            raise UserError("there is no elasticity in n: the table has no data size")
+        config, largest = self.config.elasticity, float(np.max(self.table.data))
+        budgets = np.linspace(self.budgets[0], self.budgets[-1], config.budgets)
+        examples = largest * np.linspace(config.from_, config.to, config.sizes)
+        return ElasticityGrid(budgets, examples, largest * config.step)
+
+    def laws(self, target: str) -> TargetLaws:
+        """Return the fitted laws of a target, pooled as the study says. Raises `UserError` for an unknown target."""
+        known = self.study.targets()
+        if target not in known:
+            raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
+        return read_laws(self.folder / "laws" / target, target, self.study.laws.forms, self.config)
+
+    def error_label(self, target: str) -> str:
+        """Return what a target's error is called on an axis, with its range where it has one."""
+        own = self.study.table is not None and self.study.table.targets[target].kind == "error"
+        return target if own else f"{target}: error (0–100)"
+
+    def target(self, name: str) -> Target:
+        """Return everything the frontier knows of a target."""
+        return Target(name, self.space, self.laws(name).spread(self.space.factors), self.range)
