@@ -15,6 +15,10 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+onstart:
+    write_study(STUDY, Path(STUDY_JSON))
+
+
 localrules:
     all,
     plan,
@@ -23,6 +27,7 @@ localrules:
 rule all:
     default_target: True
     input:
+        f"{RESULTS}/plan.md",
         f"{RESULTS}/runs.csv",
 
 

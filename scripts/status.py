@@ -1,6 +1,6 @@
 """Say how far a study is: python scripts/status.py --study results/digits/study.json
 
-Prints how many runs are done, failed (with the last line of their log) and missing; brings plan.csv and plan.md up to date.
+Prints how many runs are done, failed (with the last line of their log) and missing; updates plan.csv and plan.md.
 """
 
 from vlmfrontier import command_line

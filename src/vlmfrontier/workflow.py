@@ -50,10 +50,7 @@ def use_this_python(repository: Path | str) -> None:
             os.environ[variable] = os.pathsep.join(filter(None, [str(folder), *paths]))
 
 
-def script_command(script: Path | str, study: Study, warm: bool = False) -> str:
-    """Return the command line of `script` up to its study, for a rule with `input.study`.
-
-    `warm` adds `--warm` where the study allows it; in Slurm every job starts by itself.
-    """
-    allowed = warm and study.execution.warm_start and "SLURM_JOB_ID" not in os.environ
-    return f"python {shlex.quote(str(script))}{' --warm' if allowed else ''} --study {{input.study}}"
+def script_command(script: Path | str, study_json: str, warm: bool = False) -> str:
+    """Return the command line of `script` up to its study; `warm` adds `--warm`, except in Slurm: there jobs stand alone."""
+    allowed = warm and "SLURM_JOB_ID" not in os.environ
+    return f"python {shlex.quote(str(script))}{' --warm' if allowed else ''} --study {shlex.quote(study_json)}"

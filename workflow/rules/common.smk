@@ -1,7 +1,9 @@
 """The study that every rule reads, and the names the rules share; everything else lives in the package."""
 
 import json
+from pathlib import Path
 
+from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
 from vlmfrontier.workflow import script_command, study_or_exit, use_this_python
 
@@ -13,15 +15,14 @@ OVERRIDES = dict(workflow.config_settings.config)
 STUDY, RUNS = study_or_exit(CONFIGFILES, OVERRIDES)
 RESULTS = f"results/{STUDY.study}"
 
+# Every job reads it, but no rule declares it: a job is done again when its own recipe changes, not when any key of the
+# study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
+STUDY_JSON = f"{RESULTS}/study.json"
+
 
 def script(name, warm=False):
     """Return the command line of scripts/<name> up to its study; neither its place nor `warm` counts as a change."""
-    return script_command(f"{workflow.basedir}/scripts/{name}", STUDY, warm)
-
-
-def study_json(_):
-    """Return the resolved study. Jobs read it, but only their own recipe decides whether they are done again."""
-    return ancient(f"{RESULTS}/study.json")
+    return script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm and STUDY.execution.warm_start)
 
 
 def planned(wildcards):

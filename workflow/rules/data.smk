@@ -4,8 +4,6 @@ rule data:
 
 
 rule prepare_split:
-    input:
-        study=study_json,
     output:
         manifest=f"{RESULTS}/data/{{split}}/manifest.json",
     log:

@@ -7,8 +7,6 @@ rule pretrain:
 
 
 rule pretrain_vision:
-    input:
-        study=study_json,
     output:
         f"{RESULTS}/models/vision/report.json",
     log:
@@ -22,8 +20,6 @@ rule pretrain_vision:
 
 
 rule pretrain_language:
-    input:
-        study=study_json,
     output:
         f"{RESULTS}/models/language/{{language}}/report.json",
     log:
@@ -38,7 +34,6 @@ rule pretrain_language:
 
 rule encode_frames:
     input:
-        study=study_json,
         vision=f"{RESULTS}/models/vision/report.json",
         videos=f"{RESULTS}/data/align/manifest.json",
     output:
@@ -53,7 +48,6 @@ rule encode_frames:
 
 rule align:
     input:
-        study=study_json,
         vision=f"{RESULTS}/models/vision/report.json",
         language=f"{RESULTS}/models/language/{{language}}/report.json",
         features=f"{RESULTS}/data/align/features.npy",

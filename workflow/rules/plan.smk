@@ -4,7 +4,6 @@ rule plan:
         if STUDY.trained
         else [],
     output:
-        study=f"{RESULTS}/study.json",
         table=f"{RESULTS}/plan.csv",
         page=f"{RESULTS}/plan.md",
     log:

@@ -10,7 +10,6 @@ rule evaluate:
 
 rule finetune_run:
     input:
-        study=study_json,
         data=f"{RESULTS}/data/train/manifest.json",
         start=starting_model,
     output:
@@ -27,7 +26,6 @@ rule finetune_run:
 
 rule evaluate_run:
     input:
-        study=study_json,
         data=f"{RESULTS}/data/test/manifest.json",
         finetuned=f"{RESULTS}/runs/{{run}}/finetuned.json",
     output:
@@ -49,7 +47,6 @@ rule collect:
 
 rule collect_results:
     input:
-        study=study_json,
         results=expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
     output:
         f"{RESULTS}/runs.csv",

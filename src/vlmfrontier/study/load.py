@@ -1,6 +1,7 @@
 """From YAML files to a study: `base:` inheritance, merging, overrides, validation."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -38,9 +39,17 @@ def read_study(path: Path) -> Study:
 
 
 def write_study(study: Study, path: Path) -> None:
-    """Write the resolved study, every default spelled out, in the form that `read_study` reads."""
+    """Write the resolved study, every default spelled out, in the form that `read_study` reads.
+
+    The file is replaced as a whole, and only if it changes: jobs may be reading it.
+    """
+    text = study.model_dump_json(by_alias=True, indent=2) + "\n"
+    if path.exists() and path.read_text() == text:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(study.model_dump_json(by_alias=True, indent=2) + "\n")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
 
 
 def validate(given: Mapping[str, Any]) -> Study:

@@ -15,7 +15,7 @@ COLUMNS = ["run", "sweep", "sweeps", "N", "T", "V", "n", "seed", "c", "training_
 
 
 def training_flops(study: Study, run: Run) -> float:
-    """Return the FLOPs of finetuning `run`: per example the forward pass of Eq. 1, and twice that for the backward pass."""
+    """Return the FLOPs of finetuning `run`: per example the forward pass of Eq. 1, and twice that for the way back."""
     vision = study.models.vision
     forward = float(paper_cost(run.N, run.T, run.V, vision.parameters, vision.features))
     return 3.0 * forward * run.n * study.finetune.epochs
