@@ -100,7 +100,7 @@ class Alignment(OptimizationConfig):
 
     videos: Positive = 6000
     """Videos generated for this stage (other scenes than those of training and test)."""
-    steps: Positive = 4000
+    steps: Positive = 3500
     """Optimizer steps, the same for every size."""
     batch_size: Positive = 16
     """Videos per step."""
@@ -109,7 +109,7 @@ class Alignment(OptimizationConfig):
     learning_rates: LearningRates = LearningRates()
     """Peak learning rates."""
     max_frames: Positive = 16
-    """Each batch has T drawn from 1 to this, …"""
+    """Each batch has T drawn from 1 to this, uniform in its logarithm, …"""
     grids: list[Positive] = [1, 2, 3, 4, 5, 6, 7, 8]
     """… and V = k² with k drawn from here."""
     max_tokens: Positive = 640

@@ -61,10 +61,13 @@ class AlignmentExamples(Dataset):
         return self.settings.steps * self.settings.batch_size
 
     def shape_of(self, batch: int) -> tuple[int, int]:
-        """Return T and V of batch number `batch`: T and k uniform, drawn again while T·V is over the limit."""
+        """Return T and V of batch number `batch`, drawn again while T·V is over the limit.
+
+        log T is uniform, as sweeps space T: many long videos would cost most of the time and teach little more.
+        """
         rng = np.random.default_rng([self.seed, 1, batch])
         while True:
-            frames = int(rng.integers(1, self.settings.max_frames + 1))
+            frames = int(np.exp(rng.uniform(0, np.log(self.settings.max_frames + 1))))
             tokens = int(rng.choice(self.settings.grids)) ** 2
             if frames * tokens <= self.settings.max_tokens:
                 return frames, tokens
