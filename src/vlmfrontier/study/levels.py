@@ -42,5 +42,9 @@ def is_square(number: float) -> bool:
     return number == math.isqrt(int(number)) ** 2
 
 
-Levels = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(expand_levels), Field(min_length=1)]
+Levels = Annotated[
+    list[Annotated[int, Field(ge=1)]],
+    BeforeValidator(expand_levels, json_schema_input_type=list[int] | dict[str, int | str]),
+    Field(min_length=1),
+]
 """Whole positive levels of a factor, in any of the three spellings; validated to a list."""

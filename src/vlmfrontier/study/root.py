@@ -1,6 +1,5 @@
 """A study: everything one configuration says, validated, and nothing else."""
 
-from importlib import import_module
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -13,21 +12,12 @@ from vlmfrontier.study.data import DataConfig
 from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.execution import ExecutionConfig
 from vlmfrontier.study.frontier import FrontierConfig
+from vlmfrontier.study.laws import LawsConfig
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.space import SpaceConfig
 from vlmfrontier.study.sweep import SweepConfig
+from vlmfrontier.study.table import TableConfig
 from vlmfrontier.study.training import FinetuneConfig, PretrainConfig
-
-
-def _section(module: str, name: str) -> Any:
-    try:
-        return getattr(import_module(f"vlmfrontier.study.{module}"), name)
-    except (ImportError, AttributeError):
-        return dict
-
-
-TableConfig = _section("table", "TableConfig")
-LawsConfig = _section("laws", "LawsConfig")
 
 
 class Study(Section):

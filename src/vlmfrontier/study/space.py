@@ -25,7 +25,11 @@ def _level(value: object) -> float | str:
 Level = Annotated[float | str, BeforeValidator(_level)]
 """A feasible value, in the units of the table (N in parameters), or the name of one of the study's language models."""
 
-Axis = Annotated[list[Level], BeforeValidator(expand_levels), Field(min_length=1)]
+Axis = Annotated[
+    list[Level],
+    BeforeValidator(expand_levels, json_schema_input_type=list[float | str] | dict[str, float | str]),
+    Field(min_length=1),
+]
 """One factor's feasible values: a list, `{from, to, step}`, or `{squares: k}` for 1, 4, …, k²."""
 
 SpaceConfig = dict[str, Axis]

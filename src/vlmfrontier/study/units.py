@@ -54,8 +54,8 @@ def _count(value: object) -> int:
     return int(number)
 
 
-Number = Annotated[float, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
 """A field that takes `10T` as well as `1.0e13`."""
 
-Count = Annotated[int, BeforeValidator(_count)]
+Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str)]
 """A field that takes `250k` as well as `250000`, and refuses fractions."""

@@ -1,0 +1,92 @@
+"""The configuration is defined once: schema, shipped files and documentation follow from the classes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from vlmfrontier.study.base import Section
+from vlmfrontier.study.load import json_schema, load_study, read_with_base
+from vlmfrontier.study.root import Study
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = ROOT / "workflow/schemas/config.schema.json"
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow/studies").glob("*.yaml"))]
+
+
+def test_the_schema_file_is_in_sync():
+    assert json.loads(SCHEMA.read_text()) == json_schema(), "run: python scripts/schema.py"
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.name)
+def test_every_shipped_study_is_valid(file: Path):
+    study = load_study([file])
+    assert study.study
+    jsonschema.validate(json.loads(json.dumps(read_with_base(file))), json.loads(SCHEMA.read_text()))
+
+
+def test_the_default_study_has_the_defaults_of_the_classes():
+    """config.yaml shows values for people; where a class has a default too, both say the same."""
+    given = yaml.safe_load((ROOT / "config.yaml").read_text())
+    bare = {key: given[key] for key in ("study", "sweep")}
+    written, default = load_study([ROOT / "config.yaml"]), Study.model_validate(bare)
+    for section in ("data", "models", "pretrain", "finetune", "evaluate", "laws", "cost", "execution"):
+        assert getattr(written, section).model_dump() == getattr(default, section).model_dump() | _written_only(section)
+
+
+def _written_only(section: str) -> dict:
+    return {"cost": {"model": "paper"}, "models": {"start": "workflow/pretrained/digits"}}.get(section, {})
+
+
+def test_every_key_of_the_default_study_is_explained_on_its_line_or_above():
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        key = line.split(":")[0].strip()
+        if (
+            not line.strip()
+            or line.strip().startswith("#")
+            or key == "n"
+            or line.startswith(("    xs", "    s", "    l"))
+        ):
+            continue
+        explained = "#" in line or lines[number - 1].strip().startswith("#") or _self_explaining(lines, number)
+        assert explained, (
+            f"config.yaml, line {number + 1}: {line.strip()}: says neither what it is nor when to change it"
+        )
+
+
+def _self_explaining(lines: list[str], number: int) -> bool:
+    """Say whether a line belongs to a commented block: its parent's line, less indented, carries the comment."""
+    indent = len(lines[number]) - len(lines[number].lstrip())
+    for above in reversed(lines[:number]):
+        if above.strip() and len(above) - len(above.lstrip()) < indent:
+            return "#" in above
+    return False
+
+
+def test_every_key_is_documented():
+    undocumented = [
+        f"{section.__name__}.{name}"
+        for section in sections(Section)
+        for name, field in section.model_fields.items()
+        if not field.description and not _documented_above(section, name)
+    ]
+    assert undocumented == []
+
+
+def _documented_above(section: type[Section], name: str) -> bool:
+    return any(
+        name in base.model_fields and base.model_fields[name].description
+        for base in section.__mro__[1:]
+        if hasattr(base, "model_fields")
+    )
+
+
+def sections(parent: type[Section]) -> Iterator[type[Section]]:
+    for child in parent.__subclasses__():
+        if child.__module__.startswith("vlmfrontier."):
+            yield child
+            yield from sections(child)
