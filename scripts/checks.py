@@ -26,11 +26,8 @@ def main() -> None:
         rows += shift_check(results.target(target), middle, results.examples)
     table = checks_table(rows)
     path = write_table(table, results.folder / "tables" / "checks")
-    verdicts = table[table.check != ""].drop_duplicates(["check", "form", "factor"])
-    for row in verdicts.fillna("").itertuples():
-        print(
-            f"{row.check}{f', {row.form}' if row.form else ''}{f', {row.factor}' if row.factor else ''}: {row.verdict}"
-        )
+    for names, rows_of in table.groupby(["check", "form", "factor"], dropna=False, sort=False):
+        print(f"{', '.join(name for name in names if isinstance(name, str))}: {rows_of.verdict.iloc[0]}")
     print(f"→ {path}")
 
 

@@ -14,7 +14,7 @@ from vlmfrontier.figures.elasticity import elasticity_figure
 from vlmfrontier.figures.fit_quality import fit_quality_figure
 from vlmfrontier.figures.frontier import frontier_figure
 from vlmfrontier.figures.isoflop import isoflop_figure
-from vlmfrontier.figures.left_out import left_out_predictions
+from vlmfrontier.figures.left_out import chosen_law, left_out_predictions
 from vlmfrontier.figures.star import star_figure, tasks_figure
 from vlmfrontier.frontier.load import Results
 
@@ -49,10 +49,11 @@ def target_figures(results: Results, target: str) -> Iterator[Drawing]:
         f"Predicted error of {target} over pairs of factors; dashed: equal cost; points: runs, by measured error.",
         contours_figure(results.runs, factors, predictor, results.cost),
     )
+    law = chosen_law(results, target)
     yield Drawing(
         f"fit-{target}",
-        f"Predicted against measured error of {target}, in sample and for runs left out of the fit.",
-        fit_quality_figure(left_out_predictions(results, target), predictor.label),
+        f"Error of {target} as {law.form.name} predicts it against the measured one, in sample and for runs left out.",
+        fit_quality_figure(left_out_predictions(results, law), predictor.label),
     )
     if results.cost is None:
         return

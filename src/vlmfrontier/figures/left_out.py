@@ -4,25 +4,38 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.laws.fit import LawFit, fit
+from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.validation import cross_validated, extrapolated
 
 
-def left_out_predictions(results: Results, target: str) -> dict[str, pd.DataFrame]:
-    """Return measured and predicted errors of the main form, by setup: in sample, and fitted on the split's rows only.
+def chosen_law(results: Results, target: str) -> LawFit:
+    """Return the law of the form that the comparison of forms chose for a target."""
+    folder = results.folder / "laws" / target
+    laws = [LawFit.load(folder / f"{form}.json") for form in results.study.laws.forms]
+    return next((law for law in laws if law.diagnostics.get("chosen")), laws[-1])
 
-    Columns `measured`, `predicted` and, where the table has it, `sweep`.
+
+def left_out_predictions(results: Results, law: LawFit) -> dict[str, pd.DataFrame]:
+    """Return measured and predicted errors by setup: in sample, cross-validation, and extrapolation over the split.
+
+    Columns `measured`, `predicted` and, where the table has it, `sweep`. A setup that cannot be run is left out.
     """
-    table, form = results.table, results.laws(target).main
-    law = LawFit.load(results.folder / "laws" / target / f"{form}.json")
-    setups = {"train": _frame(results, target, law.predict(table.points()), np.ones(len(table), bool))}
-    if table.split is not None:
-        seen = fit(table.rows(table.split), form, target, results.study.laws)
-        setups["extrapolation"] = _frame(results, target, seen.predict(table.points()), ~table.split)
+    table, config = results.table, results.study.laws
+    args = (table, law.form.name, law.target, config)
+    everything = np.ones(len(table), bool)
+    setups = {
+        "train": _frame(results, law.target, law.predict(table.points()), everything),
+        "cv": _frame(results, law.target, cross_validated(*args, warm=law.theta[None]), everything),
+    }
+    beyond = None if table.split is None else extrapolated(*args)
+    if beyond is not None:
+        setups["extrapolation"] = _frame(results, law.target, beyond, ~table.split)
     return setups
 
 
 def _frame(results: Results, target: str, predicted: np.ndarray, shown: np.ndarray) -> pd.DataFrame:
-    frame = pd.DataFrame({"measured": results.table.error(target), "predicted": predicted})
+    """Return the shown rows of the table beside their predictions."""
+    frame = pd.DataFrame({"measured": results.table.error(target)[shown], "predicted": predicted})
     if "sweep" in results.table.frame:
-        frame["sweep"] = results.table.frame["sweep"].to_numpy()
-    return frame[shown]
+        frame["sweep"] = results.table.frame["sweep"].to_numpy()[shown]
+    return frame

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
+
+from vlmfrontier.study.units import format_number
 
 DIGITS = "%.10g"
 """Enough to reproduce every figure, and few enough that the last bits of a machine do not show."""
@@ -18,9 +21,18 @@ def write_csv(table: pd.DataFrame, path: Path) -> Path:
 
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a table as `path`.csv, .md and .tex, numbers rounded in the latter two; return the path of the CSV."""
-    rounded = table.map(lambda cell: f"{cell:.3g}" if isinstance(cell, float) else str(cell)).replace("nan", "")
+    rounded = table.map(_short)
     csv = write_csv(table, path.with_suffix(".csv"))
     for suffix, style in ((".md", "github"), (".tex", "latex_booktabs")):
         text = tabulate(rounded, headers="keys", showindex=False, disable_numparse=True, tablefmt=style)
         path.with_suffix(suffix).write_text(text + "\n")
     return csv
+
+
+def _short(cell: object) -> str:
+    """Return a cell for reading: three digits, large numbers in human units, nothing for a missing value."""
+    if not isinstance(cell, float):
+        return str(cell)
+    if np.isnan(cell):
+        return ""
+    return format_number(cell) if abs(cell) >= 1000 else f"{cell:.3g}"
