@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vlmfrontier.figures import style
 from vlmfrontier.frontier.elasticity import UNDETERMINED
@@ -35,3 +36,4 @@ def _draw(panel: Axes, rows: pd.DataFrame) -> None:
         panel.plot([row.e_lo, row.e_hi], [place, place], color=color, lw=2)
         panel.plot(row.e_median, place, "o", ms=5, color=color, mfc=color if determined else "white")
     panel.grid(axis="y", visible=False)
+    panel.xaxis.set_major_locator(MaxNLocator(4))

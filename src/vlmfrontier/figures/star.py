@@ -13,7 +13,8 @@ from vlmfrontier.study.units import format_number
 
 POINTS = 60
 """Points of a drawn curve."""
-TASK_COLUMNS = 4
+TASK_COLUMNS = (4, 3, 5)
+"""Columns of small multiples, the preferred number first."""
 
 
 @style.styled
@@ -43,8 +44,7 @@ def tasks_figure(
     line = center_line(runs, factor, factors)
     if line is None:
         return None
-    columns = min(TASK_COLUMNS, len(predictors))
-    rows = -(-len(predictors) // columns)
+    rows, columns = _arrangement(len(predictors))
     figure, axes = style.panels(rows, columns, height=2.1, sharex=True, sharey=True)
     panels = axes.ravel()
     for panel, (target, predictor) in zip(panels, predictors.items(), strict=False):
@@ -91,3 +91,9 @@ def _standard_errors(rows: pd.DataFrame, target: str) -> pd.Series | None:
 def _fixed(line: pd.DataFrame, factor: str, factors: Sequence[str]) -> str:
     fixed = [f"{other} = {format_number(line[other].iloc[0], 'B')}" for other in factors if other != factor]
     return ", ".join(fixed)
+
+
+def _arrangement(count: int) -> tuple[int, int]:
+    """Return rows and columns for `count` panels that leave as few places empty as possible."""
+    columns = min(min(TASK_COLUMNS, key=lambda wide: -count % wide), count)
+    return -(-count // columns), columns
