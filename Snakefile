@@ -1,5 +1,5 @@
 # From a study (config.yaml) to its compute-optimal frontier. `snakemake` makes everything; a named target stops earlier:
-#   plan · data · pretrain · finetune · evaluate · collect · laws · frontier · figures
+#   plan · data · pretrain · finetune · evaluate · collect · laws · frontier · checks · figures
 # and any file can be asked for by its path:
 #   results/<study>/study.json plan.csv plan.md            the resolved study and its runs
 #   results/<study>/data/<split>/manifest.json             videos and questions: train, test (align: for pretraining)
@@ -15,20 +15,18 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
-onstart:
-    write_study(STUDY, Path(STUDY_JSON))
-
-
-localrules:
-    all,
-    plan,
+report: "workflow/report/workflow.rst"
 
 
 rule all:
     default_target: True
     input:
         f"{RESULTS}/plan.md",
-        f"{RESULTS}/runs.csv",
+        f"{RESULTS}/tables/forms.csv",
+        f"{RESULTS}/tables/checks.csv",
+        FRONTIER,
+        f"{RESULTS}/figures",
+    localrule: True
 
 
 include: "workflow/rules/plan.smk"
@@ -39,3 +37,20 @@ if STUDY.trained:
     include: "workflow/rules/data.smk"
     include: "workflow/rules/models.smk"
     include: "workflow/rules/runs.smk"
+
+
+include: "workflow/rules/laws.smk"
+include: "workflow/rules/frontier.smk"
+include: "workflow/rules/figures.smk"
+
+
+onstart:
+    write_study(STUDY, Path(STUDY_JSON))
+
+
+onsuccess:
+    summarise("--answer")
+
+
+onerror:
+    summarise()

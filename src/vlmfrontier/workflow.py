@@ -5,9 +5,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from vlmfrontier.cost.model import has_cost
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.laws import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run, plan_runs
@@ -51,6 +53,23 @@ def use_this_python(repository: Path | str) -> None:
 
 
 def script_command(script: Path | str, study_json: str, warm: bool = False) -> str:
-    """Return the command line of `script` up to its study; `warm` adds `--warm`, except in Slurm: there jobs stand alone."""
+    """Return the command line of `script` up to its study; `warm` adds `--warm`, except in Slurm."""
     allowed = warm and "SLURM_JOB_ID" not in os.environ
     return f"python {shlex.quote(str(script))}{' --warm' if allowed else ''} --study {shlex.quote(study_json)}"
+
+
+def richest_form(laws: LawsConfig) -> str:
+    """Return the form with most terms, whose wild bootstrap the frontier reads."""
+    return max(laws.forms, key=get_args(FormName).index)
+
+
+def frontier_files(study: Study, results: str) -> list[str]:
+    """Return what the target `frontier` makes: none for a table without a cost, no elasticity without a data size."""
+    if not has_cost(study):
+        return []
+    has_examples = study.trained or study.table.data is not None
+    tables = ["elasticity"] if has_examples else []
+    return [
+        *(f"{results}/frontier/{target}.csv" for target in study.targets()),
+        *(f"{results}/tables/{table}.csv" for table in tables),
+    ]

@@ -1,11 +1,12 @@
 """The study that every rule reads, and the names the rules share; everything else lives in the package."""
 
 import json
+import os
 from pathlib import Path
 
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
-from vlmfrontier.workflow import script_command, study_or_exit, use_this_python
+from vlmfrontier.workflow import frontier_files, richest_form, script_command, study_or_exit, use_this_python
 
 use_this_python(workflow.basedir)
 
@@ -19,10 +20,20 @@ RESULTS = f"results/{STUDY.study}"
 # study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
 STUDY_JSON = f"{RESULTS}/study.json"
 
+# Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
+RUN_TABLE = f"{RESULTS}/runs.csv" if STUDY.trained else STUDY.table.path
+FRONTIER = frontier_files(STUDY, RESULTS)
+
 
 def script(name, warm=False):
     """Return the command line of scripts/<name> up to its study; neither its place nor `warm` counts as a change."""
     return script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm and STUDY.execution.warm_start)
+
+
+def summarise(options=""):
+    """Print how far the runs are, why some failed and, with --answer, the recommendation; `make run` does so itself."""
+    if Path(STUDY_JSON).exists() and os.environ.get("VLMFRONTIER_SUMMARY") != "later":
+        shell(f"{script('status.py')} {options}")
 
 
 def planned(wildcards):

@@ -39,3 +39,8 @@ def failure(log: Path) -> str:
     if lines and (lines[-1].startswith("error: ") or any(line.startswith("Traceback ") for line in lines)):
         return lines[-1]
     return ""
+
+
+def log_tail(log: Path, count: int) -> str:
+    """Return the last `count` lines of `log`, indented."""
+    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-count:])

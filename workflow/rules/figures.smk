@@ -1,0 +1,26 @@
+rule figures:
+    input:
+        f"{RESULTS}/figures",
+
+
+rule draw_figures:
+    input:
+        RUN_TABLE,
+        FRONTIER,
+        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+    output:
+        report(
+            directory(f"{RESULTS}/figures"),
+            patterns=["{figure}.png"],
+            category="Figures",
+            labels={"figure": "{figure}"},
+            caption="../report/figure.rst",
+        ),
+    log:
+        f"{RESULTS}/logs/figures.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    shell:
+        script("figures.py") + " > {log} 2>&1"

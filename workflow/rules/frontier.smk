@@ -1,0 +1,52 @@
+rule frontier:
+    input:
+        FRONTIER,
+
+
+rule search_frontier:
+    input:
+        table=RUN_TABLE,
+        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+    output:
+        expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()),
+    log:
+        f"{RESULTS}/logs/frontier.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    shell:
+        script("frontier.py") + " > {log} 2>&1"
+
+
+rule elasticity:
+    input:
+        table=RUN_TABLE,
+        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+    output:
+        multiext(f"{RESULTS}/tables/elasticity", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/elasticity.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    shell:
+        script("elasticity.py") + " > {log} 2>&1"
+
+
+rule checks:
+    input:
+        table=RUN_TABLE,
+        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+        forms=f"{RESULTS}/tables/forms.csv",
+    output:
+        multiext(f"{RESULTS}/tables/checks", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/checks.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    shell:
+        script("checks.py") + " > {log} 2>&1"

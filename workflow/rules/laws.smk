@@ -1,0 +1,36 @@
+rule laws:
+    input:
+        expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+        f"{RESULTS}/tables/forms.csv",
+
+
+rule fit_target:
+    input:
+        table=RUN_TABLE,
+    output:
+        expand(f"{RESULTS}/laws/{{{{target}}}}/{{form}}.{{kind}}", form=STUDY.laws.forms, kind=["json", "bag.csv"]),
+        f"{RESULTS}/laws/{{target}}/{richest_form(STUDY.laws)}.wild.csv",
+        weights=f"{RESULTS}/laws/{{target}}/weights.json",
+        forms=f"{RESULTS}/laws/{{target}}/forms.csv",
+    log:
+        f"{RESULTS}/logs/fit-{{target}}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    threads: 1 if len(STUDY.targets()) > 1 else 4
+    params:
+        recipe=recipes.laws_recipe(STUDY),
+    shell:
+        script("fit.py") + " --target {wildcards.target:q} --threads {threads} > {log} 2>&1"
+
+
+rule forms_table:
+    input:
+        expand(f"{RESULTS}/laws/{{target}}/forms.csv", target=STUDY.targets()),
+    output:
+        multiext(f"{RESULTS}/tables/forms", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/forms.log",
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        script("compare_forms.py") + " > {log} 2>&1"
