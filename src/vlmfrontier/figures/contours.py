@@ -22,6 +22,8 @@ GRID = 48
 LEVELS = 13
 """At most as many contours of equal error, at round numbers."""
 SHADES = 40
+COLOR_BAR_WIDTH = 0.8
+"""Inches beside the panels."""
 # Without the darkest part, on which black lines would not show.
 COLORS = LinearSegmentedColormap.from_list("error", matplotlib.colormaps["viridis_r"](np.linspace(0, 0.75, 64)))
 EQUAL_COST = "#A03000"
@@ -54,6 +56,7 @@ def contours_figure(
         held = [f"{name} = {format_number(center[name], 'B')}" for name in factors if name not in pair]
         held += [] if examples is None else [f"n = {format_number(examples)}"]
         panel.set_title(", ".join(held))
+    figure.set_figwidth(figure.get_figwidth() + COLOR_BAR_WIDTH)
     colors = ScalarMappable(scale, COLORS)
     figure.colorbar(colors, ax=axes[0].tolist(), label=predictor.label, extend="max")
     return figure

@@ -11,6 +11,9 @@ from vlmfrontier.figures import style
 from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.study.units import format_number
 
+COLUMNS = (2, 3)
+"""Columns of panels, the preferred number first."""
+
 
 @style.styled
 def frontier_figure(table: pd.DataFrame, factors: list[str], label: str, unit: str) -> Figure:
@@ -19,19 +22,15 @@ def frontier_figure(table: pd.DataFrame, factors: list[str], label: str, unit: s
     `table` is `frontier_table`'s. Lines are wider for smaller n, so that all show where they agree. Shaded: 90% of the
     models' own optima, for the middle n, and the 90% interval of f. Dotted where x* or n lies outside the runs.
     """
-    columns = 2 if len(factors) > 1 else len(factors) + 1
-    rows = -(-(len(factors) + 1) // columns)
-    figure, axes = style.panels(rows, columns, sharex=True)
-    panels = axes.ravel()
+    figure, tiles = style.tiles(len(factors) + 1, COLUMNS, sharex=True)
     lines = _lines(table)
-    for panel, factor in zip(panels, factors, strict=False):
+    for panel, factor in zip(tiles.all, factors, strict=False):
         _factor_panel(panel, lines, factor)
-    _error_panel(panels[len(factors)], lines, label)
-    style.blank(panels[len(factors) + 1 :])
-    for panel in axes[-1]:
-        style.number_axis(panel.xaxis, log=True)
+    _error_panel(tiles.all[-1], lines, label)
+    style.number_axis(tiles.all[0].xaxis, log=True)
+    for panel in tiles.bottom:
         panel.set_xlabel(style.budget_label(unit))
-    style.legend_below(figure, panels[0])
+    style.legend_below(figure, tiles.all[0])
     return figure
 
 
@@ -60,7 +59,7 @@ def _factor_panel(panel: Axes, lines: list[_Line], factor: str) -> None:
     """Draw one factor of x* as steps, since its values are discrete."""
     middle = lines[len(lines) // 2]
     low, high = middle.rows[f"{factor}_lo"], middle.rows[f"{factor}_hi"]
-    name = f"90% of the models' optima ({middle.label})"
+    name = "90% of the models' optima" + (f" ({middle.label})" if len(lines) > 1 else "")
     panel.fill_between(middle.rows.c, low, high, step="post", color=middle.color, alpha=0.18, lw=0, label=name)
     for line in lines:
         inside = line.rows[factor].where(line.rows.extrapolates == INSIDE)

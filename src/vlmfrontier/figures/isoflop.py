@@ -1,6 +1,6 @@
 """IsoFLOP panels: rivals of equal cost, and the least error predicted at each level (the paper's Figures 2 and 9)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,14 +24,16 @@ def isoflop_figure(groups: Mapping[float, pd.DataFrame], target: Target, label: 
     if not groups:
         return None
     factors = list(target.space.factors)
+    colors = style.sequence(len(groups))
+    drawn = [_Group(target, budget, rows, color) for (budget, rows), color in zip(groups.items(), colors, strict=True)]
     figure, axes = style.panels(1, len(factors), sharey=True)
     for panel, factor in zip(axes[0], factors, strict=True):
-        for (budget, rows), color in zip(groups.items(), style.sequence(len(groups)), strict=True):
-            _Group(target, budget, rows, color).draw(panel, factor)
-        shown = np.concatenate([rows[factor] for rows in groups.values()])
+        for group in drawn:
+            group.draw(panel, factor)
+        shown = np.concatenate([group.rows[factor] for group in drawn])
         style.factor_axis(panel.xaxis, factor, np.append(target.space.levels(factor), shown))
         panel.set_xlim(right=1.25 * shown.max())
-    axes[0, 0].set_ylim(*_limits(groups, target))
+    axes[0, 0].set_ylim(*_limits(drawn))
     axes[0, 0].set_ylabel(label)
     style.legend_below(figure, axes[0, 0])
     return figure
@@ -57,6 +59,12 @@ class _Group:
         data = "" if self.examples is None else f", n = {format_number(self.examples)}"
         return f"{format_number(self.budget)} {self.target.space.unit}{data}"
 
+    @property
+    def least_error(self) -> float:
+        """The predicted error at x*."""
+        factor = next(iter(self.target.space.factors))
+        return float(least_errors(self.target, self.budget, factor, self.examples)[1].min())
+
     def draw(self, panel: Axes, factor: str) -> None:
         """Draw the runs, the least predicted error at each level, and its minimum."""
         levels, errors = least_errors(self.target, self.budget, factor, self.examples)
@@ -66,15 +74,11 @@ class _Group:
         panel.plot(self.rows[factor], self.rows[self.target.name], "o", color=self.color, ms=4.5, mec="white", mew=0.6)
 
 
-def _limits(groups: Mapping[float, pd.DataFrame], target: Target) -> tuple[float, float]:
+def _limits(groups: Sequence[_Group]) -> tuple[float, float]:
     """Return limits of the error that show every run and every x*; predictions far above the runs are cut off."""
-    measured = np.concatenate([rows[target.name] for rows in groups.values()])
-    factor = next(iter(target.space.factors))
-    budget, rows = max(groups.items())
-    best = least_errors(target, budget, factor, float(rows["n"].iloc[0]) if "n" in rows else None)[1].min()
-    low, high = min(measured.min(), best), measured.max()
-    margin = 0.08 * (high - low)
-    return low - margin, high + margin
+    shown = np.concatenate([[group.least_error, *group.rows[group.target.name]] for group in groups])
+    margin = 0.08 * np.ptp(shown)
+    return shown.min() - margin, shown.max() + margin
 
 
 def least_errors(target: Target, budget: float, factor: str, examples: float | None) -> tuple[np.ndarray, np.ndarray]:

@@ -44,20 +44,16 @@ def tasks_figure(
     line = center_line(runs, factor, factors)
     if line is None:
         return None
-    rows, columns = _arrangement(len(predictors))
-    figure, axes = style.panels(rows, columns, height=2.1, sharex=True, sharey=True)
-    panels = axes.ravel()
-    for panel, (target, predictor) in zip(panels, predictors.items(), strict=False):
+    figure, tiles = style.tiles(len(predictors), TASK_COLUMNS, height=2.1, sharex=True, sharey=True)
+    for panel, (target, predictor) in zip(tiles.all, predictors.items(), strict=True):
         _draw(panel, line, factor, factors, predictor)
         panel.set_title(target)
-    style.number_axis(panels[0].xaxis, line[factor], log=True, billions="B")
-    style.blank(panels[len(predictors) :])
-    for panel in panels[max(0, len(predictors) - columns) : len(predictors)]:
-        panel.tick_params(labelbottom=True)
+    style.number_axis(tiles.all[0].xaxis, line[factor], log=True, billions="B")
+    for panel in tiles.bottom:
         panel.set_xlabel(style.label(factor))
-    for row in axes:
-        row[0].set_ylabel("error")
-    style.legend_below(figure, panels[0])
+    for panel in tiles.left:
+        panel.set_ylabel("error")
+    style.legend_below(figure, tiles.all[0])
     return figure
 
 
@@ -91,9 +87,3 @@ def _standard_errors(rows: pd.DataFrame, target: str) -> pd.Series | None:
 def _fixed(line: pd.DataFrame, factor: str, factors: Sequence[str]) -> str:
     fixed = [f"{other} = {format_number(line[other].iloc[0], 'B')}" for other in factors if other != factor]
     return ", ".join(fixed)
-
-
-def _arrangement(count: int) -> tuple[int, int]:
-    """Return rows and columns for `count` panels that leave as few places empty as possible."""
-    columns = min(min(TASK_COLUMNS, key=lambda wide: -count % wide), count)
-    return -(-count // columns), columns

@@ -1,6 +1,7 @@
 """How every figure looks: sizes, colours, labels with units, and the two files it is saved as."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -57,6 +58,17 @@ _NAMES = {
 }
 
 
+@dataclass(frozen=True)
+class Tiles:
+    """The panels of a figure of small multiples."""
+
+    all: list[Axes]
+    bottom: list[Axes]
+    """Those with nothing below them: they carry the label of x."""
+    left: list[Axes]
+    """The first of every row: they carry the label of y."""
+
+
 def label(name: str) -> str:
     """Return the axis label of a factor or of n, with its unit; the name itself for a factor of an own table."""
     return _NAMES.get(name, name)
@@ -88,6 +100,21 @@ def panels(rows: int, columns: int, height: float = PANEL[1], **sharing: str | b
     figure = Figure(figsize=(PANEL[0] * columns, height * rows + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **sharing)
+
+
+def tiles(count: int, wide: Sequence[int], height: float = PANEL[1], **sharing: str | bool) -> tuple[Figure, Tiles]:
+    """Return a figure with `count` panels in as many columns as leave the fewest places empty.
+
+    `wide` are the numbers of columns to choose from, the preferred one first.
+    """
+    columns = min(min(wide, key=lambda number: -count % number), count)
+    figure, axes = panels(-(-count // columns), columns, height, **sharing)
+    for panel in axes.ravel()[count:]:
+        panel.remove()
+    shown = list(axes.ravel()[:count])
+    for panel in shown[-columns:]:
+        panel.tick_params(labelbottom=True)
+    return figure, Tiles(shown, bottom=shown[-columns:], left=shown[::columns])
 
 
 @styled
@@ -139,9 +166,3 @@ def legend_below(figure: Figure, axes: Axes, title: str | None = None, columns: 
         unique = dict(zip(labels, handles, strict=True))
         place = {"loc": "outside lower center", "ncols": min(columns, len(unique))}
         figure.legend(unique.values(), unique.keys(), title=title, **place)
-
-
-def blank(axes: Sequence[Axes]) -> None:
-    """Remove panels that have nothing to show."""
-    for panel in axes:
-        panel.remove()
