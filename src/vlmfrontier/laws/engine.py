@@ -30,22 +30,32 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Schedule:
-    """How many starts survive. `stages` are (iterations, survivors), before the last run to convergence."""
+    """How starts are thinned out. Stages are (iterations, survivors); the last survivors run to convergence."""
 
     screened: int | None
-    stages: tuple[tuple[int, int], ...]
+    """Starts that survive the ranking by least squares; None keeps all."""
+    halving: tuple[tuple[int, int], ...]
+    """Stages for a fit's own starts."""
     rounds: int
+    """How often optima are exchanged."""
     pool: int
+    """Most optima that go round."""
     tried: int
+    """How many of them, the most promising on its data, each fit follows up."""
+    offspring: int
+    """Crossings of a fit's best with the optima that go round."""
+    exchange: tuple[tuple[int, int], ...]
+    """Stages for those."""
     helpers: int
+    """Fits a batch is filled up to with reweighted copies, for something to exchange."""
 
 
 SCHEDULES = {
-    "fast": Schedule(screened=60, stages=((8, 16), (25, 4)), rounds=1, pool=100, tried=12, helpers=8),
-    "wide": Schedule(screened=120, stages=((8, 40), (25, 12)), rounds=2, pool=200, tried=24, helpers=24),
-    "exhaustive": Schedule(screened=None, stages=(), rounds=2, pool=400, tried=40, helpers=24),
+    "fast": Schedule(60, ((6, 16), (20, 3)), 1, 60, 8, 50, ((6, 2),), 8),
+    "wide": Schedule(120, ((6, 40), (15, 12), (40, 3)), 2, 200, 16, 150, ((6, 5), (20, 2)), 12),
+    "exhaustive": Schedule(None, (), 2, 400, 40, 400, ((10, 10),), 24),
 }
-"""The presets. `pool` bounds how many optima are exchanged, `tried` how many of them each fit follows up."""
+"""The presets."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +123,7 @@ def _search(problem: Problem, row: int, schedule: Schedule) -> _Finalists:
     data = (problem.features, problem.log_target[row], problem.weight[row])
     ranking = fill_coefficients(internal, *data, problem.layout)
     keep = np.argsort(ranking, kind="stable")[: schedule.screened]
-    internal, damping = internal[keep], np.full(len(keep), _DAMPING)
-    for iterations, survivors in schedule.stages:
-        objective, _ = descents(internal, damping, *data, problem.layout, problem.options, iterations, _TOLERANCE)
-        keep = np.argsort(objective, kind="stable")[:survivors]
-        internal, damping = internal[keep], damping[keep]
-    return _converged(problem, row, internal, damping)
+    return _thinned(problem, row, internal[keep], schedule.halving)
 
 
 def random_exponents(problem: Problem, row: int) -> np.ndarray:
@@ -134,41 +139,82 @@ def random_exponents(problem: Problem, row: int) -> np.ndarray:
 def _from_zero(problem: Problem, row: int) -> _Finalists:
     """Return the one fit that starts with every coefficient 1 (in fit units) and every exponent 0."""
     theta = np.where(problem.form.is_coefficient, 1.0, 0.0)[None]
-    return _converged(problem, row, problem.from_theta(theta), np.full(1, _DAMPING))
+    return _thinned(problem, row, problem.from_theta(theta), ())
 
 
-def _converged(problem: Problem, row: int, internal: np.ndarray, damping: np.ndarray) -> _Finalists:
-    """Return these starts run to convergence, best first."""
-    data = (problem.features, problem.log_target[row], problem.weight[row])
-    objective, _ = descents(internal, damping, *data, problem.layout, problem.options, _LAST, _TOLERANCE)
-    order = np.argsort(objective, kind="stable")
-    return _Finalists(internal[order], objective[order])
+def _thinned(problem: Problem, row: int, internal: np.ndarray, stages: tuple[tuple[int, int], ...]) -> _Finalists:
+    """Return what is left of these starts after `stages`, run to convergence, best first."""
+    damping = np.full(len(internal), _DAMPING)
+    for iterations, survivors in (*stages, (_LAST, len(internal))):
+        objective, _ = descents(
+            internal,
+            damping,
+            problem.features,
+            problem.log_target[row],
+            problem.weight[row],
+            problem.layout,
+            problem.options,
+            iterations,
+            _TOLERANCE,
+        )
+        keep = np.argsort(objective, kind="stable")[:survivors]
+        internal, damping, objective = internal[keep], damping[keep], objective[keep]
+    return _Finalists(internal, objective)
 
 
 def _exchange(
     problem: Problem, finalists: list[_Finalists], schedule: Schedule, warm: np.ndarray | None, threads: int | None
 ) -> list[_Finalists]:
     """Return the finalists after every fit has tried the optima of the others, `schedule.rounds` times."""
-    for _ in range(schedule.rounds):
+    for turn in range(schedule.rounds):
         stride = -(-len(finalists) // schedule.pool)
         pool = np.stack([each.internal[0] for each in finalists[::stride]])
         if warm is not None:
             pool = np.vstack([pool, problem.from_theta(np.atleast_2d(warm))])
         finalists = in_threads(
-            lambda item, pool=pool: _try(problem, *item, pool, schedule.tried), enumerate(finalists), threads
+            lambda item, pool=pool, turn=turn: _try(problem, *item, pool, schedule, turn), enumerate(finalists), threads
         )
     return finalists
 
 
-def _try(problem: Problem, row: int, own: _Finalists, pool: np.ndarray, tried: int) -> _Finalists:
-    """Return one fit's finalists with the `tried` members of `pool` that promise most on its data."""
+def _try(problem: Problem, row: int, own: _Finalists, pool: np.ndarray, schedule: Schedule, turn: int) -> _Finalists:
+    """Return one fit's finalists with those offspring of its best and of `pool` that promise most on its data."""
     data = (problem.features, problem.log_target[row], problem.weight[row])
-    promise = losses(pool, *data, problem.layout, problem.options)
-    internal = pool[np.argsort(promise, kind="stable")[:tried]]
-    damping = np.full(len(internal), _DAMPING)
-    objective, _ = descents(internal, damping, *data, problem.layout, problem.options, 10, _TOLERANCE)
-    keep = np.argsort(objective, kind="stable")[: max(1, tried // 4)]
-    new = _converged(problem, row, internal[keep], damping[keep])
+    young = _offspring(problem, own.internal[0], pool, schedule.offspring, [problem.config.seed, 7, turn, row])
+    promise = fill_coefficients(young, *data, problem.layout)
+    new = _thinned(problem, row, young[np.argsort(promise, kind="stable")[: schedule.tried]], schedule.exchange)
     internal, objective = np.vstack([own.internal, new.internal]), np.concatenate([own.objective, new.objective])
     order = np.argsort(objective, kind="stable")
+    internal, objective = internal[order], objective[order]
+    if JS:
+        young = _jumps(problem, internal[0])
+        fill_coefficients(young, *data, problem.layout)
+        new = _thinned(problem, row, young, JS)
+        internal, objective = np.vstack([internal, new.internal]), np.concatenate([objective, new.objective])
+        order = np.argsort(objective, kind="stable")
     return _Finalists(internal[order], objective[order])
+
+
+def _offspring(problem: Problem, best: np.ndarray, pool: np.ndarray, count: int, seed: list[int]) -> np.ndarray:
+    """Return `pool`, `count` crossings of `best` with random members of it, and `best` with one exponent moved far."""
+    rng = np.random.default_rng(seed)
+    partner = pool[rng.integers(0, len(pool), count)]
+    crossed = np.where(rng.random(partner.shape) < 0.5, partner, best)
+    return np.vstack([pool, crossed])
+
+
+JUMPS = (-1.0, -1 / 3, 1 / 3, 1.0)
+
+
+def _jumps(problem, best):
+    at = np.flatnonzero(~problem.form.is_coefficient)
+    out = np.repeat(best[None], len(at) * len(JUMPS), 0)
+    hi = min(problem.options.upper[at[0]], 3.0)
+    for i, k in enumerate(at):
+        out[i * len(JUMPS) : (i + 1) * len(JUMPS), k] = np.clip(
+            hi * np.array(JUMPS), problem.options.lower[k], problem.options.upper[k]
+        )
+    return out
+
+
+JS = ((6, 6), (15, 2))

@@ -68,6 +68,11 @@ class ResultsTable:
             raise UserError(f"{self.name}: there is no target {target!r}; the targets are {', '.join(self.targets)}")
         return self.targets[target]
 
+    def plain(self) -> pd.DataFrame:
+        """Return factors, n, targets and their standard errors as columns named as in `runs.csv`."""
+        errors = {f"{name}_se": values for name, values in self.se.items() if values is not None}
+        return pd.DataFrame(self.points() | self.targets | errors)
+
     def rows(self, keep: np.ndarray) -> "ResultsTable":
         """Return the table with these rows only (a mask or indices)."""
         return replace(
@@ -102,7 +107,7 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
     split = _condition(config.split, frame, "table.split") if config.split else None
     if split is not None and (split.all() or not split.any()):
         raise UserError(
-            f"table.split: {config.split!r} holds for {split.sum()} of {len(split)} rows; it must divide them"
+            f"table.split: {config.split!r} holds for {split.sum()} of {len(split)} rows, and must divide them"
         )
     columns = config.factors | ({DATA: config.data} if config.data else {})
     values = {name: _factor(frame, column, path, name) for name, column in columns.items()}

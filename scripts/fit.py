@@ -1,0 +1,36 @@
+"""Fit, compare and bag all forms of a target: python scripts/fit.py --study results/digits/study.json --target avg
+
+Reads runs.csv beside study.json, or the study's own table. Writes, into laws/<target>/ there:
+  <form>.json      the fitted law, its metrics, diagnostics and warnings; <form>.txt is lmfit's fit report
+  <form>.bag.csv   pairs bootstrap: one row of parameters per resample
+  <form>.wild.csv  wild bootstrap, of the form with most terms
+  weights.json     cross-validation weight of every form
+  forms.csv        every form in sample, left out and extrapolated, and which one is chosen
+"""
+
+import sys
+
+from vlmfrontier import command_line
+from vlmfrontier.laws.stage import fit_target
+from vlmfrontier.laws.table import load_results
+from vlmfrontier.study.load import read_study
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    parser.add_argument("--target", required=True, help="what to fit: a task, avg, or a target of the table")
+    parser.add_argument("--threads", type=int, help="default: all cores; changes the time, never the result")
+    given = parser.parse_args()
+    study, results = read_study(given.study), given.study.parent
+    folder = results / "laws" / given.target
+    comparison = fit_target(load_results(study, results), given.target, study.laws, folder, given.threads)
+    print(comparison.rows.to_string(index=False, float_format="%.4g"))
+    print(f"{given.target}: {comparison.chosen} is chosen: {comparison.reason}")
+    print(f"laws are in {folder}")
+    for warning in comparison.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command_line.run(main)

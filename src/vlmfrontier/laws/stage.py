@@ -1,0 +1,34 @@
+"""The stage `laws` of a study: every form of one target fitted, compared and bagged, and its files."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from vlmfrontier.laws.bagging import bag
+from vlmfrontier.laws.fit import fit
+from vlmfrontier.laws.selection import Comparison, by_size, compare_forms
+from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.study.laws import LawsConfig
+
+
+def fit_target(
+    table: ResultsTable, target: str, config: LawsConfig, folder: Path, threads: int | None = None
+) -> Comparison:
+    """Return the comparison of `config.forms`, after writing into `folder` (`laws/<target>/`):
+
+    `<form>.json` and `.txt` (law, lmfit's report), `<form>.bag.csv` (pairs bootstrap), `<form>.wild.csv` (wild
+    bootstrap, of the form with most terms only: its interval needs it), `weights.json`, `forms.csv`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    laws = {form: fit(table, form, target, config, threads) for form in by_size(config.forms)}
+    comparison = compare_forms(table, target, config, laws, threads)
+    for form, law in laws.items():
+        pairs = bag(table, law, target, config, threads=threads)
+        found = law.diagnostics | {"out_of_bag": pairs.out_of_bag, "chosen": form == comparison.chosen}
+        replace(law, diagnostics=found, warnings=law.warnings + comparison.warnings).save(folder / f"{form}.json")
+        pairs.save(folder / f"{form}.bag.csv")
+    richest = list(laws)[-1]
+    bag(table, laws[richest], target, config, "wild", threads).save(folder / f"{richest}.wild.csv")
+    (folder / "weights.json").write_text(json.dumps(comparison.weights, indent=2) + "\n")
+    comparison.rows.to_csv(folder / "forms.csv", index=False)
+    return comparison
