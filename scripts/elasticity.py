@@ -1,13 +1,14 @@
 """Measure how x* moves with n: python scripts/elasticity.py --study results/digits/study.json
 
 Writes results/<study>/tables/elasticity.csv, .md and .tex: per target and factor the elasticity with its band, and the
-direction where the band excludes 0.
+direction where the band excludes 0; elasticity_ablation likewise: the main target under other settings of the average.
 """
 
+import numpy as np
 import pandas as pd
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.elasticity import elasticity_table
+from vlmfrontier.frontier.elasticity import ablation_table, elasticity_table
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.write import write_table
 
@@ -21,6 +22,8 @@ def main() -> None:
     parts = {name: elasticity_table(results.target(name), grid) for name in results.study.targets()}
     table = pd.concat(parts, names=["target", None]).reset_index(level="target").reset_index(drop=True)
     path = write_table(table, results.folder / "tables" / "elasticity")
+    ablation = ablation_table(results.target(results.main_target), grid, float(np.max(results.table.data)))
+    write_table(ablation.assign(target=results.main_target), results.folder / "tables" / "elasticity_ablation")
     for row in table[table.target == results.main_target].itertuples():
         print(
             f"{row.target}: {row.factor}* {row.direction} (e = {row.e_median:+.2f}, {row.e_lo:+.2f} to {row.e_hi:+.2f})"

@@ -3,10 +3,11 @@
 The printed Eq. 9 forgets the subtraction; e = (x*(c; n+Δn) − x*(c; n)) / Δn · n / x*(c; n) is what gives Table 10.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numba import njit, prange
 
 from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.pool import TAILS
@@ -15,6 +16,14 @@ from vlmfrontier.frontier.space import SearchSpace
 from vlmfrontier.frontier.target import Target
 
 UNDETERMINED = "not determined"
+
+ABLATIONS = {
+    "budgets": (1, 10, 100, 300),
+    "sizes": (1, 10, 100),
+    "largest_n": (0.5, 1.0, 2.0, 3.0, 5.0),
+    "step": (0.05, 0.25, 0.5, 1.0, 2.5, 5.0),
+}
+"""Levels of the paper's Table 10; n and Δn in multiples of the runs' largest n (there 2 million)."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,35 @@ def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def ablation_table(target: Target, grid: ElasticityGrid, largest: float) -> pd.DataFrame:
+    """Return e_k under other settings of the average, as Table 10: one setting changed at a time.
+
+    Columns: setting (budgets, sizes, largest_n, step), level (the last two in multiples of `largest`, the runs' largest
+    n), and those of `elasticity_table`.
+    """
+    parts = []
+    for setting, levels in ABLATIONS.items():
+        for level in levels:
+            changed = _ablated(grid, setting, level, largest)
+            parts.append(elasticity_table(target, changed).assign(setting=setting, level=level))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["setting", "level", *table.columns.drop(["setting", "level"])]]
+
+
+def _ablated(grid: ElasticityGrid, setting: str, level: float, largest: float) -> ElasticityGrid:
+    """Return the grid with one setting at another level."""
+    first, last, count = grid.examples[0], grid.examples[-1], len(grid.examples)
+    match setting:
+        case "budgets":
+            return replace(grid, budgets=np.linspace(grid.budgets[0], grid.budgets[-1], int(level)))
+        case "sizes":
+            return replace(grid, examples=np.linspace(first, last, int(level)))
+        case "largest_n":
+            return replace(grid, examples=np.linspace(first, max(first, level * largest), count))
+        case _:
+            return replace(grid, step=level * largest)
+
+
 def elasticities_of_median(target: Target, grid: ElasticityGrid) -> np.ndarray:
     """Return e_k of the frontier of the pooled median, shape (K,): what the paper's Table 10 reports (Eq. 9)."""
     counts = affordable(target.space.cost, grid.budgets)
@@ -94,9 +132,22 @@ def _band(*groups: np.ndarray) -> tuple[float, float]:
 
 def _average(space: SearchSpace, grid: ElasticityGrid, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return the mean of Eq. 9 over the last two axes (S, C) of the chosen indices; the factors come last."""
-    relative_step = (grid.examples / grid.step)[:, None]
-    means = []
-    for values in space.factors.values():
-        start = values[before]
-        means.append(((values[after] - start) / start * relative_step).mean(axis=(-2, -1)))
-    return np.stack(means, axis=-1)
+    values = np.stack(list(space.factors.values()))
+    shape = before.shape[:-2]
+    cells = (-1, *before.shape[-2:])
+    means = _means(values, before.reshape(cells), after.reshape(cells), grid.examples / grid.step)
+    return means.reshape(*shape, len(values))
+
+
+@njit(parallel=True, cache=True)
+def _means(values: np.ndarray, before: np.ndarray, after: np.ndarray, relative_step: np.ndarray) -> np.ndarray:
+    """Return means (R, K) for values (K, m), choices (R, S, C) and n/Δn (S,)."""
+    means = np.zeros((before.shape[0], values.shape[0]))
+    for r in prange(before.shape[0]):
+        for s in range(before.shape[1]):
+            for c in range(before.shape[2]):
+                x, y = before[r, s, c], after[r, s, c]
+                if x != y:
+                    for k in range(values.shape[0]):
+                        means[r, k] += (values[k, y] - values[k, x]) / values[k, x] * relative_step[s]
+    return means / (before.shape[1] * before.shape[2])

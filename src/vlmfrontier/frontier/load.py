@@ -85,6 +85,11 @@ class Results:
         return RunRange.of(self.table.factors, self.table.data)
 
     @property
+    def center(self) -> dict[str, float]:
+        """The level of every factor that most runs have, the largest of several."""
+        return {name: float(max(pd.Series(values).mode())) for name, values in self.table.factors.items()}
+
+    @property
     def budgets(self) -> np.ndarray:
         """The budgets to answer for, ascending; by default 300 from the cheapest to the dearest run."""
         given = self.config.budgets

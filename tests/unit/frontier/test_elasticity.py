@@ -5,7 +5,7 @@ import pytest
 
 from vlmfrontier.cost import PaperCost
 from vlmfrontier.frontier.coverage import RunRange
-from vlmfrontier.frontier.elasticity import ElasticityGrid, direction, elasticity_table
+from vlmfrontier.frontier.elasticity import ElasticityGrid, ablation_table, direction, elasticity_table
 from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.pool import as_in_the_paper
 from vlmfrontier.frontier.search import affordable, member_choices
@@ -54,6 +54,18 @@ def test_the_average_is_eq_9_over_every_cell():
         before, after = (member_choices(members, np.array([size]), counts)[:, 0] for size in (n, n + GRID.step))
         sums += ((V[after] - V[before]) / GRID.step * n / V[before]).sum(axis=1)
     assert table.e_median["V"] == pytest.approx(np.median(sums / (len(GRID.examples) * len(GRID.budgets))))
+
+
+def test_ablations_change_one_setting_at_a_time():
+    T, V = SPACE.factors["T"], SPACE.factors["V"]
+    known = target(np.tile(1 / V, (4, 1)), np.tile(1 / T, (4, 1)), np.full(4, 0.5))
+    table = ablation_table(known, GRID, largest=4.0)
+    same = elasticity_table(known, ElasticityGrid(GRID.budgets, GRID.examples, 0.5 * 4.0)).set_index("factor")
+    assert GRID.step == 0.5 * 4.0
+    row = table[(table.setting == "step") & (table.level == 0.5)].set_index("factor")
+    assert row.e["V"] == same.e["V"]
+    single = table[(table.setting == "largest_n") & (table.level == 0.5)]
+    assert single.e.notna().all()
 
 
 @pytest.mark.parametrize(
