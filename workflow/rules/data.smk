@@ -14,5 +14,7 @@ rule prepare_split:
         "../../envs/train.yaml"
     params:
         recipe=lambda wildcards: recipes.data_recipe(STUDY, wildcards.split),
+    message:
+        "videos and questions: {wildcards.split}"
     shell:
         script("prepare_data.py") + " --split {wildcards.split} --processes {threads} > {log} 2>&1"

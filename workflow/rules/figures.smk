@@ -22,5 +22,7 @@ rule draw_figures:
         "../../envs/analysis.yaml"
     params:
         recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "draw the figures"
     shell:
         script("figures.py") + " > {log} 2>&1"

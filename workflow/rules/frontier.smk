@@ -15,6 +15,8 @@ rule search_frontier:
         "../../envs/analysis.yaml"
     params:
         recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "search the frontier"
     shell:
         script("frontier.py") + " > {log} 2>&1"
 
@@ -31,6 +33,8 @@ rule elasticity:
         "../../envs/analysis.yaml"
     params:
         recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "elasticities"
     shell:
         script("elasticity.py") + " > {log} 2>&1"
 
@@ -48,5 +52,7 @@ rule checks:
         "../../envs/analysis.yaml"
     params:
         recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "three checks"
     shell:
         script("checks.py") + " > {log} 2>&1"

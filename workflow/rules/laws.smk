@@ -19,6 +19,8 @@ rule fit_target:
     threads: 1 if len(STUDY.targets()) > 1 else 4
     params:
         recipe=recipes.laws_recipe(STUDY),
+    message:
+        "fit the laws of {wildcards.target}"
     shell:
         script("fit.py") + " --target {wildcards.target:q} --threads {threads} > {log} 2>&1"
 
@@ -32,5 +34,7 @@ rule forms_table:
         f"{RESULTS}/logs/forms.log",
     conda:
         "../../envs/analysis.yaml"
+    message:
+        "compare the forms"
     shell:
         script("compare_forms.py") + " > {log} 2>&1"

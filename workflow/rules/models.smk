@@ -15,6 +15,8 @@ rule pretrain_vision:
         "../../envs/train.yaml"
     params:
         recipe=recipes.vision_recipe(STUDY),
+    message:
+        "pretrain the vision model"
     shell:
         script("pretrain_vision.py") + " > {log} 2>&1"
 
@@ -28,6 +30,8 @@ rule pretrain_language:
         "../../envs/train.yaml"
     params:
         recipe=lambda wildcards: recipes.language_recipe(STUDY, wildcards.language),
+    message:
+        "pretrain the language model {wildcards.language}"
     shell:
         script("pretrain_language.py") + " --language {wildcards.language} > {log} 2>&1"
 
@@ -42,6 +46,8 @@ rule encode_frames:
         f"{RESULTS}/logs/encode-frames.log",
     conda:
         "../../envs/train.yaml"
+    message:
+        "encode the frames of stage 1"
     shell:
         script("encode_frames.py") + " > {log} 2>&1"
 
@@ -61,5 +67,7 @@ rule align:
         "../../envs/train.yaml"
     params:
         recipe=lambda wildcards: recipes.align_recipe(STUDY, wildcards.language),
+    message:
+        "stage 1 of the language model {wildcards.language}"
     shell:
         script("align.py") + " --language {wildcards.language} > {log} 2>&1"

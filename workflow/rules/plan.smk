@@ -15,5 +15,7 @@ rule plan:
         script=f"{workflow.basedir}/scripts/plan.py",
         files=CONFIGFILES,
         overrides=json.dumps(OVERRIDES),
+    message:
+        "plan the runs"
     shell:
         "python {params.script:q} --configfile {params.files:q} --set {params.overrides:q} > {log} 2>&1"

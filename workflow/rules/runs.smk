@@ -20,6 +20,8 @@ rule finetune_run:
         "../../envs/train.yaml"
     params:
         recipe=lambda wildcards: recipes.finetune_recipe(STUDY, planned(wildcards)),
+    message:
+        "finetune {wildcards.run}"
     shell:
         script("finetune.py", warm=True) + " --run {wildcards.run} > {log} 2>&1"
 
@@ -36,6 +38,8 @@ rule evaluate_run:
         "../../envs/evaluate.yaml"
     params:
         recipe=recipes.evaluate_recipe(STUDY),
+    message:
+        "evaluate {wildcards.run}"
     shell:
         script("evaluate.py", warm=True) + " --run {wildcards.run} > {log} 2>&1"
 
@@ -56,5 +60,7 @@ rule collect_results:
         "../../envs/analysis.yaml"
     params:
         recipe=recipes.collect_recipe(STUDY),
+    message:
+        "collect the results"
     shell:
         script("collect.py") + " 2>&1 | tee {log}"

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from vlmfrontier.cost.parameters import llama_parameters, siglip_parameters
 from vlmfrontier.study.base import Section
+from vlmfrontier.study.files import InputFile
 
 
 class VisionConfig(Section):
@@ -82,8 +83,8 @@ class LanguageConfig(Section):
 class ModelsConfig(Section):
     """The models a run is put together from."""
 
-    start: str | None = "workflow/pretrained/digits"
-    """Folder of finished starting models (`vision/`, `<language model>/`), relative to the repository; `null`: pretrain
+    start: InputFile | None = "workflow/pretrained/digits"
+    """Folder of finished starting models, one per language model, relative to the file that names it; `null`: pretrain
     them with this workflow's rules first, which takes about half an hour."""
     vision: VisionConfig = VisionConfig()
     """The vision tower."""

@@ -1,0 +1,42 @@
+# make run     builds .venv once, runs the digits study, prints the answer and where results are
+# make test    builds .venv once, passes the tests
+# make lint    formatting, lint, and the boundary between the halves of the package
+# PYTHON=…     another Python ≥ 3.11 to build .venv from;  VENV=…  an environment of your own (a cluster's CUDA build)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STUDY ?= digits
+CONFIG ?= workflow/studies/$(STUDY).yaml
+
+.PHONY: run test lint clean
+
+run: $(VENV)/.installed
+	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile $(CONFIG) || \
+		{ $(BIN)/python scripts/status.py --study results/$(STUDY)/study.json; exit 1; }
+	@$(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --answer
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	PYTHONPATH=src $(BIN)/lint-imports
+
+# Constraints pin every package and name no index; pip asks the one it is configured for.
+$(VENV)/.installed: envs/constraints.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with PYTHON=…"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint envs/constraints.txt --editable '.[train,workflow]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint envs/constraints.txt --editable '.[train,workflow,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,79 @@
+"""Snakemake as a user calls it, in a folder of its own; and the smoke study, run once for all tests that look at it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call of Snakemake printed and returned."""
+
+    status: int
+    output: str
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Number of jobs by rule, out of the statistics that a dry run prints; empty if there is nothing to be done."""
+        table = re.search(r"^job +count\n[- ]+\n(.*?)\n\n", self.output + "\n\n", re.MULTILINE | re.DOTALL)
+        rows = [line.split() for line in table[1].splitlines() if line.strip()] if table else []
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+
+class Workflow:
+    """The workflow of this repository, run in `folder`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __call__(self, *arguments: str, config: Mapping | Path | None = None, profile: str = "default") -> Outcome:
+        """Call Snakemake with `arguments` and a configuration file, written from `config` if that is a map."""
+        profiles = ["--workflow-profile", str(ROOT / "profiles" / profile)]
+        files = [] if config is None else ["--configfile", str(self._file(config))]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *profiles, *files]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
+        done = subprocess.run(
+            [*command, "--directory", str(self.folder), *arguments],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout)
+
+    def _file(self, config: Mapping | Path) -> Path:
+        if isinstance(config, Path):
+            return config
+        path = self.folder / "study.yaml"
+        path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
+        return path
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Workflow:
+    """The workflow in an empty folder."""
+    return Workflow(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The workflow in a folder where the smoke study has been run to its end, for real."""
+    workflow = Workflow(tmp_path_factory.mktemp("smoke"))
+    outcome = workflow("--cores", "2", config=SMOKE)
+    assert outcome.status == 0, outcome.output
+    (workflow.folder / "smoke.log").write_text(outcome.output)
+    return workflow
+
+
+SMOKE = ROOT / "workflow" / "studies" / "smoke.yaml"

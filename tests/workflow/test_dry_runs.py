@@ -1,0 +1,77 @@
+"""Every shipped study plans its jobs under every profile, and a named target stops where its name says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import ROOT, Workflow
+from vlmfrontier.study.load import load_study
+from vlmfrontier.sweep.runs import plan_runs
+
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow/studies").glob("*.yaml"))]
+PROFILES = sorted(path.name for path in (ROOT / "profiles").iterdir())
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, study: Path, profile: str):
+    outcome = workflow("--dry-run", config=study, profile=profile)
+    assert outcome.status == 0, outcome.output
+    trained = load_study([study])
+    runs = len(plan_runs(trained))
+    assert outcome.jobs.get("finetune_run", 0) == outcome.jobs.get("evaluate_run", 0) == runs
+    assert outcome.jobs["fit_target"] == len(trained.targets())
+    assert outcome.jobs["draw_figures"] == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "last"),
+    [
+        ("plan", "plan"),
+        ("data", "prepare_split"),
+        ("finetune", "finetune_run"),
+        ("evaluate", "evaluate_run"),
+        ("collect", "collect_results"),
+        ("laws", "forms_table"),
+        ("frontier", "elasticity"),
+        ("checks", "checks"),
+        ("figures", "draw_figures"),
+    ],
+)
+def test_a_named_target_stops_at_its_stage(workflow: Workflow, target: str, last: str):
+    order = ["prepare_split", "finetune_run", "evaluate_run", "collect_results", "fit_target", "forms_table"]
+    jobs = workflow("--dry-run", target).jobs
+    assert last in jobs
+    if last in order:
+        assert not set(jobs) & set(order[order.index(last) + 1 :])
+
+
+def test_the_target_pretrain_makes_every_starting_model(workflow: Workflow):
+    jobs = workflow("--dry-run", "pretrain", config=ROOT / "workflow/studies/digits-pretrain.yaml").jobs
+    assert (jobs["pretrain_vision"], jobs["pretrain_language"], jobs["align"]) == (1, 4, 4)
+    assert "finetune_run" not in jobs
+
+
+def test_one_run_can_be_asked_for_by_its_path(workflow: Workflow):
+    path = "results/digits/runs/N83.3k_T8_V16_n800_s0/result.json"
+    assert workflow("--dry-run", path).jobs == {"prepare_split": 2, "finetune_run": 1, "evaluate_run": 1}
+
+
+def test_a_run_that_is_not_planned_is_refused_by_name(workflow: Workflow):
+    outcome = workflow("--dry-run", "results/digits/runs/N1B_T8_V16_n800_s0/result.json")
+    assert outcome.status != 0
+    assert "study digits plans no run N1B_T8_V16_n800_s0" in outcome.output
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_cluster_setting_is_overridden_by_the_laptop_profile(profile: str):
+    """profiles/default is applied by itself and wins key by key: a key in both must say the same."""
+    import yaml  # noqa: PLC0415
+
+    default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    other = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+    assert {key: default[key] for key in default.keys() & other.keys()} == {
+        key: other[key] for key in default.keys() & other.keys()
+    }

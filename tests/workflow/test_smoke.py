@@ -1,0 +1,143 @@
+"""The smoke study, run for real: results as the grammar says, and nothing done twice without a reason."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import ROOT, SMOKE, Workflow
+from vlmfrontier.study.load import load_study
+from vlmfrontier.sweep.runs import plan_runs
+
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+RUNS = plan_runs(load_study([SMOKE]))
+
+
+def results(smoke: Workflow) -> Path:
+    return smoke.folder / "results" / "smoke"
+
+
+def test_runs_csv_has_a_row_for_every_run_and_errors_in_their_range(smoke: Workflow):
+    study = load_study([SMOKE])
+    table = pd.read_csv(results(smoke) / "runs.csv")
+    assert list(table.run) == [run.key for run in RUNS]
+    targets = study.targets()
+    assert list(table.columns) == [
+        *["run", "sweep", "N", "T", "V", "n", "seed", "c"],
+        *targets,
+        *(f"{target}_se" for target in targets),
+    ]
+    assert table[targets].to_numpy().min() >= 0
+    assert table[targets].to_numpy().max() <= 100
+    tasks = table[[target for target in targets if target != "avg"]]
+    # The mean is computed from unrounded errors and written in full precision.
+    assert table.avg.to_numpy() == pytest.approx(tasks.mean(axis=1).to_numpy(), abs=1e-9)
+
+
+def test_every_stage_leaves_its_files(smoke: Workflow):
+    made = {str(path.relative_to(results(smoke))) for path in results(smoke).rglob("*") if path.is_file()}
+    run = RUNS[0].key
+    expected = {"study.json", "plan.csv", "plan.md", "runs.csv", f"runs/{run}/result.json", f"runs/{run}/finetune.log"}
+    expected |= {"laws/avg/add-interact.json", "laws/avg/add-interact.bag.csv", "laws/avg/weights.json"}
+    expected |= {"tables/forms.csv", "tables/elasticity.csv", "tables/checks.csv", "frontier/avg.csv"}
+    expected |= {"figures/index.md", "figures/frontier-avg.png"}
+    assert expected <= made
+
+
+def test_the_answer_and_the_place_of_results_are_printed(smoke: Workflow):
+    log = (smoke.folder / "smoke.log").read_text()
+    assert f"study smoke: {len(RUNS)} runs" in log
+    assert f"{len(RUNS)} done" in log
+    assert "for the least error of avg, deploy" in log
+    assert "results are in results/smoke/" in log
+
+
+def test_the_plan_says_that_every_run_is_done(smoke: Workflow):
+    assert set(pd.read_csv(results(smoke) / "plan.csv").status) == {"done"}
+
+
+def changed(smoke: Workflow, change: dict) -> dict[str, int]:
+    return smoke("--dry-run", config={"base": str(SMOKE), **change}).jobs
+
+
+def test_a_second_call_does_nothing(smoke: Workflow):
+    outcome = smoke("--cores", "1", config=SMOKE)
+    assert "Nothing to be done" in outcome.output
+
+
+def test_a_learning_rate_trains_the_runs_it_concerns_anew(smoke: Workflow):
+    jobs = changed(smoke, {"finetune": {"learning_rates": {"language": {"s": 1.0e-3}}}})
+    concerned = sum(run.language == "s" for run in RUNS)
+    assert 0 < concerned < len(RUNS)
+    assert jobs["finetune_run"] == jobs["evaluate_run"] == concerned
+    assert jobs["collect_results"] == 1
+
+
+def test_a_new_level_trains_the_new_runs_only(smoke: Workflow):
+    jobs = changed(smoke, {"sweep": {"designs": {"star": {"vary": {"T": [2, 4, 8, 16]}}}}})
+    assert jobs["finetune_run"] == jobs["evaluate_run"] == 2  # T = 16 with each of the two numbers of examples
+    assert "prepare_split" not in jobs
+
+
+def test_a_frontier_budget_trains_nothing(smoke: Workflow):
+    jobs = changed(smoke, {"frontier": {"budgets": {"to": "90M"}}})
+    assert set(jobs) == {"plan", "search_frontier", "elasticity", "checks", "draw_figures"}
+
+
+def test_another_number_of_starts_fits_the_laws_only(smoke: Workflow):
+    jobs = changed(smoke, {"laws": {"starts": 25}})
+    assert not {"finetune_run", "evaluate_run", "collect_results"} & set(jobs)
+    assert jobs["fit_target"] == len(load_study([SMOKE]).targets())
+
+
+def test_how_often_a_training_saves_retrains_nothing(smoke: Workflow):
+    assert set(changed(smoke, {"finetune": {"save_every": 7}})) == {"plan"}
+
+
+def test_a_cosmetic_edit_does_nothing_again(smoke: Workflow):
+    now = time.time()
+    edited = [ROOT / "Snakefile", ROOT / "scripts/finetune.py", ROOT / "workflow/rules/runs.smk"]
+    before = {path: path.stat() for path in edited}
+    try:
+        for path in edited:
+            os.utime(path, (now, now))
+        assert "Nothing to be done" in smoke("--dry-run", config=SMOKE).output
+    finally:
+        for path, stat in before.items():
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_the_same_run_again_gives_the_same_result(smoke: Workflow):
+    path = results(smoke) / "runs" / RUNS[0].key / "result.json"
+    before = json.loads(path.read_text())
+    target = f"results/smoke/runs/{RUNS[0].key}/result.json"
+    rules = ["--forcerun", "finetune_run", "evaluate_run"]
+    outcome = smoke("--cores", "1", *rules, "--", target, config=SMOKE)
+    assert outcome.status == 0, outcome.output
+    after = json.loads(path.read_text())
+    assert before["errors"] == after["errors"]
+    assert before["training"]["weights"] == after["training"]["weights"]
+
+
+def test_a_failed_run_is_named_with_the_end_of_its_log(workflow: Workflow):
+    start = workflow.folder / "broken"
+    for language in ("xs", "s"):
+        (start / language).mkdir(parents=True)
+        (start / language / "model.safetensors").write_text("not weights")
+    config = {
+        "base": str(SMOKE),
+        "study": "broken",
+        "models": {"start": "broken"},
+        "data": {"digits": {"train": 4, "test": 2}},
+        "sweep": {"designs": {"star": None, "isoflop": None, "repeats": {"n": [4]}}},
+    }
+    outcome = workflow("--cores", "1", "evaluate", config=config)
+    assert outcome.status != 0
+    assert (
+        "failed: N13.9k_T4_V4_n4_s1; the end of results/broken/runs/N13.9k_T4_V4_n4_s1/finetune.log" in outcome.output
+    )
+    plan = pd.read_csv(workflow.folder / "results/broken/plan.csv")
+    assert list(plan.status) == ["failed"]
