@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vlmfrontier.cost.counted import CountedCost, Decoder, Encoder
 from vlmfrontier.cost.expression import ExpressionCost
 from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.errors import UserError
@@ -44,6 +45,8 @@ def cost_model(study: "Study") -> CostModel:
         raise UserError(f'{study.study}: cost is missing; give for example cost: {{expression: "N * (50 + V)"}}')
     if study.cost.expression is not None:
         model: CostModel = ExpressionCost(study.cost.expression, study.cost.unit)
+    elif study.cost.model == "counted":
+        model = _counted(study)
     else:
         model = PaperCost(*_vision_constants(study))
     known = study.factors()
@@ -51,6 +54,21 @@ def cost_model(study: "Study") -> CostModel:
     if missing:
         raise UserError(f"{study.study}: the cost needs the factor {missing[0]}; the factors are {', '.join(known)}")
     return model
+
+
+def _counted(study: "Study") -> CountedCost:
+    """Return the counted cost of the study's own models. Raises `UserError` for an own table, which has none."""
+    if not study.trained:
+        raise UserError(
+            f"{study.study}: cost.model counted needs the study's models; for a table use paper or expression"
+        )
+    vision, config = study.models.vision, study.cost
+    encoder = Encoder(vision.hidden_size, vision.layers, vision.intermediate_size, vision.patch_size, vision.features)
+    decoders = {
+        float(shape.parameters): Decoder(shape.hidden_size, shape.layers, shape.mlp_size, config.vocabulary)
+        for shape in study.models.language.values()
+    }
+    return CountedCost(encoder, decoders, config.text_tokens, config.answer_tokens)
 
 
 def _vision_constants(study: "Study") -> tuple[float, float]:

@@ -50,3 +50,10 @@ def test_cost_sections_that_contradict_themselves_are_refused():
         CostConfig(model="paper", expression="N")
     with pytest.raises(ValueError, match="M must be positive"):
         CostConfig(M=0)
+
+
+def test_counted_costs_are_for_the_studys_own_models():
+    with pytest.raises(UserError, match="needs the study's models"):
+        cost_model(study(CostConfig(model="counted"), trained=False))
+    with pytest.raises(ValueError, match=r"M and W belong to model: paper"):
+        CostConfig(model="counted", M=1)
