@@ -38,6 +38,10 @@ if STUDY.trained:
     include: "workflow/rules/models.smk"
     include: "workflow/rules/runs.smk"
 
+else:
+
+    include: "workflow/rules/table.smk"
+
 
 include: "workflow/rules/laws.smk"
 include: "workflow/rules/frontier.smk"

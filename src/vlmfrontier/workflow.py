@@ -18,12 +18,19 @@ from vlmfrontier.sweep.runs import Run, plan_runs
 def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> tuple[Study, dict[str, Run]]:
     """Return the study and its runs by key; on a mistake print `error: …`, one line each, and leave before any job."""
     try:
-        study = load_study([Path(file) for file in files], overrides)
+        study = load_study([Path(file) for file in files], _with_nulls(overrides))
         runs = plan_runs(study)
         check_files(study, runs)
     except UserError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
     return study, {run.key: run for run in runs}
+
+
+def _with_nulls(given: Any) -> Any:
+    """Return what `--config` gave with None for `null`, which Snakemake leaves a text."""
+    if isinstance(given, Mapping):
+        return {key: _with_nulls(value) for key, value in given.items()}
+    return None if given == "null" else given
 
 
 def check_files(study: Study, runs: Sequence[Run]) -> None:
@@ -68,7 +75,7 @@ def frontier_files(study: Study, results: str) -> list[str]:
     if not has_cost(study):
         return []
     has_examples = study.trained or study.table.data is not None
-    tables = ["elasticity"] if has_examples else []
+    tables = ["regret", *(["elasticity"] if has_examples else [])]
     return [
         *(f"{results}/frontier/{target}.csv" for target in study.targets()),
         *(f"{results}/tables/{table}.csv" for table in tables),

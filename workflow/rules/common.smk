@@ -21,7 +21,8 @@ RESULTS = f"results/{STUDY.study}"
 STUDY_JSON = f"{RESULTS}/study.json"
 
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
-RUN_TABLE = f"{RESULTS}/runs.csv" if STUDY.trained else STUDY.table.path
+RUN_TABLE = f"{RESULTS}/runs.csv"
+LAWS = expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets())
 FRONTIER = frontier_files(STUDY, RESULTS)
 
 

@@ -7,7 +7,7 @@ rule draw_figures:
     input:
         RUN_TABLE,
         FRONTIER,
-        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+        LAWS,
     output:
         report(
             directory(f"{RESULTS}/figures"),

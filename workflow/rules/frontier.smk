@@ -5,8 +5,8 @@ rule frontier:
 
 rule search_frontier:
     input:
-        table=RUN_TABLE,
-        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+        RUN_TABLE,
+        LAWS,
     output:
         expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()),
     log:
@@ -23,8 +23,8 @@ rule search_frontier:
 
 rule elasticity:
     input:
-        table=RUN_TABLE,
-        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+        RUN_TABLE,
+        LAWS,
     output:
         multiext(f"{RESULTS}/tables/elasticity", ".csv", ".md", ".tex"),
     log:
@@ -41,9 +41,9 @@ rule elasticity:
 
 rule checks:
     input:
-        table=RUN_TABLE,
-        laws=expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
-        forms=f"{RESULTS}/tables/forms.csv",
+        RUN_TABLE,
+        LAWS,
+        f"{RESULTS}/tables/forms.csv",
     output:
         multiext(f"{RESULTS}/tables/checks", ".csv", ".md", ".tex"),
     log:
@@ -56,3 +56,21 @@ rule checks:
         "three checks"
     shell:
         script("checks.py") + " > {log} 2>&1"
+
+
+rule regret:
+    input:
+        RUN_TABLE,
+        LAWS,
+    output:
+        multiext(f"{RESULTS}/tables/regret", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/regret.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "price simpler rules"
+    shell:
+        script("regret.py") + " > {log} 2>&1"

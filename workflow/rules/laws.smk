@@ -1,12 +1,12 @@
 rule laws:
     input:
-        expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets()),
+        LAWS,
         f"{RESULTS}/tables/forms.csv",
 
 
 rule fit_target:
     input:
-        table=RUN_TABLE,
+        RUN_TABLE,
     output:
         expand(f"{RESULTS}/laws/{{{{target}}}}/{{form}}.{{kind}}", form=STUDY.laws.forms, kind=["json", "bag.csv"]),
         f"{RESULTS}/laws/{{target}}/{richest_form(STUDY.laws)}.wild.csv",
@@ -37,4 +37,22 @@ rule forms_table:
     message:
         "compare the forms"
     shell:
-        script("compare_forms.py") + " > {log} 2>&1"
+        script("compare_forms.py") + " --tables forms > {log} 2>&1"
+
+
+rule ablation_tables:
+    input:
+        RUN_TABLE,
+    output:
+        multiext(f"{RESULTS}/tables/fitting", ".csv", ".md", ".tex"),
+        multiext(f"{RESULTS}/tables/bagging", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/ablations.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.laws_recipe(STUDY),
+    message:
+        "fit and bag in other ways"
+    shell:
+        script("compare_forms.py") + " --tables fitting bagging --threads {threads} > {log} 2>&1"

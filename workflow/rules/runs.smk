@@ -46,14 +46,14 @@ rule evaluate_run:
 
 rule collect:
     input:
-        f"{RESULTS}/runs.csv",
+        RUN_TABLE,
 
 
 rule collect_results:
     input:
         results=expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
     output:
-        f"{RESULTS}/runs.csv",
+        RUN_TABLE,
     log:
         f"{RESULTS}/logs/collect.log",
     conda:

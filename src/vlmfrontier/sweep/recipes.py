@@ -73,10 +73,14 @@ def collect_recipe(study: Study) -> str:
     return digest([(run.key, run.sweeps, run.c) for run in plan_runs(study)], study.targets())
 
 
+def table_recipe(study: Study) -> str:
+    """Return what decides how a user's own table is read."""
+    return digest(study.table.model_dump(mode="json"))
+
+
 def laws_recipe(study: Study) -> str:
     """Return what decides the laws, besides the table they are fitted to."""
-    table = study.table.model_dump(mode="json") if study.table else None
-    return digest(study.laws.model_dump(mode="json"), table, study.targets())
+    return digest(study.laws.model_dump(mode="json"), table_recipe(study) if study.table else None)
 
 
 def frontier_recipe(study: Study) -> str:

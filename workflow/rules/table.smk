@@ -1,0 +1,20 @@
+rule collect:
+    input:
+        RUN_TABLE,
+
+
+rule read_table:
+    input:
+        STUDY.table.path,
+    output:
+        RUN_TABLE,
+    log:
+        f"{RESULTS}/logs/read-table.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.table_recipe(STUDY),
+    message:
+        "read the table"
+    shell:
+        script("read_table.py") + " 2>&1 | tee {log}"
