@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from vlmfrontier.laws.compiled import compiled
-from vlmfrontier.laws.kernel import Points, descend, evaluate, exponentials, term_exponents, workspace
+from vlmfrontier.laws.kernel import Points, descend, exponentials, term_exponents, workspace
 
-_SWEEPS = 40  # of coordinate descent: enough to rank starts, which is all they are for
+_SWEEPS = 150  # of coordinate descent: enough to rank starts, which is all they are for
 _SMALLEST_SHARE = 1e-3  # relative size a term keeps where least squares drops it; at 0 it could never come back
 
 
@@ -26,29 +26,18 @@ def pack(features, log_target, weight, log_space):
 
 
 @compiled
-def losses(theta, features, log_target, weight, layout, options):
-    """Return the loss of every θ (B, P) on one fit's points, (B,)."""
+def descents(theta, damping, features, log_target, weight, layout, options, iterations, tolerance):
+    """Improve every θ (B, P) in place and keep its `damping` (B,) for a later call; return losses (B,)."""
     points, count = pack(features, log_target, weight, options.log_space)
     work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
     out = np.empty(len(theta))
     for b in range(len(theta)):
-        out[b] = evaluate(theta[b], points, count, layout, options, work)
-    return out
-
-
-@compiled
-def descents(theta, damping, features, log_target, weight, layout, options, iterations, tolerance):
-    """Improve every θ (B, P) in place and keep its `damping` (B,) for a later call; return losses and convergence."""
-    points, count = pack(features, log_target, weight, options.log_space)
-    work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
-    out, converged = np.empty(len(theta)), np.empty(len(theta), np.bool_)
-    for b in range(len(theta)):
         for p in range(theta.shape[1]):
             theta[b, p] = min(max(theta[b, p], options.lower[p]), options.upper[p])
-        out[b], damping[b], converged[b] = descend(
+        out[b], damping[b], _ = descend(
             theta[b], damping[b], points, count, layout, options, iterations, tolerance, work
         )
-    return out, converged
+    return out
 
 
 @compiled

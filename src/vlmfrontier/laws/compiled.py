@@ -1,28 +1,35 @@
 """How the kernels are compiled: cached on disk where possible, without the interpreter's lock, exact about NaN."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 from numba import njit
 
 # Sums may be reordered, which is what vectorises them. NaN and ∞ keep their meaning (plain `fastmath=True` drops it).
-_ARITHMETIC = {"reassoc", "contract", "arcp", "nsz"}
+_OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+_SOURCES = ("compiled.py", "kernel.py", "matrix.py", "batch.py")
 
 
-def compiled(function: Callable | None = None, *, inline: bool = False) -> Callable:
+def compiled(function: Callable) -> Callable:
     """Return `function` as machine code that threads run in parallel.
 
     The first call compiles (some seconds); the code is then kept beside the package, or in the user's cache folder if
     the package is installed read-only. Where neither can be written, every process compiles anew.
     """
-    if function is None:
-        return lambda later: compiled(later, inline=inline)
-    options = {
-        "nogil": True,
-        "fastmath": _ARITHMETIC,
-        "inline": "always" if inline else "never",
-        "error_model": "numpy",
-    }
     try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba: no folder for the cache
-        return njit(**options)(function)
+        dispatcher = njit(cache=True, **_OPTIONS)(function)
+        # numba calls a function's cached code stale when its own file changes; it also holds code of the other files.
+        dispatcher._cache._cache_file._source_stamp = _DIGEST
+    except (RuntimeError, AttributeError):  # no folder for the cache, or a numba that keeps it otherwise
+        return njit(**_OPTIONS)(function)
+    return dispatcher
+
+
+def _digest() -> str:
+    """Return a hash of all kernel sources."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _SOURCES)).hexdigest()
+
+
+_DIGEST = _digest()

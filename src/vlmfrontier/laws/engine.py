@@ -1,10 +1,11 @@
-"""The search for the best of many starts: random exponents, least-squares coefficients, successive halving, exchange.
+"""The search for the best of many starts: random exponents, least-squares coefficients, halving, exchange, jumps.
 
 1. Every fit of a batch draws its own random exponents; coefficients follow by non-negative least squares, whose loss
    ranks the starts before a single iteration is spent.
 2. Halving: the best go on for a few Levenberg–Marquardt iterations, the best of those for more, the last to the end.
-3. Exchange: fits of a batch are resamples of the same data, so the optimum of one is a fine start for another. Each
-   tries the optima of all, which finds basins that few random starts reach.
+3. Rounds: fits of a batch are resamples of the same data, so the optimum of one is a fine start for another. Each tries
+   the optima of all, crossings with them, and jumps away from its own. This finds narrow basins that hardly any random
+   start reaches; single fits get reweighted copies of their data for company.
 """
 
 import os
@@ -15,46 +16,61 @@ from typing import TypeVar
 
 import numpy as np
 
-from vlmfrontier.laws.batch import descents, fill_coefficients, losses
+from vlmfrontier.laws.batch import descents, fill_coefficients
 from vlmfrontier.laws.problem import Problem
+from vlmfrontier.laws.starts import crossings, jumps, random_exponents
 
 _DAMPING = 1e-2
 _TOLERANCE = 1e-12  # relative decrease of the objective per step below which a fit stops
 _LAST = 1000  # iterations; practically "to convergence"
+_SOURCES = 3  # finalists that jumps start from
+_DISTINCT = 1e-5  # relative difference of objectives that tells finalists apart
 SAME = 1e-6
 """Relative difference of objectives below which two finalists count as the same minimum."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_Stages = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How starts are thinned out. Stages are (iterations, survivors); the last survivors run to convergence."""
+    """How a search spends its time. Stages are (iterations, survivors); the last survivors run to convergence."""
 
     screened: int | None
     """Starts that survive the ranking by least squares; None keeps all."""
-    halving: tuple[tuple[int, int], ...]
+    halving: _Stages
     """Stages for a fit's own starts."""
     rounds: int
     """How often optima are exchanged."""
     pool: int
     """Most optima that go round."""
+    crossings: int
+    """Crossings with them, per fit and round."""
     tried: int
-    """How many of them, the most promising on its data, each fit follows up."""
-    offspring: int
-    """Crossings of a fit's best with the optima that go round."""
-    exchange: tuple[tuple[int, int], ...]
-    """Stages for those."""
+    """How many of optima and crossings, the most promising on its data, a fit follows up."""
+    jumps: int
+    """Jumps from its own finalists, per fit and round."""
+    exchange: _Stages
+    """Stages for those and the jumps."""
     helpers: int
-    """Fits a batch is filled up to with reweighted copies, for something to exchange."""
+    """Fits a batch is filled up to with reweighted copies."""
 
 
 SCHEDULES = {
-    "fast": Schedule(60, ((6, 16), (20, 3)), 1, 60, 8, 50, ((6, 2),), 8),
-    "wide": Schedule(120, ((6, 40), (15, 12), (40, 3)), 2, 200, 16, 150, ((6, 5), (20, 2)), 12),
-    "exhaustive": Schedule(None, (), 2, 400, 40, 400, ((10, 10),), 24),
-}
+    "fast": Schedule(
+        screened=16, halving=((20, 4),), rounds=1, pool=60, crossings=30, tried=10, jumps=10,
+        exchange=((6, 5), (15, 1)), helpers=6,
+    ),
+    "wide": Schedule(
+        screened=40, halving=((6, 16), (30, 4)), rounds=4, pool=200, crossings=100, tried=24, jumps=28,
+        exchange=((6, 10), (20, 2)), helpers=12,
+    ),
+    "exhaustive": Schedule(
+        screened=None, halving=(), rounds=6, pool=400, crossings=200, tried=40, jumps=60,
+        exchange=((10, 20), (20, 5)), helpers=24,
+    ),
+}  # fmt: skip
 """The presets."""
 
 
@@ -70,10 +86,12 @@ class Solution:
 
 @dataclass(frozen=True)
 class _Finalists:
-    """The last starts of one fit: kernel parameters (k, P), best first, and objectives (k,)."""
+    """Where descents of one fit converged: distinct minima, best first, and how many of how many reached the best."""
 
     internal: np.ndarray
     objective: np.ndarray
+    hits: int
+    descents: int
 
 
 def solve(problem: Problem, warm: np.ndarray | None = None, threads: int | None = None) -> Solution:
@@ -88,10 +106,13 @@ def solve(problem: Problem, warm: np.ndarray | None = None, threads: int | None 
         helped = _with_helpers(problem, schedule)
         finalists = in_threads(lambda row: _search(helped, row, schedule), range(helped.fits), threads)
         finalists = _exchange(helped, finalists, schedule, warm, threads)[: problem.fits]
-    best = np.stack([each.internal[0] for each in finalists])
-    objective = np.array([each.objective[0] for each in finalists])
-    hits = np.array([np.mean(each.objective <= each.objective[0] * (1 + SAME)) for each in finalists])
-    return Solution(problem.to_theta(best), objective, hits, problem.config.starts)
+    ends = in_threads(lambda row: _polished(problem, row, finalists[row]), range(problem.fits), threads)
+    return Solution(
+        theta=problem.to_theta(np.stack([each.internal[0] for each in ends])),
+        objective=np.array([each.objective[0] for each in ends]),
+        hit_rate=np.array([each.hits / each.descents for each in finalists]),
+        starts=1 if problem.config.initial == "zero" else problem.config.starts,
+    )
 
 
 def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None) -> list[_Result]:
@@ -119,21 +140,9 @@ def _with_helpers(problem: Problem, schedule: Schedule) -> Problem:
 
 def _search(problem: Problem, row: int, schedule: Schedule) -> _Finalists:
     """Return the finalists of one fit, from its own random starts."""
-    internal = random_exponents(problem, row)
-    data = (problem.features, problem.log_target[row], problem.weight[row])
-    ranking = fill_coefficients(internal, *data, problem.layout)
+    internal, ranking = _filled(problem, row, random_exponents(problem, row))
     keep = np.argsort(ranking, kind="stable")[: schedule.screened]
     return _thinned(problem, row, internal[keep], schedule.halving)
-
-
-def random_exponents(problem: Problem, row: int) -> np.ndarray:
-    """Return starts (S, P) of one fit: exponents U(−1, 1), or U(0, 1) if they must be positive; coefficients open."""
-    rng = np.random.default_rng([problem.config.seed, 0, row])
-    is_exponent = ~problem.form.is_coefficient
-    internal = np.zeros((problem.config.starts, len(is_exponent)))
-    lowest = 0.0 if problem.config.positive_exponents else -1.0
-    internal[:, is_exponent] = rng.uniform(lowest, 1.0, (len(internal), is_exponent.sum()))
-    return np.clip(internal, problem.options.lower, problem.options.upper)
 
 
 def _from_zero(problem: Problem, row: int) -> _Finalists:
@@ -142,30 +151,10 @@ def _from_zero(problem: Problem, row: int) -> _Finalists:
     return _thinned(problem, row, problem.from_theta(theta), ())
 
 
-def _thinned(problem: Problem, row: int, internal: np.ndarray, stages: tuple[tuple[int, int], ...]) -> _Finalists:
-    """Return what is left of these starts after `stages`, run to convergence, best first."""
-    damping = np.full(len(internal), _DAMPING)
-    for iterations, survivors in (*stages, (_LAST, len(internal))):
-        objective, _ = descents(
-            internal,
-            damping,
-            problem.features,
-            problem.log_target[row],
-            problem.weight[row],
-            problem.layout,
-            problem.options,
-            iterations,
-            _TOLERANCE,
-        )
-        keep = np.argsort(objective, kind="stable")[:survivors]
-        internal, damping, objective = internal[keep], damping[keep], objective[keep]
-    return _Finalists(internal, objective)
-
-
 def _exchange(
     problem: Problem, finalists: list[_Finalists], schedule: Schedule, warm: np.ndarray | None, threads: int | None
 ) -> list[_Finalists]:
-    """Return the finalists after every fit has tried the optima of the others, `schedule.rounds` times."""
+    """Return the finalists after `schedule.rounds` rounds of trying each other's optima, crossings and jumps."""
     for turn in range(schedule.rounds):
         stride = -(-len(finalists) // schedule.pool)
         pool = np.stack([each.internal[0] for each in finalists[::stride]])
@@ -178,43 +167,47 @@ def _exchange(
 
 
 def _try(problem: Problem, row: int, own: _Finalists, pool: np.ndarray, schedule: Schedule, turn: int) -> _Finalists:
-    """Return one fit's finalists with those offspring of its best and of `pool` that promise most on its data."""
-    data = (problem.features, problem.log_target[row], problem.weight[row])
-    young = _offspring(problem, own.internal[0], pool, schedule.offspring, [problem.config.seed, 7, turn, row])
-    promise = fill_coefficients(young, *data, problem.layout)
-    new = _thinned(problem, row, young[np.argsort(promise, kind="stable")[: schedule.tried]], schedule.exchange)
-    internal, objective = np.vstack([own.internal, new.internal]), np.concatenate([own.objective, new.objective])
+    """Return one fit's finalists after one round."""
+    rng = np.random.default_rng([problem.config.seed, 7, turn, row])
+    crossed, promise = _filled(problem, row, crossings(own.internal[0], pool, schedule.crossings, rng))
+    crossed = crossed[np.argsort(promise, kind="stable")[: schedule.tried]]
+    jumped, _ = _filled(problem, row, jumps(problem, own.internal[:_SOURCES], schedule.jumps, rng))
+    return _merged(own, _thinned(problem, row, np.vstack([crossed, jumped]), schedule.exchange))
+
+
+def _filled(problem: Problem, row: int, internal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return these starts (B, P) with the best coefficients for their exponents, and how good they are (B,)."""
+    ranking = fill_coefficients(
+        internal, problem.features, problem.log_target[row], problem.weight[row], problem.layout
+    )
+    return internal, ranking
+
+
+def _thinned(problem: Problem, row: int, internal: np.ndarray, stages: _Stages) -> _Finalists:
+    """Return what is left of these starts after `stages`, run to convergence."""
+    damping = np.full(len(internal), _DAMPING)
+    for iterations, survivors in (*stages, (_LAST, len(internal))):
+        objective = descents(
+            internal, damping, problem.features, problem.log_target[row], problem.weight[row],
+            problem.layout, problem.options, iterations, _TOLERANCE,
+        )  # fmt: skip
+        keep = np.argsort(objective, kind="stable")[:survivors]
+        internal, damping, objective = internal[keep], damping[keep], objective[keep]
+    hits = int(np.sum(objective <= objective[0] * (1 + SAME)))
+    distinct = np.append(True, np.diff(objective) > _DISTINCT * objective[:-1])
+    return _Finalists(internal[distinct], objective[distinct], hits, len(objective))
+
+
+def _merged(one: _Finalists, other: _Finalists) -> _Finalists:
+    """Return both fits' finalists as one."""
+    internal, objective = np.vstack([one.internal, other.internal]), np.concatenate([one.objective, other.objective])
     order = np.argsort(objective, kind="stable")
     internal, objective = internal[order], objective[order]
-    if JS:
-        young = _jumps(problem, internal[0])
-        fill_coefficients(young, *data, problem.layout)
-        new = _thinned(problem, row, young, JS)
-        internal, objective = np.vstack([internal, new.internal]), np.concatenate([objective, new.objective])
-        order = np.argsort(objective, kind="stable")
-    return _Finalists(internal[order], objective[order])
+    distinct = np.append(True, np.diff(objective) > _DISTINCT * objective[:-1])
+    hits = sum(each.hits for each in (one, other) if each.objective[0] <= objective[0] * (1 + SAME))
+    return _Finalists(internal[distinct], objective[distinct], hits, one.descents + other.descents)
 
 
-def _offspring(problem: Problem, best: np.ndarray, pool: np.ndarray, count: int, seed: list[int]) -> np.ndarray:
-    """Return `pool`, `count` crossings of `best` with random members of it, and `best` with one exponent moved far."""
-    rng = np.random.default_rng(seed)
-    partner = pool[rng.integers(0, len(pool), count)]
-    crossed = np.where(rng.random(partner.shape) < 0.5, partner, best)
-    return np.vstack([pool, crossed])
-
-
-JUMPS = (-1.0, -1 / 3, 1 / 3, 1.0)
-
-
-def _jumps(problem, best):
-    at = np.flatnonzero(~problem.form.is_coefficient)
-    out = np.repeat(best[None], len(at) * len(JUMPS), 0)
-    hi = min(problem.options.upper[at[0]], 3.0)
-    for i, k in enumerate(at):
-        out[i * len(JUMPS) : (i + 1) * len(JUMPS), k] = np.clip(
-            hi * np.array(JUMPS), problem.options.lower[k], problem.options.upper[k]
-        )
-    return out
-
-
-JS = ((6, 6), (15, 2))
+def _polished(problem: Problem, row: int, finalists: _Finalists) -> _Finalists:
+    """Return the best of one fit after two more descents: valleys here are long and flat, and damping gets stuck."""
+    return _thinned(problem, row, finalists.internal[:1].copy(), ((_LAST, 1),))

@@ -12,11 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from vlmfrontier.laws.compiled import compiled
+from vlmfrontier.laws.matrix import factorise, freeze_at_bounds, jacobian, normal_equations, substitute
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LARGEST = 690.0  # e^690 is still a float64, and so is the sum of a few of them
 _REJECTIONS = 12  # smaller and smaller steps tried before a fit counts as converged
+_SLACK = 1e-3  # damping above which a short step says nothing about the distance to the minimum
 _SMALL_STEPS = 3  # accepted steps in a row below the tolerance that end a fit
 
 
@@ -165,104 +167,6 @@ def loss(residual, weight, count, delta):
 
 
 @compiled
-def weigh(weight, count, delta, work):
-    """Write each point's weight in the normal matrix, and the derivative of its loss; Huber's by reweighting."""
-    for i in range(count):
-        size = abs(work.residual[i])
-        work.curvature[i] = weight[i] * (delta / size if 0.0 < delta < size else 1.0)
-        work.slope[i] = work.curvature[i] * work.residual[i]
-
-
-@compiled
-def linearise(points, count, layout, options, work):
-    """Write the Jacobian of the residuals, the gradient and the (Gauss–Newton, IRLS for Huber) normal matrix."""
-    parameters = work.gradient.size
-    for p in range(parameters):
-        for i in range(count):
-            work.jacobian[p, i] = 0.0
-    if options.log_space:  # ∂ log f = share-weighted sum; in linear space the terms themselves are the weights
-        for i in range(count):
-            work.value[i] = 1.0 / work.value[i]
-        for j in range(layout.coefficient.size):
-            share = work.share[j]
-            for i in range(count):
-                share[i] *= work.value[i]
-    for e in range(layout.term.size):
-        row, feature = work.jacobian[layout.parameter[e]], points.features[layout.variable[e]]
-        share, sign = work.share[layout.term[e]], layout.sign[e]
-        for i in range(count):
-            row[i] += sign * share[i] * feature[i]
-    weigh(points.weight, count, options.delta, work)
-    for p in range(parameters):
-        row, scaled = work.jacobian[p], work.exponent[0]
-        total = 0.0
-        for i in range(count):
-            total += row[i] * work.slope[i]
-            scaled[i] = row[i] * work.curvature[i]
-        work.gradient[p] = total
-        for q in range(p + 1):
-            other, product = work.jacobian[q], 0.0
-            for i in range(count):
-                product += scaled[i] * other[i]
-            work.normal[p, q] = product
-
-
-@compiled
-def freeze_at_bounds(theta, options, work):
-    """Take parameters that push against their bound out of the system; return the largest diagonal entry."""
-    parameters, largest = theta.size, 0.0
-    for p in range(parameters):
-        largest = max(largest, work.normal[p, p])
-    for p in range(parameters):
-        outwards = (theta[p] <= options.lower[p] and work.gradient[p] > 0.0) or (
-            theta[p] >= options.upper[p] and work.gradient[p] < 0.0
-        )
-        if outwards:
-            work.gradient[p] = 0.0
-            for q in range(p):
-                work.normal[p, q] = 0.0
-            for q in range(p + 1, parameters):
-                work.normal[q, p] = 0.0
-            work.normal[p, p] = largest
-    return largest
-
-
-@compiled
-def damped_step(damping, largest, work):
-    """Solve (H + damping·diag H)·move = gradient by Cholesky; return whether the matrix was positive definite."""
-    factor, normal, move = work.factor, work.normal, work.move
-    parameters = move.size
-    for p in range(parameters):
-        for q in range(p):
-            factor[p, q] = normal[p, q]
-        factor[p, p] = normal[p, p] * (1.0 + damping) + largest * (1e-12 * damping + 1e-16)
-    for j in range(parameters):
-        pivot = factor[j, j]
-        for k in range(j):
-            pivot -= factor[j, k] * factor[j, k]
-        if not pivot > 0.0:
-            return False
-        pivot = math.sqrt(pivot)
-        factor[j, j] = pivot
-        for i in range(j + 1, parameters):
-            entry = factor[i, j]
-            for k in range(j):
-                entry -= factor[i, k] * factor[j, k]
-            factor[i, j] = entry / pivot
-    for i in range(parameters):
-        entry = work.gradient[i]
-        for k in range(i):
-            entry -= factor[i, k] * move[k]
-        move[i] = entry / factor[i, i]
-    for i in range(parameters - 1, -1, -1):
-        entry = move[i]
-        for k in range(i + 1, parameters):
-            entry -= factor[k, i] * move[k]
-        move[i] = entry / factor[i, i]
-    return True
-
-
-@compiled
 def propose(theta, options, work):
     """Write θ after the step, shortened to the step limits and clipped to the box; return the predicted decrease ×2."""
     longest, predicted = 1.0, 0.0
@@ -281,13 +185,15 @@ def descend(theta, damping, points, count, layout, options, iterations, toleranc
     current = evaluate(theta, points, count, layout, options, work)
     small = 0
     for _ in range(iterations):
-        linearise(points, count, layout, options, work)
+        jacobian(points, count, layout, options, work)
+        normal_equations(points, count, options, work)
         largest = freeze_at_bounds(theta, options, work)
         proposed, accepted = current, False
         for _ in range(_REJECTIONS):
-            if not damped_step(damping, largest, work):
+            if not factorise(damping, largest, work):
                 damping = max(damping * 10.0, 1e-8)
                 continue
+            substitute(work.factor, work.gradient, work.move)
             predicted = propose(theta, options, work)
             proposed = evaluate(work.trial, points, count, layout, options, work)
             if proposed < current:
@@ -301,7 +207,9 @@ def descend(theta, damping, points, count, layout, options, iterations, toleranc
             damping = max(damping * 4.0, 1e-10)
         if not accepted:
             return current, damping, True
-        small = small + 1 if current - proposed < tolerance * proposed else 0
+        decrease = current - proposed
+        slow = decrease < tolerance * proposed and damping < _SLACK  # a stiff step is short, not at the end
+        small = small + 1 if slow else 0
         current = proposed
         theta[:] = work.trial
         if small >= _SMALL_STEPS:

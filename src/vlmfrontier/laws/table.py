@@ -216,7 +216,7 @@ def _error(frame: pd.DataFrame, target: TargetConfig, path: Path, name: str) -> 
         line, value = bad[0]
         raise UserError(
             f"{path}: line {line}, column {target.column!r} has {value:g}, and a {target.kind} must lie from 0 to "
-            f"below {target.max:g}; set table.targets.{name}.max, say `kind: error`, or leave the row out with table.exclude"
+            f"below {target.max:g}; set table.targets.{name}.max, say `kind: error`, or leave the row out"
         )
     return error
 

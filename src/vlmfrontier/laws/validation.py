@@ -36,7 +36,7 @@ def leave_one_out(
 def extrapolated(
     table: ResultsTable, form: str, target: str, config: LawsConfig, threads: int | None = None
 ) -> np.ndarray | None:
-    """Return f̂ of the rows outside the split, by the bag of those inside; None if those are too few for it.
+    """Return f̂ of the rows outside the split by the bag of those inside; None if they are too few.
 
     Raises `UserError` if the table has no split.
     """

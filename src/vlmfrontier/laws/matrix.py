@@ -1,0 +1,116 @@
+"""The linear algebra of a step: derivatives of the residuals, Gauss–Newton matrix, Cholesky; compiled.
+
+Buffers are those of `kernel.Workspace`; `points`, `layout` and `options` are the kernel's too.
+"""
+
+import math
+
+from vlmfrontier.laws.compiled import compiled
+
+
+@compiled
+def weigh(weight, count, delta, work):
+    """Write each point's weight in the normal matrix, and the derivative of its loss; Huber's by reweighting."""
+    for i in range(count):
+        size = abs(work.residual[i])
+        work.curvature[i] = weight[i] * (delta / size if 0.0 < delta < size else 1.0)
+        work.slope[i] = work.curvature[i] * work.residual[i]
+
+
+@compiled
+def jacobian(points, count, layout, options, work):
+    """Write the derivatives of the residuals, (P, m); in log space, terms become their shares of f."""
+    if options.log_space:
+        for i in range(count):
+            work.value[i] = 1.0 / work.value[i]
+        for j in range(layout.coefficient.size):
+            share = work.share[j]
+            for i in range(count):
+                share[i] *= work.value[i]
+    for p in range(work.gradient.size):
+        for i in range(count):
+            work.jacobian[p, i] = 0.0
+    for e in range(layout.term.size):
+        row, feature = work.jacobian[layout.parameter[e]], points.features[layout.variable[e]]
+        share, sign = work.share[layout.term[e]], layout.sign[e]
+        for i in range(count):
+            row[i] += sign * share[i] * feature[i]
+
+
+@compiled
+def normal_equations(points, count, options, work):
+    """Write gradient and Gauss–Newton matrix (its lower triangle)."""
+    weigh(points.weight, count, options.delta, work)
+    scaled = work.exponent[0]
+    for p in range(work.gradient.size):
+        row, slope = work.jacobian[p], 0.0
+        for i in range(count):
+            slope += row[i] * work.slope[i]
+            scaled[i] = row[i] * work.curvature[i]
+        work.gradient[p] = slope
+        for q in range(p + 1):
+            other, product = work.jacobian[q], 0.0
+            for i in range(count):
+                product += scaled[i] * other[i]
+            work.normal[p, q] = product
+
+
+@compiled
+def freeze_at_bounds(theta, options, work):
+    """Take parameters that push against their bound out of the system; return the largest diagonal entry."""
+    parameters, largest = theta.size, 0.0
+    for p in range(parameters):
+        largest = max(largest, work.normal[p, p])
+    for p in range(parameters):
+        outwards = (theta[p] <= options.lower[p] and work.gradient[p] > 0.0) or (
+            theta[p] >= options.upper[p] and work.gradient[p] < 0.0
+        )
+        if outwards:
+            work.gradient[p] = 0.0
+            for q in range(p):
+                work.normal[p, q] = 0.0
+            for q in range(p + 1, parameters):
+                work.normal[q, p] = 0.0
+            work.normal[p, p] = largest
+    return largest
+
+
+@compiled
+def factorise(damping, largest, work):
+    """Write the Cholesky factor of H + damping·diag H; return whether the matrix was positive definite."""
+    factor, normal = work.factor, work.normal
+    parameters = len(factor)
+    for p in range(parameters):
+        for q in range(p):
+            factor[p, q] = normal[p, q]
+        factor[p, p] = normal[p, p] * (1.0 + damping) + largest * (1e-12 * damping + 1e-16)
+    for j in range(parameters):
+        pivot = factor[j, j]
+        for k in range(j):
+            pivot -= factor[j, k] * factor[j, k]
+        if not pivot > 0.0:
+            return False
+        pivot = math.sqrt(pivot)
+        factor[j, j] = pivot
+        for i in range(j + 1, parameters):
+            entry = factor[i, j]
+            for k in range(j):
+                entry -= factor[i, k] * factor[j, k]
+            factor[i, j] = entry / pivot
+    return True
+
+
+@compiled
+def substitute(factor, right, solution):
+    """Write the solution of L·Lᵀ·x = right."""
+    parameters = len(right)
+    for i in range(parameters):
+        entry = right[i]
+        for k in range(i):
+            entry -= factor[i, k] * solution[k]
+        solution[i] = entry / factor[i, i]
+    for i in range(parameters - 1, -1, -1):
+        entry = solution[i]
+        for k in range(i + 1, parameters):
+            entry -= factor[k, i] * solution[k]
+        solution[i] = entry / factor[i, i]
