@@ -1,0 +1,39 @@
+"""Environment files exist, parse, and agree with the pins, since no conda solve is run here."""
+
+import re
+from pathlib import Path
+
+import pytest
+import rattler
+import yaml
+
+ROOT = Path(__file__).parents[3]
+PINS = dict(
+    line.strip().split("==") for line in (ROOT / "envs/constraints.txt").read_text().splitlines() if line.strip()
+)
+NAMED = sorted(
+    {name for file in ROOT.glob("workflow/rules/*.smk") for name in re.findall(r"envs/(\w+)\.yaml", file.read_text())}
+)
+
+
+def test_every_rule_names_an_environment_that_exists():
+    assert sorted(path.stem for path in (ROOT / "envs").glob("*.yaml")) == NAMED
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_an_environment_parses_and_agrees_with_the_pins(name: str):
+    environment = yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())
+    assert set(environment) == {"channels", "dependencies"}
+    *specs, pip = environment["dependencies"]
+    assert {rattler.MatchSpec(spec).name.normalized for spec in specs} == {"python", "pip"}
+    for pinned in pip["pip"]:
+        package, version = pinned.split("==")
+        assert PINS[package] == version, f"envs/{name}.yaml: {package} is pinned to {PINS[package]} in constraints.txt"
+
+
+def test_the_analysis_environment_needs_no_torch():
+    assert "torch" not in (ROOT / "envs/analysis.yaml").read_text().split("dependencies:")[1]
+
+
+def test_pins_name_no_host_and_no_local_version():
+    assert all(re.fullmatch(r"[\w.]+", version) for version in PINS.values())
