@@ -19,13 +19,14 @@ def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.training.align import SPLIT, align  # noqa: PLC0415
-    from vlmfrontier.training.state import write_json  # noqa: PLC0415
+    from vlmfrontier.training.state import TrainingState, write_json  # noqa: PLC0415
 
     results, name = ResultsFolder(given.study.parent), given.language
     features = results.split(SPLIT) / "features.npy"
     state = results.models / "state" / f"align-{name}"
     report = align(read_study(given.study), name, results.models, features, state)
     write_json(results.models / name / "report.json", report)
+    TrainingState(state, report["recipe"]).clear_checkpoints()
     print(f"align {name}: loss {report['loss']:.4f} → {results.models / name}")
 
 

@@ -18,12 +18,13 @@ def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.training.language import pretrain_language  # noqa: PLC0415
-    from vlmfrontier.training.state import write_json  # noqa: PLC0415
+    from vlmfrontier.training.state import TrainingState, write_json  # noqa: PLC0415
 
     models, name = ResultsFolder(given.study.parent).models, given.language
-    folder = models / "language" / name
-    report = pretrain_language(read_study(given.study), name, folder, models / "state" / f"language-{name}")
+    folder, state = models / "language" / name, models / "state" / f"language-{name}"
+    report = pretrain_language(read_study(given.study), name, folder, state)
     write_json(folder / "report.json", report)
+    TrainingState(state, report["recipe"]).clear_checkpoints()
     print(f"language {name}: loss {report['loss']:.4f} → {folder}")
 
 
