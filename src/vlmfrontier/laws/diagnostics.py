@@ -99,10 +99,11 @@ def polish(problem: Problem, theta: np.ndarray) -> Polished:
             if problem.options.log_space
             else predicted - np.exp(problem.log_target[0])
         )
-        return weight * _huber_root(difference, problem.options.delta)
+        # A wild trial step may overflow: such a residual counts as huge, but stays finite and in its place.
+        return np.nan_to_num(weight * _huber_root(difference, problem.options.delta), nan=1e6, posinf=1e6, neginf=-1e6)
 
     names = form.parameter_names
-    result = lmfit.minimize(residual, parameters, method="leastsq", nan_policy="omit", max_nfev=2000)
+    result = lmfit.minimize(residual, parameters, method="leastsq", max_nfev=2000)
     errors = {name: _finite(result.params[name].stderr) if result.params[name].vary else None for name in names}
     correlations = {
         f"{a},{b}": float(value)
