@@ -22,7 +22,9 @@ from vlmfrontier.laws.starts import crossings, jumps, random_exponents
 
 _DAMPING = 1e-2
 _TOLERANCE = 1e-12  # relative decrease of the objective per step below which a fit stops
-_LAST = 1000  # iterations; practically "to convergence"
+_LAST = 300  # iterations that end a search; most fits have converged by then
+_POLISH = 1000  # iterations for the best of a fit, twice: practically "to convergence"
+_POLISHED = 3  # finalists that are polished
 _SOURCES = 3  # finalists that jumps start from
 _DISTINCT = 1e-5  # relative difference of objectives that tells finalists apart
 SAME = 1e-6
@@ -35,7 +37,7 @@ _Stages = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a search spends its time. Stages are (iterations, survivors); the last survivors run to convergence."""
+    """How a search spends its time. Stages are (iterations, survivors)."""
 
     screened: int | None
     """Starts that survive the ranking by least squares; None keeps all."""
@@ -148,7 +150,7 @@ def _search(problem: Problem, row: int, schedule: Schedule) -> _Finalists:
 def _from_zero(problem: Problem, row: int) -> _Finalists:
     """Return the one fit that starts with every coefficient 1 (in fit units) and every exponent 0."""
     theta = np.where(problem.form.is_coefficient, 1.0, 0.0)[None]
-    return _thinned(problem, row, problem.from_theta(theta), ())
+    return _thinned(problem, row, problem.from_theta(theta), (), _POLISH)
 
 
 def _exchange(
@@ -183,10 +185,10 @@ def _filled(problem: Problem, row: int, internal: np.ndarray) -> tuple[np.ndarra
     return internal, ranking
 
 
-def _thinned(problem: Problem, row: int, internal: np.ndarray, stages: _Stages) -> _Finalists:
-    """Return what is left of these starts after `stages`, run to convergence."""
+def _thinned(problem: Problem, row: int, internal: np.ndarray, stages: _Stages, last: int = _LAST) -> _Finalists:
+    """Return what is left of these starts after `stages` and `last` more iterations."""
     damping = np.full(len(internal), _DAMPING)
-    for iterations, survivors in (*stages, (_LAST, len(internal))):
+    for iterations, survivors in (*stages, (last, len(internal))):
         objective = descents(
             internal, damping, problem.features, problem.log_target[row], problem.weight[row],
             problem.layout, problem.options, iterations, _TOLERANCE,
@@ -209,5 +211,6 @@ def _merged(one: _Finalists, other: _Finalists) -> _Finalists:
 
 
 def _polished(problem: Problem, row: int, finalists: _Finalists) -> _Finalists:
-    """Return the best of one fit after two more descents: valleys here are long and flat, and damping gets stuck."""
-    return _thinned(problem, row, finalists.internal[:1].copy(), ((_LAST, 1),))
+    """Return the best of one fit after longer descents, the second with fresh damping: valleys are long and flat."""
+    best = _thinned(problem, row, finalists.internal[:_POLISHED].copy(), ((_POLISH, 1),), 0)
+    return _thinned(problem, row, best.internal, (), _POLISH)

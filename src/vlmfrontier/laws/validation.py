@@ -51,7 +51,7 @@ def extrapolated(
 
 
 def folds(table: ResultsTable, config: LawsConfig) -> np.ndarray:
-    """Return the fold of every row, (m,): configurations dealt at random to `config.folds` folds of nearly equal size."""
+    """Return the fold of every row, (m,): configurations dealt at random to `config.folds` folds of like size."""
     which, position = np.unique(table.configuration, return_inverse=True)
     dealt = np.arange(len(which)) % min(config.folds, len(which))
     np.random.default_rng([config.seed, 4]).shuffle(dealt)
