@@ -1,0 +1,89 @@
+"""The plan with the status of every run, and the run table that is collected from results."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.load import validate
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.collect import collect
+from vlmfrontier.sweep.plan import plan_page, plan_table, sweep_totals, write_plan
+from vlmfrontier.sweep.runs import Run, plan_runs
+from vlmfrontier.sweep.status import run_status
+
+
+@pytest.fixture
+def study() -> Study:
+    star = {"design": "star", "vary": {"T": [4, 8]}, "n": [400, 800]}
+    repeats = {"design": "grid", "n": [400], "seeds": [0, 1]}
+    sweep = {"center": {"N": "m", "T": 8, "V": 16}, "designs": {"star": star, "repeats": repeats}}
+    return validate({"study": "tiny", "sweep": sweep})
+
+
+def write_result(results: Path, study: Study, run: Run, error: float) -> None:
+    folder = results / "runs" / run.key
+    folder.mkdir(parents=True, exist_ok=True)
+    errors = {target: {"error": error, "standard_error": 1.0, "questions": 9} for target in study.targets()}
+    (folder / "result.json").write_text(json.dumps({"errors": errors}))
+
+
+def log(results: Path, run: Run, stage: str, text: str) -> None:
+    folder = results / "runs" / run.key
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stage}.log").write_text(text)
+
+
+def test_the_plan_has_every_run_once_with_its_cost(study: Study, tmp_path: Path):
+    plan = plan_table(study, tmp_path)
+    assert list(plan.run) == [run.key for run in plan_runs(study)]
+    assert set(plan.status) == {"missing"}
+    center = plan.set_index("run").loc["N83.3k_T8_V16_n400_s0"]
+    assert center.sweeps == "star+repeats"
+    assert center.training_flops == 3 * center.c * 400
+    assert sweep_totals(plan).runs.sum() == len(plan)
+
+
+def test_the_page_says_the_totals(study: Study, tmp_path: Path):
+    plan = write_plan(study, tmp_path)
+    page = (tmp_path / "plan.md").read_text()
+    assert page == plan_page(study, plan)
+    assert "# Plan of tiny" in page
+    assert "5 runs" in page
+
+
+def test_a_run_is_what_its_folder_says(study: Study, tmp_path: Path):
+    done, failed, broken, started, trained = plan_runs(study)
+    write_result(tmp_path, study, done, 50.0)
+    log(tmp_path, failed, "finetune", "step 1\nerror: no such split\n")
+    log(tmp_path, broken, "evaluate", "Traceback (most recent call last):\n  File\nKeyError: 'x'\n")
+    log(tmp_path, started, "finetune", "step 1\n")
+    log(tmp_path, trained, "finetune", "step 1\n")
+    (tmp_path / "runs" / trained.key / "finetuned.json").write_text("{}")
+    states = [run_status(tmp_path, run) for run in (done, failed, broken, started, trained)]
+    assert [status.state for status in states] == ["done", "failed", "failed", "started", "finetuned"]
+    assert states[1].reason == "finetune: error: no such split"
+    assert states[2].reason == "evaluate: KeyError: 'x'"
+
+
+def test_a_run_without_a_result_has_no_row(study: Study, tmp_path: Path):
+    runs = plan_runs(study)
+    for i, run in enumerate(runs[:-1]):
+        write_result(tmp_path, study, run, 40.0 + i)
+    table, missing = collect(study, tmp_path)
+    assert list(table.run) == [run.key for run in runs[:-1]]
+    assert missing == [runs[-1].key]
+    assert list(table.avg) == [40.0 + i for i in range(len(runs) - 1)]
+    assert list(table.sweep) == [run.sweeps[0] for run in runs[:-1]]
+
+
+def test_no_result_and_half_a_result_are_errors(study: Study, tmp_path: Path):
+    with pytest.raises(UserError, match="no run has a result yet"):
+        collect(study, tmp_path)
+    run = plan_runs(study)[0]
+    write_result(tmp_path, study, run, 40.0)
+    path = tmp_path / "runs" / run.key / "result.json"
+    path.write_text(json.dumps({"errors": {"avg": {"error": 1.0, "standard_error": 1.0}}}))
+    with pytest.raises(UserError, match="no error of 'glyph'"):
+        collect(study, tmp_path)

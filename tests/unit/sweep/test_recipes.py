@@ -1,0 +1,79 @@
+"""A recipe changes with the settings that matter to its job, and with no others."""
+
+from collections.abc import Callable
+
+import pytest
+
+from vlmfrontier.study.load import merge, validate
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep import recipes
+from vlmfrontier.sweep.runs import find_run
+
+CENTER = {"N": "m", "T": 8, "V": 16}
+GIVEN = {
+    "study": "tiny",
+    "sweep": {"center": CENTER, "designs": {"g": {"design": "grid", "N": ["xs", "m"], "n": [400]}}},
+}
+
+
+def study(change: dict | None = None) -> Study:
+    return validate(merge(GIVEN, change or {}))
+
+
+def of_run(key: str) -> Callable[[Study], str]:
+    return lambda study: recipes.finetune_recipe(study, find_run(study, key))
+
+
+RECIPES: dict[str, Callable[[Study], str]] = {
+    "train data": lambda study: recipes.data_recipe(study, "train"),
+    "test data": lambda study: recipes.data_recipe(study, "test"),
+    "align data": lambda study: recipes.data_recipe(study, "align"),
+    "vision": recipes.vision_recipe,
+    "language xs": lambda study: recipes.language_recipe(study, "xs"),
+    "align m": lambda study: recipes.align_recipe(study, "m"),
+    "run xs": of_run("N13.9k_T8_V16_n400_s0"),
+    "run m": of_run("N83.3k_T8_V16_n400_s0"),
+    "evaluate": recipes.evaluate_recipe,
+    "collect": recipes.collect_recipe,
+    "laws": recipes.laws_recipe,
+    "frontier": recipes.frontier_recipe,
+}
+RATES = {"xs": 8.2e-3, "s": 7.1e-3, "m": 5.8e-3, "l": 5.0e-3}
+
+
+@pytest.mark.parametrize(
+    ("change", "concerned"),
+    [
+        ({"data": {"digits": {"train": 1601}}}, {"train data"}),
+        ({"data": {"digits": {"test": 401}}}, {"test data"}),
+        ({"data": {"digits": {"handwriting": "dev"}}}, {"test data"}),
+        ({"data": {"digits": {"seed": 1}}}, {"train data", "test data"}),
+        ({"data": {"turns": "sequential"}}, {"run xs", "run m", "evaluate"}),
+        ({"seed": 1}, {"run xs", "run m"}),
+        ({"finetune": {"epochs": 2}}, {"run xs", "run m"}),
+        ({"finetune": {"learning_rates": {"projector": {**RATES, "xs": 1e-3}}}}, {"run xs"}),
+        ({"finetune": {"save_every": 7, "log_every": 7, "keep_model": False}}, set()),
+        ({"pretrain": {"vision": {"steps": 7}}}, {"vision"}),
+        ({"pretrain": {"align": {"videos": 7}}}, {"align data", "align m"}),
+        ({"evaluate": {"control_videos": 7}}, {"evaluate"}),
+        ({"sweep": {"designs": {"g": {"T": [4, 8]}}}}, {"collect"}),
+        ({"laws": {"starts": 7}}, {"laws"}),
+        ({"frontier": {"budgets": ["50M"]}}, {"frontier"}),
+        ({"space": {"T": [1, 2]}}, {"frontier"}),
+        ({"cost": {"W": 60}}, {"collect", "frontier"}),
+        ({"execution": {"warm_start": False}}, set()),
+        ({"study": "other"}, set()),
+    ],
+)
+def test_a_change_concerns_the_jobs_it_matters_to(change: dict, concerned: set[str]):
+    before, after = study(), study(change)
+    assert {name for name, recipe in RECIPES.items() if recipe(before) != recipe(after)} == concerned
+    assert recipes.study_recipe(before) != recipes.study_recipe(after)
+
+
+def test_recipes_are_the_same_in_every_process():
+    """A recipe that came out of a set or a memory address would train everything anew on every call."""
+    assert recipes.digest({"b": 1, "a": [2, None]}) == recipes.digest({"a": [2, None], "b": 1})
+    assert {name: recipe(study()) for name, recipe in RECIPES.items()} == {
+        name: recipe(study()) for name, recipe in RECIPES.items()
+    }
