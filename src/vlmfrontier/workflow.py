@@ -34,10 +34,11 @@ def _with_nulls(given: Any) -> Any:
 
 
 def check_files(study: Study, runs: Sequence[Run]) -> None:
-    """Raise `UserError` if a file that the study starts from is not there."""
+    """Raise `UserError` if the study starts from a model that is not there, or from a table with a mistake."""
     if not study.trained:
-        if not Path(study.table.path).exists():
-            raise UserError(f"study {study.study}: table.path = '{study.table.path}': no such file")
+        from vlmfrontier.laws.table import read_table  # noqa: PLC0415 — pandas is slow, and most studies have no table
+
+        read_table(study.table)
         return
     start = study.models.start
     for language in sorted({run.language for run in runs}) if start is not None else ():
