@@ -10,7 +10,7 @@ from vlmfrontier import command_line
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
-from vlmfrontier.sweep.status import DONE, FAILED, log_tail
+from vlmfrontier.sweep.status import DONE, FAILED, failure, log_tail
 
 LINES = 8
 """How many lines of the log of a failed run are shown."""
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def print_runs(study: Study, results: Path) -> None:
-    """Print how far the runs are, and why some failed."""
+    """Print how far the runs are, and why some of them, or other jobs, failed."""
     plan = write_plan(study, results)
     print(f"study {study.study}: {summary(plan)}")
     if not plan.empty and not (plan.status == DONE).all():
@@ -38,6 +38,9 @@ def print_runs(study: Study, results: Path) -> None:
         log = results / "runs" / key / f"{stage}.log"
         print(f"\nfailed: {key}; the end of {log}:\n{log_tail(log, LINES)}")
         print(f"again: snakemake {results}/runs/{key}/result.json")
+    for log in sorted((results / "logs").glob("*.log")):
+        if failure(log):
+            print(f"\nfailed: {log.stem}; the end of {log}:\n{log_tail(log, LINES)}")
 
 
 def print_answer(study: Study, study_json: Path) -> None:
