@@ -23,8 +23,10 @@ from vlmfrontier.laws.starts import crossings, jumps, random_exponents
 _DAMPING = 1e-2
 _TOLERANCE = 1e-12  # relative decrease of the objective per step below which a fit stops
 _LAST = 300  # iterations that end a search; most fits have converged by then
-_POLISH = 1000  # iterations for the best of a fit, twice: practically "to convergence"
+_POLISH = 1000  # iterations for the best of a fit, repeated: practically "to convergence"
 _POLISHED = 3  # finalists that are polished
+_AGAIN = 4  # most repeats of the polish
+_DONE = 1e-9  # relative gain of a polish that ends them
 _SOURCES = 3  # finalists that jumps start from
 _DISTINCT = 1e-5  # relative difference of objectives that tells finalists apart
 SAME = 1e-6
@@ -211,6 +213,16 @@ def _merged(one: _Finalists, other: _Finalists) -> _Finalists:
 
 
 def _polished(problem: Problem, row: int, finalists: _Finalists) -> _Finalists:
-    """Return the best of one fit after longer descents, the second with fresh damping: valleys are long and flat."""
-    best = _thinned(problem, row, finalists.internal[:_POLISHED].copy(), ((_POLISH, 1),), 0)
-    return _thinned(problem, row, best.internal, (), _POLISH)
+    """Return the best of one fit after longer descents.
+
+    Least-squares coefficients bring vanished terms back for another try. Valleys here are long and flat, and fresh
+    damping helps along them, so the last descent is repeated while it gains.
+    """
+    few = finalists.internal[:_POLISHED]
+    revived, _ = _filled(problem, row, few.copy())
+    best = _thinned(problem, row, np.vstack([few, revived]), ((_POLISH, 1),), 0)
+    for _ in range(_AGAIN):
+        before, best = best, _thinned(problem, row, best.internal.copy(), (), _POLISH)
+        if before.objective[0] - best.objective[0] <= _DONE * best.objective[0]:
+            break
+    return best

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vlmfrontier.laws.compiled import compiled
-from vlmfrontier.laws.matrix import factorise, freeze_at_bounds, jacobian, normal_equations, substitute
+from vlmfrontier.laws.matrix import accelerate, factorise, freeze_at_bounds, jacobian, normal_equations, substitute
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -64,6 +64,7 @@ class Workspace(NamedTuple):
     normal: np.ndarray  # (P, P)
     factor: np.ndarray  # (P, P)
     gradient: np.ndarray  # (P,)
+    right: np.ndarray  # (P,)
     move: np.ndarray  # (P,)
     trial: np.ndarray  # (P,)
 
@@ -82,6 +83,7 @@ def workspace(terms, parameters, points):
         np.empty((parameters, points)),
         np.empty((parameters, parameters)),
         np.empty((parameters, parameters)),
+        np.empty(parameters),
         np.empty(parameters),
         np.empty(parameters),
         np.empty(parameters),
@@ -189,11 +191,14 @@ def descend(theta, damping, points, count, layout, options, iterations, toleranc
         normal_equations(points, count, options, work)
         largest = freeze_at_bounds(theta, options, work)
         proposed, accepted = current, False
-        for _ in range(_REJECTIONS):
+        for attempt in range(_REJECTIONS):
             if not factorise(damping, largest, work):
                 damping = max(damping * 10.0, 1e-8)
                 continue
             substitute(work.factor, work.gradient, work.move)
+            if attempt == 0:  # a trial overwrites the terms at θ
+                term_exponents(work.move, points.features, layout, work.exponent, count)
+                accelerate(work.exponent, count, options.log_space, work)
             predicted = propose(theta, options, work)
             proposed = evaluate(work.trial, points, count, layout, options, work)
             if proposed < current:

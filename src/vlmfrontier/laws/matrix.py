@@ -7,6 +7,8 @@ import math
 
 from vlmfrontier.laws.compiled import compiled
 
+_BEND = 0.5  # largest acceleration, relative to the step
+
 
 @compiled
 def weigh(weight, count, delta, work):
@@ -114,3 +116,31 @@ def substitute(factor, right, solution):
         for k in range(i + 1, parameters):
             entry -= factor[k, i] * solution[k]
         solution[i] = entry / factor[i, i]
+
+
+@compiled
+def accelerate(slopes, count, log_space, work):
+    """Bend the step along the valley: geodesic acceleration (Transtrum & Sethna 2012, arXiv 1201.5885).
+
+    `slopes` (J, m) are the terms' log slopes along the step. The second derivative of a log-sum-exp is their variance;
+    the correction solves the step's own system for it, and is dropped where it is no small correction.
+    """
+    for i in range(count):
+        mean, square = 0.0, 0.0
+        for j in range(len(slopes)):
+            mean += work.share[j, i] * slopes[j, i]
+            square += work.share[j, i] * slopes[j, i] * slopes[j, i]
+        work.slope[i] = work.curvature[i] * (square - mean * mean if log_space else square)
+    straight, bent = 0.0, 0.0
+    for p in range(work.move.size):
+        row, total = work.jacobian[p], 0.0
+        for i in range(count):
+            total += row[i] * work.slope[i]
+        work.right[p] = total if work.gradient[p] != 0.0 else 0.0  # frozen at a bound
+    substitute(work.factor, work.right, work.trial)
+    for p in range(work.move.size):
+        straight += work.normal[p, p] * work.move[p] * work.move[p]
+        bent += work.normal[p, p] * work.trial[p] * work.trial[p]
+    if bent <= _BEND * _BEND * straight:
+        for p in range(work.move.size):
+            work.move[p] += 0.5 * work.trial[p]

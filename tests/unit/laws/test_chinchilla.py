@@ -1,0 +1,50 @@
+"""The published Chinchilla fit (Besiroglu et al. 2024, arXiv 2404.10102), from the example's table."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmfrontier.laws.bagging import bag
+from vlmfrontier.laws.fit import fit
+from vlmfrontier.laws.table import read_table
+from vlmfrontier.study.load import load_study
+
+STUDY = Path(__file__).parents[3] / "workflow" / "studies" / "chinchilla.yaml"
+# 95% intervals of the published fit, for N and D in units of one
+PUBLISHED = {"A": (285, 744), "B": (1042, 5810), "E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study([STUDY])
+
+
+@pytest.fixture(scope="module")
+def law(study):
+    return fit(read_table(study.table), "add", "loss", study.laws)
+
+
+def published_names(theta: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the published parameters of θ (…, 5), which is in billions: alpha_N, a_N, xi, d, epsilon."""
+    alpha_N, a_N, xi, d, epsilon = np.moveaxis(theta, -1, 0)
+    return {"A": alpha_N * 1e9**a_N, "alpha": a_N, "B": xi * 1e9**d, "beta": d, "E": epsilon}
+
+
+def test_reaches_the_minimum_of_the_published_points(law):
+    assert law.objective == pytest.approx(0.00101827402, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_parameter_lies_in_its_published_interval(law, name):
+    low, high = PUBLISHED[name]
+    assert low < published_names(law.theta)[name] < high
+
+
+def test_standard_errors_are_the_published_ones(study, law):
+    config = study.laws.model_copy(update={"resamples": 400, "preset": "fast", "starts": 20})
+    found = published_names(bag(read_table(study.table), law, "loss", config).theta)
+    for name in ("E", "alpha", "beta"):
+        low, high = PUBLISHED[name]
+        # 15% of the published error, and 400 resamples leave 4% of noise
+        assert found[name].std() == pytest.approx((high - low) / 3.92, rel=0.2)
