@@ -18,14 +18,15 @@ class Status(NamedTuple):
 
 
 def run_status(results: Path, run: Run) -> Status:
-    """Return the status of `run` from the files under `results/runs/<run>/`."""
+    """Return the status of `run` from the files under `results/runs/<run>/`; a later failed attempt outweighs a result."""
     folder = results / "runs" / run.key
-    if (folder / "result.json").exists():
-        return Status(DONE)
+    result = folder / "result.json"
     for stage in ("evaluate", "finetune"):
-        reason = failure(folder / f"{stage}.log")
-        if reason:
-            return Status(FAILED, f"{stage}: {reason}")
+        log = folder / f"{stage}.log"
+        if failure(log) and not (result.exists() and result.stat().st_mtime >= log.stat().st_mtime):
+            return Status(FAILED, f"{stage}: {failure(log)}")
+    if result.exists():
+        return Status(DONE)
     if (folder / "finetuned.json").exists():
         return Status(TRAINED)
     return Status(STARTED if (folder / "finetune.log").exists() else MISSING)

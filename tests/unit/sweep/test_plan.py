@@ -1,6 +1,7 @@
 """The plan with the status of every run, and the run table that is collected from results."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,18 @@ def test_a_run_is_what_its_folder_says(study: Study, tmp_path: Path):
     assert [status.state for status in states] == ["done", "failed", "failed", "started", "finetuned"]
     assert states[1].reason == "finetune: error: no such split"
     assert states[2].reason == "evaluate: KeyError: 'x'"
+
+
+def test_a_failed_second_attempt_is_not_done(study: Study, tmp_path: Path):
+    run = plan_runs(study)[0]
+    write_result(tmp_path, study, run, 50.0)
+    log(tmp_path, run, "finetune", "error: out of memory\n")
+    result, attempt = (tmp_path / "runs" / run.key / name for name in ("result.json", "finetune.log"))
+    os.utime(attempt, (100, 100))
+    os.utime(result, (200, 200))
+    assert run_status(tmp_path, run).state == "done"
+    os.utime(attempt, (300, 300))
+    assert run_status(tmp_path, run).state == "failed"
 
 
 def test_a_run_without_a_result_has_no_row(study: Study, tmp_path: Path):
