@@ -18,7 +18,7 @@ class Status(NamedTuple):
 
 
 def run_status(results: Path, run: Run) -> Status:
-    """Return the status of `run` from the files under `results/runs/<run>/`; a later failed attempt outweighs a result."""
+    """Return the status of `run` from its files in `results`; a later failed attempt outweighs a result."""
     folder = results / "runs" / run.key
     result = folder / "result.json"
     for stage in ("evaluate", "finetune"):
