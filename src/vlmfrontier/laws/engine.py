@@ -67,7 +67,7 @@ SCHEDULES = {
         exchange=((6, 5), (15, 1)), helpers=6,
     ),
     "wide": Schedule(
-        screened=40, halving=((6, 16), (30, 4)), rounds=4, pool=200, crossings=100, tried=24, jumps=28,
+        screened=160, halving=((6, 60), (30, 12)), rounds=4, pool=200, crossings=100, tried=24, jumps=28,
         exchange=((6, 10), (20, 2)), helpers=12,
     ),
     "exhaustive": Schedule(
@@ -171,7 +171,9 @@ def _exchange(
 
 
 def _try(problem: Problem, row: int, own: _Finalists, pool: np.ndarray, schedule: Schedule, turn: int) -> _Finalists:
-    """Return one fit's finalists after one round."""
+    """Return one fit's finalists after one round; where all of them have agreed in the first, it is not asked again."""
+    if turn > 0 and own.hits == own.descents:
+        return own
     rng = np.random.default_rng([problem.config.seed, 7, turn, row])
     crossed, promise = _filled(problem, row, crossings(own.internal[0], pool, schedule.crossings, rng))
     crossed = crossed[np.argsort(promise, kind="stable")[: schedule.tried]]
