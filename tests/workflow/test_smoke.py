@@ -78,7 +78,7 @@ def test_a_learning_rate_trains_the_runs_it_concerns_anew(smoke: Workflow):
 
 def test_a_new_level_trains_the_new_runs_only(smoke: Workflow):
     jobs = changed(smoke, {"sweep": {"designs": {"star": {"vary": {"T": [2, 4, 8, 16]}}}}})
-    assert jobs["finetune_run"] == jobs["evaluate_run"] == 2  # T = 16 with each of the two numbers of examples
+    assert jobs["finetune_run"] == jobs["evaluate_run"] == 3  # T = 16 with each of the three numbers of examples
     assert "prepare_split" not in jobs
 
 
