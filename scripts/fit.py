@@ -11,6 +11,7 @@ Reads runs.csv beside study.json, or the study's own table. Writes, into laws/<t
 import sys
 
 from vlmfrontier import command_line
+from vlmfrontier.laws.checks import table_warnings
 from vlmfrontier.laws.stage import fit_target
 from vlmfrontier.laws.table import load_results
 from vlmfrontier.study.load import read_study
@@ -24,11 +25,12 @@ def main() -> None:
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
     folder = results / "laws" / given.target
-    comparison = fit_target(load_results(study, results), given.target, study.laws, folder, given.threads)
+    table = load_results(study, results)
+    comparison = fit_target(table, given.target, study.laws, folder, given.threads)
     print(comparison.rows.to_string(index=False, float_format="%.4g"))
     print(f"{given.target}: {comparison.chosen} is chosen: {comparison.reason}")
     print(f"laws are in {folder}")
-    for warning in comparison.warnings:
+    for warning in (*table_warnings(table), *comparison.warnings):
         print(f"warning: {warning}", file=sys.stderr)
 
 

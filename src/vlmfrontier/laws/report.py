@@ -6,11 +6,11 @@ import pandas as pd
 from tabulate import tabulate
 
 _HEADERS = {"mse": "MSE", "e_pct": "E%", "r2": "R²"}
-_DECIMALS = {"mse": 2, "e_pct": 2, "r2": 3}
+_FORMATS = {"mse": "{:.3g}", "e_pct": "{:.2f}", "r2": "{:.3f}"}  # the scale of an MSE is the target's own
 
 
 def write_table(frame: pd.DataFrame, stem: Path) -> None:
-    """Write `<stem>.csv` with all digits, and `.md` and `.tex` rounded as the paper's tables are."""
+    """Write `<stem>.csv` with all digits, and `.md` and `.tex` rounded."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(stem.with_suffix(".csv"), index=False)
     shown = _rounded(frame)
@@ -25,11 +25,11 @@ def write_table(frame: pd.DataFrame, stem: Path) -> None:
 
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame as text, metrics with the decimals of the paper, yes and nothing for flags."""
+    """Return the frame as text, metrics rounded, yes and nothing for flags."""
     columns = {}
     for name, column in frame.items():
-        if name in _DECIMALS:
-            columns[name] = [f"{value:.{_DECIMALS[name]}f}" for value in column]
+        if name in _FORMATS:
+            columns[name] = [_FORMATS[name].format(value) for value in column]
         elif column.dtype == bool:
             columns[name] = ["yes" if value else "" for value in column]
         else:
