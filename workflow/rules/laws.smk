@@ -21,8 +21,10 @@ rule fit_target:
         recipe=recipes.laws_recipe(STUDY),
     message:
         "fit the laws of {wildcards.target}"
-    shell:
-        script("fit.py") + " --target {wildcards.target:q} --threads {threads} > {log} 2>&1"
+    shell:  # warnings to the terminal too: a law must not look surer than it is
+        ": > {log}; "
+        + script("fit.py")
+        + " --target {wildcards.target:q} --threads {threads} 2>&1 >> {log} | tee -a {log} >&2"
 
 
 rule forms_table:
