@@ -84,7 +84,7 @@ def test_a_new_level_trains_the_new_runs_only(smoke: Workflow):
 
 def test_a_frontier_budget_trains_nothing(smoke: Workflow):
     jobs = changed(smoke, {"frontier": {"budgets": {"to": "90M"}}})
-    assert set(jobs) == {"plan", "search_frontier", "elasticity", "checks", "draw_figures"}
+    assert set(jobs) == {"plan", "search_frontier", "elasticity", "regret", "checks", "draw_figures"}
 
 
 def test_another_number_of_starts_fits_the_laws_only(smoke: Workflow):
