@@ -1,16 +1,16 @@
-"""From a table of results to laws of task error: forms fitted, bagged, compared, and honest about what they cannot tell.
+"""From a table of results to laws of task error: forms fitted, bagged, compared, and what they cannot tell.
 
-    from pathlib import Path
-    from vlmfrontier.laws.bagging import bag
-    from vlmfrontier.laws.fit import fit
-    from vlmfrontier.laws.table import read_table
-    from vlmfrontier.study.table import TableConfig
+from pathlib import Path
+from vlmfrontier.laws.bagging import bag
+from vlmfrontier.laws.fit import fit
+from vlmfrontier.laws.table import read_table
+from vlmfrontier.study.table import TableConfig
 
-    table = read_table(TableConfig(path="points.csv", factors={"N": "params"}, data="tokens", targets={"loss": "loss"}))
-    law = fit(table, form="add", target="loss")
-    law.predict({"N": 7.5e9, "n": [1e11, 2e11]})
-    low, high = law.interval({"N": 7.5e9, "n": 1e11})
-    law.save(Path("add.json"))
-    members = bag(table, law, "loss")
-    members.predict({"N": 7.5e9, "n": 1e11})
+table = read_table(TableConfig(path="points.csv", factors={"N": "params"}, data="tokens", targets={"loss": "loss"}))
+law = fit(table, form="add", target="loss")
+law.predict({"N": 7.5e9, "n": [1e11, 2e11]})
+low, high = law.interval({"N": 7.5e9, "n": 1e11})
+law.save(Path("add.json"))
+members = bag(table, law, "loss")
+members.predict({"N": 7.5e9, "n": 1e11})
 """

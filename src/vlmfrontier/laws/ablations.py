@@ -8,7 +8,7 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag
-from vlmfrontier.laws.fit import fit
+from vlmfrontier.laws.fit import fit, problem_for
 from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.selection import by_size
 from vlmfrontier.laws.table import ResultsTable
@@ -32,15 +32,16 @@ _BAGS = ((1, "median"), (50, "median"), (100, "median"), (100, "mean"))
 
 
 def main_form(table: ResultsTable, target: str, config: LawsConfig) -> str:
-    """Return the form with most terms that the table can carry. Raises the last `UserError` if none can be."""
-    problem = UserError("laws.forms is empty")
-    for form in reversed(by_size(config.forms)):
+    """Return the form with most terms that the table can carry. Raises the last `UserError` if it carries none."""
+    *richer, simplest = reversed(by_size(config.forms))
+    for form in richer:
         try:
-            fit(table, form, target, config.model_copy(update={"starts": 1, "preset": "fast"}))
+            problem_for(table, form, target, config)
             return form
-        except UserError as error:
-            problem = error
-    raise problem
+        except UserError:
+            continue
+    problem_for(table, simplest, target, config)
+    return simplest
 
 
 def fitting_table(

@@ -133,9 +133,7 @@ def _wild(problem: Problem, table: ResultsTable, law: LawFit, rng: np.random.Gen
 
 def _out_of_bag(problem: Problem, theta: np.ndarray, error: np.ndarray) -> dict[str, float]:
     """Return metrics of each row against the median of the members whose resample left it out."""
-    columns = np.exp(problem.logs)
-    factors = len(problem.form.factors)
-    predicted = problem.form.predict(theta, columns[:factors].T, columns[-1] if problem.form.has_data else None)
+    predicted = problem.form.predict(theta, *problem.design)
     unseen = problem.weight == 0
     judged = unseen.any(axis=0)
     median = np.array([np.median(predicted[unseen[:, i], i]) for i in np.flatnonzero(judged)])

@@ -90,10 +90,9 @@ def polish(problem: Problem, theta: np.ndarray) -> Polished:
     parameters = lmfit.Parameters()
     for name, value, vary, coefficient in zip(form.parameter_names, theta, free, form.is_coefficient, strict=True):
         parameters.add(name, value=value, vary=bool(vary), min=0.0 if coefficient else -np.inf)
-    X, n = np.exp(problem.logs[: len(form.factors)]).T, np.exp(problem.logs[-1]) if form.has_data else None
 
     def residual(parameters) -> np.ndarray:
-        predicted = form.predict(np.array([parameters[name].value for name in form.parameter_names]), X, n)
+        predicted = form.predict(np.array([parameters[name].value for name in form.parameter_names]), *problem.design)
         difference = (
             np.log(predicted) - problem.log_target[0]
             if problem.options.log_space
@@ -139,10 +138,9 @@ def _free(form: Form, vanished: list[str], at_bound: list[str]) -> np.ndarray:
 def _weighted_jacobian(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """Return the Jacobian of the weighted residuals at the data, (m, P)."""
     form = problem.form
-    X, n = np.exp(problem.logs[: len(form.factors)]).T, np.exp(problem.logs[-1]) if form.has_data else None
-    jacobian = log_jacobian(form, theta, X, n)
+    jacobian = log_jacobian(form, theta, *problem.design)
     if not problem.options.log_space:
-        jacobian = jacobian * form.predict(theta, X, n)[:, None]
+        jacobian = jacobian * form.predict(theta, *problem.design)[:, None]
     return jacobian * np.sqrt(problem.weight[0])[:, None]
 
 
@@ -150,9 +148,7 @@ def _covariance(problem, theta, free, singular, directions, scale, freedom) -> n
     """Return σ²·(JᵀJ)⁺ over all parameters, from the singular values that carry information."""
     strong = singular > _WEAK * singular[0]
     half = (directions[strong] / singular[strong, None]) / scale[free]
-    form = problem.form
-    X, n = np.exp(problem.logs[: len(form.factors)]).T, np.exp(problem.logs[-1]) if form.has_data else None
-    predicted = form.predict(theta, X, n)
+    predicted = problem.form.predict(theta, *problem.design)
     difference = np.log(predicted) - problem.log_target[0]
     if not problem.options.log_space:
         difference = predicted - np.exp(problem.log_target[0])

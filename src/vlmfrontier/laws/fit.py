@@ -16,6 +16,7 @@ from vlmfrontier.laws.checks import refuse_hopeless, table_warnings
 from vlmfrontier.laws.forms import DATA, Form, form_for
 from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.problem import Problem
+from vlmfrontier.laws.report import law_in_words
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.laws import LawsConfig
 
@@ -69,12 +70,12 @@ class LawFit:
         return predicted * np.exp(-width), predicted * np.exp(width)
 
     def save(self, path: Path) -> None:
-        """Write the law as JSON, and lmfit's report as text beside it."""
+        """Write the law as JSON, and in words with lmfit's report as text beside it."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self._record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         if self.report:
-            path.with_suffix(".txt").write_text(self.report + "\n")
+            path.with_suffix(".txt").write_text(law_in_words(self) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "LawFit":

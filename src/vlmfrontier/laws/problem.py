@@ -34,6 +34,13 @@ class Problem:
         return len(self.weight)
 
     @cached_property
+    def design(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """X (m, K) and n (m,) in fit units."""
+        columns = np.exp(self.logs)
+        factors = len(self.form.factors)
+        return columns[:factors].T, columns[-1] if self.form.has_data else None
+
+    @cached_property
     def centre(self) -> np.ndarray:
         """Mean log of every variable."""
         return self.logs.mean(axis=1)

@@ -14,7 +14,8 @@ from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.laws import LawsConfig
 
-_REACH = 1.0  # exponents are held up to this far from the fit, coefficients up to e^±(three times this)
+_ERRORS = 4.0  # standard errors to each side, where the fit has them
+_WIDEST, _WIDEST_LOG = 1.0, 3.0  # and never further than this, for exponents and for logs of coefficients
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,12 @@ def profile(
 
 def _values(law: LawFit, index: int, points: int) -> np.ndarray:
     """Return where the parameter is held: around the fit, in logs for a coefficient."""
-    away = np.linspace(-_REACH, _REACH, points)
-    return law.theta[index] * np.exp(3 * away) if law.form.is_coefficient[index] else law.theta[index] + away
+    is_coefficient = law.form.is_coefficient[index]
+    error = 0.0 if law.covariance is None else float(np.sqrt(law.covariance[index, index]))
+    widest = _WIDEST_LOG if is_coefficient else _WIDEST
+    away = min(_ERRORS * error, widest) if error > 0 else widest
+    steps = np.linspace(-away, away, points)
+    return law.theta[index] * np.exp(steps) if is_coefficient else law.theta[index] + steps
 
 
 def _best(problem: Problem, law: LawFit, index: int, value: float, threads: int | None) -> float:

@@ -1,12 +1,36 @@
-"""Tables as people read them: CSV, Markdown and LaTeX of one frame."""
+"""Results as people read them: a law in words, and tables as CSV, Markdown and LaTeX."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from tabulate import tabulate
 
+from vlmfrontier.laws import formula
+
+if TYPE_CHECKING:
+    from vlmfrontier.laws.fit import LawFit
+
 _HEADERS = {"mse": "MSE", "e_pct": "E%", "r2": "R²"}
 _FORMATS = {"mse": "{:.3g}", "e_pct": "{:.2f}", "r2": "{:.3f}"}  # the scale of an MSE is the target's own
+
+
+def law_in_words(law: "LawFit") -> str:
+    """Return formula, units, fit, doubts and lmfit's report of a law, as text."""
+    units = [f"{name} in {unit:g}" for name, unit in law.units.items()]
+    units += [f"n in {law.data_unit:g}"] if law.data_unit else []
+    found = law.diagnostics
+    lines = [
+        f"{law.form.name} for {law.target}; {', '.join(units)}",
+        formula.text(law.form),
+        formula.text(law.form, law.parameters),
+        f"objective {law.objective:.9g}, MSE {law.metrics['mse']:.4g}, E% {law.metrics['e_pct']:.3g}, "
+        f"R² {law.metrics['r2']:.4f}, in sample",
+        f"{found['starts']} starts; {found['hit_rate']:.0%} of the last descents ended in this minimum",
+        f"condition number {found['condition_number']:.3g}; least certain together: {found['flattest_direction']}",
+        *(f"warning: {warning}" for warning in law.warnings),
+    ]
+    return "\n".join([*lines, "", law.report])
 
 
 def write_table(frame: pd.DataFrame, stem: Path) -> None:

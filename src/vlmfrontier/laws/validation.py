@@ -71,9 +71,5 @@ def _left_out(
     problem = problem_for(table, form, target, config)
     seen = fold[None, :] != np.arange(fold.max() + 1)[:, None]
     solution = solve(problem.with_weights(problem.weight * seen), warm, threads)
-    columns = np.exp(problem.logs)
-    factors = len(problem.form.factors)
-    predicted = problem.form.predict(
-        solution.theta, columns[:factors].T, columns[-1] if problem.form.has_data else None
-    )
+    predicted = problem.form.predict(solution.theta, *problem.design)
     return predicted[fold, np.arange(len(fold))]
