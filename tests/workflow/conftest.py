@@ -38,7 +38,9 @@ class Workflow:
     def __call__(self, *arguments: str, config: Mapping | Path | None = None, profile: str = "default") -> Outcome:
         """Call Snakemake with `arguments` and a configuration file, written from `config` if that is a map."""
         profiles = ["--workflow-profile", str(ROOT / "profiles" / profile)]
-        files = [] if config is None else ["--configfile", str(self._file(config))]
+        files = (
+            [] if config is None else ["--configfile", str(config if isinstance(config, Path) else self.write(config))]
+        )
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *profiles, *files]
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SLURM_")}
         done = subprocess.run(
@@ -52,9 +54,8 @@ class Workflow:
         )
         return Outcome(done.returncode, done.stdout)
 
-    def _file(self, config: Mapping | Path) -> Path:
-        if isinstance(config, Path):
-            return config
+    def write(self, config: Mapping) -> Path:
+        """Return the file in the folder that holds `config`."""
         path = self.folder / "study.yaml"
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
         return path
