@@ -1,0 +1,61 @@
+"""Suggested runs answer the question that decides."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vlmfrontier.cost import PaperCost
+from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.coverage import RunRange
+from vlmfrontier.frontier.members import Members
+from vlmfrontier.frontier.next_runs import RIVAL, candidates_of, suggest
+from vlmfrontier.frontier.pool import as_in_the_paper
+from vlmfrontier.frontier.space import grid_space
+from vlmfrontier.frontier.target import Target
+
+SPACE = grid_space({"T": np.arange(1, 9), "V": np.arange(1, 6) ** 2, "N": [4.0]}, PaperCost(M=5, W=4))
+BUDGETS, EXAMPLES = np.array([100.0, 1000.0]), np.array([200.0, 400.0])
+RUNS = pd.DataFrame({"T": [1.0, 8], "V": [4.0, 4], "N": [4.0, 4], "n": [200.0, 200]})
+
+
+def target(spread):
+    """Models that agree on T and differ on V by `spread`."""
+    rng = np.random.default_rng(0)
+    exponents = 0.5 + spread * rng.standard_normal((30, 1))
+    A = 20 / SPACE.factors["T"] ** 0.5 + 20 / SPACE.factors["V"] ** exponents
+    return Target(
+        "avg", SPACE, as_in_the_paper(Members(A, np.full_like(A, 5), np.full(30, 0.4), 200.0)), RunRange({}, (1, 2))
+    )
+
+
+def test_candidates_are_rivals_that_have_not_been_run():
+    known = target(0.1)
+    candidates = candidates_of(known, RUNS, BUDGETS, EXAMPLES)
+    errors = {n: np.median(known.spread.pool.errors(np.arange(len(SPACE)), n), axis=0) for n in EXAMPLES}
+    for index, n in zip(candidates.index, candidates.examples, strict=True):
+        affordable = errors[n][: index + 1]
+        assert errors[n][index] <= RIVAL * affordable.min() * (1 + 1e-12)
+        assert (SPACE.factors["T"][index], SPACE.factors["V"][index], n) not in {(1, 4, 200), (8, 4, 200)}
+    np.testing.assert_allclose(candidates.cost, 3 * SPACE.cost[candidates.index] * candidates.examples)
+
+
+def test_every_run_lowers_the_expected_regret_and_none_comes_twice():
+    known = target(0.15)
+    table = suggest(known, candidates_of(known, RUNS, BUDGETS, EXAMPLES), BUDGETS, EXAMPLES, noise=0.1, count=4)
+    assert len(table.drop_duplicates(["T", "V", "N", "n"])) == 4
+    np.testing.assert_array_equal(table.regret_before[1:], table.regret_after[:-1])
+    assert table.regret_after.iloc[0] < table.regret_before.iloc[0]
+    assert table.regret_after.iloc[-1] < table.regret_after.iloc[0]
+
+
+def test_noise_makes_a_run_worth_less():
+    known = target(0.15)
+    candidates = candidates_of(known, RUNS, BUDGETS, EXAMPLES)
+    clear, noisy = (suggest(known, candidates, BUDGETS, EXAMPLES, noise, 1).regret_after[0] for noise in (0.001, 0.5))
+    assert clear < noisy
+
+
+def test_nothing_left_to_run_is_said():
+    everything = pd.DataFrame({**SPACE.factors, "n": 200.0})
+    with pytest.raises(UserError, match="every rival of the frontier has been run"):
+        candidates_of(target(0.1), everything, BUDGETS, [200.0])
