@@ -13,6 +13,8 @@ from vlmfrontier.study.units import format_number
 
 POINTS = 60
 """Points of a drawn curve."""
+MOST_SIZES = 6
+"""With more data sizes than this, runs of neighbouring sizes share a colour and a curve."""
 TASK_COLUMNS = (4, 3, 5)
 """Columns of small multiples, the preferred number first."""
 
@@ -59,11 +61,11 @@ def tasks_figure(
 
 def _draw(panel: Axes, line: pd.DataFrame, factor: str, factors: Sequence[str], predictor: Predictor) -> None:
     """Draw points, curves and bands of one line, a colour per n."""
-    groups = [("", line)] if "n" not in line else [(f"n = {format_number(n)}", rows) for n, rows in line.groupby("n")]
+    groups = _groups(line)
     values = np.geomspace(line[factor].min(), line[factor].max(), POINTS)
-    for (name, rows), color in zip(groups, style.sequence(len(groups)), strict=True):
+    for (name, examples, rows), color in zip(groups, style.sequence(len(groups)), strict=True):
         point = {other: np.full(POINTS, rows[other].iloc[0]) for other in factors} | {factor: values}
-        f, low, high = predictor(point, rows["n"].iloc[0] if "n" in rows else None)
+        f, low, high = predictor(point, examples)
         panel.fill_between(values, low, high, color=color, alpha=0.15, lw=0)
         panel.plot(values, f, color=color, label=name)
         panel.errorbar(
@@ -77,6 +79,19 @@ def _draw(panel: Axes, line: pd.DataFrame, factor: str, factors: Sequence[str], 
             mew=0.5,
             elinewidth=0.8,
         )
+
+
+def _groups(line: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
+    """Return label, n and runs of every colour: each n, or where there are many, as many runs around a mean n each."""
+    if "n" not in line:
+        return [("", None, line)]
+    if line["n"].nunique() <= MOST_SIZES:
+        return [(f"n = {format_number(n)}", float(n), rows) for n, rows in line.groupby("n")]
+    means = []
+    for _, rows in line.groupby(pd.qcut(line["n"], MOST_SIZES, duplicates="drop"), observed=True):
+        mean = float(np.exp(np.log(rows["n"]).mean()))
+        means.append((f"n ≈ {format_number(mean, 'B')}", mean, rows))
+    return means
 
 
 def _standard_errors(rows: pd.DataFrame, target: str) -> pd.Series | None:

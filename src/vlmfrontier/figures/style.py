@@ -28,6 +28,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 PANEL = (3.1, 2.6)
 """Width and height of one panel in inches; a row of three is readable across a page."""
 DOTS_PER_INCH = 160
+LEGEND_ENTRY = 1.2
+"""Width of an entry of a legend in inches."""
 FEW_LEVELS = 10
 """A factor with more levels than this gets round numbers as ticks."""
 
@@ -132,12 +134,18 @@ def number_axis(axis: Axis, levels: Sequence[float] | None = None, log: bool = F
     if levels is not None:
         axis.set_major_locator(FixedLocator(thinned(levels, log)))
     elif log:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axis.set_major_locator(LogLocator(subs=_steps(*axis.get_data_interval()), numticks=12))
     else:
         axis.set_major_locator(MaxNLocator(5))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: format_number(value, billions)))
+
+
+def _steps(low: float, high: float) -> tuple[int, ...]:
+    """Return which multiples of powers of ten are ticks, so that their labels do not touch."""
+    decades = np.log10(high / low) if 0 < low < high < np.inf else 1.0
+    return (1, 2, 5) if decades < 2 else (1, 3) if decades < 3 else (1,)
 
 
 def factor_axis(axis: Axis, factor: str, levels: Sequence[float]) -> None:
@@ -164,5 +172,6 @@ def legend_below(figure: Figure, axes: Axes, title: str | None = None, columns: 
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         unique = dict(zip(labels, handles, strict=True))
-        place = {"loc": "outside lower center", "ncols": min(columns, len(unique))}
+        fitting = max(1, int(figure.get_figwidth() / LEGEND_ENTRY))
+        place = {"loc": "outside lower center", "ncols": min(columns, fitting, len(unique))}
         figure.legend(unique.values(), unique.keys(), title=title, **place)

@@ -107,6 +107,12 @@ def test_star_panels_show_every_run_of_their_line(figures):
     assert sorted(shown) == sorted(zip(line["T"], line.avg, strict=True))
 
 
+def test_many_data_sizes_share_a_few_colours():
+    many = pd.concat([RUNS.assign(n=RUNS.n * factor) for factor in np.linspace(1, 3, 10)])
+    figure = star_figure(many, FACTORS, PREDICTOR)
+    assert len(figure.legends[0].get_texts()) == 6
+
+
 def test_isoflop_lines_are_the_least_error_at_each_level():
     levels, errors = least_errors(TARGET, 1e8, "T", 800.0)
     for level, error in zip(levels, errors, strict=True):
