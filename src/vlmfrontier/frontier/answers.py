@@ -27,9 +27,9 @@ class Choice:
     f: float
     """Predicted error: the median of the pool."""
     f_lo: float
-    """Lower end of the 90% interval of f."""
+    """Lower end of the range of f."""
     f_hi: float
-    """Upper end of the 90% interval of f."""
+    """Upper end of the range of f."""
     p_best: float
     """Share of models whose own optimum at this budget is x."""
     p_near: float
@@ -49,6 +49,8 @@ class Answer:
     examples: float | None
     near: float
     """The fraction that `p_near` allows."""
+    range_name: str
+    """What f_lo and f_hi are: `90% interval`, or `bagging spread` where the study pools as the paper does."""
     choice: Choice
     alternatives: tuple[Choice, ...]
     """The next best configurations that differ by a quarter in some factor."""
@@ -82,6 +84,7 @@ def answer(target: Target, runs: pd.DataFrame, budget: float, examples: float | 
         unit=target.space.unit,
         examples=examples,
         near=near,
+        range_name=target.spread.range_name,
         choice=choice,
         alternatives=choices[1:],
         double_budget=recommend(target, 2 * budget, examples, near)[0],

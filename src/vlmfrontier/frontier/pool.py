@@ -27,6 +27,11 @@ class Spread:
     pairs: Members
     """The pairs bootstrap of the main form: the paper's bag."""
 
+    @property
+    def range_name(self) -> str:
+        """What the ends of `interval` are: an interval that covers, or the spread of one bag, which covers less."""
+        return "90% interval" if len(self.ranges) > 1 else "bagging spread"
+
     def interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
         """Return lower and upper end of the 90% interval of f at the given indices, each of shape (I,)."""
         ends = [np.quantile(group.errors(configurations, examples), TAILS, axis=0) for group in self.ranges]

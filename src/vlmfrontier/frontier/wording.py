@@ -14,7 +14,7 @@ def text(answer: Answer) -> str:
     lines = [
         f"{_question(answer)}:",
         f"  {_configuration(choice.x)}, at {format_number(choice.cost)} {answer.unit}",
-        f"  predicted error {_error(choice)}",
+        f"  predicted error {choice.f:.2f} ({answer.range_name} {choice.f_lo:.2f} to {choice.f_hi:.2f})",
         f"  {choice.p_near:.0%} of the models have nothing better by more than {answer.near:.1%} of the error; "
         f"for {choice.p_best:.0%} it is the optimum; 90% lose at most {choice.regret_p90:.2g} points",
     ]
@@ -37,10 +37,6 @@ def _configuration(x: Mapping[str, float]) -> str:
     return ", ".join(
         f"{name} = {format_number(value, 'B')} {_UNITS.get(name, '')}".rstrip() for name, value in x.items()
     )
-
-
-def _error(choice: Choice) -> str:
-    return f"{choice.f:.2f} (90% interval {choice.f_lo:.2f} to {choice.f_hi:.2f})"
 
 
 def _alternative(other: Choice, choice: Choice) -> str:

@@ -31,6 +31,7 @@ def problems(study: "Study") -> list[Problem]:
 
 
 def _all_problems(study: "Study") -> Iterator[Problem]:
+    yield from _unknown_in_space(study)
     if not study.trained:
         yield from _table_with_training(study)
         return
@@ -49,6 +50,18 @@ def _table_with_training(study: "Study") -> Iterator[Problem]:
         if getattr(study, section) is not None:
             message = "a study with a table trains nothing; take out this section or the table"
             yield Problem((section,), None, message)
+
+
+def _unknown_in_space(study: "Study") -> Iterator[Problem]:
+    """Yield factors of `space` that the study has not, and names of language models where there are none such."""
+    factors, models = study.factors(), study.models.language if study.trained else {}
+    for factor, levels in (study.space or {}).items():
+        if factor not in factors:
+            yield Problem(("space", factor), levels, f"there is no such factor; {did_you_mean(factor, factors)}")
+            continue
+        for i, level in enumerate(levels):
+            if isinstance(level, str) and (factor != "N" or level not in models):
+                yield Problem(("space", factor, i), level, f"is not a number; {did_you_mean(level, list(models))}")
 
 
 def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:

@@ -71,6 +71,7 @@ def test_an_answer_reads_as_text_and_as_json():
     lines = text(found).splitlines()
     assert lines[0] == "With 900k FLOPs per video and 1.2k finetuning examples, for the least error of avg, deploy:"
     assert "N = 4k parameters" in lines[1]
+    assert "(bagging spread " in lines[2]  # one bag, as in the paper, is not called an interval
     assert sum("alternative" in line for line in lines) == 2
     assert sum("nearest run" in line for line in lines) == 3
     assert any(line.startswith("  warning: n = 1200") for line in lines)

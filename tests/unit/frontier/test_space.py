@@ -1,5 +1,6 @@
 """The search space of a study: combinations, order, defaults, and what is refused."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,9 @@ from vlmfrontier.cost import PaperCost, paper_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import grid_space, search_space
 from vlmfrontier.study.cost import CostConfig
+from vlmfrontier.study.load import load_study
+
+CONFIG = Path(__file__).parents[3] / "config.yaml"
 
 RUNS = {"N": np.array([10.0, 30.0]), "T": np.array([1.0, 4.0]), "V": np.array([4.0, 9.0])}
 
@@ -61,3 +65,12 @@ def test_an_own_table_may_deploy_its_own_levels():
 def test_spaces_that_make_no_sense_are_refused(space, message):
     with pytest.raises(UserError, match=message):
         search_space(study(space), RUNS)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [({"X": [1]}, "space.X = .*: there is no such factor"), ({"N": ["mm"]}, r"space.N.*'mm': is not a number.*\bm\b")],
+)
+def test_unknown_names_stop_a_study_before_any_job(space, message):
+    with pytest.raises(UserError, match=message):
+        load_study([CONFIG], {"space": space})
