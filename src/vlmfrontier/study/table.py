@@ -16,7 +16,7 @@ class ColumnConfig(Section):
     """Header of the column in the CSV."""
 
     unit: Number = Field(default=1.0, gt=0)
-    """What one unit of the law is in units of the column: 1.0e9 fits parameters in billions. Best if values lie near 1."""
+    """What one unit of the law is in units of the column: 1.0e9 fits billions of parameters. Values near 1 fit best."""
 
 
 class TargetConfig(Section):
