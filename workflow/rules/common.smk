@@ -16,8 +16,8 @@ OVERRIDES = dict(workflow.config_settings.config)
 STUDY, RUNS = study_or_exit(CONFIGFILES, OVERRIDES)
 RESULTS = f"results/{STUDY.study}"
 
-# Every job reads it, but no rule declares it: a job is done again when its own recipe changes, not when any key of the
-# study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
+# Every job reads it and none declares it, since a job is done again when its own recipe changes, not when any key of
+# the study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
 STUDY_JSON = f"{RESULTS}/study.json"
 
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
