@@ -13,7 +13,7 @@ Positive = Annotated[int, Field(gt=0)]
 class DigitsConfig(Section):
     """Generated videos of handwritten digits."""
 
-    train: Positive = 1600
+    train: Positive = 1200
     """Training videos, eight question–answer turns each; the largest n of the sweep may not exceed it."""
     test: Positive = 400
     """Test videos, one question of each of the eight tasks each. More: smaller standard errors, longer evaluation."""

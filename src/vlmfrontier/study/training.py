@@ -57,8 +57,12 @@ class FinetuneConfig(OptimizationConfig):
     """Parts that learn; the paper trains all. Without `vision` a run is faster and learns a little less."""
     epochs: Positive = 1
     """Passes over the n examples."""
-    learning_rates: LearningRates = LearningRates()
-    """Peak learning rates."""
+    learning_rates: LearningRates = LearningRates(
+        vision=2.0e-4,
+        projector={"xs": 2.5e-3, "s": 2.1e-3, "m": 1.7e-3, "l": 1.5e-3},
+        language={"xs": 1.0e-3, "s": 8.5e-4, "m": 7.0e-4, "l": 6.0e-4},
+    )
+    """Peak learning rates, a third of stage 1's: higher ones first undo what the starting model knows."""
     keep_model: bool = True
     """Keep `runs/<run>/model/` after the evaluation; `false` frees the disk, the results stay."""
 
@@ -100,20 +104,22 @@ class Alignment(OptimizationConfig):
 
     videos: Positive = 6000
     """Videos generated for this stage (other scenes than those of training and test)."""
-    steps: Positive = 3500
+    steps: Positive = 5000
     """Optimizer steps, the same for every size."""
     batch_size: Positive = 16
-    """Videos per step."""
+    """Still frames or videos per step."""
     train: list[Part] = ["projector", "language"]
     """Parts that learn. The paper trains the projector alone; language models of this size then stay at chance."""
     learning_rates: LearningRates = LearningRates()
     """Peak learning rates."""
-    max_frames: Positive = 16
-    """Each batch has T drawn from 1 to this, uniform in its logarithm, …"""
     grids: list[Positive] = [1, 2, 3, 4, 5, 6, 7, 8]
-    """… and V = k² with k drawn from here."""
+    """Each batch has V = k² with k drawn from here: every V of the sweep should be among them."""
+    video_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of batches with videos and questions about them; the others are still frames, as in the paper's stage 1."""
+    max_frames: Positive = 16
+    """Video batches have T drawn from 1 to this, uniform in its logarithm."""
     max_tokens: Positive = 640
-    """Batches with more than this many visual tokens T·V draw again: they cost most and teach no more."""
+    """Batches with more than this many visual tokens T·V are drawn again: they cost most and teach no more."""
     save_every: Positive = 500
     log_every: Positive = 100
 

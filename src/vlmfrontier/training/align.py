@@ -1,6 +1,10 @@
-"""Stage 1: projector and language model learn to read the frozen tower, for every T and V that a sweep may ask for."""
+"""Stage 1: projector and language model learn to read the frozen tower, for every V of a sweep.
 
-from functools import lru_cache
+Most batches are still frames, as in the paper's stage 1, which knows no video; a few are videos, without which models
+of this size stay at chance in what happens over time until late in their finetuning.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ from torch.utils.data import Dataset
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
 
 from vlmfrontier.data.digits.build import scene_and_questions
-from vlmfrontier.data.digits.questions import ask
+from vlmfrontier.data.digits.questions import ask, ask_frame
 from vlmfrontier.data.digits.scene import NUM_FRAMES
 from vlmfrontier.data.video import sample_frames
 from vlmfrontier.models.build import build_model, digits_tokenizer
@@ -47,43 +51,54 @@ def encode_split(tower_folder: Path, split_folder: Path, output: Path, videos_pe
     temporary.rename(output)
 
 
+@dataclass(frozen=True)
+class BatchShape:
+    """What the examples of one batch have in common."""
+
+    video: bool
+    """A video with the questions about videos, or a still frame with those that a frame answers."""
+    frames: int
+    tokens_per_frame: int
+
+
 class AlignmentExamples(Dataset):
-    """Features of random videos with newly drawn questions; T and V are drawn for each batch."""
+    """Features of random still frames, and of some videos, with newly drawn questions; each batch has its T and V."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, settings: Alignment, features: np.ndarray, scene_seed: int, seed: int
     ):
         self.settings, self.features, self.scene_seed, self.seed = settings, features, scene_seed, seed
         self.tokenizer, self.prompt = tokenizer, PromptBuilder(tokenizer)
-        self.order = lru_cache(maxsize=2)(self._order)
 
     def __len__(self) -> int:
         return self.settings.steps * self.settings.batch_size
 
-    def shape_of(self, batch: int) -> tuple[int, int]:
-        """Return T and V of batch number `batch`, drawn again while T·V is over the limit.
+    def shape_of(self, batch: int) -> BatchShape:
+        """Return the shape of batch number `batch`, drawn again while T·V is over the limit.
 
         log T is uniform, as sweeps space T: many long videos would cost most of the time and teach little more.
         """
         rng = np.random.default_rng([self.seed, 1, batch])
+        video = bool(rng.random() < self.settings.video_share)
         while True:
-            frames = int(np.exp(rng.uniform(0, np.log(self.settings.max_frames + 1))))
+            frames = int(np.exp(rng.uniform(0, np.log(self.settings.max_frames + 1)))) if video else 1
             tokens = int(rng.choice(self.settings.grids)) ** 2
             if frames * tokens <= self.settings.max_tokens:
-                return frames, tokens
-
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.features))
+                return BatchShape(video, frames, tokens)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        epoch, position = divmod(index, len(self.features))
-        video = int(self.order(epoch)[position])
-        frames, tokens = self.shape_of(index // self.settings.batch_size)
-        scene, _ = scene_and_questions(SPLIT, video, self.scene_seed)
-        turns = [(q.question, q.answer) for q in ask(scene, np.random.default_rng([self.seed, 3, index]))]
-        features = self.features[video][sample_frames(NUM_FRAMES, frames)]
-        encoded = encode_turns(self.prompt, frames * tokens, turns, independent=True)
-        return {"features": features, "tokens_per_frame": tokens, **encoded}
+        rng = np.random.default_rng([self.seed, 2, index])
+        number = int(rng.integers(len(self.features)))
+        scene, _ = scene_and_questions(SPLIT, number, self.scene_seed)
+        shape = self.shape_of(index // self.settings.batch_size)
+        if shape.video:
+            frames, questions = sample_frames(NUM_FRAMES, shape.frames), ask(scene, rng)
+        else:
+            frames = rng.integers(NUM_FRAMES, size=1)
+            questions = ask_frame(scene, int(frames[0]), rng)
+        turns = [(q.question, q.answer) for q in questions]
+        encoded = encode_turns(self.prompt, shape.frames * shape.tokens_per_frame, turns, independent=True)
+        return {"features": self.features[number][frames], "tokens_per_frame": shape.tokens_per_frame, **encoded}
 
     def collate(self, examples: list[dict]) -> dict:
         """Return a padded batch with features (batch, T, W, width) and its V."""
