@@ -55,7 +55,8 @@ def test_the_target_pretrain_makes_every_starting_model(workflow: Workflow):
 
 
 def test_one_run_can_be_asked_for_by_its_path(workflow: Workflow):
-    path = "results/digits/runs/N83.3k_T8_V16_n800_s0/result.json"
+    run = plan_runs(load_study([ROOT / "config.yaml"]))[0]
+    path = f"results/digits/runs/{run.key}/result.json"
     assert workflow("--dry-run", path).jobs == {"prepare_split": 2, "finetune_run": 1, "evaluate_run": 1}
 
 

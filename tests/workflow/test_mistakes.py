@@ -3,8 +3,11 @@
 import pytest
 
 from tests.workflow.conftest import ROOT, Workflow
+from vlmfrontier.study.load import load_study
 
 pytestmark = pytest.mark.workflow
+DIGITS = load_study([ROOT / "config.yaml"])
+FRAMES = DIGITS.sweep.designs["star"].vary.T
 
 
 @pytest.mark.parametrize(
@@ -15,12 +18,13 @@ pytestmark = pytest.mark.workflow
         ({"sweep": {"center": {"V": 5}}}, "sweep.center.V = 5: the tokens of a frame form a square grid; write 4 or 9"),
         (
             {"sweep": {"center": {"T": 3}}},
-            "sweep.center.T = 3: the center's T is not among the levels [1, 2, 4, 8, 16] of sweep.designs.star.vary.T; "
+            f"sweep.center.T = 3: the center's T is not among the levels {FRAMES} of sweep.designs.star.vary.T; "
             "add it there or move the center",
         ),
         (
-            {"sweep": {"designs": {"isoflop": {"n": ["2k"]}}}},
-            "sweep.designs.isoflop.n = 2000: the training data has 1600 examples; ask for at most as many",
+            {"sweep": {"designs": {"isoflop": {"n": ["20k"]}}}},
+            f"sweep.designs.isoflop.n = 20000: the training data has {DIGITS.data.examples} examples; "
+            "ask for at most as many",
         ),
         (
             {"sweep": {"designs": {"repeats": {"N": ["xxs"]}}}},

@@ -9,6 +9,7 @@ from vlmfrontier.study.load import load_study, merge, read_study, write_study
 
 BASE = """
 study: tiny
+data: {digits: {train: 1600}}
 sweep:
   center: {N: m, T: 8, V: 16}
   designs:

@@ -17,7 +17,7 @@ STAR = {"design": "star", "vary": {"N": ["xs", "m"], "T": [4, 8], "V": [9, 16, 2
 
 def study(seeds: list[int] | None = None, **designs: dict) -> Study:
     sweep = {"center": CENTER, "designs": designs, "seeds": seeds or [0]}
-    return validate({"study": "tiny", "sweep": sweep})
+    return validate({"study": "tiny", "data": {"digits": {"train": 1600}}, "sweep": sweep})
 
 
 def test_a_star_varies_one_factor_at_a_time_and_trains_its_center_once():

@@ -9,9 +9,11 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep import recipes
 from vlmfrontier.sweep.runs import find_run
 
+RATES = {"xs": 8e-3, "s": 7e-3, "m": 6e-3, "l": 5e-3}
 CENTER = {"N": "m", "T": 8, "V": 16}
 GIVEN = {
     "study": "tiny",
+    "finetune": {"learning_rates": {"projector": RATES}},
     "sweep": {"center": CENTER, "designs": {"g": {"design": "grid", "N": ["xs", "m"], "n": [400]}}},
 }
 
@@ -38,7 +40,6 @@ RECIPES: dict[str, Callable[[Study], str]] = {
     "laws": recipes.laws_recipe,
     "frontier": recipes.frontier_recipe,
 }
-RATES = {"xs": 8.2e-3, "s": 7.1e-3, "m": 5.8e-3, "l": 5.0e-3}
 
 
 @pytest.mark.parametrize(
