@@ -1,4 +1,4 @@
-"""Ask what to deploy: python scripts/query.py --study digits --budget 100M --examples 800 [--target order] [--json]
+"""Ask what to deploy: python scripts/query.py --study digits --budget 100M --examples 500 [--target order] [--json]
 
 --study takes a study's name or its study.json. Budget and examples take human units: 10T, 250k. Prints the recommended
 configuration with its predicted error and how sure it is, the next best ones, what twice the budget or the data would
@@ -20,7 +20,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--study", required=True, help="name of the study, or results/<study>/study.json")
     parser.add_argument("--budget", required=True, help="cost per video that may be spent, for example 100M")
-    parser.add_argument("--examples", help="finetuning examples at hand, for example 800")
+    parser.add_argument("--examples", help="finetuning examples at hand, for example 500")
     parser.add_argument("--target", "--task", help="what to optimise for (default: avg, or the first target)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     given = parser.parse_args()

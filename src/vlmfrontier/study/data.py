@@ -13,9 +13,9 @@ Positive = Annotated[int, Field(gt=0)]
 class DigitsConfig(Section):
     """Generated videos of handwritten digits."""
 
-    train: Positive = 1200
+    train: Positive = 1000
     """Training videos, eight question–answer turns each; the largest n of the sweep may not exceed it."""
-    test: Positive = 400
+    test: Positive = 300
     """Test videos, one question of each of the eight tasks each. More: smaller standard errors, longer evaluation."""
     seed: int = 0
     """Seed of the training and test videos. Another seed gives another, equally distributed data set."""
