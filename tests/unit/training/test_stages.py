@@ -114,9 +114,10 @@ def test_alignment_batches_share_t_and_v_and_stay_under_the_limit(study):
     features = np.zeros((12, NUM_FRAMES, 64, 64), np.float16)
     examples = AlignmentExamples(digits_tokenizer(), settings, features, 7, 7)
     shapes = {examples.shape_of(b) for b in range(200)}
-    assert max(t * v for t, v in shapes) <= 100
-    assert len({v for _, v in shapes}) == 3
+    assert max(shape.frames * shape.tokens_per_frame for shape in shapes) <= 100
+    assert len({shape.tokens_per_frame for shape in shapes}) == 3
+    assert {shape.frames for shape in shapes if not shape.video} == {1}
     batch = examples.collate([examples[i] for i in range(4, 8)])
-    frames, tokens = examples.shape_of(1)
-    assert batch["features"].shape == (4, frames, 64, 64)
-    assert int((batch["input_ids"] == 2).sum()) == 4 * frames * tokens
+    shape = examples.shape_of(1)
+    assert batch["features"].shape == (4, shape.frames, 64, 64)
+    assert int((batch["input_ids"] == 2).sum()) == 4 * shape.frames * shape.tokens_per_frame
