@@ -38,7 +38,7 @@ def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:
 
 def table_warnings(table: ResultsTable) -> list[str]:
     """Return what a reader must know about the table: duplicates, and factors with too few levels for an exponent."""
-    return [*_duplicates(table), *_few_levels(table)]
+    return [*_duplicates(table), *_few_levels(table), *_zeros(table)]
 
 
 def _too_few(table: ResultsTable, form: Form, needed: int) -> str:
@@ -87,3 +87,12 @@ def _few_levels(table: ResultsTable) -> list[str]:
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _zeros(table: ResultsTable) -> list[str]:
+    return [
+        f"zero_errors: {target} has no error in lines {', '.join(map(str, lines[:_SHOWN]))}"
+        f"{' …' if len(lines) > _SHOWN else ''}; fitted as half a wrong answer, its law says little about small errors"
+        for target, lines in table.zeros.items()
+        if lines
+    ]

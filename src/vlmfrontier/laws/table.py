@@ -1,7 +1,7 @@
 """The table that laws are fitted to: `runs.csv` of a trained study, or a CSV of the user's own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ class ResultsTable:
     """All columns as read, indexed by line number."""
     has_seeds: bool = False
     """Whether repeats of a configuration are meant as such."""
+    zeros: dict[str, list[int]] = field(default_factory=dict)
+    """Lines of each target where no question was answered wrong, counted as half a wrong answer."""
 
     def __len__(self) -> int:
         return len(self.configuration)
@@ -129,17 +131,23 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
 def read_runs(path: Path, study: "Study") -> ResultsTable:
     """Return the run table of a trained study; N and n get a unit of 1, 1e3, 1e6 or 1e9 after their size.
 
+    A measured error of 0, which has no logarithm, counts as half a wrong answer: of q questions, 50/q percent. The lines
+    are kept in `zeros`, and every law fitted to them says so.
+
     Raises `UserError` like `read_table`.
     """
     frame = read_csv(Path(path))
     values = {name: _factor(frame, ColumnConfig(column=name), path, name) for name in [*study.factors(), DATA]}
     targets = {name: TargetConfig(column=name, se=f"{name}_se") for name in study.targets()}
+    errors = {name: numbers(frame, name, path, f"target {name}") for name in targets}
+    least = 50.0 / study.data.digits.test
     split = _condition(study.laws.split, frame, "laws.split") if study.laws.split else None
     return ResultsTable(
         name=str(path),
         factors={name: values[name] for name in study.factors()},
         data=values[DATA],
-        targets={name: _error(frame, target, path, name) for name, target in targets.items()},
+        targets={name: np.where(error > 0, error, least) for name, error in errors.items()},
+        zeros={name: [int(line) for line in frame.index[error == 0]] for name, error in errors.items()},
         se={name: _standard_error(frame, target, path, name) for name, target in targets.items()},
         units={name: _natural_unit(values[name]) if name in ("N", "M") else 1.0 for name in study.factors()},
         data_unit=_natural_unit(values[DATA]),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vlmfrontier.errors import UserError
@@ -10,7 +11,8 @@ from vlmfrontier.laws.checks import refuse_hopeless, table_warnings
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.laws.selection import compare_forms
-from vlmfrontier.laws.table import from_arrays, read_table
+from vlmfrontier.laws.table import from_arrays, read_runs, read_table
+from vlmfrontier.study.load import validate
 from vlmfrontier.study.table import TableConfig
 
 MESSY_TABLES = Path(__file__).parents[3] / "examples" / "messy"
@@ -206,3 +208,13 @@ def test_internvl_fits_with_its_flaws_named(quick):
     law = fit(table, "add", "judge", quick)
     assert table.targets["judge"][0] == pytest.approx(68.333, abs=1e-3)  # the file's own error column has three digits
     assert {warning.split(":")[0] for warning in law.warnings} >= {"duplicates", "two_levels"}
+
+
+def test_a_run_without_any_error_counts_as_half_a_wrong_answer_and_says_so(tmp_path):
+    study = validate({"study": "s", "sweep": {"center": {"N": "m", "T": 8, "V": 16}, "designs": {}}})
+    frame = pd.DataFrame({"run": ["a", "b"], "sweep": "star", "N": [1e4, 2e4], "T": [2, 4], "V": [4, 4], "n": [50, 50]})
+    frame = frame.assign(seed=0, c=1e6, **dict.fromkeys(study.targets(), 20.0), count=[0.0, 5.0])
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    table = read_runs(tmp_path / "runs.csv", study)
+    assert table.error("count").tolist() == [50 / study.data.digits.test, 5.0]
+    assert [w for w in table_warnings(table) if w.startswith("zero_errors: count has no error in lines 2;")]
