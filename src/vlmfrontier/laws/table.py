@@ -131,8 +131,8 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
 def read_runs(path: Path, study: "Study") -> ResultsTable:
     """Return the run table of a trained study; N and n get a unit of 1, 1e3, 1e6 or 1e9 after their size.
 
-    A measured error of 0, which has no logarithm, counts as half a wrong answer: of q questions, 50/q percent. The lines
-    are kept in `zeros`, and every law fitted to them says so.
+    A measured error of 0, which has no logarithm, counts as half a wrong answer: of q questions, 50/q percent. The
+    lines are kept in `zeros`, and every law fitted to them says so.
 
     Raises `UserError` like `read_table`.
     """
