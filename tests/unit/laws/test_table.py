@@ -211,18 +211,11 @@ def test_internvl_fits_with_its_flaws_named(quick):
 
 
 def test_a_run_without_any_error_counts_as_half_a_wrong_answer_and_says_so(tmp_path):
-    study = validate(
-        {
-            "study": "s",
-            "sweep": {
-                "center": {"N": "m", "T": 8, "V": 16},
-                "designs": {"star": {"design": "star", "vary": {"T": [4, 8]}, "n": [50]}},
-            },
-        }
-    )
+    star = {"design": "star", "vary": {"T": [4, 8]}, "n": [50]}
+    study = validate({"study": "s", "sweep": {"center": {"N": "m", "T": 8, "V": 16}, "designs": {"star": star}}})
     frame = pd.DataFrame({"run": ["a", "b"], "sweep": "star", "N": [1e4, 2e4], "T": [2, 4], "V": [4, 4], "n": [50, 50]})
-    frame = frame.assign(seed=0, c=1e6, **dict.fromkeys(study.targets(), 20.0), count=[0.0, 5.0])
-    frame.to_csv(tmp_path / "runs.csv", index=False)
+    measured = dict.fromkeys(study.targets(), 20.0) | {"count": [0.0, 5.0]}
+    frame.assign(seed=0, c=1e6, **measured).to_csv(tmp_path / "runs.csv", index=False)
     table = read_runs(tmp_path / "runs.csv", study)
     assert table.error("count").tolist() == [50 / study.data.digits.test, 5.0]
     assert [w for w in table_warnings(table) if w.startswith("zero_errors: count has no error in lines 2;")]
