@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlmfrontier.study.levels import is_square
 from vlmfrontier.study.suggest import did_you_mean
-from vlmfrontier.study.sweep import Design, FactorLevels, GridDesign, IsoflopDesign, RowsDesign, StarDesign
+from vlmfrontier.study.sweep import Design, GridDesign, IsoflopDesign, RowsDesign, StarDesign
 
 if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
 
 Path = tuple[str | int, ...]
+FACTORS = ("N", "T", "V")
 
 
 class Problem(NamedTuple):
@@ -40,8 +41,7 @@ def _all_problems(study: "Study") -> Iterator[Problem]:
     for path, n in _examples(study):
         yield from level_problems(study, path, "n", n)
     for name, design in study.sweep.designs.items():
-        if isinstance(design, StarDesign):
-            yield from _center_among_levels(study, ("sweep", "designs", name, "vary"), design.vary)
+        yield from _center_problems(study, ("sweep", "designs", name), design)
     yield from _missing_learning_rates(study)
 
 
@@ -72,16 +72,16 @@ def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:
         case IsoflopDesign():
             given = {("space", factor): levels for factor, levels in design.space.given().items()}
         case GridDesign():
-            given = {(factor,): levels for factor in ("N", "T", "V") if (levels := getattr(design, factor)) is not None}
+            given = {(factor,): levels for factor in FACTORS if (levels := getattr(design, factor)) is not None}
         case RowsDesign():
-            given = {("rows", i, f): [getattr(row, f)] for i, row in enumerate(design.rows) for f in ("N", "T", "V")}
+            given = {("rows", i, f): [getattr(row, f)] for i, row in enumerate(design.rows) for f in FACTORS}
     for path, levels in given.items():
         yield from ((path, str(path[-1]), level) for level in levels)
 
 
 def _levels(study: "Study") -> Iterator[tuple[Path, str, Any]]:
     """Yield (path, factor, level) for every level named in the sweep."""
-    for factor in ("N", "T", "V"):
+    for factor in FACTORS if study.sweep.center else ():
         yield ("sweep", "center", factor), factor, getattr(study.sweep.center, factor)
     for name, design in study.sweep.designs.items():
         for path, factor, level in _design_levels(design):
@@ -112,12 +112,23 @@ def level_problems(study: "Study", path: Path, factor: str, level: Any) -> Itera
         yield Problem(path, level, f"the training data has {study.data.examples} examples; ask for at most as many")
 
 
-def _center_among_levels(study: "Study", path: Path, vary: FactorLevels) -> Iterator[Problem]:
-    for factor, levels in vary.given().items():
-        center = getattr(study.sweep.center, factor)
-        if center not in levels:
-            message = f"the center's {factor} is not among the levels {levels} of {'.'.join(map(str, path))}.{factor}"
-            yield Problem(("sweep", "center", factor), center, message + "; add it there or move the center")
+def _center_problems(study: "Study", path: Path, design: Design) -> Iterator[Problem]:
+    """Yield what is wrong with the center for one design: it is needed and missing, or outside the levels of a star."""
+    center = study.sweep.center
+    match design:
+        case StarDesign():
+            needed = FACTORS
+        case GridDesign():
+            needed = [factor for factor in FACTORS if getattr(design, factor) is None]
+        case _:
+            needed = []
+    if needed and center is None:
+        yield Problem(("sweep", "center"), None, f"{'.'.join(path)} needs it; write center: {{ N: …, T: …, V: … }}")
+    elif isinstance(design, StarDesign):
+        for factor, levels in design.vary.given().items():
+            if (level := getattr(center, factor)) not in levels:
+                message = f"the center's {factor} is not among the levels {levels} of {'.'.join(path)}.vary.{factor}"
+                yield Problem(("sweep", "center", factor), level, message + "; add it there or move the center")
 
 
 def _missing_learning_rates(study: "Study") -> Iterator[Problem]:

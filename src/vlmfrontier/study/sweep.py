@@ -133,8 +133,8 @@ Design = Annotated[StarDesign | IsoflopDesign | GridDesign | RowsDesign, Field(d
 class SweepConfig(Section):
     """Which runs are trained: the union of the designs, a run of two designs once."""
 
-    center: Configuration
-    """The configuration that a star varies around and a grid falls back to."""
+    center: Configuration | None = None
+    """The configuration that a star varies around and a grid falls back to; other designs need none."""
     seeds: Seeds = [0]
     """Seeds of every run whose design names none; more seeds, more certainty and as many times the work."""
     designs: Annotated[dict[str, Design], BeforeValidator(_without_dropped), Field(min_length=1)]

@@ -56,8 +56,7 @@ def _star(study: Study, design: StarDesign) -> Iterator[tuple[str, int, int]]:
 
 
 def _grid(study: Study, design: GridDesign) -> Iterator[tuple[str, int, int]]:
-    center = study.sweep.center
-    yield from product(design.N or [center.N], design.T or [center.T], design.V or [center.V])
+    yield from product(*(getattr(design, factor) or [getattr(study.sweep.center, factor)] for factor in "NTV"))
 
 
 def _isoflop(study: Study, name: str, design: IsoflopDesign) -> list[tuple[str, int, int]]:

@@ -6,6 +6,7 @@ import pytest
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, merge, read_study, write_study
+from vlmfrontier.sweep.designs import design_points
 
 BASE = """
 study: tiny
@@ -97,6 +98,10 @@ def test_a_path_is_relative_to_the_file_that_names_it(write, tmp_path, monkeypat
             "sweep.designs.star.vary.T; add it there or move the center",
         ),
         (
+            {"sweep": {"center": None}},
+            "study tiny: sweep.center: sweep.designs.star needs it; write center: { N: …, T: …, V: … }",
+        ),
+        (
             {"sweep": {"designs": {"star": {"n": [400, 2000]}}}},
             "study tiny: sweep.designs.star.n = 2000: the training data has 1600 examples; ask for at most as many",
         ),
@@ -121,6 +126,17 @@ def test_a_path_is_relative_to_the_file_that_names_it(write, tmp_path, monkeypat
 )
 def test_a_mistake_is_one_line_with_study_key_value_and_mend(write, overrides, line):
     assert mistakes(write(BASE), **overrides) == [line]
+
+
+def test_rows_and_a_whole_grid_need_no_center(write):
+    whole = "grid: {design: grid, N: [m], T: [4], V: [9, 16], n: [400]}"
+    rows = "chosen: {design: rows, rows: [{N: xs, T: 2, V: 9, n: 400}]}"
+    study = load_study([write(f"study: tiny\nsweep: {{designs: {{{whole}, {rows}}}}}\n")])
+    assert [(p.language, p.V) for name in ("grid", "chosen") for p in design_points(study, name)] == [
+        ("m", 9),
+        ("m", 16),
+        ("xs", 9),
+    ]
 
 
 def test_a_missing_key_is_told_with_its_meaning(write):
