@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from vlmfrontier.cost.model import has_cost
+import numpy as np
+
+from vlmfrontier.cost.model import has_cost, has_vision_share
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.space import check_frontier
 from vlmfrontier.study.laws import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
@@ -34,12 +37,20 @@ def _with_nulls(given: Any) -> Any:
 
 
 def check_files(study: Study, runs: Sequence[Run]) -> None:
-    """Raise `UserError` if the study starts from a model that is not there, or from a table with a mistake."""
+    """Raise `UserError` for a starting model that is not there, a table with a mistake, a frontier without solution."""
     if not study.trained:
         from vlmfrontier.laws.table import read_table  # noqa: PLC0415 — pandas is slow, and most studies have no table
 
-        read_table(study.table)
-        return
+        factors = read_table(study.table).factors
+    else:
+        factors = {name: np.array([getattr(run, name) for run in runs], float) for name in study.factors()}
+        check_starting_models(study, runs)
+    if has_cost(study) and all(map(len, factors.values())):
+        check_frontier(study, factors)
+
+
+def check_starting_models(study: Study, runs: Sequence[Run]) -> None:
+    """Raise `UserError` if the study starts from a model that is not there."""
     start = study.models.start
     for language in sorted({run.language for run in runs}) if start is not None else ():
         if not (Path(start) / language / "model.safetensors").exists():
@@ -72,11 +83,15 @@ def richest_form(laws: LawsConfig) -> str:
 
 
 def frontier_files(study: Study, results: str) -> list[str]:
-    """Return what the target `frontier` makes: none for a table without a cost, no elasticity without a data size."""
+    """Return what the target `frontier` makes: none for a table without a cost, no elasticity without a data size.
+
+    The vision model's share is a table only where the cost has such a part.
+    """
     if not has_cost(study):
         return []
     has_examples = study.trained or study.table.data is not None
-    tables = ["regret", *(["elasticity"] if has_examples else [])]
+    optional = {"elasticity": has_examples, "vision_share": has_vision_share(study)}
+    tables = ["regret", *(name for name, made in optional.items() if made)]
     return [
         *(f"{results}/frontier/{target}.csv" for target in study.targets()),
         *(f"{results}/tables/{table}.csv" for table in tables),

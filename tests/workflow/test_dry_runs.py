@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import ROOT, Workflow
+from tests.calling import ROOT, Workflow
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.runs import plan_runs
 
@@ -37,6 +37,7 @@ def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, stud
         ("laws", "forms_table"),
         ("frontier", "elasticity"),
         ("checks", "checks"),
+        ("next_runs", "next_runs"),
         ("figures", "draw_figures"),
     ],
 )

@@ -1,3 +1,7 @@
+# Measured costs, where the study has some: a new measurement moves the frontier.
+COST_TABLE = [STUDY.cost.table.path] if STUDY.cost.table else []
+
+
 rule frontier:
     input:
         FRONTIER,
@@ -7,6 +11,7 @@ rule search_frontier:
     input:
         RUN_TABLE,
         LAWS,
+        COST_TABLE,
     output:
         expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()),
     log:
@@ -25,6 +30,7 @@ rule elasticity:
     input:
         RUN_TABLE,
         LAWS,
+        COST_TABLE,
     output:
         multiext(f"{RESULTS}/tables/elasticity", ".csv", ".md", ".tex"),
     log:
@@ -43,6 +49,7 @@ rule checks:
     input:
         RUN_TABLE,
         LAWS,
+        COST_TABLE,
         f"{RESULTS}/tables/forms.csv",
     output:
         multiext(f"{RESULTS}/tables/checks", ".csv", ".md", ".tex"),
@@ -62,6 +69,7 @@ rule regret:
     input:
         RUN_TABLE,
         LAWS,
+        COST_TABLE,
     output:
         multiext(f"{RESULTS}/tables/regret", ".csv", ".md", ".tex"),
     log:
@@ -74,3 +82,40 @@ rule regret:
         "price simpler rules"
     shell:
         script("regret.py") + " > {log} 2>&1"
+
+
+rule vision_share:
+    input:
+        RUN_TABLE,
+    output:
+        multiext(f"{RESULTS}/tables/vision_share", ".csv", ".md", ".tex"),
+    log:
+        f"{RESULTS}/logs/vision_share.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "share of the vision model"
+    shell:
+        script("vision_share.py") + " > {log} 2>&1"
+
+
+rule next_runs:
+    input:
+        RUN_TABLE,
+        LAWS,
+        COST_TABLE,
+    output:
+        f"{RESULTS}/next_runs.csv",
+        [f"{RESULTS}/next_runs.yaml"] if STUDY.trained else [],
+    log:
+        f"{RESULTS}/logs/next_runs.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "suggest the next runs"
+    shell:
+        script("next_runs.py") + " 2>&1 | tee {log}"

@@ -1,6 +1,7 @@
 """Which cost a study counts with."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from vlmfrontier.cost.counted import CountedCost, Decoder, Encoder
 from vlmfrontier.cost.expression import ExpressionCost
+from vlmfrontier.cost.measured import MeasuredCost, read_measured
 from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.errors import UserError
 
@@ -26,25 +28,37 @@ class CostModel(Protocol):
         """The columns that `cost` reads."""
 
     def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
-        """Return c(x) for columns of factor values (a mapping or a DataFrame), elementwise."""
+        """Return c(x) for columns of factor values (a mapping or a DataFrame), elementwise.
+
+        NaN where it is not known, which only a measured cost has; such a configuration is not deployed.
+        """
 
 
 def has_cost(study: "Study") -> bool:
     """Return whether the study says what a configuration costs; an own table need not, and then has no frontier."""
     if study.trained:
         return True
-    return study.cost is not None and (study.cost.model is not None or study.cost.expression is not None)
+    given = study.cost
+    return given is not None and any(way is not None for way in (given.model, given.expression, given.table))
+
+
+def has_vision_share(study: "Study") -> bool:
+    """Return whether the study's cost has a part for the vision model: Eq. 1 and counted costs, of N, T and V."""
+    return has_cost(study) and study.cost.expression is None and study.cost.table is None
 
 
 def cost_model(study: "Study") -> CostModel:
     """Return the study's cost model: its `cost` section, by default Eq. 1 with the study's own vision model.
 
-    Raises `UserError` if an own table comes without a cost, or if the cost needs a factor that the study has not.
+    Raises `UserError` if an own table comes without a cost, if the cost needs a factor that the study has not, or if a
+    table of measured costs cannot be read.
     """
     if not has_cost(study):
         raise UserError(f'{study.study}: cost is missing; give for example cost: {{expression: "N * (50 + V)"}}')
     if study.cost.expression is not None:
         model: CostModel = ExpressionCost(study.cost.expression, study.cost.unit)
+    elif study.cost.table is not None:
+        model = _measured(study)
     elif study.cost.model == "counted":
         model = _counted(study)
     else:
@@ -69,6 +83,13 @@ def _counted(study: "Study") -> CountedCost:
         for shape in study.models.language.values()
     }
     return CountedCost(encoder, decoders, config.text_tokens, config.answer_tokens)
+
+
+def _measured(study: "Study") -> MeasuredCost:
+    """Return the measured cost; columns that the section does not name are called as the study's factors."""
+    given = study.cost.table
+    headers = given.factors or {name: name for name in study.factors()}
+    return read_measured(Path(given.path), headers, given.column, study.cost.unit)
 
 
 def _vision_constants(study: "Study") -> tuple[float, float]:

@@ -16,17 +16,18 @@ COLUMNS = (2, 3)
 
 
 @style.styled
-def frontier_figure(table: pd.DataFrame, factors: list[str], label: str, unit: str) -> Figure:
+def frontier_figure(table: pd.DataFrame, factors: list[str], label: str, unit: str, range_name: str) -> Figure:
     """Return x_k*(c; n) of every factor and f along the frontier, a line per n.
 
     `table` is `frontier_table`'s. Lines are wider for smaller n, so that all show where they agree. Shaded: 90% of the
-    models' own optima, for the middle n, and the 90% interval of f. Dotted where x* or n lies outside the runs.
+    models' own optima, for the middle n, and the range of f, which is called `range_name`. Dotted where x* or n lies
+    outside the runs.
     """
     figure, tiles = style.tiles(len(factors) + 1, COLUMNS, sharex=True)
     lines = _lines(table)
     for panel, factor in zip(tiles.all, factors, strict=False):
         _factor_panel(panel, lines, factor)
-    _error_panel(tiles.all[-1], lines, label)
+    _error_panel(tiles.all[-1], lines, label, range_name)
     style.number_axis(tiles.all[0].xaxis, log=True)
     for panel in tiles.bottom:
         panel.set_xlabel(style.budget_label(unit))
@@ -69,11 +70,11 @@ def _factor_panel(panel: Axes, lines: list[_Line], factor: str) -> None:
     style.factor_axis(panel.yaxis, factor, levels)
 
 
-def _error_panel(panel: Axes, lines: list[_Line], label: str) -> None:
+def _error_panel(panel: Axes, lines: list[_Line], label: str, range_name: str) -> None:
     for line in lines:
         rows = line.rows
         panel.fill_between(rows.c, rows.f_lo, rows.f_hi, color=line.color, alpha=0.18, lw=0)
         panel.plot(rows.c, rows.f.where(rows.extrapolates == INSIDE), color=line.color)
         panel.plot(rows.c, rows.f, color=line.color, lw=1, ls=":")
     panel.set_ylabel(label)
-    panel.set_title("along the frontier, with 90% interval")
+    panel.set_title(f"along the frontier, with {range_name}")

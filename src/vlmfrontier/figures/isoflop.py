@@ -90,3 +90,14 @@ def least_errors(target: Target, budget: float, factor: str, examples: float | N
     values = target.space.factors[factor][:count]
     levels = np.unique(values)
     return levels, np.array([errors[values == level].min() for level in levels])
+
+
+def least_error_table(groups: Mapping[float, pd.DataFrame], target: Target) -> pd.DataFrame:
+    """Return the lines of `isoflop_figure` as numbers: budget c, n, factor, its level, the least predicted error."""
+    parts = [pd.DataFrame(columns=["c", "n", "factor", "level", "f"])]
+    for budget, rows in groups.items():
+        examples = float(rows["n"].iloc[0]) if "n" in rows else None
+        for factor in target.space.factors:
+            levels, errors = least_errors(target, budget, factor, examples)
+            parts.append(pd.DataFrame({"c": budget, "n": examples, "factor": factor, "level": levels, "f": errors}))
+    return pd.concat(parts[1:] or parts, ignore_index=True)

@@ -9,7 +9,8 @@ import pandas as pd
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.search import affordable, judge, pooled_errors, search
-from vlmfrontier.frontier.table import REGRET_QUANTILE, check_budgets, runner_up
+from vlmfrontier.frontier.space import check_budgets
+from vlmfrontier.frontier.table import REGRET_QUANTILE, runner_up
 from vlmfrontier.frontier.target import Target
 
 ALTERNATIVES = 2

@@ -96,12 +96,15 @@ def _ablated(grid: ElasticityGrid, setting: str, level: float, largest: float) -
 
 def elasticities_of_median(target: Target, grid: ElasticityGrid) -> np.ndarray:
     """Return e_k of the frontier of the pooled median, shape (K,): what the paper's Table 10 reports (Eq. 9)."""
-    counts = affordable(target.space.cost, grid.budgets)
-    before, after = (
-        search(pooled_errors(target.spread.pool, examples), counts)
-        for examples in (grid.examples, grid.examples + grid.step)
-    )
-    return _average(target.space, grid, before, after)
+    pool = target.spread.pool
+    errors = (pooled_errors(pool, examples) for examples in (grid.examples, grid.examples + grid.step))
+    return elasticity_of_errors(target.space, grid, *errors)
+
+
+def elasticity_of_errors(space: SearchSpace, grid: ElasticityGrid, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return e_k of the frontier of known errors, shape (K,) (Eq. 9): `before` at n and `after` at n + Δn, (S, m)."""
+    counts = affordable(space.cost, grid.budgets)
+    return _average(space, grid, search(before, counts), search(after, counts))
 
 
 def elasticities_of_members(space: SearchSpace, members: Members, grid: ElasticityGrid) -> np.ndarray:

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.cost import CostModel, cost_model, has_cost
+from vlmfrontier.cost import CostModel, cost_model, has_cost, has_vision_share
+from vlmfrontier.cost.vision_share import vision_share_table
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.laws import TargetLaws, read_laws
+from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.space import SearchSpace, search_space
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.laws.table import ResultsTable, load_results
@@ -43,6 +45,11 @@ class Results:
         return self.study.frontier or FrontierConfig()
 
     @property
+    def range_name(self) -> str:
+        """What the study may call the range around its predictions."""
+        return range_name(self.config.pooling)
+
+    @property
     def main_target(self) -> str:
         """The mean over tasks where there is one, else the first target."""
         targets = self.study.targets()
@@ -71,13 +78,24 @@ class Results:
 
     @cached_property
     def run_costs(self) -> np.ndarray:
-        """c(x) of every run."""
+        """c(x) of every run; NaN where a measured cost does not know it."""
         return np.broadcast_to(cost_model(self.study).cost(self.table.factors), len(self.runs))
 
     @cached_property
     def space(self) -> SearchSpace:
         """The configurations that could be deployed."""
         return search_space(self.study, self.table.factors)
+
+    @property
+    def vision_shares(self) -> pd.DataFrame:
+        """The vision model's share of c(x) over the language models and token grids of the space.
+
+        Raises `UserError` if the study's cost is not made of a vision and a language part.
+        """
+        if not has_vision_share(self.study):
+            raise UserError("the vision model's share is known for cost.model paper and counted only")
+        space = self.space
+        return vision_share_table(self.cost, space.levels("N"), self.center["T"], space.levels("V"))
 
     @property
     def range(self) -> RunRange:
@@ -94,7 +112,9 @@ class Results:
         """The budgets to answer for, ascending; by default 300 from the cheapest to the dearest run."""
         given = self.config.budgets
         if given is None:
-            return np.linspace(max(self.run_costs.min(), self.space.cost[0]), self.run_costs.max(), BUDGETS)
+            known = self.run_costs[np.isfinite(self.run_costs)]
+            dearest = known.max() if len(known) else self.space.cost[-1]
+            return np.linspace(max(known.min(initial=dearest), self.space.cost[0]), dearest, BUDGETS)
         return np.unique(given if isinstance(given, list) else given.values())
 
     @property

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from vlmfrontier.cost.training import training_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.target import Target
@@ -38,7 +39,7 @@ class Candidates:
     examples: np.ndarray
     """Numbers of examples, shape (K,)."""
     cost: np.ndarray
-    """Training cost, shape (K,): three times c(x) for each example, forward and back."""
+    """Training cost of one epoch, shape (K,), in the unit of c times examples: FLOPs for Eq. 1."""
 
 
 def candidates_of(target: Target, runs: pd.DataFrame, budgets: np.ndarray, examples: Sequence[float]) -> Candidates:
@@ -60,7 +61,7 @@ def candidates_of(target: Target, runs: pd.DataFrame, budgets: np.ndarray, examp
     if not new.any():
         raise UserError("every rival of the frontier has been run at every number of examples; widen space")
     index, sizes = index[new], sizes[new]
-    return Candidates(index, sizes, 3 * space.cost[index] * sizes)
+    return Candidates(index, sizes, training_cost(space.cost[index], sizes))
 
 
 def suggest(

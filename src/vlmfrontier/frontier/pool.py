@@ -30,12 +30,17 @@ class Spread:
     @property
     def range_name(self) -> str:
         """What the ends of `interval` are: an interval that covers, or the spread of one bag, which covers less."""
-        return "90% interval" if len(self.ranges) > 1 else "bagging spread"
+        return range_name("pool" if len(self.ranges) > 1 else "paper")
 
     def interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
         """Return lower and upper end of the 90% interval of f at the given indices, each of shape (I,)."""
         ends = [np.quantile(group.errors(configurations, examples), TAILS, axis=0) for group in self.ranges]
         return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+
+
+def range_name(pooling: str) -> str:
+    """Return what a study that pools so may call the range around its predictions."""
+    return "90% interval" if pooling == "pool" else "bagging spread"
 
 
 def pooled(bags: Mapping[str, Members], wild: Members, weights: Mapping[str, float], main: str, count: int) -> Spread:

@@ -8,6 +8,7 @@ import numpy as np
 
 from vlmfrontier.cost import CostModel, cost_model
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.units import format_number
 
 if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
@@ -47,7 +48,7 @@ class SearchSpace:
 def grid_space(axes: Mapping[str, Sequence[float]], model: CostModel) -> SearchSpace:
     """Return all combinations of the axes' values, sorted by their cost; equal costs keep the order of the axes.
 
-    Raises `UserError` if an axis is empty.
+    Combinations whose cost was not measured are left out. Raises `UserError` if an axis is empty or none is left.
     """
     empty = [name for name, values in axes.items() if len(values) == 0]
     if empty:
@@ -56,6 +57,12 @@ def grid_space(axes: Mapping[str, Sequence[float]], model: CostModel) -> SearchS
     factors = {name: values.ravel() for name, values in zip(axes, grid, strict=True)}
     cost = np.broadcast_to(model.cost(factors), grid[0].size)
     order = np.argsort(cost, kind="stable")
+    order = order[np.isfinite(cost[order])]
+    if len(order) == 0:
+        raise UserError(
+            f"space: none of its {cost.size} configurations lies within the measured costs; measure some of them, or "
+            "give space levels between the measured ones"
+        )
     return SearchSpace({name: values[order] for name, values in factors.items()}, cost[order], model.unit)
 
 
@@ -72,6 +79,31 @@ def search_space(study: "Study", runs: Mapping[str, np.ndarray]) -> SearchSpace:
     names = language_models(study)
     axes = {name: _values(given[name], names) if name in given else _default(study, name, runs[name]) for name in runs}
     return grid_space(axes, cost_model(study))
+
+
+def check_budgets(space: SearchSpace, budgets: Sequence[float]) -> None:
+    """Raise `UserError` if a budget cannot pay for the cheapest configuration."""
+    least = min(budgets)
+    if least < space.cost[0]:
+        cheapest = ", ".join(f"{name} = {format_number(value, 'B')}" for name, value in space.at(0).items())
+        raise UserError(
+            f"budget {format_number(least)} {space.unit} is below the cheapest configuration ({cheapest}), "
+            f"which costs {format_number(space.cost[0])}; raise the budget"
+        )
+
+
+def check_frontier(study: "Study", runs: Mapping[str, np.ndarray]) -> None:
+    """Raise `UserError` for a frontier that could not be searched, as far as is known before anything has run.
+
+    `runs` are the factor values of the runs.
+    """
+    space, budgets = search_space(study, runs), study.frontier.budgets
+    if budgets is None:
+        return
+    try:
+        check_budgets(space, budgets if isinstance(budgets, list) else budgets.values())
+    except UserError as error:
+        raise UserError(f"study {study.study}: frontier.budgets: {error}") from None
 
 
 def language_models(study: "Study") -> dict[str, float]:

@@ -5,29 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.frontier.pool import TAILS
 from vlmfrontier.frontier.search import affordable, judge, pooled_errors, search
-from vlmfrontier.frontier.space import SearchSpace
+from vlmfrontier.frontier.space import SearchSpace, check_budgets
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.study.units import format_number
 
 DISTINCT = 1.25
 """A runner-up differs from the choice by at least this ratio in some factor: one frame more is no alternative."""
 REGRET_QUANTILE = 0.9
 """`regret_p90` is not exceeded by this share of the models."""
-
-
-def check_budgets(space: SearchSpace, budgets: Sequence[float]) -> None:
-    """Raise `UserError` if a budget cannot pay for the cheapest configuration."""
-    least = min(budgets)
-    if least < space.cost[0]:
-        cheapest = ", ".join(f"{name} = {format_number(value, 'B')}" for name, value in space.at(0).items())
-        raise UserError(
-            f"budget {format_number(least)} {space.unit} is below the cheapest configuration ({cheapest}), "
-            f"which costs {format_number(space.cost[0])}; raise the budget"
-        )
 
 
 def frontier_table(target: Target, budgets: np.ndarray, examples: np.ndarray | None, near: float) -> pd.DataFrame:

@@ -82,6 +82,9 @@ class FrontierConfig(Section):
     near: float = Field(default=0.005, gt=0, lt=1)
     """A model counts for `p_near` if the chosen configuration is within this fraction of its own optimum."""
 
+    next_runs: int = Field(default=5, ge=1)
+    """How many runs the target `next_runs` suggests."""
+
     elasticity: ElasticityConfig = ElasticityConfig()
     """How elasticities with respect to n are averaged."""
 

@@ -46,7 +46,7 @@ def test_the_cost_may_only_read_factors_of_the_study():
 
 
 def test_cost_sections_that_contradict_themselves_are_refused():
-    with pytest.raises(ValueError, match="either model or expression"):
+    with pytest.raises(ValueError, match="give one of model, expression"):
         CostConfig(model="paper", expression="N")
     with pytest.raises(ValueError, match="M must be positive"):
         CostConfig(M=0)

@@ -5,16 +5,20 @@ import pandas as pd
 import pytest
 
 from vlmfrontier.cost import PaperCost
+from vlmfrontier.cost.vision_share import vision_share_table
 from vlmfrontier.figures import style
 from vlmfrontier.figures.contours import contours_figure
 from vlmfrontier.figures.curves import Predictor, isoflop_groups
+from vlmfrontier.figures.draw import Drawing, save_all
 from vlmfrontier.figures.elasticity import elasticity_figure
 from vlmfrontier.figures.fit_quality import fit_quality_figure
 from vlmfrontier.figures.frontier import frontier_figure
-from vlmfrontier.figures.isoflop import isoflop_figure, least_errors
+from vlmfrontier.figures.isoflop import isoflop_figure, least_error_table, least_errors
 from vlmfrontier.figures.star import star_figure, tasks_figure
+from vlmfrontier.figures.vision_share import vision_share_figure
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.laws import TargetLaws
+from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.table import frontier_table
 from vlmfrontier.frontier.target import Target
@@ -79,7 +83,7 @@ def all_figures():
         "tasks": tasks_figure(RUNS, "T", FACTORS, {"avg": PREDICTOR, "again": PREDICTOR}),
         "contours": contours_figure(RUNS, FACTORS, PREDICTOR, COST),
         "isoflop": isoflop_figure(GROUPS, TARGET, "avg"),
-        "frontier": frontier_figure(table, FACTORS, "avg", "FLOPs"),
+        "frontier": frontier_figure(table, FACTORS, "avg", "FLOPs", "90% interval"),
         "elasticity": elasticity_figure(elasticities, FACTORS),
         "fit": fit_quality_figure({"train": fitted, "extrapolation": fitted}, "avg"),
     }
@@ -146,3 +150,37 @@ def test_ticks_keep_the_last_level_and_their_distance():
     ticks = style.thinned(np.arange(1, 65), log=True)
     assert ticks[-1] == 64
     assert len(ticks) <= 9
+
+
+def test_the_share_of_the_vision_model_is_drawn_per_size_and_along_the_frontier():
+    shares = vision_share_table(COST, SPACE.levels("N"), 8, SPACE.levels("V"))
+    table = frontier_table(TARGET, np.linspace(2e7, 3e8, 20), np.array([400.0, 800.0]), near=0.005)
+    levels, along = vision_share_figure(shares, table.assign(share=COST.vision_share(table)), "FLOPs").axes
+    drawn = [line for line in levels.get_lines() if len(line.get_xdata()) == len(SPACE.levels("V"))]
+    assert len(drawn) == len(SPACE.levels("N"))
+    np.testing.assert_allclose(drawn[0].get_ydata(), 100 * shares.query("N == N.min()").share)
+    assert [text.get_text() for text in along.get_legend().get_texts()] == ["x*, n = 400", "x*, n = 800"]
+
+
+def test_figures_of_the_frontier_have_their_numbers_beside_them(tmp_path, figures):
+    numbers = least_error_table(GROUPS, TARGET)
+    drawings = [
+        Drawing("isoflop-avg", "Rivals.", figures["isoflop"], numbers),
+        Drawing("star-avg", "Lines.", figures["star"]),
+        Drawing("nothing", "Nothing.", None, numbers),
+    ]
+    assert save_all(drawings, tmp_path) == [tmp_path / "isoflop-avg.png", tmp_path / "star-avg.png"]
+    assert {path.name for path in tmp_path.glob("*.csv")} == {"isoflop-avg.csv"}
+    written = pd.read_csv(tmp_path / "isoflop-avg.csv")
+    levels, errors = least_errors(TARGET, 1e8, "T", 800.0)
+    rows = written[(written.c == 1e8) & (written.factor == "T")]
+    np.testing.assert_array_equal(rows.level, levels)
+    np.testing.assert_allclose(rows.f, errors)
+    assert "Rivals. [Its numbers](isoflop-avg.csv)." in (tmp_path / "index.md").read_text()
+
+
+def test_a_bag_as_in_the_paper_is_not_called_an_interval():
+    table = frontier_table(TARGET, np.linspace(2e7, 3e8, 5), np.array([400.0]), near=0.005)
+    for pooling, words in (("paper", "bagging spread"), ("pool", "90% interval")):
+        figure = frontier_figure(table, FACTORS, "avg", "FLOPs", range_name(pooling))
+        assert figure.axes[-1].get_title() == f"along the frontier, with {words}"

@@ -1,5 +1,8 @@
 """Suggested runs answer the question that decides."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +13,12 @@ from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.next_runs import RIVAL, candidates_of, suggest
 from vlmfrontier.frontier.pool import as_in_the_paper
-from vlmfrontier.frontier.space import grid_space
+from vlmfrontier.frontier.space import grid_space, language_models
 from vlmfrontier.frontier.target import Target
+from vlmfrontier.study.load import load_study
+from vlmfrontier.sweep.runs import plan_runs
+
+ROOT = Path(__file__).parents[3]
 
 SPACE = grid_space({"T": np.arange(1, 9), "V": np.arange(1, 6) ** 2, "N": [4.0]}, PaperCost(M=5, W=4))
 BUDGETS, EXAMPLES = np.array([100.0, 1000.0]), np.array([200.0, 400.0])
@@ -59,3 +66,16 @@ def test_nothing_left_to_run_is_said():
     everything = pd.DataFrame({**SPACE.factors, "n": 200.0})
     with pytest.raises(UserError, match="every rival of the frontier has been run"):
         candidates_of(target(0.1), everything, BUDGETS, [200.0])
+
+
+def test_a_second_round_of_suggestions_adds_to_the_first():
+    script = runpy.run_path(str(ROOT / "scripts/next_runs.py"))
+    first = {"N": "m", "T": 4, "V": 9, "n": 500}
+    study = load_study([ROOT / "config.yaml"], {"sweep": {"designs": {"next": {"design": "rows", "rows": [first]}}}})
+    assert script["suggested_before"](study) == [first]
+    assert script["suggested_before"](load_study([ROOT / "config.yaml"])) == []
+    table = pd.DataFrame({"N": [83280.0], "T": [3.0], "V": [16.0], "n": [250.0]})
+    rows = script["rows_of"](table, language_models(study))
+    assert rows == [{"N": "m", "T": 3, "V": 16, "n": 250}]
+    both = {"sweep": {"designs": {"next": {"design": "rows", "rows": [first, *rows]}}}}
+    assert len(plan_runs(load_study([ROOT / "config.yaml"], both))) == len(plan_runs(study)) + 1

@@ -8,8 +8,9 @@ import pytest
 
 from vlmfrontier.cost import PaperCost, paper_cost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.space import grid_space, search_space
+from vlmfrontier.frontier.space import check_frontier, grid_space, search_space
 from vlmfrontier.study.cost import CostConfig
+from vlmfrontier.study.frontier import FrontierConfig
 from vlmfrontier.study.load import load_study
 
 CONFIG = Path(__file__).parents[3] / "config.yaml"
@@ -17,12 +18,18 @@ CONFIG = Path(__file__).parents[3] / "config.yaml"
 RUNS = {"N": np.array([10.0, 30.0]), "T": np.array([1.0, 4.0]), "V": np.array([4.0, 9.0])}
 
 
-def study(space=None, trained=True):
+def study(space=None, trained=True, budgets=None):
     language = {"xs": SimpleNamespace(parameters=10), "m": SimpleNamespace(parameters=30)}
     models = SimpleNamespace(language=language, vision=SimpleNamespace(parameters=100, features=16))
     cost = CostConfig(model="paper", M=100, W=16)
     return SimpleNamespace(
-        study="mine", trained=trained, space=space, models=models, cost=cost, factors=lambda: ["N", "T", "V"]
+        study="mine",
+        trained=trained,
+        space=space,
+        models=models,
+        cost=cost,
+        factors=lambda: ["N", "T", "V"],
+        frontier=FrontierConfig(budgets=budgets),
     )
 
 
@@ -74,3 +81,14 @@ def test_spaces_that_make_no_sense_are_refused(space, message):
 def test_unknown_names_stop_a_study_before_any_job(space, message):
     with pytest.raises(UserError, match=message):
         load_study([CONFIG], {"space": space})
+
+
+def test_budgets_that_afford_nothing_stop_a_study_before_any_job():
+    check_frontier(study(), RUNS)
+    check_frontier(study(budgets=["5k", "9k"]), RUNS)
+    message = (
+        r"study mine: frontier.budgets: budget 3k FLOPs is below the cheapest configuration \(N = 10, T = 1, V = 1\)"
+    )
+    for budgets in (["9k", "3k"], {"from": "3k", "to": "9k", "count": 3}):
+        with pytest.raises(UserError, match=message):
+            check_frontier(study(budgets=budgets), RUNS)

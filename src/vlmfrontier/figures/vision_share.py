@@ -1,0 +1,46 @@
+"""The vision model's share of the inference (the paper's Figure 6)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vlmfrontier.figures import style
+from vlmfrontier.study.units import format_number
+
+HALF = 50.0
+
+
+@style.styled
+def vision_share_figure(shares: pd.DataFrame, frontier: pd.DataFrame, unit: str) -> Figure:
+    """Return the share of c(x) in per cent against V, a line per N, and along the frontier, a line per n.
+
+    `shares` is `vision_share_table`'s; `frontier` has the columns c, n and `share` at x*(c; n).
+    """
+    figure, axes = style.panels(1, 2, sharey=True)
+    levels, along = axes[0]
+    sizes = [(f"N = {format_number(N, 'B')}", rows.V, rows.share) for N, rows in shares.groupby("N")]
+    _lines(levels, sizes, marker="o", ms=3)
+    style.factor_axis(levels.xaxis, "V", shares.V.unique())
+    levels.set_title(f"T = {shares['T'].iloc[0]:g}")
+    names = {n: "x*" if np.isnan(n) else f"x*, n = {format_number(n)}" for n in frontier.n.unique()}
+    groups = frontier.groupby("n", dropna=False)
+    _lines(along, [(names[n], rows.c, rows.share) for n, rows in groups], drawstyle="steps-post")
+    style.number_axis(along.xaxis, log=True)
+    along.set_xlabel(style.budget_label(unit))
+    along.set_title("along the frontier")
+    levels.set_ylabel("vision model's share of c (%)")
+    for panel in (levels, along):
+        panel.axhline(HALF, color=style.MUTED, lw=1, ls="--", zorder=1)
+        panel.set_ylim(0, 100)
+        panel.legend()
+    return figure
+
+
+def _lines(panel: Axes, lines: Sequence[tuple[str, pd.Series, pd.Series]], **look: object) -> None:
+    """Draw shares in per cent, wider lines first, so that all show where they agree."""
+    widths = np.linspace(1.2 + 0.8 * (len(lines) - 1), 1.2, len(lines))
+    for (label, x, share), color, width in zip(lines, style.sequence(len(lines)), widths, strict=True):
+        panel.plot(x, 100 * share, color=color, lw=width, label=label, **look)
