@@ -24,6 +24,7 @@ import traceback
 from pathlib import Path
 
 IDLE_SECONDS = 20
+_HAS_AFFINITY = hasattr(os, "sched_getaffinity")  # Linux
 START_SECONDS = 120
 # What jobs import that is slow: everything outside this package.
 PRELOADED = (
@@ -41,8 +42,14 @@ PRELOADED = (
 
 
 def socket_path() -> Path:
-    """Return where the server of this user, Python and set of installed packages listens."""
-    identity = f"{sys.prefix} {os.getuid()} {os.stat(sys.prefix).st_mtime_ns}"
+    """Return where the server for callers like this one listens.
+
+    Jobs inherit from the server what a process passes on by itself: user, Python, installed packages, where imports
+    are looked for, priority and cores. Callers who differ in any of these get a server of their own.
+    """
+    parts = [sys.prefix, os.stat(sys.prefix).st_mtime_ns, os.environ.get("PYTHONPATH"), os.getuid()]
+    parts += [os.getpriority(os.PRIO_PROCESS, 0), sorted(os.sched_getaffinity(0)) if _HAS_AFFINITY else None]
+    identity = repr(parts)
     return Path(tempfile.gettempdir()) / f"vlmfrontier-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.socket"
 
 

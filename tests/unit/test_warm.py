@@ -93,3 +93,15 @@ def wait_for_pid(marker: Path) -> int:
 
 def test_nothing_of_the_package_is_preloaded():
     assert not any(name.startswith("vlmfrontier") for name in warm.PRELOADED)
+
+
+def test_callers_whose_jobs_would_differ_do_not_share_a_server(monkeypatch):
+    def path_of(*before: str) -> str:
+        command = [*before, sys.executable, "-c", "from vlmfrontier.warm import socket_path; print(socket_path())"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    usual = path_of()
+    assert path_of() == usual
+    assert path_of("nice", "-n", "1") != usual  # else a job would run with the priority of whoever came first
+    monkeypatch.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}:/elsewhere")
+    assert path_of() != usual  # else with another checkout's code
