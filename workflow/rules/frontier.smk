@@ -101,6 +101,7 @@ rule vision_share:
         script("vision_share.py") + " > {log} 2>&1"
 
 
+# Local, since a cluster's job would read this very file again where it is among the configuration files.
 rule next_runs:
     input:
         RUN_TABLE,
@@ -111,6 +112,7 @@ rule next_runs:
         [f"{RESULTS}/next_runs.yaml"] if STUDY.trained else [],
     log:
         f"{RESULTS}/logs/next_runs.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -39,7 +39,7 @@ class ElasticityGrid:
 
 
 def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
-    """Return e_k for every factor, a row each, averaged over the grid as in Table 10.
+    """Return e_k (Eq. 9) for every factor, a row each, averaged over the grid as in Table 10.
 
     Columns: factor; e, of the frontier of the pooled median; e_median, the median over the pool's models; e_lo, e_hi,
     the union of the 90% ranges over the models of the pool and of the pairs bootstrap; direction: `up` or `down` where
@@ -66,7 +66,7 @@ def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
 
 
 def ablation_table(target: Target, grid: ElasticityGrid, largest: float) -> pd.DataFrame:
-    """Return e_k under other settings of the average, as Table 10: one setting changed at a time.
+    """Return e_k (Eq. 9) under other settings of the average, as Table 10: one setting changed at a time.
 
     Columns: setting (budgets, sizes, largest_n, step), level (the last two in multiples of `largest`, the runs' largest
     n), and those of `elasticity_table`.

@@ -43,7 +43,7 @@ class Candidates:
 
 
 def candidates_of(target: Target, runs: pd.DataFrame, budgets: np.ndarray, examples: Sequence[float]) -> Candidates:
-    """Return the configurations that come close to the frontier of the budgets, at every n, if not yet run.
+    """Return the configurations that come close to the frontier (Eq. 4) of the budgets, at every n, if not yet run.
 
     Close means a predicted error of at most `RIVAL` times the least that the same cost can buy. Raises `UserError` if
     nothing is left to run.
@@ -71,7 +71,8 @@ def suggest(
 
     `noise` is the relative standard deviation of a run's error around the law. Columns: the factors and n of the run,
     its `training_cost`, and the expected regret of the frontier, in points of error averaged over budgets and
-    `examples`, before it (`regret_before`) and after it (`regret_after`).
+    `examples`, before it (`regret_before`) and after it (`regret_after`): f at x* (Eq. 4) of the weighted models less
+    the least f that the budget affords under the model taken for the truth.
     """
     problem = _Problem.of(target, budgets, examples)
     predicted = _log_errors(target, candidates)

@@ -69,7 +69,7 @@ def llava_rule(space: SearchSpace) -> dict[str, Rule]:
 
 
 def frontier_rule(space: SearchSpace, errors: np.ndarray) -> Rule:
-    """Return the rule that follows another frontier: the best affordable configuration by `errors` of shape (m,)."""
+    """Return the rule that follows another frontier: x* (Eq. 4) by `errors` of shape (m,)."""
 
     def rule(budget: float) -> int:
         return int(search(errors[None], affordable(space.cost, np.array([budget])))[0, 0])

@@ -16,7 +16,7 @@ TIE = 1e-9
 
 
 def affordable(cost: np.ndarray, budgets: np.ndarray) -> np.ndarray:
-    """Return how many of the configurations, sorted by cost, each of the ascending budgets affords, shape (C,)."""
+    """Return how many of the configurations, sorted by cost, have c(x) ≤ c (Eq. 4) for each ascending budget, (C,)."""
     if (np.diff(budgets) < 0).any():
         raise ValueError("budgets must ascend")
     return np.searchsorted(cost, np.asarray(budgets, float), side="right")
@@ -44,8 +44,8 @@ def member_choices(members: Members, examples: np.ndarray, counts: np.ndarray) -
 def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return what the models say of the choices `chosen` (C,) at one number of examples, as three arrays (R, C):
 
-    each model's own optimum as an index, its error at the choice, and its error at its optimum. Every budget must
-    afford something.
+    each model's own optimum (Eq. 4) as an index, its error at the choice, and its error at its optimum. Every budget
+    must afford something.
     """
     optimum = member_choices(members, np.array([examples]), counts)[:, 0]
     rows = np.arange(len(members))[:, None]

@@ -57,7 +57,7 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
 
 
 def runner_up(space: SearchSpace, errors: np.ndarray, count: int, taken: int | Sequence[int]) -> int:
-    """Return the best of the first `count` configurations that differ from those taken by a quarter in some factor.
+    """Return the best (Eq. 4) of the first `count` configurations that differ from those taken by a quarter somewhere.
 
     `errors` has shape (m,); −1 if there is no such configuration.
     """
