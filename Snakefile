@@ -48,6 +48,16 @@ include: "workflow/rules/frontier.smk"
 include: "workflow/rules/figures.smk"
 
 
+# Seconds of one core each: on a cluster not worth a job. Others say so themselves (`localrule`).
+localrules:
+    search_frontier,
+    elasticity,
+    checks,
+    regret,
+    vision_share,
+    next_runs,
+
+
 onstart:
     write_study(STUDY, Path(STUDY_JSON))
 

@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 from vlmfrontier import command_line
+from vlmfrontier.cluster.site import SITE_FILE, read_site
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, write_study
-from vlmfrontier.sweep.plan import summary, write_plan
+from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
+from vlmfrontier.sweep.status import REFUSED
 
 
 def main() -> None:
@@ -19,7 +21,9 @@ def main() -> None:
     )
     parser.add_argument("--set", default="{}", metavar="JSON", help='changes on top: \'{"finetune": {"epochs": 2}}\'')
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
+    parser.add_argument("--site", type=Path, default=SITE_FILE, help="cluster that GPUs and hours are counted for")
     given = parser.parse_args()
+    site = read_site(given.site)
     try:
         overrides = json.loads(given.set)
     except json.JSONDecodeError as error:
@@ -27,8 +31,12 @@ def main() -> None:
     study = load_study(given.configfile, overrides)
     folder = given.results / study.study
     write_study(study, folder / "study.json")
-    plan = write_plan(study, folder)
+    plan = write_plan(study, folder, site)
     print(f"study {study.study}: {summary(plan)} → {folder / 'plan.md'}")
+    if not plan.empty:
+        print(sweep_totals(plan).to_string(index=False))
+    for run, reason in plan.loc[plan.status == REFUSED, ["run", "reason"]].itertuples(index=False):
+        print(f"refused: {run}: {reason}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
 """Say how far a study is and what it found: python scripts/status.py --study results/digits/study.json [--answer]
 
-Prints how many runs are done, failed (with the last lines of their logs) and missing; updates plan.csv and plan.md.
+Prints how many runs are done, running, failed (with the last lines of their logs, their Slurm jobs and the command
+that does them again) and missing, and the GPU-hours taken against those planned; updates plan.csv and plan.md.
 With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results are.
 """
 
 from pathlib import Path
 
+import pandas as pd
+
 from vlmfrontier import command_line
+from vlmfrontier.cluster.queue import QueuedJob, job_id_of, queued_jobs
+from vlmfrontier.cluster.site import SITE_FILE, read_site
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
-from vlmfrontier.sweep.status import DONE, FAILED, failure, log_tail
+from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, failure, in_words, live_runs
 
 LINES = 8
 """How many lines of the log of a failed run are shown."""
@@ -20,27 +25,53 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
     parser.add_argument("--answer", action="store_true", help="also print the recommendation and where results are")
+    parser.add_argument("--site", type=Path, help="cluster that it runs on and that the plan is counted for")
+    parser.add_argument("--call", default="snakemake", help="how Snakemake is called again")
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
-    print_runs(study, results)
+    print_runs(study, results, given.site, given.call)
     if given.answer:
         print_answer(study, given.study)
 
 
-def print_runs(study: Study, results: Path) -> None:
+def print_runs(study: Study, results: Path, site: Path | None, call: str) -> None:
     """Print how far the runs are, and why some of them, or other jobs, failed."""
-    plan = write_plan(study, results)
+    jobs = jobs_of(results, tell=site is not None)
+    plan = write_plan(study, results, read_site(site or SITE_FILE), live_runs(jobs))
     print(f"study {study.study}: {summary(plan)}")
     if not plan.empty and not (plan.status == DONE).all():
         print(sweep_totals(plan).to_string(index=False))
+    print_hours(plan, results)
+    for row in plan[plan.status.isin([RUNNING, QUEUED])].itertuples():
+        print(f"{row.status}: {row.run}: {row.reason}")
     for key, reason in plan.loc[plan.status == FAILED, ["run", "reason"]].itertuples(index=False):
         stage, _ = reason.split(": ", 1)
-        log = results / "runs" / key / f"{stage}.log"
-        print(f"\nfailed: {key}; the end of {log}:\n{log_tail(log, LINES)}")
-        print(f"again: snakemake {results}/runs/{key}/result.json")
+        log, again = results / "runs" / key / f"{stage}.log", f"{call} -- {results}/runs/{key}/result.json"
+        print(f"\nfailed: {key}; {in_words(log, again, LINES)}")
+    if study.execution.without_failed and (plan.status == FAILED).any():
+        print(f"\nexecution.without_failed is on: `{call}` fits the laws on the runs that are there")
     for log in sorted((results / "logs").glob("*.log")):
         if failure(log):
-            print(f"\nfailed: {log.stem}; the end of {log}:\n{log_tail(log, LINES)}")
+            print(f"\nfailed: {log.stem}; {in_words(log, call, LINES)}")
+
+
+def jobs_of(results: Path, tell: bool) -> list[QueuedJob]:
+    """Return the study's jobs in the queue; none, and with `tell` a line about it, if Slurm does not answer."""
+    try:
+        return queued_jobs(results.resolve().parents[1])
+    except ConnectionError as error:
+        if tell:
+            print(f"jobs in the queue are not shown: {error}")
+        return []
+
+
+def print_hours(plan: pd.DataFrame, results: Path) -> None:
+    """Print the GPU-hours that trainings on a cluster took, once done, against those planned for them."""
+    done = plan[plan.status == DONE]
+    done = done[done.run.map(lambda run: job_id_of(results / "runs" / run / "finetune.log") is not None).astype(bool)]
+    taken, planned = done.measured_gpu_hours.sum(), done.gpu_hours.sum()
+    if taken > 0:
+        print(f"GPU-hours of what is done: {taken:.3g} taken, {planned:.3g} planned (× {taken / planned:.2g})")
 
 
 def print_answer(study: Study, study_json: Path) -> None:

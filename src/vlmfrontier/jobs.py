@@ -1,9 +1,10 @@
 """What the scripts that need torch do alike: the warm server if asked, threads, quiet libraries."""
 
 import os
+import platform
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vlmfrontier import command_line
@@ -16,10 +17,12 @@ def run_job(
     documentation: str | None,
     main: Callable[[Namespace], None],
     arguments: Callable[[ArgumentParser], None] | None = None,
+    spread: Callable[[Namespace, Sequence[str]], None] | None = None,
 ) -> None:
     """Parse the command line of a training script and call `main` with it, here or in a child of the warm server.
 
-    `arguments` adds the script's own options to `--study` and `--warm`. Exit statuses are those of `command_line.run`.
+    `arguments` adds the script's own options to `--study` and `--warm`; `spread` may start the command line again, in
+    several processes instead of this one. Exit statuses are those of `command_line.run`.
     """
     parser = command_line.parser(documentation)
     command_line.study_argument(parser)
@@ -31,6 +34,9 @@ def run_job(
         sys.exit(run_warm(Path(sys.argv[0]).resolve(), [a for a in sys.argv[1:] if a != WARM]))
 
     def prepared() -> None:
+        if spread is not None:
+            spread(given, sys.argv)
+        _say_where()
         _prepare()
         main(given)
 
@@ -49,3 +55,9 @@ def _prepare() -> None:
         # A forked child has read the variable of its server, not this one.
         torch.set_num_threads(int(threads))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a job fetches nothing
+
+
+def _say_where() -> None:
+    """Print the Slurm job and its node, so that a log says where to look further; nothing outside Slurm."""
+    if "SLURM_JOB_ID" in os.environ and os.environ.get("RANK", "0") == "0":
+        print(f"Slurm job {os.environ['SLURM_JOB_ID']} on {platform.node()}", flush=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import ROOT, Workflow
+from tests.calling import ROOT, Workflow
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.runs import plan_runs
 

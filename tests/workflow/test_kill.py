@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.workflow.conftest import ROOT, SMOKE, Workflow
+from tests.calling import ROOT, SMOKE, Workflow
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workflow.conftest import ROOT, Workflow
+from tests.calling import ROOT, Workflow
 from vlmfrontier.study.load import load_study
 
 pytestmark = pytest.mark.workflow

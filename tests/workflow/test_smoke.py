@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import ROOT, SMOKE, Workflow
+from tests.calling import ROOT, SMOKE, Workflow
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.runs import plan_runs
 

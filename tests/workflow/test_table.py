@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import Workflow
+from tests.calling import Workflow
 
 pytestmark = pytest.mark.workflow
 

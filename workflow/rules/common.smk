@@ -2,10 +2,18 @@
 
 import json
 import os
+import re
+import shlex
+import sys
 from pathlib import Path
 
+from vlmfrontier.cluster import resources
+from vlmfrontier.cluster.call import again, site_option
+from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
+from vlmfrontier.sweep.placement import place_all, refusals
+from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.workflow import frontier_files, richest_form, script_command, study_or_exit, use_this_python
 
 use_this_python(workflow.basedir)
@@ -15,6 +23,13 @@ CONFIGFILES = [str(file) for file in workflow.overwrite_configfiles] or [f"{work
 OVERRIDES = dict(workflow.config_settings.config)
 STUDY, RUNS = study_or_exit(CONFIGFILES, OVERRIDES)
 RESULTS = f"results/{STUDY.study}"
+
+# The cluster, where the profile names one (`site`): jobs then ask for what the plan says of each run.
+DEFAULTS = workflow.resource_settings.default_resources  # None without a profile that has some
+SITE_FILE = site_file(DEFAULTS.args if DEFAULTS is not None else [], workflow.basedir)
+SITE = site_or_exit(SITE_FILE)
+PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
+REFUSED = refusals(PLACEMENTS)
 
 # Every job reads it and none declares it, since a job is done again when its own recipe changes, not when any key of
 # the study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
@@ -31,17 +46,29 @@ def script(name, warm=False):
     return script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm and STUDY.execution.warm_start)
 
 
+def call_again():
+    """Return how this Snakemake was called, without its targets: what a message tells to call again."""
+    return again(sys.argv, CONFIGFILES if workflow.overwrite_configfiles else [], OVERRIDES)
+
+
 def summarise(options=""):
     """Print how far the runs are, why some failed and, with --answer, the recommendation; `make run` does so itself."""
     if Path(STUDY_JSON).exists() and os.environ.get("VLMFRONTIER_SUMMARY") != "later":
-        shell(f"{script('status.py')} {options}")
+        shell(f"{script('status.py')} {site_option(SITE_FILE)} --call {shlex.quote(call_again())} {options}")
 
 
 def planned(wildcards):
     """Return the run that a path names. Raises WorkflowError if the study does not plan it."""
     if wildcards.run not in RUNS:
         raise WorkflowError(f"study {STUDY.study} plans no run {wildcards.run}; plan.csv lists its runs")
+    if REFUSED:
+        raise WorkflowError(f"study {STUDY.study} does not fit {SITE_FILE}:\n{REFUSED}")
     return RUNS[wildcards.run]
+
+
+def placement(wildcards):
+    """Return where the run that a path names is trained on the cluster."""
+    return PLACEMENTS[planned(wildcards).key]
 
 
 def starting_model(wildcards):

@@ -12,6 +12,8 @@ rule prepare_split:
         split="train|test|align",
     conda:
         "../../envs/train.yaml"
+    resources:
+        **resources.cpu_job(SITE),
     params:
         recipe=lambda wildcards: recipes.data_recipe(STUDY, wildcards.split),
     message:

@@ -20,6 +20,8 @@ rule draw_figures:
         f"{RESULTS}/logs/figures.log",
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **resources.cpu_job(SITE),
     params:
         recipe=recipes.frontier_recipe(STUDY),
     message:

@@ -17,6 +17,8 @@ rule fit_target:
     conda:
         "../../envs/analysis.yaml"
     threads: 1 if len(STUDY.targets()) > 1 else 4
+    resources:
+        **resources.cpu_job(SITE),
     params:
         recipe=recipes.laws_recipe(STUDY),
     message:
@@ -34,6 +36,7 @@ rule forms_table:
         multiext(f"{RESULTS}/tables/forms", ".csv", ".md", ".tex"),
     log:
         f"{RESULTS}/logs/forms.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     message:
@@ -52,6 +55,8 @@ rule ablation_tables:
         f"{RESULTS}/logs/ablations.log",
     conda:
         "../../envs/analysis.yaml"
+    resources:
+        **resources.cpu_job(SITE),
     params:
         recipe=recipes.laws_recipe(STUDY),
     message:

@@ -13,6 +13,8 @@ rule pretrain_vision:
         f"{RESULTS}/logs/pretrain-vision.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        **resources.gpu_job(SITE, hours=4),
     params:
         recipe=recipes.vision_recipe(STUDY),
     message:
@@ -28,6 +30,8 @@ rule pretrain_language:
         f"{RESULTS}/logs/pretrain-language-{{language}}.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        **resources.gpu_job(SITE, hours=4),
     params:
         recipe=lambda wildcards: recipes.language_recipe(STUDY, wildcards.language),
     message:
@@ -46,6 +50,8 @@ rule encode_frames:
         f"{RESULTS}/logs/encode-frames.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        **resources.gpu_job(SITE, hours=4),
     message:
         "encode the frames of stage 1"
     shell:
@@ -65,6 +71,8 @@ rule align:
         language="(?!vision$)[^/]+",
     conda:
         "../../envs/train.yaml"
+    resources:
+        **resources.gpu_job(SITE, hours=4),
     params:
         recipe=lambda wildcards: recipes.align_recipe(STUDY, wildcards.language),
     message:

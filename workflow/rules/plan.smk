@@ -8,6 +8,7 @@ rule plan:
         page=f"{RESULTS}/plan.md",
     log:
         f"{RESULTS}/logs/plan.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -15,7 +16,14 @@ rule plan:
         script=f"{workflow.basedir}/scripts/plan.py",
         files=CONFIGFILES,
         overrides=json.dumps(OVERRIDES),
+        site=site_option(SITE_FILE),
     message:
         "plan the runs"
     shell:
-        "python {params.script:q} --configfile {params.files:q} --set {params.overrides:q} > {log} 2>&1"
+        "python {params.script:q} --configfile {params.files:q} --set {params.overrides:q} {params.site}"
+        " 2>&1 | tee {log}"
+
+
+# Reads and makes no file, so that a Snakemake under way does not lock it out; what it says is printed at every end.
+rule status:
+    localrule: True

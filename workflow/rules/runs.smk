@@ -18,12 +18,27 @@ rule finetune_run:
         f"{RESULTS}/runs/{{run}}/finetune.log",
     conda:
         "../../envs/train.yaml"
+    resources:
+        **resources.training_job(SITE, placement),
     params:
         recipe=lambda wildcards: recipes.finetune_recipe(STUDY, planned(wildcards)),
     message:
         "finetune {wildcards.run}"
     shell:
-        script("finetune.py", warm=True) + " --run {wildcards.run} > {log} 2>&1"
+        script("finetune.py", warm=True) + " --run {wildcards.run} {resources.layout} > {log} 2>&1"
+
+
+ON_NODES = [key for key, placed in PLACEMENTS.items() if placed.nodes > 1]
+
+if ON_NODES:
+
+    use rule finetune_run as finetune_run_on_nodes with:
+        wildcard_constraints:
+            run="|".join(map(re.escape, ON_NODES)),
+        resources:
+            **resources.training_job_on_nodes(SITE, placement),
+
+    ruleorder: finetune_run_on_nodes > finetune_run
 
 
 rule evaluate_run:
@@ -36,6 +51,8 @@ rule evaluate_run:
         f"{RESULTS}/runs/{{run}}/evaluate.log",
     conda:
         "../../envs/evaluate.yaml"
+    resources:
+        **resources.gpu_job(SITE),
     params:
         recipe=recipes.evaluate_recipe(STUDY),
     message:
@@ -49,13 +66,18 @@ rule collect:
         RUN_TABLE,
 
 
+# Runs that failed for good, where the study may go on without them; each is named when the results are collected.
+LEFT_OUT = failed_runs(RUNS.values(), Path(RESULTS)) if STUDY.execution.without_failed else set()
+
+
 rule collect_results:
     input:
-        results=expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
+        results=expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in RUNS if run not in LEFT_OUT]),
     output:
         RUN_TABLE,
     log:
         f"{RESULTS}/logs/collect.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

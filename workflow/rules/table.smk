@@ -10,6 +10,7 @@ rule read_table:
         RUN_TABLE,
     log:
         f"{RESULTS}/logs/read-table.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -43,6 +43,7 @@ def _all_problems(study: "Study") -> Iterator[Problem]:
     for name, design in study.sweep.designs.items():
         yield from _center_problems(study, ("sweep", "designs", name), design)
     yield from _missing_learning_rates(study)
+    yield from _unknown_in_execution(study)
 
 
 def _table_with_training(study: "Study") -> Iterator[Problem]:
@@ -50,6 +51,16 @@ def _table_with_training(study: "Study") -> Iterator[Problem]:
         if getattr(study, section) is not None:
             message = "a study with a table trains nothing; take out this section or the table"
             yield Problem((section,), None, message)
+
+
+def _unknown_in_execution(study: "Study") -> Iterator[Problem]:
+    """Yield language models that are given GPUs or nodes and that the study has not."""
+    for key in ("gpus", "nodes"):
+        given = getattr(study.execution, key)
+        for name in given if isinstance(given, dict) else ():
+            if name not in study.models.language:
+                mend = f"is no language model of this study; {did_you_mean(name, study.models.language)}"
+                yield Problem(("execution", key, name), given[name], mend)
 
 
 def _unknown_in_space(study: "Study") -> Iterator[Problem]:

@@ -1,10 +1,31 @@
 """How jobs are run, which never changes a result."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from vlmfrontier.study.base import Section
+
+Positive = Annotated[int, Field(gt=0)]
 
 
 class ExecutionConfig(Section):
-    """Where time goes besides the work itself."""
+    """Where time goes besides the work itself, and how much of a cluster a training takes."""
 
     warm_start: bool = True
     """Outside Slurm, let a server that has torch imported finetune and evaluate. Turn off to debug a job."""
+    gpus: Positive | dict[str, Positive] = 1
+    """On a cluster, GPUs of one node that a finetuning takes: a number, or a map by language model (others: 1)."""
+    nodes: Positive | dict[str, Positive] = 1
+    """On a cluster, nodes that a finetuning takes: a number, or a map by language model (others: 1)."""
+    without_failed: bool = False
+    """Fit the laws on the runs that have a result when others failed for good; those are named. Off: nothing is fitted
+    until every run has its result."""
+
+    def gpus_of(self, language: str) -> int:
+        """Return the GPUs per node of a finetuning of this language model."""
+        return self.gpus.get(language, 1) if isinstance(self.gpus, dict) else self.gpus
+
+    def nodes_of(self, language: str) -> int:
+        """Return the nodes of a finetuning of this language model."""
+        return self.nodes.get(language, 1) if isinstance(self.nodes, dict) else self.nodes

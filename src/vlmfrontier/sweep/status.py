@@ -1,24 +1,37 @@
 """How far each run has come, read from its folder."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from vlmfrontier.cluster.queue import QueuedJob, job_of
 from vlmfrontier.sweep.runs import Run
 
 DONE, TRAINED, FAILED, STARTED, MISSING = "done", "finetuned", "failed", "started", "missing"
+QUEUED, RUNNING, REFUSED = "queued", "running", "refused"
 
 
 class Status(NamedTuple):
     """Where a run stands, and for a failed one why."""
 
     state: str
-    """done, finetuned (not yet evaluated), failed, started (running or interrupted) or missing."""
+    """done, finetuned (not yet evaluated), failed, started (interrupted, or running on a laptop), missing, refused (by
+    the plan); with Slurm also queued and running."""
     reason: str = ""
-    """The last line of the log of a failed run."""
+    """The last line of the log of a failed run; why a run is refused; the Slurm job of a live one."""
 
 
-def run_status(results: Path, run: Run) -> Status:
-    """Return the status of `run` from its files in `results`; a later failed attempt outweighs a result."""
+def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = None) -> Status:
+    """Return the status of `run` from its job in `live` (jobs by run), else from its files in `results`.
+
+    A later failed attempt outweighs a result.
+    """
+    if live and run.key in live:
+        job = live[run.key]
+        state = QUEUED if job.state == "PENDING" else RUNNING
+        return Status(
+            state, f"Slurm job {job.id}, {job.rule}" + (f" on {job.node} for {job.elapsed}" if job.node else "")
+        )
     folder = results / "runs" / run.key
     result = folder / "result.json"
     for stage in ("evaluate", "finetune"):
@@ -40,6 +53,23 @@ def failure(log: Path) -> str:
     if lines and (lines[-1].startswith("error: ") or any(line.startswith("Traceback ") for line in lines)):
         return lines[-1]
     return ""
+
+
+def failed_runs(runs: Iterable[Run], results: Path) -> set[str]:
+    """Return the keys of the runs whose last attempt failed."""
+    return {run.key for run in runs if run_status(results, run).state == FAILED}
+
+
+def live_runs(jobs: Sequence[QueuedJob]) -> dict[str, QueuedJob]:
+    """Return the jobs in the queue that finetune or evaluate a run, by its key."""
+    return {job.wildcards: job for job in jobs if job.rule.startswith(("finetune_run", "evaluate_run"))}
+
+
+def in_words(log: Path, again: str, lines: int) -> str:
+    """Return why the job that wrote `log` failed: its last `lines` lines, its Slurm job, the command to run again."""
+    job = job_of(log)
+    slurm = f"Slurm job {job.id} on {job.node}: {job.state or 'no longer known to Slurm'}\n" if job else ""
+    return f"the end of {log}:\n{log_tail(log, lines)}\n{slurm}again: {again}"
 
 
 def log_tail(log: Path, count: int) -> str:

@@ -1,24 +1,29 @@
 """Stage 2: finetune one configuration of the sweep on its n examples."""
 
+import contextlib
 import hashlib
 import json
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer
 
+from vlmfrontier.cluster.job import job_id, submitted_at
 from vlmfrontier.data.conversations import read_conversations
 from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.models.build import check_parameters, count_parameters, load_model
 from vlmfrontier.models.prompt import PromptBuilder
-from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.provenance import provenance
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import VideoConversations, training_order
-from vlmfrontier.training.loop import train
-from vlmfrontier.training.state import TrainingState, write_json
+from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, is_first, num_processes, train
+from vlmfrontier.training.owner import Ownership
+from vlmfrontier.training.state import TrainingState, finished_training, write_json
 
 WEIGHTS = "model.safetensors"
 
@@ -46,16 +51,59 @@ def run_recipe(study: Study, run: Run, manifest: dict, start: Path) -> dict:
     }
 
 
-def finetune(study: Study, run: Run, results: ResultsFolder) -> dict:
+@contextlib.contextmanager
+def sole_writer(state: Path) -> Iterator[Callable[[], None]]:
+    """Hold the state folder while the block runs, after waiting for its holder; give a check that it is still ours."""
+    if not is_first():  # of the processes of one training the first one writes, and holds
+        yield lambda: None
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    owner = Ownership(state, lambda line: print(line, flush=True))
+    owner.take()
+    try:
+        yield owner.check
+    finally:
+        owner.release()
+
+
+def finished_meanwhile(folder: RunFolder, recipe: dict, asked: float) -> dict | None:
+    """Return the report of this very training if it has finished since `asked` (seconds since 1970), or in this job.
+
+    So a job that was submitted twice, or requeued after its last step, trains nothing again; one that was asked for
+    afterwards does.
+    """
+    report = finished_training(folder.state)
+    if report is None or report["recipe"] != json.loads(json.dumps(recipe)):
+        return None
+    own = job_id() is not None and report["provenance"]["slurm_job_id"] == job_id()
+    if report["time"] < asked and not own:
+        return None
+    weights = folder.model / WEIGHTS
+    return report if weights.exists() and _hash(weights) == report["weights"] else None
+
+
+def finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout = WHOLE_BATCHES) -> dict:
     """Finetune `run`, save its weights to `runs/<run>/model/` and write `finetuned.json` last; return what it says.
 
-    Goes on from `runs/<run>/state/` if an earlier attempt was stopped. Raises `UserError` if that state was made by
-    another configuration or if there are fewer than n examples.
+    Waits while another process trains it. Goes on from `runs/<run>/state/` if an earlier attempt was stopped. Raises
+    `UserError` if that state was made by another configuration or if there are fewer than n examples.
     """
+    asked = submitted_at() or time.time()
     folder, split = results.run(run.key), results.split("train")
     manifest = json.loads((split / "manifest.json").read_text())
     start = results.start(study.models, run.language)
     recipe = run_recipe(study, run, manifest, start)
+    with sole_writer(folder.state) as check:
+        finished = finished_meanwhile(folder, recipe, asked) if num_processes() == 1 else None
+        if finished is not None:
+            write_json(folder.finetuned, {key: value for key, value in finished.items() if key != "time"})
+            return finished
+        return _finetune(study, run, results, layout, TrainingState(folder.state, recipe, is_first(), check))
+
+
+def _finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout, state: TrainingState) -> dict:
+    folder, split = results.run(run.key), results.split("train")
+    start = results.start(study.models, run.language)
     conversations = read_conversations(split / "conversations.json")
     ids = [c.id for c in conversations]
     seed = 1000 * study.seed + run.seed
@@ -74,25 +122,30 @@ def finetune(study: Study, run: Run, results: ResultsFolder) -> dict:
         examples.collate,
         parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, run.language)),
         settings,
-        TrainingState(folder.state, recipe),
+        state,
         steps=-(-len(order) // settings.batch_size),
         seed=seed,
         label=run.key,
+        layout=layout,
     )
+    if not state.writer:
+        return {"steps": summary.steps, "seconds": summary.seconds}
+    state.check()
     model.save_pretrained(folder.model)
     tokenizer.save_pretrained(folder.model)
     report = {
         "run": run.key,
-        "recipe": recipe,
+        "recipe": state.recipe,
         "subset": subset_hash([ids[i] for i in subset]),
         "steps": summary.steps,
         "resumed_at": summary.resumed_at,
         "loss": summary.loss,
         "seconds": round(summary.seconds, 2),
+        "processes": num_processes(),
         "parameters": count_parameters(model),
         "weights": _hash(folder.model / WEIGHTS),
         "provenance": provenance(device_name()),
     }
     write_json(folder.finetuned, report)
-    TrainingState(folder.state, recipe).clear_checkpoints()
+    state.finish(report)
     return report

@@ -1,5 +1,6 @@
 """One training loop for every stage: the transformers Trainer with our order, groups and state folder."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -8,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.training import OptimizationConfig
 from vlmfrontier.training.state import TrainingState
 
@@ -21,6 +24,39 @@ Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
 def model_loss(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
     """Return the loss that the model itself computes from a batch with labels."""
     return model(**batch).loss
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a training is spread over its processes, one per GPU; by default one process takes whole batches."""
+
+    micro_batch: int | None = None
+    """Examples that one process holds at a time; None: its whole share of the batch."""
+    checkpointing: bool = False
+    """Compute activations again on the way back instead of keeping them."""
+    stop_at: float | None = None
+    """When to save and stop, in seconds since 1970; None: never."""
+
+    def accumulation(self, batch_size: int) -> int:
+        """Return the micro-batches of one process per optimizer step."""
+        return batch_size // (num_processes() * self.share(batch_size))
+
+    def share(self, batch_size: int) -> int:
+        """Return the micro-batch."""
+        return self.micro_batch or batch_size // num_processes()
+
+
+WHOLE_BATCHES = Layout()
+
+
+def num_processes() -> int:
+    """Return how many processes train together, as torchrun says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Return whether this process is the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 @dataclass
@@ -34,7 +70,14 @@ class TrainingSummary:
 
 
 class Interrupted(SystemExit):
-    """Training was asked to stop (SIGTERM, SIGUSR1), saved its state and left: the next attempt goes on from there."""
+    """Training was asked to stop (SIGTERM, SIGUSR1, time limit), saved its state and left: the next attempt goes on.
+
+    `warned` says that Slurm would have ended the job soon, and `progressed` that this attempt took steps.
+    """
+
+    def __init__(self, message: str, warned: bool = False, progressed: bool = False):
+        super().__init__(message)
+        self.warned, self.progressed = warned, progressed
 
 
 class _StudyTrainer(Trainer):
@@ -43,23 +86,26 @@ class _StudyTrainer(Trainer):
     def __init__(self, *args, loss: Loss, **kwargs):
         super().__init__(*args, **kwargs)
         self._loss = loss
-        # The loss is a mean over the batch, so that Trainer scales it for accumulation itself.
-        self.model_accepts_loss_kwargs = False
+        # Whole batches: the loss is their mean. Parts of a batch: Trainer counts what the whole batch supervises.
+        self.model_accepts_loss_kwargs = self.args.gradient_accumulation_steps * num_processes() > 1
 
     def _get_train_sampler(self, *_):
         return SequentialSampler(self.train_dataset)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        del num_items_in_batch
         loss = self._loss(model, inputs)
+        if num_items_in_batch is not None:
+            # Every supervised token weighs the same, wherever it is: a mean of means would favour short answers. The
+            # processes' gradients are averaged, hence their number.
+            loss = loss * (inputs["labels"] != IGNORED).sum() * num_processes() / num_items_in_batch
         return (loss, None) if return_outputs else loss
 
 
 class _StateCallback(TrainerCallback):
-    """Seals checkpoints, writes the log, and saves and stops on a signal."""
+    """Seals checkpoints, writes the log, and saves and stops on a signal or before the time limit."""
 
-    def __init__(self, state: TrainingState, label: str):
-        self.state, self.label = state, label
+    def __init__(self, state: TrainingState, label: str, stop_at: float | None):
+        self.state, self.label, self.stop_at = state, label, stop_at
         self.stopped_by: int | None = None
         self.started = time.monotonic()
         self.last_loss = float("nan")
@@ -68,11 +114,18 @@ class _StateCallback(TrainerCallback):
         self.stopped_by = number
 
     def on_step_end(self, args, state, control, **kwargs):
+        if self.stopped_by is None and self.stop_at is not None and time.time() > self.stop_at:
+            self.stopped_by = signal.SIGUSR1
+        self.stopped_by = _told_any(self.stopped_by, args.device)
         if self.stopped_by is not None:
             control.should_save = control.should_training_stop = True
+        if control.should_save:
+            self.state.check()
 
     def on_save(self, args, state, control, **kwargs):
+        _meet()  # every process has written its random state
         self.state.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        _meet()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "loss" not in logs:
@@ -86,10 +139,36 @@ class _StateCallback(TrainerCallback):
         )
 
 
-def _arguments(folder: Path, settings: OptimizationConfig, steps: int, seed: int) -> TrainingArguments:
+def _told_any(signal_number: int | None, device: torch.device) -> int | None:
+    """Return the signal that any of the processes was sent: they must stop at the same step."""
+    if num_processes() == 1:
+        return signal_number
+    highest = torch.tensor(signal_number or 0, device=device)
+    dist.all_reduce(highest, dist.ReduceOp.MAX)
+    return int(highest) or None
+
+
+def _meet() -> None:
+    if num_processes() > 1:
+        dist.barrier()
+
+
+def _agreed(checkpoint: Path | None) -> Path | None:
+    """Return the checkpoint that the first process found valid."""
+    if num_processes() == 1:
+        return checkpoint
+    found = [str(checkpoint) if checkpoint else None]
+    dist.broadcast_object_list(found, src=0)
+    return Path(found[0]) if found[0] else None
+
+
+def _arguments(folder: Path, settings: OptimizationConfig, steps: int, seed: int, layout: Layout) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=layout.share(settings.batch_size),
+        gradient_accumulation_steps=layout.accumulation(settings.batch_size),
+        activation_checkpointing=layout.checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if layout.checkpointing else None,
         max_steps=steps,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": settings.final_rate},
@@ -121,18 +200,20 @@ def train(
     seed: int,
     label: str,
     loss: Loss = model_loss,
+    layout: Layout = WHOLE_BATCHES,
 ) -> TrainingSummary:
     """Train `model` for `steps` over `dataset` in its order, going on from the newest valid checkpoint of `state`.
 
     `groups` are AdamW parameter groups with their peak learning rates. Equal inputs give bit-equal weights on one
-    machine, whether or not the training was interrupted. Raises `Interrupted` after a signal, with the state saved.
+    machine, whether or not the training was interrupted; other layouts differ by rounding. Raises `Interrupted` after a
+    signal, with the state saved.
     """
     set_seed(seed)
     optimizer = torch.optim.AdamW(groups, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay)
-    callback = _StateCallback(state, label)
+    callback = _StateCallback(state, label, layout.stop_at)
     trainer = _StudyTrainer(
         model=model,
-        args=_arguments(state.folder, settings, steps, seed),
+        args=_arguments(state.folder, settings, steps, seed, layout),
         train_dataset=dataset,
         data_collator=collate,
         optimizers=(optimizer, None),
@@ -142,14 +223,17 @@ def train(
     trainer.remove_callback(_printer())
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, callback.stop)
-    checkpoint = state.newest_valid()
+    checkpoint = _agreed(state.newest_valid() if state.writer else None)
     first = int(checkpoint.name.split("-")[1]) if checkpoint else 0
-    state.log({"event": "resumed" if first else "started", "step": first, "steps": steps})
+    job = {"slurm_job_id": os.environ["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in os.environ else {}
+    state.log({"event": "resumed" if first else "started", "step": first, "steps": steps, **job})
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped_by is not None and trainer.state.global_step < steps:
         state.log({"event": "interrupted", "step": trainer.state.global_step, "signal": callback.stopped_by})
         raise Interrupted(
-            f"{label}: stopped by signal {callback.stopped_by} at step {trainer.state.global_step}, state saved"
+            f"{label}: stopped by signal {callback.stopped_by} at step {trainer.state.global_step}, state saved",
+            warned=callback.stopped_by == signal.SIGUSR1,
+            progressed=trainer.state.global_step > first,
         )
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})

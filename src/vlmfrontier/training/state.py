@@ -1,18 +1,21 @@
 """The folder that makes a long training survive: `runs/<run>/state/`, declared by no rule.
 
-It holds the hash of the configuration that made it (another configuration is refused), the last two checkpoints, each
-valid only with a manifest of its files written after them, and the append-only log of all attempts.
+It holds the configuration that made it (another one is refused), the last two checkpoints, each valid only with a
+manifest of its files written after them, the append-only log of all attempts, and the report of a finished training.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from vlmfrontier.errors import UserError
 
 MANIFEST = "complete.json"
+FINISHED = "finished.json"
 
 
 def write_json(path: Path, content: object) -> None:
@@ -27,6 +30,12 @@ def write_json(path: Path, content: object) -> None:
 
 def _hash_file(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _last_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1)
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
@@ -44,22 +53,26 @@ def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
 class TrainingState:
     """A training's state folder, opened for one resolved configuration.
 
-    Raises `UserError` naming both values if the folder was made by another configuration.
+    Of several processes one is the `writer`; for the others everything that writes does nothing. `check` is called
+    before a checkpoint counts and raises if the folder belongs to another process by now. Raises `UserError` naming
+    both values if the folder was made by another configuration.
     """
 
-    def __init__(self, folder: Path, recipe: dict):
-        self.folder = folder
+    def __init__(self, folder: Path, recipe: dict, writer: bool = True, check: Callable[[], None] = lambda: None):
+        self.folder, self.writer, self.check = folder, writer, check
+        self.recipe = json.loads(json.dumps(recipe))
+        if not writer:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         record = folder / "recipe.json"
-        recipe = json.loads(json.dumps(recipe))
         if record.exists() and self.checkpoints():
-            changed = _differences(json.loads(record.read_text()), recipe)
+            changed = _differences(json.loads(record.read_text()), self.recipe)
             if changed:
                 raise UserError(
                     f"{folder}: begun with another configuration ({'; '.join(changed[:4])}); "
                     "delete the folder to train anew, or restore the configuration"
                 )
-        write_json(record, recipe)
+        write_json(record, self.recipe)
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoint folders, newest first, valid or not."""
@@ -85,6 +98,9 @@ class TrainingState:
 
     def seal(self, checkpoint: Path) -> None:
         """Write the manifest of `checkpoint`: from here on it counts. All files are on disk before."""
+        if not self.writer:
+            return
+        self.check()
         files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != MANIFEST)
         for path in files:
             descriptor = os.open(path, os.O_RDONLY)
@@ -93,11 +109,33 @@ class TrainingState:
         write_json(checkpoint / MANIFEST, {str(p.relative_to(checkpoint)): _hash_file(p) for p in files})
 
     def log(self, entry: dict) -> None:
-        """Append one line to `train.jsonl`."""
-        with (self.folder / "train.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        """Append one line to `train.jsonl`, with the time in seconds since 1970."""
+        if not self.writer:
+            return
+        entry = {**entry, "time": round(time.time(), 1)}
+        path = self.folder / "train.jsonl"
+        # An attempt that was killed while it wrote may have left half a line: the next one begins a new line.
+        begin = "" if not path.exists() or not path.stat().st_size or _last_byte(path) == b"\n" else "\n"
+        with path.open("a") as file:
+            file.write(f"{begin}{json.dumps(entry)}\n")
 
     def clear_checkpoints(self) -> None:
         """Remove all checkpoints: the training is finished and its model saved."""
+        if not self.writer:
+            return
         for checkpoint in self.checkpoints():
             shutil.rmtree(checkpoint)
+
+    def finish(self, report: dict) -> None:
+        """Keep the report of the finished training; the checkpoints are no longer needed."""
+        if self.writer:
+            write_json(self.folder / FINISHED, {**report, "time": time.time()})
+        self.clear_checkpoints()
+
+
+def finished_training(folder: Path) -> dict | None:
+    """Return the report of the training that finished in the state folder `folder`, with its `time`; else None."""
+    try:
+        return json.loads((folder / FINISHED).read_text())
+    except (OSError, ValueError):
+        return None

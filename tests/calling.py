@@ -1,4 +1,4 @@
-"""Snakemake as a user calls it, in a folder of its own; and the smoke study, run once for all tests that look at it."""
+"""Snakemake as a user calls it, in a folder of its own."""
 
 import os
 import re
@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
+SMOKE = ROOT / "workflow" / "studies" / "smoke.yaml"
+"""The smallest study that goes all the way."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,3 @@ class Workflow:
         path = self.folder / "study.yaml"
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
         return path
-
-
-@pytest.fixture
-def workflow(tmp_path: Path) -> Workflow:
-    """The workflow in an empty folder."""
-    return Workflow(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
-    """The workflow in a folder where the smoke study has been run to its end, for real."""
-    workflow = Workflow(tmp_path_factory.mktemp("smoke"))
-    outcome = workflow("--cores", "2", config=SMOKE)
-    assert outcome.status == 0, outcome.output
-    (workflow.folder / "smoke.log").write_text(outcome.output)
-    return workflow
-
-
-SMOKE = ROOT / "workflow" / "studies" / "smoke.yaml"

@@ -1,0 +1,74 @@
+"""After Snakemake itself was killed on a cluster: find its jobs that still run, then let a new Snakemake in.
+
+    python scripts/recover.py --study results/digits/study.json            show them; unlock if there are none
+    python scripts/recover.py --study results/digits/study.json --wait     wait until they have ended, then unlock
+    python scripts/recover.py --study results/digits/study.json --cancel   cancel them, then unlock
+
+A new Snakemake does not know the jobs of the old one and would submit them again, so it is let in only when none is
+left. Nothing is lost either way: what ended while you waited is finished, and a cancelled training goes on from its
+saved state. Exit status: 0 unlocked, 1 jobs are left and nothing was changed, 2 a mistake.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from vlmfrontier import command_line
+from vlmfrontier.cluster.controller import controllers, unlock
+from vlmfrontier.cluster.queue import QueuedJob, queued_jobs
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.load import read_study
+
+SNAKEFILE = Path(__file__).resolve().parents[1] / "Snakefile"
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--wait", action="store_true", help="wait for jobs that are left, then unlock")
+    choice.add_argument("--cancel", action="store_true", help="cancel jobs that are left, then unlock")
+    parser.add_argument("--every", type=float, default=10.0, metavar="S", help="seconds between looks at the queue")
+    given = parser.parse_args()
+    read_study(given.study)
+    directory = directory_of(given.study)
+    refuse_while_it_runs(directory)
+    jobs = queued_jobs(directory)
+    print("\n".join(map(describe, jobs)) or "no job of this study is in the queue")
+    if jobs and not (given.wait or given.cancel):
+        print(f"{len(jobs)} jobs are left: let them finish with --wait, or end them with --cancel; nothing was changed")
+        sys.exit(1)
+    if given.cancel and jobs:
+        subprocess.run(["scancel", *(job.id for job in jobs)], check=True)
+    while queued_jobs(directory):
+        time.sleep(given.every)
+    unlock(SNAKEFILE, given.study, directory)
+    print("unlocked: call snakemake again, as before")
+
+
+def directory_of(study: Path) -> Path:
+    """Return the folder that Snakemake ran in: the one with results/<study>/study.json."""
+    folder = study.resolve().parents
+    if study.name != "study.json" or folder[1].name != "results":
+        raise UserError(f"{study}: expected results/<study>/study.json, below the folder that snakemake was called in")
+    return folder[2]
+
+
+def refuse_while_it_runs(directory: Path) -> None:
+    """Raise `UserError` if a Snakemake of this folder still lives on this machine."""
+    alive = controllers(directory)
+    if alive:
+        raise UserError(
+            f"process {alive[0]} is a snakemake that runs in {directory}; nothing is to be recovered. "
+            "Stop it first (Ctrl-C ends its jobs too) if that is what you want"
+        )
+
+
+def describe(job: QueuedJob) -> str:
+    where = f" on {job.node} for {job.elapsed}" if job.node else ""
+    return f"Slurm job {job.id}: {job.rule} {job.wildcards} {job.state}{where}"
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,39 @@
+"""The Snakemake that submits jobs: whether one lives in a folder, and how its lock goes when it was killed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def controllers(directory: Path) -> list[int]:
+    """Return the process ids of Snakemakes of this machine that run in `directory`; their own jobs do not count."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            here = Path(os.readlink(process / "cwd")).resolve() == directory.resolve()
+        except OSError:
+            continue  # it has ended, or is another user's
+        if here and is_controller(words):
+            found.append(int(process.name))
+    return sorted(found)
+
+
+def is_controller(words: list[str]) -> bool:
+    """Return whether a command line is a Snakemake's that was called by a user, not one that runs a single job."""
+    program, *arguments = [Path(word).name for word in words[:3]]
+    by_python = program.startswith("python") and (arguments[:1] == ["snakemake"] or arguments == ["-m", "snakemake"])
+    return (program == "snakemake" or by_python) and "--target-jobs" not in words
+
+
+def unlock(snakefile: Path, study: Path, directory: Path) -> None:
+    """Take away the lock of a killed Snakemake in `directory`; only right when neither it nor a job of it lives.
+
+    Raises `CalledProcessError` with what Snakemake printed if it fails.
+    """
+    command = [sys.executable, "-m", "snakemake", "--unlock", "--snakefile", str(snakefile)]
+    command += ["--directory", str(directory), "--configfile", str(study.resolve())]
+    subprocess.run(command, check=True, capture_output=True, text=True, cwd=directory)

@@ -1,0 +1,72 @@
+"""From one process to one per GPU: a training script starts itself again through torchrun, on nodes through srun.
+
+So the rule's command is the same on a laptop, on one GPU and on two nodes, and can be repeated by hand in a job.
+"""
+
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+
+from vlmfrontier.cluster.job import job_id
+from vlmfrontier.errors import UserError
+
+FIRST_PORT, PORTS = 20000, 20000
+
+
+def layout_arguments(parser: ArgumentParser) -> None:
+    """Add the options by which the workflow says how a training was placed; by hand they are seldom needed."""
+    placed = parser.add_argument_group("placement", "given by the workflow on a cluster, from plan.csv")
+    placed.add_argument("--gpus", type=int, metavar="G", help="GPUs of each node; the job refuses any other number")
+    placed.add_argument("--nodes", type=int, default=1, metavar="K", help="nodes of the job")
+    placed.add_argument("--micro-batch", type=int, metavar="B", help="examples that one GPU holds at a time")
+    placed.add_argument(
+        "--checkpointing", action="store_true", help="compute activations again instead of keeping them"
+    )
+    placed.add_argument("--warning", type=float, metavar="MIN", help="save and requeue so long before the time limit")
+    placed.add_argument(
+        "--without-cuda", action="store_true", help="the site's nodes have no CUDA: train on their CPUs"
+    )
+
+
+def spread(given: Namespace, command: Sequence[str]) -> None:
+    """Start `command` (a script with its arguments) once per planned GPU, in place of this process.
+
+    Returns only if this process is already one of them, or the only one.
+    """
+    if given.gpus is None or given.gpus * given.nodes == 1 or "TORCHELASTIC_RUN_ID" in os.environ:
+        return
+    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={given.gpus}"]
+    if given.nodes == 1:
+        launcher += ["--standalone"]
+    else:
+        launcher = [*_srun(given.nodes), *launcher, f"--nnodes={given.nodes}", *_rendezvous()]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.stdout.flush()
+    os.execvp(launcher[0], [*launcher, *command])
+
+
+def _srun(nodes: int) -> list[str]:
+    """Return the srun of one task a node; if one fails all stop, so that nobody waits for the lost one."""
+    return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+
+
+def _rendezvous() -> list[str]:
+    """Return torchrun's options for several nodes: they meet at the address of the job's first one.
+
+    Snakemake's jobs have no SLURM_* variables but the id, and names of nodes need not resolve: Slurm is asked for both.
+    """
+    job = job_id()
+    if job is None:
+        raise UserError("--nodes: several nodes need a Slurm job; leave the option out to train here")
+    nodes = _asked("squeue", "--noheader", "--job", job, "--format", "%N")
+    first = _asked("scontrol", "show", "hostnames", nodes).splitlines()[0]
+    record = _asked("scontrol", "show", "node", "--oneliner", first)
+    address = next(word.split("=", 1)[1] for word in record.split() if word.startswith("NodeAddr="))
+    port = FIRST_PORT + int(job) % PORTS
+    return [f"--rdzv-id={job}", "--rdzv-backend=c10d", f"--rdzv-endpoint={address}:{port}"]
+
+
+def _asked(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

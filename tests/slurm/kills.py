@@ -1,0 +1,132 @@
+"""Ways to kill a training on a cluster, and what must hold afterwards: trained once, nothing lost, the same weights."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tests.slurm.cluster import SlurmCluster
+from vlmfrontier.training.owner import OWNER
+
+WAIT_SECONDS = 3000.0
+
+
+class Training:
+    """One run of a study that trains on `cluster`."""
+
+    def __init__(self, folder: Path, cluster: SlurmCluster):
+        self.folder, self.cluster = folder, cluster
+        self.state = folder / "state"
+
+    @property
+    def owner(self) -> dict:
+        """The process that trains, out of owner.json; empty if nobody does."""
+        try:
+            return json.loads((self.state / OWNER).read_text())
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "finetuned.json").exists()
+
+    def has_checkpoint(self) -> bool:
+        return any(self.state.glob("checkpoint-*/complete.json"))
+
+    def node(self) -> str:
+        return self.cluster.ask("squeue", "--noheader", "--job", self.owner["slurm_job_id"], "--format", "%N")
+
+
+def kill_process(training: Training) -> None:
+    """SIGKILL of the training process: its job fails, Snakemake submits it again."""
+    os.kill(training.owner["pid"], signal.SIGKILL)
+
+
+def cancel(training: Training) -> None:
+    """`scancel`: SIGTERM, then the job is gone; Snakemake submits it again."""
+    training.cluster.ask("scancel", training.owner["slurm_job_id"])
+
+
+def requeue(training: Training) -> None:
+    """`scontrol requeue`: the same job starts anew."""
+    training.cluster.ask("scontrol", "requeue", training.owner["slurm_job_id"])
+
+
+def preempt(training: Training) -> None:
+    """A job of a higher partition that needs the whole node: Slurm requeues what runs there."""
+    options = ["--partition=gpu-high", f"--nodelist={training.node()}", "--exclusive", "--output=/dev/null"]
+    training.cluster.ask("sbatch", "--parsable", *options, "--wrap=sleep 1")
+
+
+def end_time(training: Training) -> None:
+    """The time limit is reached: SIGTERM, a moment later SIGKILL, and the job ends as TIMEOUT."""
+    training.cluster.ask("scontrol", "update", f"JobId={training.owner['slurm_job_id']}", "EndTime=now")
+
+
+def kill_node(training: Training) -> None:
+    """The node dies with all that runs on it, and comes back when Slurm has given it up."""
+    node = training.node()
+    training.cluster.kill(f"slurmd.{node}", with_jobs=True)
+    wait_until(lambda: training.cluster.states().get(node, "").rstrip("*") in ("down", "idle"), f"{node} is given up")
+    training.cluster.start_node(node)
+
+
+KILLS: dict[str, Callable[[Training], None]] = {
+    "SIGKILL": kill_process,
+    "scancel": cancel,
+    "requeue": requeue,
+    "preemption": preempt,
+    "time limit": end_time,
+    "node": kill_node,
+}
+
+
+def wait_until(happened: Callable[[], bool], what: str) -> None:
+    """Return when something has happened, however slow the machine is."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+def attempts_of(log: Path) -> list[list[int]]:
+    """Return the steps that each attempt of a `train.jsonl` logged; half lines of killed attempts are none."""
+    attempts: list[list[int]] = []
+    for line in log.read_text().splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if entry.get("event") in ("started", "resumed"):
+            attempts.append([])
+        elif "loss" in entry:
+            attempts[-1].append(entry["step"])
+    return attempts
+
+
+def assert_trained_once(log: Path, steps: int, save_every: int) -> int:
+    """Assert that the attempts cover steps 1…`steps`, repeating tails that no checkpoint held; return their number.
+
+    An attempt may log a step less than its checkpoint holds, when it was killed between the two.
+    """
+    attempts = attempts_of(log)
+    reached = 0
+    for numbers in attempts:
+        if not numbers:
+            continue
+        assert numbers == list(range(numbers[0], numbers[-1] + 1)), f"{log}: steps left out in {numbers}"
+        assert numbers[0] <= reached + 2, f"{log}: steps lost before {numbers[0]}"
+        assert numbers[0] > reached - 2 * save_every, f"{log}: trained again from {numbers[0]} after {reached}"
+        reached = max(reached, numbers[-1])
+    assert reached == steps
+    assert {step for numbers in attempts for step in numbers} >= set(range(1, steps)) - _at_kills(attempts)
+    finished = [line for line in log.read_text().splitlines() if '"finished"' in line]
+    assert len(finished) == 1, f"{log}: finished {len(finished)} times"
+    return len(attempts)
+
+
+def _at_kills(attempts: Iterable[list[int]]) -> set[int]:
+    """Return the steps that may be unlogged: the next one of a killed attempt, if a checkpoint holds it."""
+    return {numbers[-1] + 1 for numbers in attempts if numbers}

@@ -1,0 +1,63 @@
+"""A run that cannot train: the others finish, the failure is told in words, and the fits can go on without it."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.calling import ROOT, SMOKE
+from tests.slurm.conftest import OnCluster
+
+pytestmark = pytest.mark.slow
+GOOD, BROKEN = "N13.9k_T4_V4_n16_s0", "N35.6k_T4_V4_n16_s0"
+
+
+def study(folder: Path, without_failed: bool) -> dict:
+    """Return a study of two runs, one of which starts from a damaged model."""
+    start = folder / "start"
+    if not start.exists():
+        shutil.copytree(ROOT / "workflow/pretrained/digits/xs", start / "xs")
+        (start / "s").mkdir()
+        (start / "s" / "model.safetensors").write_text("not weights")
+    return {
+        "base": str(SMOKE),
+        "study": "failing",
+        "models": {"start": str(start)},
+        "data": {"digits": {"train": 16, "test": 2}},
+        "evaluate": {"control_videos": 0},
+        "sweep": {"designs": {"star": None, "isoflop": None, "repeats": {"N": ["xs", "s"], "n": [16], "seeds": [0]}}},
+        "execution": {"without_failed": without_failed},
+    }
+
+
+def test_one_bad_run_stops_neither_the_others_nor_the_fits(on_cluster: OnCluster):
+    outcome = on_cluster("--retries", "1", "collect", config=study(on_cluster.folder, without_failed=False))
+    assert outcome.status != 0
+    results = on_cluster.folder / "results" / "failing"
+    assert (results / "runs" / GOOD / "result.json").exists()
+    assert not (results / "runs.csv").exists()
+
+    told = outcome.output[outcome.output.rindex("study failing: 2 runs") :]
+    assert "1 done, 1 failed" in told
+    assert f"failed: {BROKEN}; the end of results/failing/runs/{BROKEN}/finetune.log:" in told
+    assert "config.json is missing" in told
+    job = re.search(r"^Slurm job (\d+) on \S+: FAILED, exit code \d+:0$", told, re.MULTILINE)[1]
+    configfile = on_cluster.folder / "study.yaml"
+    again = f"again: snakemake --profile slurm --directory {on_cluster.folder} --configfile {configfile} -- "
+    assert f"{again}results/failing/runs/{BROKEN}/result.json" in told
+
+    # A retry is a new job, and no job tries twice.
+    logs = sorted(
+        (on_cluster.folder / "logs/slurm/rule_finetune_run" / BROKEN).glob("*.log"), key=lambda p: int(p.stem)
+    )
+    assert len(logs) == 2
+    assert logs[-1].stem == job
+    plan = pd.read_csv(results / "plan.csv").set_index("run")
+    assert list(plan.status[[GOOD, BROKEN]]) == ["done", "failed"]
+
+    outcome = on_cluster("collect", config=study(on_cluster.folder, without_failed=True))
+    assert outcome.status == 0, outcome.output
+    assert f"without a result and left out: {BROKEN}" in outcome.output
+    assert list(pd.read_csv(results / "runs.csv").run) == [GOOD]

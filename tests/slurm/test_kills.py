@@ -1,0 +1,141 @@
+"""Every way to kill a training: the study ends, each run trained once in total, results as undisturbed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.calling import ROOT, SMOKE, Workflow
+from tests.slurm.conftest import OnCluster
+from tests.slurm.kills import KILLS, Training, assert_trained_once, wait_until
+
+pytestmark = pytest.mark.slow
+SAVE_EVERY = 5
+
+
+def config(runs: int, epochs: int) -> dict:
+    """Return a study of one configuration with several seeds, whose trainings are all kept apart by their run."""
+    return {
+        "base": str(SMOKE),
+        "study": "killed",
+        "data": {"digits": {"test": 2}},
+        "evaluate": {"control_videos": 0},
+        "sweep": {"designs": {"star": None, "isoflop": None, "repeats": {"n": [64], "seeds": list(range(runs))}}},
+        "finetune": {"epochs": epochs, "save_every": SAVE_EVERY, "log_every": 1},
+    }
+
+
+def steps_of(study: dict) -> int:
+    return 64 * study["finetune"]["epochs"] // 8
+
+
+def trainings(on_cluster: OnCluster, count: int) -> list[Training]:
+    runs = on_cluster.folder / "results" / "killed" / "runs"
+    return [Training(runs / f"N13.9k_T4_V4_n64_s{seed}", on_cluster.cluster) for seed in range(count)]
+
+
+def kill(controller: subprocess.Popen) -> None:
+    """Send SIGKILL to Snakemake; its jobs live on."""
+    controller.send_signal(signal.SIGKILL)
+    controller.wait()
+
+
+def recover(on_cluster: OnCluster, *options: str) -> subprocess.CompletedProcess:
+    study = on_cluster.folder / "results" / "killed" / "study.json"
+    command = [sys.executable, str(ROOT / "scripts/recover.py"), "--study", str(study), "--every", "1", *options]
+    environment = on_cluster.cluster.env()
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def assert_as_undisturbed(on_cluster: OnCluster, workflow: Workflow, study: dict, runs: list[Training]) -> None:
+    """Compare with the same study on the laptop, where nobody kills anything."""
+    undisturbed = workflow("--cores", "2", "evaluate", config=study)
+    assert undisturbed.status == 0, undisturbed.output
+    for training in runs:
+        there = json.loads((training.folder / "result.json").read_text())
+        path = workflow.folder / training.folder.relative_to(on_cluster.folder) / "result.json"
+        here = json.loads(path.read_text())
+        assert there["training"]["weights"] == here["training"]["weights"]
+        assert there["errors"] == here["errors"]
+        assert_trained_once(training.state / "train.jsonl", steps_of(study), SAVE_EVERY)
+
+
+def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory):
+    study = config(runs=len(KILLS) + 1, epochs=16)
+    runs = trainings(on_cluster, len(KILLS) + 1)
+    controller = on_cluster.start("evaluate", config=study)
+    waiting, killed = dict(zip(KILLS, runs, strict=False)), {}
+    while waiting:
+        assert controller.poll() is None, on_cluster.output()
+        for name, training in list(waiting.items()):
+            assert not training.finished, f"the training ended before {name}"
+            if training.owner and training.has_checkpoint():
+                killed[name] = training.owner["token"]
+                KILLS[name](waiting.pop(name))
+        time.sleep(0.05)
+    last = runs[-1]
+    wait_until(lambda: bool(last.owner) and last.has_checkpoint(), "the last run trains")
+    kill(controller)
+
+    locked = on_cluster("evaluate", config=study)
+    assert "LockException" in locked.output
+    shown = recover(on_cluster)
+    assert shown.returncode == 1, shown.stdout + shown.stderr
+    assert "jobs are left: let them finish with --wait, or end them with --cancel; nothing was changed" in shown.stdout
+    assert f"finetune_run {last.folder.name} RUNNING" in shown.stdout
+    assert recover(on_cluster, "--wait").returncode == 0
+    assert last.finished
+    token = json.loads((last.folder / "finetuned.json").read_text())["provenance"]["finished"]
+
+    outcome = on_cluster("evaluate", config=study)
+    assert outcome.status == 0, on_cluster.output()
+    assert json.loads((last.folder / "finetuned.json").read_text())["provenance"]["finished"] == token  # not again
+    assert_as_undisturbed(on_cluster, Workflow(tmp_path_factory.mktemp("laptop")), study, runs)
+    for name, training in zip(KILLS, runs, strict=False):
+        assert assert_trained_once(training.state / "train.jsonl", steps_of(study), SAVE_EVERY) > 1, name
+
+
+@pytest.mark.skipif("VLMFRONTIER_KILLS" not in os.environ, reason="takes long: VLMFRONTIER_KILLS=20 asks for 20 kills")
+def test_a_study_survives_kills_at_random_moments(on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory):
+    """Kinds and moments are drawn from a seeded schedule; Snakemake itself is among those that are killed."""
+    draw = random.Random(int(os.environ.get("VLMFRONTIER_SEED", "0")))
+    left = int(os.environ["VLMFRONTIER_KILLS"])
+    study = config(runs=3, epochs=100)
+    runs = trainings(on_cluster, 3)
+    controller = on_cluster.start("evaluate", config=study)
+    done: list[str] = []
+    while left:
+        time.sleep(draw.uniform(0, 10))
+        if controller.poll() is not None:  # its retries are used up
+            controller = restarted(on_cluster, study, controller, draw)
+        kind, training = draw.choice([*KILLS, "controller"]), draw.choice(runs)
+        if kind == "controller":
+            kill(controller)
+            controller = restarted(on_cluster, study, controller, draw)
+        elif not training.owner or training.finished:
+            continue
+        else:
+            try:
+                KILLS[kind](training)
+            except (KeyError, OSError, subprocess.CalledProcessError):
+                continue  # it ended by itself just before
+        done.append(kind)
+        left -= 1
+        assert not all(each.finished for each in runs), f"the study ended after {done}"
+    while controller.wait() != 0:
+        controller = restarted(on_cluster, study, controller, draw)
+    print(f"survived {len(done)} kills: {', '.join(done)}")
+    assert_as_undisturbed(on_cluster, Workflow(tmp_path_factory.mktemp("laptop")), study, runs)
+
+
+def restarted(on_cluster: OnCluster, study: dict, before: subprocess.Popen, draw: random.Random) -> subprocess.Popen:
+    """Recover as one would after a crash, and call Snakemake again."""
+    before.wait()
+    outcome = recover(on_cluster, "--cancel" if draw.random() < 0.5 else "--wait")
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return on_cluster.start("evaluate", config=study)

@@ -1,0 +1,108 @@
+"""The smoke study through `snakemake --profile slurm`: the laptop's results, and jobs as the plan says."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.calling import SMOKE, Workflow
+from tests.slurm.cluster import SlurmCluster
+from tests.slurm.conftest import OnCluster
+from vlmfrontier.cluster.job import parse_record
+
+pytestmark = pytest.mark.slow
+# What says when, where and how fast, not what: all else of a result must be equal.
+OCCASION = {"seconds", "provenance", "resumed_at"}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, cluster: SlurmCluster) -> OnCluster:
+    """The smoke study, run to its end on the cluster."""
+    on_cluster = OnCluster(tmp_path_factory.mktemp("study"), cluster)
+    outcome = on_cluster(config=SMOKE)
+    assert outcome.status == 0, outcome.output
+    (on_cluster.folder / "output").write_text(outcome.output)
+    return on_cluster
+
+
+def lasting(value: object) -> object:
+    """Return a result without what depends on the occasion."""
+    if isinstance(value, dict):
+        return {key: lasting(item) for key, item in value.items() if key not in OCCASION}
+    return value
+
+
+def test_results_are_those_of_the_laptop(study: OnCluster, smoke: Workflow):
+    there, here = (folder / "results" / "smoke" for folder in (study.folder, smoke.folder))
+    runs = sorted(path.parent.name for path in here.glob("runs/*/result.json"))
+    assert runs == list(pd.read_csv(here / "plan.csv").run.sort_values())
+    for run in runs:
+        results = [json.loads((folder / "runs" / run / "result.json").read_text()) for folder in (there, here)]
+        assert lasting(results[0]) == lasting(results[1])
+    tables = [path.relative_to(here) for path in here.rglob("*.csv") if path.name != "plan.csv"]
+    assert Path("runs.csv") in tables
+    for table in tables:
+        assert (there / table).read_text() == (here / table).read_text(), table
+
+
+def submitted(study: OnCluster) -> dict[str, dict[str, str]]:
+    """Return what Slurm says of every job by `<rule>/<wildcards>`, as the plugin wrote it into the job's comment."""
+    records = map(parse_record, study.cluster.ask("scontrol", "show", "job", "--oneliner").splitlines())
+    ours = (record for record in records if str(study.folder) in record["StdOut"])
+    return {record["Comment"].replace("rule_", "").replace("_wildcards_", "/"): record for record in ours}
+
+
+def test_slurm_was_asked_for_what_the_plan_says(study: OnCluster):
+    plan = pd.read_csv(study.folder / "results/smoke/plan.csv")
+    jobs = submitted(study)
+    for row in plan.itertuples():
+        job = jobs[f"finetune_run/{row.run}"]
+        assert job["Partition"] == row.partition
+        assert gpus_of(job) == row.gpus * row.nodes
+        assert int(job["NumNodes"].split("-")[0]) == row.nodes
+        assert memory_of(job) == row.host_memory_mb
+        assert minutes_of(job) == row.limit_minutes
+        assert job["Account"] == "lab"
+        assert job["Requeue"] == "1"
+        assert (gpus_of(jobs[f"evaluate_run/{row.run}"]), jobs[f"evaluate_run/{row.run}"]["Partition"]) == (1, "gpu")
+    for name, job in jobs.items():
+        if name.split("/")[0] not in ("finetune_run", "evaluate_run"):
+            assert job["Partition"] == "cpu"
+            assert gpus_of(job) == 0
+        assert "ArrayJobId" not in job
+
+
+def gpus_of(job: dict[str, str]) -> int:
+    found = re.search(r"gres[:/]gpu(?::a100)?[=:](\d+)|gpu:a100:(\d+)", job.get("TresPerJob", "") + job.get("TRES", ""))
+    return int(found[1] or found[2]) if found else 0
+
+
+def memory_of(job: dict[str, str]) -> int:
+    """Return MiB."""
+    found = re.search(r"mem=([\d.]+)([MG])", job["TRES"])
+    return round(float(found[1]) * {"M": 1, "G": 1024}[found[2]])
+
+
+def minutes_of(job: dict[str, str]) -> int:
+    days, _, clock = job["TimeLimit"].rpartition("-")
+    hours, minutes, _ = map(int, clock.split(":"))
+    return (int(days or 0) * 24 + hours) * 60 + minutes
+
+
+def test_every_log_is_in_its_run_and_names_its_job(study: OnCluster):
+    for job, record in submitted(study).items():
+        rule, _, run = job.partition("/")
+        if rule == "finetune_run":
+            log = study.folder / "results" / "smoke" / "runs" / run / "finetune.log"
+            assert log.read_text().startswith(f"Slurm job {record['JobId']} on ")
+
+
+def test_fits_and_tables_are_few_jobs_or_none(study: OnCluster):
+    rules = {job.split("/")[0] for job in submitted(study)}
+    assert rules == {"prepare_split", "finetune_run", "evaluate_run", "fit_target", "draw_figures"}
+
+
+def test_a_second_call_does_nothing(study: OnCluster):
+    assert "Nothing to be done" in study(config=SMOKE).output

@@ -1,0 +1,65 @@
+"""Micro-batches and checkpointing change where numbers are kept, not what is learned; a time limit saves and stops."""
+
+import json
+import time
+
+import pytest
+
+from tests.unit.training.test_finetune import log_of, results, start, study_of, weights  # noqa: F401 (fixtures)
+from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.training.finetune import finetune
+from vlmfrontier.training.loop import Interrupted, Layout
+from vlmfrontier.training.state import finished_training
+
+
+def losses(entries: list[dict]) -> list[float]:
+    return [entry["loss"] for entry in entries if "loss" in entry]
+
+
+@pytest.mark.parametrize("layout", [Layout(micro_batch=1), Layout(checkpointing=True)], ids=["micro-batch", "again"])
+def test_a_layout_changes_nothing_but_rounding(start, results, layout):  # noqa: F811
+    study = study_of(start)
+    run = plan_runs(study)[1]
+    finetune(study, run, results)
+    whole = losses(log_of(results, run.key))
+    finetune(study, run, results, layout)
+    parts = losses(log_of(results, run.key))[len(whole) :]
+    assert len(parts) == len(whole) == 12
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_before_the_time_limit_it_saves_and_stops_and_then_goes_on(start, results):  # noqa: F811
+    study = study_of(start)
+    run = plan_runs(study)[1]
+    whole = finetune(study, run, results)
+    with pytest.raises(Interrupted) as stopped:
+        finetune(study, run, results, Layout(stop_at=time.time()))
+    assert stopped.value.warned
+    assert stopped.value.progressed
+    events = [entry["event"] for entry in log_of(results, run.key) if "event" in entry]
+    assert events == ["started", "finished", "started", "interrupted"]
+    assert not (results.run(run.key).state / "owner.json").exists()
+    again = finetune(study, run, results)
+    assert again["resumed_at"] == 1
+    assert again["weights"] == whole["weights"]
+
+
+def test_half_a_line_in_the_log_does_not_swallow_the_next(start, results):  # noqa: F811
+    study = study_of(start)
+    run = plan_runs(study)[0]
+    state = results.run(run.key).state
+    state.mkdir(parents=True)
+    (state / "train.jsonl").write_text('{"step": 1, "lo')
+    finetune(study, run, results)
+    lines = (state / "train.jsonl").read_text().splitlines()
+    assert lines[0] == '{"step": 1, "lo'
+    assert json.loads(lines[1])["event"] == "started"
+
+
+def test_a_finished_training_keeps_its_report_and_no_checkpoint(start, results):  # noqa: F811
+    study = study_of(start)
+    run = plan_runs(study)[0]
+    report = finetune(study, run, results)
+    kept = finished_training(results.run(run.key).state)
+    assert {key: value for key, value in kept.items() if key != "time"} == json.loads(json.dumps(report))
+    assert not list(results.run(run.key).state.glob("checkpoint-*"))
