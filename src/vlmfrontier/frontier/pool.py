@@ -3,6 +3,10 @@
 The recipe is the one that simulation chose: resamples of every form in proportion to its cross-validation weight give
 the prediction, the choice and its probabilities; the interval is the envelope of three 90% ranges, of the pairs
 bootstrap and of the wild bootstrap of the main form, and of the pool.
+
+The main form stands in the envelope for what cross-validation cannot see among the sums of powers that it contains.
+Where the data reject all of these, as they do when the truth is a product, its far extrapolations say nothing, and the
+interval is the pool's range.
 """
 
 from collections.abc import Mapping
@@ -14,6 +18,11 @@ from vlmfrontier.frontier.members import Members, stack
 
 TAILS = (0.05, 0.95)
 """Quantiles of one spread; their envelope is the 90% interval."""
+REJECTED = 0.01
+"""Forms whose weights together stay below this are rejected by the data: in simulation, those that cannot be true have
+less than 0.002, those that can at least 0.9."""
+PRODUCT = "mult"
+"""The form that is no sum of powers, and is contained in none of the others."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,8 @@ class Spread:
     """Groups of models; an interval reaches from the least to the greatest end of their 90% ranges."""
     pairs: Members
     """The pairs bootstrap of the main form: the paper's bag."""
-
-    @property
-    def range_name(self) -> str:
-        """What the ends of `interval` are: an interval that covers, or the spread of one bag, which covers less."""
-        return range_name("pool" if len(self.ranges) > 1 else "paper")
+    range_name: str = "90% interval"
+    """What the ends of `interval` are: an interval that covers, or the spread of one bag, which covers less."""
 
     def interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
         """Return lower and upper end of the 90% interval of f at the given indices, each of shape (I,)."""
@@ -46,15 +52,22 @@ def range_name(pooling: str) -> str:
 def pooled(bags: Mapping[str, Members], wild: Members, weights: Mapping[str, float], main: str, count: int) -> Spread:
     """Return the pool of `count` models, forms in proportion to `weights`, with the envelope of three spreads.
 
-    `bags` holds every form's pairs bootstrap; `wild` and `bags[main]` are those of the main form.
+    `bags` holds every form's pairs bootstrap; `wild` and `bags[main]` are those of the main form. The pool's range is
+    the interval where the main form and those it contains are rejected.
     """
     pool = stack([bags[form].take(rows) for form, rows in shares(bags, weights, count).items()])
-    return Spread(pool, (bags[main], wild, pool), bags[main])
+    return Spread(pool, (pool,) if rejected(main, weights) else (bags[main], wild, pool), bags[main])
+
+
+def rejected(main: str, weights: Mapping[str, float]) -> bool:
+    """Return whether cross-validation leaves no weight to the main form and those it contains."""
+    contained = [weights[form] for form in weights if (form == PRODUCT) == (main == PRODUCT)]
+    return sum(contained) < REJECTED * sum(weights.values())
 
 
 def as_in_the_paper(bag: Members) -> Spread:
     """Return the paper's way: the median of one bagged form, with nothing but the bag's spread around it."""
-    return Spread(bag, (bag,), bag)
+    return Spread(bag, (bag,), bag, range_name("paper"))
 
 
 def shares(bags: Mapping[str, Members], weights: Mapping[str, float], count: int) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from vlmfrontier.cost import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.members import Members
-from vlmfrontier.frontier.pool import as_in_the_paper, pooled, shares
+from vlmfrontier.frontier.pool import as_in_the_paper, pooled, rejected, shares
 from vlmfrontier.frontier.search import affordable, member_choices
 from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.table import frontier_table, runner_up
@@ -106,6 +106,30 @@ def test_a_table_without_data_size_has_no_n():
     assert len(table) == len(BUDGETS)
     assert table.n.isna().all()
     assert table.f.notna().all()
+
+
+def test_a_main_form_that_the_data_reject_does_not_widen_the_interval():
+    bags = {"mult": members(0), "add": members(1), "add-interact": members(2)}
+    weights = {"mult": 0.995, "add": 0.004, "add-interact": 0.001}
+    spread = pooled(bags, members(3), weights, "add-interact", 80)
+    x = np.arange(5)
+    own = np.quantile(spread.pool.errors(x, 200.0), [0.05, 0.95], axis=0)
+    np.testing.assert_array_equal(spread.interval(x, 200.0), own)
+    assert spread.range_name == "90% interval"
+
+
+@pytest.mark.parametrize(
+    ("main", "weights", "expected"),
+    [
+        ("add-interact", {"mult": 0.95, "add": 0.05, "add-interact": 0.0}, False),  # what it contains is not rejected
+        ("add-interact", {"mult": 0.0, "add": 1.0, "add-interact": 0.0}, False),
+        ("add-interact", {"mult": 0.999, "add": 0.001, "add-interact": 0.0}, True),
+        ("add", {"add": 1.0}, False),
+        ("mult", {"mult": 1.0}, False),
+    ],
+)
+def test_forms_are_rejected_together_with_those_they_contain(main, weights, expected):
+    assert rejected(main, weights) is expected
 
 
 def test_shares_of_the_pool_follow_the_weights():
