@@ -20,8 +20,6 @@ from vlmfrontier.cluster.queue import QueuedJob, queued_jobs
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 
-SNAKEFILE = Path(__file__).resolve().parents[1] / "Snakefile"
-
 
 def main() -> None:
     parser = command_line.parser(__doc__)
@@ -34,16 +32,16 @@ def main() -> None:
     read_study(given.study)
     directory = directory_of(given.study)
     refuse_while_it_runs(directory)
-    jobs = queued_jobs(directory)
+    jobs = jobs_left(directory)
     print("\n".join(map(describe, jobs)) or "no job of this study is in the queue")
     if jobs and not (given.wait or given.cancel):
         print(f"{len(jobs)} jobs are left: let them finish with --wait, or end them with --cancel; nothing was changed")
         sys.exit(1)
     if given.cancel and jobs:
         subprocess.run(["scancel", *(job.id for job in jobs)], check=True)
-    while queued_jobs(directory):
+    while jobs_left(directory):
         time.sleep(given.every)
-    unlock(SNAKEFILE, given.study, directory)
+    unlock(directory)
     print("unlocked: call snakemake again, as before")
 
 
@@ -53,6 +51,14 @@ def directory_of(study: Path) -> Path:
     if study.name != "study.json" or folder[1].name != "results":
         raise UserError(f"{study}: expected results/<study>/study.json, below the folder that snakemake was called in")
     return folder[2]
+
+
+def jobs_left(directory: Path) -> list[QueuedJob]:
+    """Return the jobs in the queue. Raises `UserError` if Slurm does not answer: no answer is not an empty queue."""
+    try:
+        return queued_jobs(directory)
+    except ConnectionError as error:
+        raise UserError(f"Slurm does not answer ({error}); nothing was changed") from None
 
 
 def refuse_while_it_runs(directory: Path) -> None:

@@ -86,12 +86,14 @@ class SlurmCluster:
         self._spawn("slurmd", "-D", "-N", node, "-f", str(self.conf), name=f"slurmd.{node}")
 
     def kill(self, name: str, with_jobs: bool = False) -> None:
-        """Send SIGKILL to the daemon `slurmctld` or `slurmd.<node>`; `with_jobs`: to all job steps too."""
+        """Send SIGKILL to the daemon `slurmctld` or `slurmd.<node>`; `with_jobs`: to the jobs of that node too."""
         pid = self._pids()[name]
+        node = name.removeprefix("slurmd.")
+        jobs = self.ask("squeue", "--noheader", "--nodelist", node, "--format", "%i").split() if with_jobs else []
         os.kill(pid, signal.SIGKILL)
         _wait(f"end of {name}", lambda: not _runs(pid, name))
-        if with_jobs:
-            for stepd in self._stepds():
+        for stepd, title in self._stepds().items():
+            if any(f"[{job}." in title for job in jobs):
                 _kill_tree(stepd)
 
     def states(self) -> dict[str, str]:
@@ -134,14 +136,15 @@ class SlurmCluster:
     def _pids(self) -> dict[str, int]:
         return json.loads(self._pids_file.read_text()) if self._pids_file.exists() else {}
 
-    def _stepds(self) -> list[int]:
-        """Return the slurmstepd processes of this cluster."""
-        found = []
+    def _stepds(self) -> dict[int, str]:
+        """Return the slurmstepd processes of this cluster, with their titles: `slurmstepd: [<job>.<step>]`."""
+        found = {}
         for folder in Path("/proc").iterdir():
             try:
                 if folder.name.isdigit() and (folder / "comm").read_text().startswith("slurmstepd"):
                     ours = f"SLURM_CONF={self.conf}".encode() in (folder / "environ").read_bytes()
-                    found += [int(folder.name)] if ours else []
+                    if ours:
+                        found[int(folder.name)] = (folder / "cmdline").read_text()
             except OSError:
                 continue
         return found

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 
@@ -29,11 +30,15 @@ def is_controller(words: list[str]) -> bool:
     return (program == "snakemake" or by_python) and "--target-jobs" not in words
 
 
-def unlock(snakefile: Path, study: Path, directory: Path) -> None:
+def unlock(directory: Path) -> None:
     """Take away the lock of a killed Snakemake in `directory`; only right when neither it nor a job of it lives.
 
+    The lock belongs to the folder and not to a study, so any Snakefile will do, and no study need be valid.
     Raises `CalledProcessError` with what Snakemake printed if it fails.
     """
-    command = [sys.executable, "-m", "snakemake", "--unlock", "--snakefile", str(snakefile)]
-    command += ["--directory", str(directory), "--configfile", str(study.resolve())]
-    subprocess.run(command, check=True, capture_output=True, text=True, cwd=directory)
+    with tempfile.TemporaryDirectory() as temporary:
+        snakefile = Path(temporary) / "Snakefile"
+        snakefile.write_text("rule all:\n    input: []\n")
+        command = [sys.executable, "-m", "snakemake", "--unlock", "--snakefile", str(snakefile)]
+        command += ["--directory", str(directory)]
+        subprocess.run(command, check=True, capture_output=True, text=True, cwd=temporary)

@@ -13,6 +13,8 @@ from vlmfrontier.cluster.job import job_id
 from vlmfrontier.errors import UserError
 
 FIRST_PORT, PORTS = 20000, 20000
+# A signal reaches every process, which then has time to save; Slurm's own KillWait may be shorter.
+SIGNALS = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=600")
 
 
 def layout_arguments(parser: ArgumentParser) -> None:
@@ -37,14 +39,15 @@ def spread(given: Namespace, command: Sequence[str]) -> None:
     """
     if given.gpus is None or given.gpus * given.nodes == 1 or "TORCHELASTIC_RUN_ID" in os.environ:
         return
-    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={given.gpus}"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={given.gpus}", *SIGNALS]
     if given.nodes == 1:
         launcher += ["--standalone"]
     else:
         launcher = [*_srun(given.nodes), *launcher, f"--nnodes={given.nodes}", *_rendezvous()]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.stdout.flush()
-    os.execvp(launcher[0], [*launcher, *command])
+    # Without `--` torchrun would take the script's `--run` for an option of its own.
+    os.execvp(launcher[0], [*launcher, "--", *command])
 
 
 def _srun(nodes: int) -> list[str]:

@@ -1,11 +1,15 @@
 """Micro-batches and checkpointing change where numbers are kept, not what is learned; a time limit saves and stops."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from tests.unit.training.test_finetune import log_of, results, start, study_of, weights  # noqa: F401 (fixtures)
+from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.finetune import finetune
 from vlmfrontier.training.loop import Interrupted, Layout
@@ -26,6 +30,24 @@ def test_a_layout_changes_nothing_but_rounding(start, results, layout):  # noqa:
     parts = losses(log_of(results, run.key))[len(whole) :]
     assert len(parts) == len(whole) == 12
     assert parts == pytest.approx(whole, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(start, results):  # noqa: F811
+    study = study_of(start)
+    run = plan_runs(study)[1]
+    finetune(study, run, results)
+    whole = losses(log_of(results, run.key))
+    write_study(study, results.root / "study.json")
+    command = [sys.executable, "scripts/finetune.py", "--study", str(results.root / "study.json"), "--run", run.key]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"}
+    done = subprocess.run(
+        [*command, "--gpus", "2", "--without-cuda"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shared = losses(log_of(results, run.key))[len(whole) :]
+    assert shared == pytest.approx(whole, rel=1e-4)
+    assert json.loads(results.run(run.key).finetuned.read_text())["processes"] == 2
 
 
 def test_before_the_time_limit_it_saves_and_stops_and_then_goes_on(start, results):  # noqa: F811
