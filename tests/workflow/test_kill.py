@@ -15,7 +15,7 @@ from tests.calling import ROOT, SMOKE, Workflow
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
-RUN = "N13.9k_T4_V4_n64_s0"
+RUN = "N20.9k_T4_V4_n64_s0"
 CONFIG = {
     "base": str(SMOKE),
     "data": {"digits": {"test": 2}},

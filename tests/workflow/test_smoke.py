@@ -136,7 +136,7 @@ def test_a_failed_run_is_named_with_the_end_of_its_log(workflow: Workflow):
     }
     outcome = workflow("--cores", "1", "evaluate", config=config)
     assert outcome.status != 0
-    log = "results/broken/runs/N13.9k_T4_V4_n4_s1/finetune.log"
-    assert f"failed: N13.9k_T4_V4_n4_s1; the end of {log}" in outcome.output
+    log = "results/broken/runs/N20.9k_T4_V4_n4_s1/finetune.log"
+    assert f"failed: N20.9k_T4_V4_n4_s1; the end of {log}" in outcome.output
     plan = pd.read_csv(workflow.folder / "results/broken/plan.csv")
     assert list(plan.status) == ["failed"]

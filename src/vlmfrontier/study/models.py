@@ -85,12 +85,13 @@ class ModelsConfig(Section):
 
     start: InputFile | None = "workflow/pretrained/digits"
     """Folder of finished starting models, one per language model, relative to the file that names it; `null`: pretrain
-    them with this workflow's rules first, which takes about half an hour."""
+    them with this workflow's rules first, which takes about two hours."""
     vision: VisionConfig = VisionConfig()
     """The vision tower."""
     language: dict[str, LanguageConfig] = Field(
         default={
-            "xs": LanguageConfig(hidden_size=24, layers=2, heads=2),
+            "xxs": LanguageConfig(hidden_size=24, layers=2, heads=2),
+            "xs": LanguageConfig(hidden_size=24, layers=3, heads=2),
             "s": LanguageConfig(hidden_size=32, layers=3, heads=2),
             "m": LanguageConfig(hidden_size=48, layers=3, heads=3),
             "l": LanguageConfig(hidden_size=64, layers=4, heads=4),

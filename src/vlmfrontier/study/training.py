@@ -16,9 +16,9 @@ class LearningRates(Section):
 
     vision: Rate | dict[str, Rate] = 6.0e-4
     """Vision tower."""
-    projector: Rate | dict[str, Rate] = {"xs": 8.2e-3, "s": 7.1e-3, "m": 5.8e-3, "l": 5.0e-3}
+    projector: Rate | dict[str, Rate] = {"xxs": 8.2e-3, "xs": 8.2e-3, "s": 7.1e-3, "m": 5.8e-3, "l": 5.0e-3}
     """Two-layer projector."""
-    language: Rate | dict[str, Rate] = {"xs": 3.3e-3, "s": 2.8e-3, "m": 2.3e-3, "l": 2.0e-3}
+    language: Rate | dict[str, Rate] = {"xxs": 3.3e-3, "xs": 3.3e-3, "s": 2.8e-3, "m": 2.3e-3, "l": 2.0e-3}
     """Language model; the default falls with the square root of its width."""
 
     def of(self, part: Part, language: str) -> float:
@@ -59,10 +59,10 @@ class FinetuneConfig(OptimizationConfig):
     """Passes over the n examples."""
     learning_rates: LearningRates = LearningRates(
         vision=2.0e-4,
-        projector={"xs": 2.5e-3, "s": 2.1e-3, "m": 1.7e-3, "l": 1.5e-3},
-        language={"xs": 1.0e-3, "s": 8.5e-4, "m": 7.0e-4, "l": 6.0e-4},
+        projector={"xxs": 1.2e-3, "xs": 1.2e-3, "s": 1.1e-3, "m": 8.7e-4, "l": 7.5e-4},
+        language={"xxs": 5.0e-4, "xs": 5.0e-4, "s": 4.2e-4, "m": 3.5e-4, "l": 3.0e-4},
     )
-    """Peak learning rates, a third of stage 1's: higher ones first undo what the starting model knows."""
+    """Peak learning rates, a sixth of stage 1's: higher ones first undo what the starting model knows."""
     keep_model: bool = True
     """Keep `runs/<run>/model/` after the evaluation; `false` frees the disk, the results stay."""
 
@@ -89,7 +89,7 @@ class LanguagePretraining(OptimizationConfig):
     """Optimizer steps, the same for every size."""
     batch_size: Positive = 32
     """Transcripts per step."""
-    learning_rate: Rate | dict[str, Rate] = {"xs": 4.1e-3, "s": 3.5e-3, "m": 2.9e-3, "l": 2.5e-3}
+    learning_rate: Rate | dict[str, Rate] = {"xxs": 4.1e-3, "xs": 4.1e-3, "s": 3.5e-3, "m": 2.9e-3, "l": 2.5e-3}
     """Peak learning rate."""
     transcript_length: Positive = 96
     """Places of a transcript; what does not fit is cut from its beginning."""
@@ -104,7 +104,7 @@ class Alignment(OptimizationConfig):
 
     videos: Positive = 6000
     """Videos generated for this stage (other scenes than those of training and test)."""
-    steps: Positive = 5000
+    steps: Positive = 15000
     """Optimizer steps, the same for every size."""
     batch_size: Positive = 16
     """Still frames or videos per step."""

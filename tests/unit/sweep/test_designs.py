@@ -103,7 +103,7 @@ def test_rows_come_from_the_configuration_and_from_a_file(tmp_path: Path):
     keys = [
         r.key for r in plan_runs(study(a={"design": "rows", "rows": rows}, b={"design": "rows", "file": str(file)}))
     ]
-    assert keys == ["N195k_T1_V1_n50_s9", "N13.9k_T2_V4_n100_s5", "N83.3k_T8_V16_n200_s0"]
+    assert keys == ["N195k_T1_V1_n50_s9", "N20.9k_T2_V4_n100_s5", "N83.3k_T8_V16_n200_s0"]
 
 
 @pytest.mark.parametrize(

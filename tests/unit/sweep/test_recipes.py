@@ -33,7 +33,7 @@ RECIPES: dict[str, Callable[[Study], str]] = {
     "vision": recipes.vision_recipe,
     "language xs": lambda study: recipes.language_recipe(study, "xs"),
     "align m": lambda study: recipes.align_recipe(study, "m"),
-    "run xs": of_run("N13.9k_T8_V16_n400_s0"),
+    "run xs": of_run("N20.9k_T8_V16_n400_s0"),
     "run m": of_run("N83.3k_T8_V16_n400_s0"),
     "evaluate": recipes.evaluate_recipe,
     "collect": recipes.collect_recipe,
