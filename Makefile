@@ -13,7 +13,7 @@ CONFIG ?= workflow/studies/$(STUDY).yaml
 
 run: $(VENV)/.installed
 	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile $(CONFIG) || \
-		{ $(BIN)/python scripts/status.py --study results/$(STUDY)/study.json; exit 1; }
+		{ $(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --report; exit 1; }
 	@$(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --answer
 
 test: $(VENV)/.installed-dev

@@ -1,5 +1,5 @@
 # From a study (config.yaml) to its compute-optimal frontier. `snakemake` makes everything; a named target stops earlier:
-#   plan · data · pretrain · finetune · evaluate · collect · laws · frontier · checks · figures
+#   plan · data · pretrain · finetune · evaluate · collect · laws · frontier · checks · figures · report · explorer
 # and any file can be asked for by its path:
 #   results/<study>/study.json plan.csv plan.md            the resolved study and its runs
 #   results/<study>/data/<split>/manifest.json             videos and questions: train, test (align: for pretraining)
@@ -7,6 +7,7 @@
 #   results/<study>/runs/<run>/finetuned.json result.json  one run, <run> = N83.3k_T8_V16_n500_s0
 #   results/<study>/runs.csv                               one row per run; a user's own table enters here
 #   results/<study>/laws/ tables/ frontier/ figures/       see results/README.md
+#   results/<study>/report.html explorer.html              what was found: a page to read, and one to play with
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -26,6 +27,8 @@ rule all:
         f"{RESULTS}/tables/checks.csv",
         FRONTIER,
         f"{RESULTS}/figures",
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/explorer.html",
     localrule: True
 
 
@@ -46,6 +49,7 @@ else:
 include: "workflow/rules/laws.smk"
 include: "workflow/rules/frontier.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 
 
 # Seconds of one core each: on a cluster not worth a job. Others say so themselves (`localrule`).
@@ -67,4 +71,4 @@ onsuccess:
 
 
 onerror:
-    summarise()
+    summarise("--report")

@@ -2,7 +2,8 @@
 
 Prints how many runs are done, running, failed (with the last lines of their logs, their Slurm jobs and the command
 that does them again) and missing, and the GPU-hours taken against those planned; updates plan.csv and plan.md.
-With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results are.
+With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results are;
+with --report, the report is written with what there is, as Snakemake itself only writes it at the end.
 """
 
 from pathlib import Path
@@ -25,11 +26,14 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
     parser.add_argument("--answer", action="store_true", help="also print the recommendation and where results are")
+    parser.add_argument("--report", action="store_true", help="also write the report, however far the study is")
     parser.add_argument("--site", type=Path, help="cluster that it runs on and that the plan is counted for")
     parser.add_argument("--call", default="snakemake", help="how Snakemake is called again")
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
     print_runs(study, results, given.site, given.call)
+    if given.report:
+        write_what_is_known(given.study)
     if given.answer:
         print_answer(study, given.study)
 
@@ -75,19 +79,29 @@ def print_hours(plan: pd.DataFrame, results: Path) -> None:
 
 
 def print_answer(study: Study, study_json: Path) -> None:
-    """Print the recommendation at the middle budget and the largest number of examples, if there is a frontier."""
+    """Print the recommendation in two lines, if there is a frontier, and where the report and everything else is."""
     results = study_json.parent
     if any((results / "frontier").glob("*.csv")):
-        from vlmfrontier.frontier.answers import answer  # noqa: PLC0415 — slow, and not needed before there is one
-        from vlmfrontier.frontier.load import Results  # noqa: PLC0415
-        from vlmfrontier.frontier.wording import text  # noqa: PLC0415
+        from vlmfrontier.frontier.load import Results  # noqa: PLC0415 — slow, and not needed before there is one
+        from vlmfrontier.report.known import middle_answer  # noqa: PLC0415
+        from vlmfrontier.report.words import two_lines  # noqa: PLC0415
 
-        found = Results.open(study_json)
-        budget = float(found.budgets[len(found.budgets) // 2])
-        examples = None if found.examples is None else float(found.examples[-1])
-        print(f"\n{text(answer(found.target(found.main_target), found.runs, budget, examples, found.config.near))}")
+        deploy, sure = two_lines(middle_answer(Results.open(study_json)))
+        print(f"\n{deploy}\n{sure}")
         print(f"\nask for other budgets: python scripts/query.py --study {study.study} --budget …")
+    pages = {"report": "report.html", "explorer": "explorer.html"}
+    for page in [f"{name}: {results / file}" for name, file in pages.items() if (results / file).exists()]:
+        print(page)
     print(f"results are in {results}/: figures/index.md, tables/, frontier/, laws/, runs.csv, plan.md")
+
+
+def write_what_is_known(study_json: Path) -> None:
+    """Write the report of a study that did not get to its end, and print where it is."""
+    from vlmfrontier.frontier.load import Results  # noqa: PLC0415 — slow, and only needed where something failed
+    from vlmfrontier.report.page import write_report  # noqa: PLC0415
+
+    *_, page = write_report(Results.open(study_json))
+    print(f"\nwhat is known so far: {page}")
 
 
 if __name__ == "__main__":

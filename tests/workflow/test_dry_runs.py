@@ -39,6 +39,8 @@ def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, stud
         ("checks", "checks"),
         ("next_runs", "next_runs"),
         ("figures", "draw_figures"),
+        ("report", "write_report"),
+        ("explorer", "write_explorer"),
     ],
 )
 def test_a_named_target_stops_at_its_stage(workflow: Workflow, target: str, last: str):

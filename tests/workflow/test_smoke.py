@@ -43,7 +43,7 @@ def test_every_stage_leaves_its_files(smoke: Workflow):
     expected = {"study.json", "plan.csv", "plan.md", "runs.csv", f"runs/{run}/result.json", f"runs/{run}/finetune.log"}
     expected |= {"laws/avg/add-interact.json", "laws/avg/add-interact.bag.csv", "laws/avg/weights.json"}
     expected |= {"tables/forms.csv", "tables/elasticity.csv", "tables/checks.csv", "frontier/avg.csv"}
-    expected |= {"figures/index.md", "figures/frontier-avg.png"}
+    expected |= {"figures/index.md", "figures/frontier-avg.png", "report.md", "report.html", "explorer.html"}
     assert expected <= made
 
 
@@ -51,7 +51,8 @@ def test_the_answer_and_the_place_of_results_are_printed(smoke: Workflow):
     log = (smoke.folder / "smoke.log").read_text()
     assert f"study smoke: {len(RUNS)} runs" in log
     assert f"{len(RUNS)} done" in log
-    assert "for the least error of avg, deploy" in log
+    assert "FLOPs per video and 64 examples, deploy N = " in log
+    assert "report: results/smoke/report.html" in log
     assert "results are in results/smoke/" in log
 
 
@@ -84,7 +85,8 @@ def test_a_new_level_trains_the_new_runs_only(smoke: Workflow):
 
 def test_a_frontier_budget_trains_nothing(smoke: Workflow):
     jobs = changed(smoke, {"frontier": {"budgets": {"to": "90M"}}})
-    assert set(jobs) == {"plan", "search_frontier", "elasticity", "regret", "checks", "draw_figures"}
+    pages = {"draw_figures", "write_report", "write_explorer"}
+    assert set(jobs) == {"plan", "search_frontier", "elasticity", "regret", "checks"} | pages
 
 
 def test_another_number_of_starts_fits_the_laws_only(smoke: Workflow):

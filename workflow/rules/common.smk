@@ -37,6 +37,9 @@ STUDY_JSON = f"{RESULTS}/study.json"
 
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
 RUN_TABLE = f"{RESULTS}/runs.csv"
+
+# What `snakemake --report` says of every result. Absolute, since it would be searched for beside the rules.
+CAPTIONS = str(Path(f"{RESULTS}/captions.rst").absolute())
 LAWS = expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets())
 FRONTIER = frontier_files(STUDY, RESULTS)
 
@@ -49,6 +52,12 @@ def script(name, warm=False):
 def call_again():
     """Return how this Snakemake was called, without its targets: what a message tells to call again."""
     return again(sys.argv, CONFIGFILES if workflow.overwrite_configfiles else [], OVERRIDES)
+
+
+def table(name):
+    """Return the files of results/<study>/tables/<name>; the CSV goes into `snakemake --report`."""
+    csv = report(f"{RESULTS}/tables/{name}.csv", category="Tables", labels={"table": name}, caption=CAPTIONS)
+    return [csv, *multiext(f"{RESULTS}/tables/{name}", ".md", ".tex")]
 
 
 def summarise(options=""):

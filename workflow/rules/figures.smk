@@ -14,7 +14,7 @@ rule draw_figures:
             patterns=["{figure}.png"],
             category="Figures",
             labels={"figure": "{figure}"},
-            caption="../report/figure.rst",
+            caption=CAPTIONS,
         ),
     log:
         f"{RESULTS}/logs/figures.log",

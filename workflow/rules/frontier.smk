@@ -32,7 +32,7 @@ rule elasticity:
         LAWS,
         COST_TABLE,
     output:
-        multiext(f"{RESULTS}/tables/elasticity", ".csv", ".md", ".tex"),
+        table("elasticity"),
     log:
         f"{RESULTS}/logs/elasticity.log",
     conda:
@@ -52,7 +52,7 @@ rule checks:
         COST_TABLE,
         f"{RESULTS}/tables/forms.csv",
     output:
-        multiext(f"{RESULTS}/tables/checks", ".csv", ".md", ".tex"),
+        table("checks"),
     log:
         f"{RESULTS}/logs/checks.log",
     conda:
@@ -71,7 +71,7 @@ rule regret:
         LAWS,
         COST_TABLE,
     output:
-        multiext(f"{RESULTS}/tables/regret", ".csv", ".md", ".tex"),
+        table("regret"),
     log:
         f"{RESULTS}/logs/regret.log",
     conda:
@@ -88,7 +88,7 @@ rule vision_share:
     input:
         RUN_TABLE,
     output:
-        multiext(f"{RESULTS}/tables/vision_share", ".csv", ".md", ".tex"),
+        table("vision_share"),
     log:
         f"{RESULTS}/logs/vision_share.log",
     conda:

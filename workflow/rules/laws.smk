@@ -33,7 +33,7 @@ rule forms_table:
     input:
         expand(f"{RESULTS}/laws/{{target}}/forms.csv", target=STUDY.targets()),
     output:
-        multiext(f"{RESULTS}/tables/forms", ".csv", ".md", ".tex"),
+        table("forms"),
     log:
         f"{RESULTS}/logs/forms.log",
     localrule: True

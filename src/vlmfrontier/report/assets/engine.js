@@ -1,0 +1,316 @@
+// What the models say, computed in the page exactly as the frontier room does: x*(c; n), its probabilities, its interval.
+// Arrays over configurations are in order of cost; a group is the models of one colour of uncertainty, R of them.
+"use strict";
+
+const Engine = (study) => {
+  const rules = study.rules;
+
+  // The configurations of the study's space: levels by factor, and for each configuration which level it has.
+  const space = study.space && {
+    levels: study.space.levels,
+    index: study.space.index,
+    cost: Float64Array.from(study.space.cost),
+    size: study.space.cost.length,
+  };
+
+  const valueAt = (points, factor, j) => points.levels[factor][points.index[factor][j]];
+  const configuration = (points, j) => points.levels.map((_, k) => valueAt(points, k, j));
+
+  // ---- models ------------------------------------------------------------------------------------------------------
+
+  // Each model is f(x, n) = A(x) + B(x)·n^(−d). Returns A and B as R × size in one array each, and d.
+  function members(law, group, points) {
+    const rows = group.reduce((sum, part) => sum + part.rows.length, 0);
+    const size = points.size;
+    const found = { A: new Float64Array(rows * size), B: new Float64Array(rows * size), d: new Float64Array(rows), rows, size };
+    let r = 0;
+    for (const part of group) {
+      const bag = law.bags[part.bag];
+      const logs = points.levels.map((levels, k) => levels.map((level) => Math.log(level / law.units[k])));
+      for (const theta of part.rows.map((row) => bag.theta[row])) {
+        found.d[r] = bag.d < 0 ? 0 : theta[bag.d];
+        for (const term of bag.terms) addTerm(found, r, term, theta, logs, points);
+        r += 1;
+      }
+    }
+    return found;
+  }
+
+  // Sums in logs, so that no power overflows before its coefficient acts; a coefficient of 0 gives exp(−∞) = 0.
+  function addTerm(found, r, term, theta, logs, points) {
+    const into = term.data ? found.B : found.A;
+    const start = r * found.size;
+    const coefficient = Math.log(theta[term.coefficient]);
+    if (term.powers.length > 1) {
+      for (let j = 0; j < found.size; j += 1) {
+        let sum = coefficient;
+        for (const power of term.powers) sum += power.sign * theta[power.exponent] * logs[power.factor][points.index[power.factor][j]];
+        into[start + j] += Math.exp(sum);
+      }
+      return;
+    }
+    if (term.powers.length === 0) {
+      const value = Math.exp(coefficient);
+      for (let j = 0; j < found.size; j += 1) into[start + j] += value;
+      return;
+    }
+    const { factor, exponent, sign } = term.powers[0];
+    const values = logs[factor].map((log) => Math.exp(coefficient + sign * theta[exponent] * log));
+    const index = points.index[factor];
+    for (let j = 0; j < found.size; j += 1) into[start + j] += values[index[j]];
+  }
+
+  const decay = (law, group, n) => group.d.map((d) => (law.dataUnit === null ? 1 : Math.pow(n / law.dataUnit, -d)));
+
+  // The models that predict, and the groups whose ranges make the interval, over any points.
+  function spread(law, points) {
+    const pool = members(law, law.pool, points);
+    const ranges = law.ranges.map((group) => (group === "pool" ? pool : members(law, group, points)));
+    return { law, pool, ranges };
+  }
+
+  function pooledErrors(law, pool, n) {
+    const errors = new Float64Array(pool.size);
+    const weights = decay(law, pool, n);
+    const values = new Float64Array(pool.rows);
+    for (let j = 0; j < pool.size; j += 1) {
+      for (let r = 0; r < pool.rows; r += 1) values[r] = pool.A[r * pool.size + j] + pool.B[r * pool.size + j] * weights[r];
+      errors[j] = median(values);
+    }
+    return errors;
+  }
+
+  function interval(found, j, n) {
+    let low = Infinity;
+    let high = -Infinity;
+    for (const group of found.ranges) {
+      const weights = decay(found.law, group, n);
+      const values = new Float64Array(group.rows);
+      for (let r = 0; r < group.rows; r += 1) values[r] = group.A[r * group.size + j] + group.B[r * group.size + j] * weights[r];
+      values.sort();
+      low = Math.min(low, quantile(values, rules.tails[0]));
+      high = Math.max(high, quantile(values, rules.tails[1]));
+    }
+    return [low, high];
+  }
+
+  // ---- search ------------------------------------------------------------------------------------------------------
+
+  // How many of the configurations a budget affords.
+  function affordable(budget) {
+    let low = 0;
+    let high = space.size;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (space.cost[middle] <= budget) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  // best[j] is the best of the configurations 0 … j; a dearer one must be better by more than rounding.
+  function prefixBest(errors) {
+    const best = new Int32Array(errors.length);
+    let index = 0;
+    for (let j = 0; j < errors.length; j += 1) {
+      if (errors[j] < errors[index] * (1 - rules.tie)) index = j;
+      best[j] = index;
+    }
+    return best;
+  }
+
+  // Every model's own optimum at each of the ascending counts, as R arrays.
+  function ownOptima(law, pool, n, counts) {
+    const weights = decay(law, pool, n);
+    const optima = [];
+    for (let r = 0; r < pool.rows; r += 1) {
+      const start = r * pool.size;
+      const chosen = new Int32Array(counts.length);
+      let index = 0;
+      let least = Infinity;
+      let j = 0;
+      for (let c = 0; c < counts.length; c += 1) {
+        for (; j < counts[c]; j += 1) {
+          const error = pool.A[start + j] + pool.B[start + j] * weights[r];
+          if (error < least * (1 - rules.tie) || least === Infinity) {
+            index = j;
+            least = error;
+          }
+        }
+        chosen[c] = index;
+      }
+      optima.push(chosen);
+    }
+    return optima;
+  }
+
+  // The best affordable configuration that differs from those taken by a quarter in some factor; −1 if there is none.
+  function runnerUp(errors, count, taken) {
+    let best = -1;
+    for (let j = 0; j < count; j += 1) {
+      if (best >= 0 && errors[j] >= errors[best]) continue;
+      if (taken.every((other) => distinct(j, other))) best = j;
+    }
+    return best;
+  }
+
+  function distinct(j, other) {
+    return space.levels.some((_, k) => {
+      const ratio = valueAt(space, k, j) / valueAt(space, k, other);
+      return ratio >= rules.distinct || ratio <= 1 / rules.distinct;
+    });
+  }
+
+  // ---- what a target says at one n -----------------------------------------------------------------------------------
+
+  const spreads = new Map();
+  function spreadOf(target) {
+    if (!spreads.has(target)) {
+      if (spreads.size >= rules.cached) spreads.delete(spreads.keys().next().value);
+      spreads.set(target, spread(study.targets[target].laws, space));
+    }
+    return spreads.get(target);
+  }
+
+  const views = new Map();
+  function viewAt(target, n) {
+    const key = `${target} ${n}`;
+    if (!views.has(key)) {
+      if (views.size >= rules.cached) views.delete(views.keys().next().value);
+      const found = spreadOf(target);
+      const errors = pooledErrors(found.law, found.pool, n);
+      views.set(key, { found, n, errors, best: prefixBest(errors) });
+    }
+    return views.get(key);
+  }
+
+  // One configuration and what the models say of it at this budget.
+  function judged(view, j, count) {
+    const { found, n, errors } = view;
+    const { pool, law } = found;
+    const weights = decay(law, pool, n);
+    const optima = ownOptima(law, pool, n, [count]);
+    const lost = new Float64Array(pool.rows);
+    let best = 0;
+    let near = 0;
+    for (let r = 0; r < pool.rows; r += 1) {
+      const at = (i) => pool.A[r * pool.size + i] + pool.B[r * pool.size + i] * weights[r];
+      const own = at(j);
+      const least = at(optima[r][0]);
+      lost[r] = own - least;
+      best += optima[r][0] === j;
+      near += own <= least * (1 + rules.near);
+    }
+    lost.sort();
+    const [low, high] = interval(found, j, n);
+    return {
+      index: j,
+      x: configuration(space, j),
+      cost: space.cost[j],
+      f: errors[j],
+      low,
+      high,
+      pBest: best / pool.rows,
+      pNear: near / pool.rows,
+      regret: quantile(lost, rules.regretQuantile),
+    };
+  }
+
+  // x*(c; n), and the ranges of the models' own optima; null where the budget affords nothing.
+  function optimum(target, n, budget) {
+    const count = affordable(budget);
+    if (count === 0) return null;
+    const view = viewAt(target, n);
+    return judged(view, view.best[count - 1], count);
+  }
+
+  function rivals(target, n, budget, many) {
+    const count = affordable(budget);
+    const view = viewAt(target, n);
+    const taken = [view.best[count - 1]];
+    while (taken.length <= many) {
+      const second = runnerUp(view.errors, count, taken);
+      if (second < 0) break;
+      taken.push(second);
+    }
+    return taken.slice(1).map((j) => ({ x: configuration(space, j), cost: space.cost[j], f: view.errors[j] }));
+  }
+
+  // The frontier at one n: its steps, where x* changes, each with its interval; and the bands over budgets.
+  function frontier(target, n, budgets) {
+    const view = viewAt(target, n);
+    const counts = budgets.map(affordable);
+    const first = Math.max(0, counts[0] - 1);
+    const last = counts[counts.length - 1];
+    const steps = [];
+    for (let j = first; j < last; j += 1) {
+      if (steps.length > 0 && view.best[j] === steps[steps.length - 1].index) continue;
+      const index = view.best[j];
+      const [low, high] = interval(view.found, index, n);
+      const from = steps.length > 0 ? space.cost[j] : Math.max(budgets[0], space.cost[j]);
+      steps.push({ index, from, x: configuration(space, index), f: view.errors[index], low, high });
+    }
+    return { steps, bands: bands(view, counts) };
+  }
+
+  // The 90% range of every factor over the models' own optima, as feasible values, at each count.
+  function bands(view, counts) {
+    const { pool, law } = view.found;
+    const optima = ownOptima(law, pool, view.n, counts);
+    return space.levels.map((_, k) =>
+      counts.map((_, c) => {
+        const values = Float64Array.from(optima, (chosen) => valueAt(space, k, chosen[c]));
+        values.sort();
+        return [atLeast(values, rules.tails[0]), atLeast(values, rules.tails[1])];
+      }),
+    );
+  }
+
+  // Predictions along one factor with the others held, for a study without a cost.
+  function along(target, n, factor, held, values) {
+    const levels = held.map((value, k) => (k === factor ? values : [value]));
+    const index = held.map((_, k) => Int32Array.from(values, (_, j) => (k === factor ? j : 0)));
+    const found = spread(study.targets[target].laws, { levels, index, size: values.length });
+    const errors = pooledErrors(found.law, found.pool, n);
+    return values.map((value, j) => ({ value, f: errors[j], range: interval(found, j, n) }));
+  }
+
+  // The runs nearest to x and n: distances in logs, each relative to its span over the runs.
+  function nearest(x, n, many) {
+    const point = study.hasData ? [...x, n] : x;
+    const columns = study.hasData ? [...study.runs.factors, study.runs.n] : study.runs.factors;
+    const distance = new Float64Array(study.runs.count);
+    columns.forEach((column, k) => {
+      const logs = column.map(Math.log);
+      const span = Math.max(...logs) - Math.min(...logs) || 1;
+      logs.forEach((log, i) => (distance[i] += ((log - Math.log(point[k])) / span) ** 2));
+    });
+    return Array.from(distance.keys()).sort((a, b) => distance[a] - distance[b] || a - b).slice(0, many);
+  }
+
+  return { space, affordable, optimum, rivals, frontier, along, nearest, configuration };
+};
+
+// ---- statistics, as numpy defines them -------------------------------------------------------------------------------
+
+function median(values) {
+  const sorted = Float64Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half] : 0.5 * (sorted[half - 1] + sorted[half]);
+}
+
+// Linear interpolation between the sorted values.
+function quantile(sorted, q) {
+  const place = (sorted.length - 1) * q;
+  const below = Math.floor(place);
+  const above = Math.min(below + 1, sorted.length - 1);
+  const t = place - below;
+  const step = sorted[above] - sorted[below];
+  return t >= 0.5 ? sorted[above] - step * (1 - t) : sorted[below] + step * t;
+}
+
+// The least of the sorted values that a share q does not exceed.
+function atLeast(sorted, q) {
+  const place = sorted.length * q - 1;
+  return sorted[Math.max(0, Math.min(sorted.length - 1, Math.ceil(place)))];
+}

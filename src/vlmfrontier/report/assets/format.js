@@ -1,0 +1,62 @@
+// Numbers and words, as the command line says them.
+"use strict";
+
+const SUFFIXES = [["E", 1e18], ["P", 1e15], ["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]];
+
+// Three significant digits and a suffix: 83280 → 83.3k. `billions` is G for FLOPs and B for everything counted.
+function human(value, billions = "G") {
+  if (value === 0 || !Number.isFinite(value)) return String(value);
+  const rounded = Number(value.toPrecision(3));
+  for (const [suffix, factor] of SUFFIXES) {
+    if (Math.abs(rounded) >= factor) return `${Number((rounded / factor).toPrecision(3))}${suffix === "G" ? billions : suffix}`;
+  }
+  return String(rounded);
+}
+
+// 77.5M → 77500000; null for what is no number.
+function parseHuman(text) {
+  const match = /^\s*([+-]?\d*\.?\d+(?:e[+-]?\d+)?)\s*([kKMGBTPE]?)\s*$/i.exec(text.replace(/,/g, ""));
+  if (!match) return null;
+  const letter = match[2] === "K" ? "k" : match[2] === "B" ? "G" : match[2];
+  const factor = letter === "" ? 1 : (SUFFIXES.find(([suffix]) => suffix === letter) || [])[1];
+  return factor === undefined ? null : Number(match[1]) * factor;
+}
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+
+// Python's {:.0%} and {:.1%}: a half goes to the even neighbour.
+function percent(share, digits = 0) {
+  const scaled = 100 * share * 10 ** digits;
+  const below = Math.floor(scaled);
+  const half = Math.abs(scaled - below - 0.5) < 1e-9;
+  return `${((half ? below + (below % 2) : Math.round(scaled)) / 10 ** digits).toFixed(digits)}%`;
+}
+
+// A number's error has two digits behind the point, as long as that says enough.
+const points = (value) => (Math.abs(value) >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(3))));
+
+// A measured error with its standard error, where it has one.
+const measured = (value, se) => (se === null ? points(value) : `${points(value)} ± ${Math.abs(value) >= 1 ? se.toFixed(2) : points(se)}`);
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== undefined) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+// A table's head and body; cells that are {number: text} stand to the right.
+function fillTable(table, heads, rows) {
+  const cell = (tag, content, scope) =>
+    content !== null && typeof content === "object"
+      ? element(tag, { class: "number", scope }, content.number)
+      : element(tag, { scope }, content);
+  const head = element("thead", {}, element("tr", {}, ...heads.map((name) => cell("th", name, "col"))));
+  const body = element("tbody");
+  for (const [first, ...others] of rows) {
+    body.append(element("tr", {}, cell("th", first, "row"), ...others.map((content) => cell("td", content))));
+  }
+  table.replaceChildren(head, body);
+}

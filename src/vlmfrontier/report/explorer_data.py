@@ -1,0 +1,229 @@
+"""What the explorer's page is given: the space, the models and the runs of a study, as plain data for JSON.
+
+The page evaluates the very models that the frontier was searched with, so that it answers any budget and n, and gives
+at those of `frontier/<target>.csv` what stands there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vlmfrontier.cost.counted import CountedCost
+from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings
+from vlmfrontier.frontier.coverage import RunRange
+from vlmfrontier.frontier.laws import TargetLaws
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.pool import TAILS, shares
+from vlmfrontier.frontier.search import TIE
+from vlmfrontier.frontier.space import SearchSpace, language_models
+from vlmfrontier.frontier.table import DISTINCT, REGRET_QUANTILE
+from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.report.run_records import run_records
+from vlmfrontier.report.words import amount, error_name, factor_name, factor_unit, per_video
+
+REACH = (0.5, 5.0)
+"""The page answers for n from this multiple of the runs' smallest to this multiple of their largest."""
+BEYOND = 2.0
+"""The page answers for budgets up to this multiple of the study's largest."""
+CACHED = 6
+"""How many targets and data sizes the page keeps computed."""
+WILD = "wild"
+"""What the wild bootstrap is called among the bags."""
+POINTS = 60
+"""Points of a curve along one factor, for a study without a cost."""
+MOST_LEVELS = 12
+"""Data sizes of the runs that become steps of their own; more are no levels but measurements."""
+
+
+def explorer_data(results: Results) -> dict[str, Any]:
+    """Return everything that the page shows. Raises `UserError` if the laws have not been fitted yet."""
+    study, table = results.study, results.table
+    space = None if results.cost is None else results.space
+    return {
+        "study": study.study,
+        "trained": study.trained,
+        "rules": _rules(results),
+        "factors": [_factor(results, name, space) for name in table.factors],
+        "hasData": table.has_data,
+        "examples": _examples(results) if table.has_data else None,
+        "unit": None if space is None else space.unit,
+        "budgetUnit": None if space is None else per_video(space.unit),
+        "space": None if space is None else _space(space, results.cost),
+        "budgets": None if space is None else _budgets(results, space),
+        "warnings": _warnings(results, space),
+        "targets": {name: _target(results, name) for name in study.targets()},
+        "main": results.main_target,
+        "runs": run_records(results),
+    }
+
+
+def _rules(results: Results) -> dict[str, Any]:
+    """Return the constants by which the frontier room decides, so that the page decides alike."""
+    return {
+        "tie": TIE,
+        "tails": TAILS,
+        "distinct": DISTINCT,
+        "regretQuantile": REGRET_QUANTILE,
+        "near": results.config.near,
+        "alternatives": ALTERNATIVES,
+        "nearestRuns": NEAREST_RUNS,
+        "cached": CACHED,
+    }
+
+
+def _factor(results: Results, name: str, space: SearchSpace | None) -> dict[str, Any]:
+    runs = np.unique(results.table.factors[name])
+    names = {value: key for key, value in language_models(results.study).items()} if name == "N" else {}
+    return {
+        "name": name,
+        "label": factor_name(results.study, name),
+        "unit": factor_unit(results.study, name),
+        "center": results.center[name],
+        "runs": runs.tolist(),
+        "levels": None if space is None else space.levels(name).tolist(),
+        "texts": None if space is None else [amount(name, value) for value in space.levels(name)],
+        "curve": np.geomspace(runs[0], runs[-1], POINTS).tolist() if len(runs) > 1 else runs.tolist(),
+        "names": None if space is None or not names else [names.get(value) for value in space.levels(name)],
+    }
+
+
+def _space(space: SearchSpace, cost: object) -> dict[str, Any]:
+    levels, index = [], []
+    for values in space.factors.values():
+        unique, places = np.unique(values, return_inverse=True)
+        levels.append(unique.tolist())
+        index.append(places.reshape(-1).tolist())
+    return {"levels": levels, "index": index, "cost": space.cost.tolist(), "parts": _cost_parts(space, cost)}
+
+
+def _cost_parts(space: SearchSpace, cost: object) -> dict[str, list[float]] | None:
+    """Return what each part of the model costs, in shares of c(x); None for a cost that has no parts."""
+    if isinstance(cost, CountedCost):
+        parts = cost.parts(space.factors)
+        return {name: (values / space.cost).tolist() for name, values in parts.items()}
+    if not hasattr(cost, "vision_share"):
+        return None
+    vision = np.broadcast_to(cost.vision_share(space.factors), len(space))
+    return {"vision": vision.tolist(), "language": (1 - vision).tolist()}
+
+
+def _budgets(results: Results, space: SearchSpace) -> dict[str, float]:
+    """Return the ends of the slider and where it starts: at the middle of the study's budgets."""
+    budgets = results.budgets
+    low = max(float(budgets[0]), float(space.cost[0]))
+    high = max(float(budgets[-1]), min(BEYOND * float(budgets[-1]), float(space.cost[-1])))
+    return {"low": low, "high": high, "start": float(budgets[len(budgets) // 2]), "asked": [low, float(budgets[-1])]}
+
+
+def _examples(results: Results) -> dict[str, Any]:
+    """Return the numbers of examples that the page answers for, those of the study among them."""
+    runs, study = np.unique(results.table.data), results.examples
+    own = np.concatenate([study, runs if len(runs) <= MOST_LEVELS else runs[[0, -1]]])
+    steps = round_numbers(REACH[0] * runs[0], REACH[1] * runs[-1])
+    steps = np.unique(np.concatenate([steps, own]))
+    return {
+        "steps": steps.tolist(),
+        "texts": [amount("n", step) for step in steps],
+        "label": factor_name(results.study, "n"),
+        "word": "examples" if results.study.trained else "data",
+        "study": study.tolist() if len(study) <= MOST_LEVELS else study[[0, -1]].tolist(),
+        # Without a cost there is no question of a deployment, and the middle of the data is the better place to start.
+        "start": float(study[-1]) if results.cost is not None else float(nearest(steps, np.median(results.table.data))),
+        "runs": [float(runs[0]), float(runs[-1])],
+    }
+
+
+def nearest(steps: np.ndarray, value: float) -> float:
+    """Return the step nearest to a value, in logs."""
+    return steps[np.argmin(np.abs(np.log(steps / value)))]
+
+
+def round_numbers(low: float, high: float) -> np.ndarray:
+    """Return the numbers of two significant digits from `low` to `high`."""
+    decades = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    numbers = np.array([float(f"{digits}e{power - 1}") for power in decades for digits in range(10, 100)])
+    return numbers[(numbers >= low) & (numbers <= high)]
+
+
+def _warnings(results: Results, space: SearchSpace | None) -> dict[str, Any]:
+    """Return the frontier room's sentence for every level, and every step of n, that lies outside the runs."""
+    runs = results.range
+    inside = {name: low for name, (low, _) in runs.factors.items()}
+    least = None if runs.examples is None else runs.examples[0]
+    factors = {} if space is None else {name: space.levels(name) for name in runs.factors}
+    return {
+        "factors": [
+            [_sentence(runs, {**inside, name: value}, least) for value in levels] for name, levels in factors.items()
+        ],
+        "n": [] if least is None else [_sentence(runs, inside, n) for n in _examples(results)["steps"]],
+    }
+
+
+def _sentence(runs: RunRange, x: Mapping[str, float], examples: float | None) -> str | None:
+    return next(iter(extrapolation_warnings(runs, x, examples)), None)
+
+
+def _target(results: Results, name: str) -> dict[str, Any]:
+    laws = results.laws(name)
+    # The spread's own word for its range, asked for over a single configuration.
+    range_name = laws.spread({factor: np.array([level]) for factor, level in results.center.items()}).range_name
+    return {
+        "label": results.error_label(name),
+        "name": error_name(results.study, name),
+        "rangeName": range_name,
+        "laws": laws_data(laws),
+    }
+
+
+def laws_data(laws: TargetLaws) -> dict[str, Any]:
+    """Return the models of one target: the pool that predicts, and the groups whose ranges make the interval.
+
+    A group is a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`.
+    """
+    main = laws.bags[laws.main]
+    pairs = [_part(laws.main, range(len(main)))]
+    if laws.pooling == "paper":
+        pool, ranges = pairs, ["pool"]
+    else:
+        rows = shares(laws.bags, laws.weights, laws.count)  # needs no more of a bag than how many models it holds
+        pool = [_part(form, indices) for form, indices in rows.items()]
+        ranges = [pairs, [_part(WILD, range(len(laws.wild)))], "pool"]
+    groups = [pool, *(group for group in ranges if group != "pool")]
+    needed: dict[str, int] = {}
+    for part in (part for group in groups for part in group):
+        needed[part["bag"]] = max(needed.get(part["bag"], 0), max(part["rows"]) + 1)
+    bags = {name: {**laws.bags, WILD: laws.wild}[name] for name in needed}
+    return {
+        "units": [main.units[name] for name in main.form.factors],
+        "dataUnit": main.data_unit,
+        "bags": {name: {**_form(bag), "theta": bag.theta[: needed[name]].tolist()} for name, bag in bags.items()},
+        "pool": pool,
+        "ranges": ranges,
+    }
+
+
+def _part(bag: str, rows: Sequence[int]) -> dict[str, Any]:
+    return {"bag": bag, "rows": [int(row) for row in rows]}
+
+
+def _form(bag: Bag) -> dict[str, Any]:
+    """Return a form's terms with places instead of names: of θ for parameters, of the factors for variables."""
+    form = bag.form
+    terms = [
+        {
+            "coefficient": form.index(term.coefficient),
+            "data": term.depends_on_data,
+            "powers": [
+                {
+                    "factor": form.factors.index(power.variable),
+                    "exponent": form.index(power.exponent),
+                    "sign": power.sign,
+                }
+                for power in term.powers
+                if power.variable in form.factors
+            ],
+        }
+        for term in form.terms
+    ]
+    return {"terms": terms, "d": form.index("d") if form.has_data else -1}

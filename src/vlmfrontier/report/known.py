@@ -1,0 +1,143 @@
+"""What is known of a study, read from its results as far as they are there."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vlmfrontier.frontier.answers import Answer, answer
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.report.run_records import read_result
+from vlmfrontier.sweep.runs import Run, plan_runs
+from vlmfrontier.sweep.status import DONE, FAILED, Status, failure, run_status
+
+
+@dataclass(frozen=True)
+class Known:
+    """A study's results. What has not been made, or could not be, is None or empty."""
+
+    results: Results
+
+    @property
+    def study(self) -> Any:
+        """The study as it is configured."""
+        return self.results.study
+
+    @property
+    def folder(self) -> Path:
+        """Where its results lie."""
+        return self.results.folder
+
+    @property
+    def main(self) -> str:
+        """The target that is shown first."""
+        return self.results.main_target
+
+    # ---- runs ----
+
+    @cached_property
+    def runs(self) -> list[tuple[Run, Status]]:
+        """Every planned run with its status; empty for an own table."""
+        return [(run, run_status(self.folder, run)) for run in plan_runs(self.study)]
+
+    @property
+    def failed(self) -> list[tuple[Run, Status]]:
+        """The runs that failed."""
+        return [(run, status) for run, status in self.runs if status.state == FAILED]
+
+    @property
+    def undone(self) -> list[Run]:
+        """The runs without a result that have not failed either."""
+        return [run for run, status in self.runs if status.state not in (DONE, FAILED)]
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """The result of every run that has one."""
+        found = [read_result(self.folder / "runs" / run.key / "result.json") for run, _ in self.runs]
+        return [record for record in found if record]
+
+    @cached_property
+    def has_table(self) -> bool:
+        """Whether there is a table that laws could be fitted to."""
+        return not self.study.trained or (self.folder / "runs.csv").exists()
+
+    @cached_property
+    def failed_jobs(self) -> dict[str, str]:
+        """Why other jobs than runs failed, by the name of their log."""
+        logs = sorted((self.folder / "logs").glob("*.log"))
+        return {log.stem: failure(log) for log in logs if failure(log)}
+
+    # ---- laws ----
+
+    @cached_property
+    def forms(self) -> pd.DataFrame | None:
+        """The comparison of forms of all targets."""
+        return self._table("tables/forms.csv")
+
+    @cached_property
+    def has_laws(self) -> bool:
+        """Whether the laws of the main target have been fitted and compared."""
+        fitted = self.folder / "laws" / self.main / "weights.json"
+        return self.has_table and fitted.exists() and self.forms is not None
+
+    def score(self, target: str, setup: str) -> dict[str, Any] | None:
+        """Return the metrics of a target's chosen form in a setup (train, cv, extrapolation), if judged."""
+        rows = self.forms[(self.forms.target == target) & (self.forms.setup == setup) & self.forms.chosen]
+        return None if rows.empty else rows.iloc[0].to_dict()
+
+    def law(self, target: str) -> LawFit:
+        """Return the chosen law of a target."""
+        form = self.score(target, "train")["form"]
+        return LawFit.load(self.folder / "laws" / target / f"{form}.json")
+
+    # ---- frontier ----
+
+    @property
+    def has_frontier(self) -> bool:
+        """Whether the main target's frontier has been searched."""
+        return self.has_laws and self.frontier is not None
+
+    @cached_property
+    def frontier(self) -> pd.DataFrame | None:
+        """The frontier of the main target."""
+        return None if self.results.cost is None else self._table(f"frontier/{self.main}.csv")
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The recommendation at the middle budget and the largest number of examples."""
+        return middle_answer(self.results)
+
+    @cached_property
+    def elasticity(self) -> pd.DataFrame | None:
+        """How x* moves with n."""
+        return self._table("tables/elasticity.csv")
+
+    @cached_property
+    def regret(self) -> pd.DataFrame | None:
+        """What simpler rules lose."""
+        return self._table("tables/regret.csv")
+
+    @cached_property
+    def checks(self) -> pd.DataFrame | None:
+        """The checks of a reproduction."""
+        return self._table("tables/checks.csv")
+
+    @cached_property
+    def next_runs(self) -> pd.DataFrame | None:
+        """Suggested runs, where they have been asked for."""
+        return self._table("next_runs.csv")
+
+    def _table(self, name: str) -> pd.DataFrame | None:
+        path = self.folder / name
+        return pd.read_csv(path) if path.exists() else None
+
+
+def middle_answer(results: Results) -> Answer:
+    """Return the recommendation at the middle budget and the largest number of examples."""
+    target = results.target(results.main_target)
+    budget = float(results.budgets[len(results.budgets) // 2])
+    examples = None if results.examples is None else float(results.examples[-1])
+    return answer(target, results.runs, budget, examples, results.config.near)

@@ -1,0 +1,104 @@
+"""Which laws were found, what they look like, and how well they hold."""
+
+import re
+from collections.abc import Iterator
+
+import pandas as pd
+
+from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
+from vlmfrontier.laws import formula
+from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
+from vlmfrontier.report.known import Known
+from vlmfrontier.report.words import error_name
+from vlmfrontier.study.units import format_number
+
+SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
+"""The setups that are shown, and what they are called."""
+
+
+def laws(known: Known) -> Iterator[Block]:
+    """Yield the chosen law of the main target with its doubts, the rival forms, and every target's law in a row."""
+    yield Heading("The laws")
+    if not known.has_laws:
+        yield Caution("No laws have been fitted yet.")
+        return
+    law = known.law(known.main)
+    left_out = known.score(known.main, "cv")
+    yield Text(
+        f"The {error_name(known.study, known.main)} follows `{law.form.name}` best, of {_forms(known)}. On runs left "
+        f"out of the fit it is off by {left_out['e_pct']:.1f}% on average and explains {left_out['r2']:.0%} of the "
+        f"variance (R² {left_out['r2']:.3f})."
+    )
+    yield Lines((formula.text(law.form), formula.text(law.form, law.parameters), _units(law)))
+    for warning in law.warnings:
+        yield Caution(warning_in_words(warning))
+    yield _parameters(law)
+    yield _rivals(known)
+    if len(known.study.targets()) > 1:
+        yield _by_target(known)
+
+
+def _forms(known: Known) -> str:
+    forms = known.study.laws.forms
+    return "one form alone" if len(forms) == 1 else f"{len(forms)} forms"
+
+
+def _units(law: LawFit) -> str:
+    units = [f"{name} in {format_number(unit, 'B')}" for name, unit in law.units.items() if unit != 1]
+    units += [f"n in {format_number(law.data_unit, 'B')}"] if law.data_unit not in (None, 1) else []
+    return f"({', '.join(units)})" if units else "(all factors in units of one)"
+
+
+def warning_in_words(warning: str) -> str:
+    """Return a law's warning without the key it begins with: `at_bound: a_N at ±3 …` as `a_N at ±3 …`."""
+    return re.sub(r"^[a-z_]+: ", "", warning)
+
+
+def _parameters(law: LawFit) -> Block:
+    errors = law.standard_errors
+    rows = [
+        (name, f"{value:.4g}", f"{errors[name]:.2g}" if errors.get(name) is not None else "")
+        for name, value in law.parameters.items()
+    ]
+    return table(
+        ("parameter", "value", "standard error"),
+        rows,
+        f"Parameters of the law of {law.target}; none is given for what lies at a bound or vanished.",
+    )
+
+
+def _rivals(known: Known) -> Block:
+    """Return how all forms of the main target do, as the paper's Table 2."""
+    forms = known.forms[known.forms.target == known.main]
+    judged = [setup for setup in SETUPS if (forms.setup == setup).any()]
+    rows = []
+    for form, scores in forms.groupby("form", sort=False):
+        by_setup = scores.set_index("setup")
+        cells = [cell for setup in judged for cell in _metrics(by_setup.loc[setup])]
+        rows.append((f"**{form}**" if by_setup.chosen.any() else form, *cells))
+    heads = [head for setup in judged for head in (f"E% {SETUPS[setup]}", f"R² {SETUPS[setup]}")]
+    return table(("form", *heads), rows, f"All forms of {known.main}; the chosen one is bold. E%: mean relative error.")
+
+
+def _metrics(row: pd.Series) -> tuple[str, str]:
+    return f"{row.e_pct:.2f}", f"{row.r2:.3f}"
+
+
+def _by_target(known: Known) -> Block:
+    rows = []
+    for target in known.study.targets():
+        left_out, beyond = known.score(target, "cv"), known.score(target, "extrapolation")
+        r2 = left_out["r2"] if beyond is None else min(left_out["r2"], beyond["r2"])
+        rows.append(
+            (
+                target,
+                left_out["form"],
+                f"{left_out['e_pct']:.2f}",
+                f"{left_out['r2']:.3f}",
+                "" if beyond is None else f"{beyond['r2']:.3f}",
+                "good" if r2 >= EXTRAPOLATION_R2 else "poor",
+            )
+        )
+    heads = ("target", "form", "E% left out", "R² left out", "R² beyond the split", "fit")
+    return table(heads, rows, f"The chosen law of every target; poor: an R² below {EXTRAPOLATION_R2}.")

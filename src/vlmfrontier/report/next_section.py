@@ -1,0 +1,75 @@
+"""What to run next."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from vlmfrontier.report.blocks import Block, Heading, Items, Lines, Text, table
+from vlmfrontier.report.known import Known
+from vlmfrontier.report.words import amount, configuration, question
+from vlmfrontier.study.units import format_number
+
+
+def next_steps(known: Known) -> Iterator[Block]:
+    """Yield what to do next: runs to do again, runs that would make the frontier surer, and the command for each."""
+    yield Heading("What to run next")
+    if known.failed or known.undone:
+        missing = len(known.failed) + len(known.undone)
+        yield Text(f"First the {missing} runs without a result: `snakemake` trains only what is missing.")
+    if not known.has_laws:
+        yield Text("Until the laws are fitted nothing can be said of what is worth running beyond that.")
+    elif not known.has_frontier:
+        yield Text("Without a frontier there is no telling which runs would make it surer.")
+    if not known.has_frontier:
+        return
+    hints = (*_wider(known), *_contested(known))
+    if hints:
+        yield Items(hints)
+    if not known.results.table.has_data:
+        return
+    if known.next_runs is None:
+        yield Text("Which new runs would make the frontier surest, and whether any is worth it:")
+        yield Lines((f"python scripts/next_runs.py --study {known.folder}/study.json",))
+        return
+    yield from _suggested(known)
+
+
+def _wider(known: Known) -> Iterator[str]:
+    """Yield for every factor in which the recommendation leaves the runs how far they would have to reach."""
+    for name in known.results.range.outside(known.answer.choice.x, known.answer.examples):
+        value = known.answer.examples if name == "n" else known.answer.choice.x[name]
+        yield f"The recommendation has {name} = {amount(name, value)}, where nothing was run: add that level."
+
+
+def _contested(known: Known) -> Iterator[str]:
+    """Yield the place on the frontier where the models agree least, with the two rivals there."""
+    row = known.frontier.iloc[int(known.frontier.p_near.argmin())].to_dict()
+    if row["p_near"] == 1 or pd.isna(row["second_f"]):
+        return
+    examples = None if pd.isna(row["n"]) else row["n"]
+    first, second = ({name: row[prefix + name] for name in known.study.factors()} for prefix in ("", "second_"))
+    yield (
+        f"With {question(row['c'], known.results.space.unit, examples)} the models agree least "
+        f"({row['p_near']:.0%}): a run with {configuration(first)} and one with {configuration(second)} tells most."
+    )
+
+
+def _suggested(known: Known) -> Iterator[Block]:
+    rows, factors = known.next_runs, known.study.factors()
+    cells = [
+        (
+            *(amount(name, row[name]) for name in (*factors, "n")),
+            format_number(row["training_cost"]),
+            f"{row['regret_before']:.3g} → {row['regret_after']:.3g}",
+        )
+        for row in rows.to_dict("records")
+    ]
+    yield table(
+        (*factors, "n", "training cost", "expected regret"),
+        cells,
+        "Runs that would make the frontier surest for what they cost; regret in points of error. Where it is far below "
+        "the noise of a run, none is worth it.",
+    )
+    if known.study.trained:
+        yield Text("`next_runs.yaml` has them as a sweep:")
+        yield Lines((f"snakemake --configfile config.yaml {known.folder}/next_runs.yaml",))

@@ -1,0 +1,56 @@
+"""The record of every run, for a reader who points at it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vlmfrontier.frontier.load import Results
+
+
+def run_records(results: Results) -> dict[str, Any]:
+    """Return the runs in columns: names, factors, n, cost, errors by target with standard errors, notes.
+
+    `notes` has a list of label and text for each run.
+    """
+    table = results.table
+    costs = None if results.cost is None else results.run_costs
+    return {
+        "count": len(table),
+        "names": _names(results),
+        "factors": [values.tolist() for values in table.factors.values()],
+        "n": None if table.data is None else table.data.tolist(),
+        "cost": None if costs is None else [float(cost) if np.isfinite(cost) else None for cost in costs],
+        "errors": {name: values.tolist() for name, values in table.targets.items()},
+        "se": {name: None if se is None else se.tolist() for name, se in table.se.items()},
+        "notes": [_notes(results, row) for row in range(len(table))],
+    }
+
+
+def _names(results: Results) -> list[str]:
+    """Return the runs' keys; rows of an own table are called after their line."""
+    frame = results.table.frame
+    return [str(key) for key in frame["run"]] if "run" in frame else [f"line {line}" for line in frame.index]
+
+
+def _notes(results: Results, row: int) -> list[list[str]]:
+    """Return what else is known of a run: its sweep and seed, and of a trained one how long it took and on what."""
+    frame = results.table.frame.iloc[row]
+    if not results.study.trained:
+        return []
+    notes = [["sweep", str(frame["sweep"])], ["seed", str(frame["seed"])]]
+    result = read_result(results.folder / "runs" / str(frame["run"]) / "result.json")
+    seconds = result.get("seconds", {})
+    if {"finetune", "evaluate"} <= set(seconds):
+        notes.append(["seconds", f"{seconds['finetune']:.0f} finetuning, {seconds['evaluate']:.0f} evaluation"])
+    if "provenance" in result:
+        notes.append(["device", str(result["provenance"].get("device"))])
+    if result.get("decode_failures"):
+        notes.append(["broken videos", str(result["decode_failures"])])
+    return notes
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return a run's result; empty if it is not there, as where only the run table was handed on."""
+    return json.loads(path.read_text()) if path.exists() else {}

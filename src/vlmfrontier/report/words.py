@@ -1,0 +1,76 @@
+"""Factors, configurations and answers in words, in human units."""
+
+from collections.abc import Mapping
+
+from vlmfrontier.frontier.answers import Answer
+from vlmfrontier.study.root import Study
+from vlmfrontier.study.units import format_number
+
+FACTORS = {
+    "N": ("size of the language model", "parameters"),
+    "M": ("size of the vision model", "parameters"),
+    "T": ("frames per video", "frames"),
+    "V": ("visual tokens per frame", "tokens per frame"),
+    "n": ("finetuning examples", "examples"),
+}
+"""What the paper's symbols mean in a trained study, and what they count."""
+
+
+def factor_name(study: Study, factor: str) -> str:
+    """Return what a factor, or n, is: `frames per video T`, or in an own table its column, `params (N)`."""
+    if study.trained:
+        return f"{FACTORS[factor][0]} {factor}"
+    column = (study.table.data if factor == "n" else study.table.factors[factor]).column
+    return factor if column == factor else f"{column} ({factor})"
+
+
+def factor_unit(study: Study, factor: str) -> str:
+    """Return what a factor counts: `frames`; empty in an own table."""
+    return FACTORS[factor][1] if study.trained else ""
+
+
+def error_name(study: Study, target: str) -> str:
+    """Return what is predicted: the error of a task, or a target that is itself an error, such as `loss`."""
+    own = study.table is not None and study.table.targets[target].kind == "error"
+    return target if own else f"error of {target}"
+
+
+def amount(factor: str, value: float) -> str:
+    """Return a value of a factor: `7.5B`, `16`."""
+    return format_number(value, "B")
+
+
+def configuration(x: Mapping[str, float]) -> str:
+    """Return a configuration: `N = 7.5B, T = 16, V = 49`."""
+    return ", ".join(f"{name} = {amount(name, value)}" for name, value in x.items())
+
+
+def per_video(unit: str) -> str:
+    """Return what a budget counts: FLOPs are those of one video; another unit is the user's own."""
+    return f"{unit} per video" if unit == "FLOPs" else unit
+
+
+def question(budget: float, unit: str, examples: float | None) -> str:
+    """Return the question that an answer is for: `100M FLOPs per video and 500 examples`."""
+    data = "" if examples is None else f" and {format_number(examples, 'B')} examples"
+    return f"{format_number(budget)} {per_video(unit)}{data}"
+
+
+def two_lines(answer: Answer) -> tuple[str, str]:
+    """Return a recommendation in two lines: what to deploy with its error, and how sure that is."""
+    choice = answer.choice
+    deploy = (
+        f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {configuration(choice.x)}: "
+        f"{answer.target} error {choice.f:.2f} ({answer.range_name} {choice.f_lo:.2f} to {choice.f_hi:.2f})"
+    )
+    outside = [warning.split(" is extrapolated")[0] for warning in answer.warnings]
+    doubt = f"; beyond the runs: {', '.join(outside)}" if outside else ""
+    return deploy, f"{sureness(choice.p_near, choice.p_best, answer.near)}{doubt}"
+
+
+def sureness(p_near: float, p_best: float, near: float) -> str:
+    """Return how many models agree: `96% of the models have nothing better by more than 0.5% of the error; …`."""
+    return (
+        f"{p_near:.0%} of the models have nothing better by more than {near:.1%} of the error; "
+        f"for {p_best:.0%} it is the optimum"
+    )

@@ -1,0 +1,66 @@
+# A page to read and a page to play with: what a study found, for people. Seconds of one core each, so never a cluster's job.
+
+
+rule report:
+    input:
+        f"{RESULTS}/report.html",
+
+
+rule explorer:
+    input:
+        f"{RESULTS}/explorer.html",
+
+
+rule write_report:
+    input:
+        RUN_TABLE,
+        LAWS,
+        FRONTIER,
+        f"{RESULTS}/tables/forms.csv",
+        f"{RESULTS}/tables/checks.csv",
+        f"{RESULTS}/figures",
+    output:
+        f"{RESULTS}/report.md",
+        f"{RESULTS}/captions.rst",
+        report(
+            f"{RESULTS}/report.html",
+            category="Report",
+            labels={"page": "report"},
+            caption=CAPTIONS,
+        ),
+    log:
+        f"{RESULTS}/logs/report.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "write the report"
+    shell:
+        script("report.py") + " > {log} 2>&1"
+
+
+rule write_explorer:
+    input:
+        RUN_TABLE,
+        LAWS,
+        FRONTIER,
+    output:
+        report(
+            f"{RESULTS}/explorer.html",
+            category="Report",
+            labels={"page": "explorer"},
+            caption=CAPTIONS,
+        ),
+    log:
+        f"{RESULTS}/logs/explorer.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.frontier_recipe(STUDY),
+    message:
+        "make the explorer"
+    shell:
+        script("explorer.py") + " > {log} 2>&1"
