@@ -10,6 +10,9 @@ from pathlib import Path
 
 import yaml
 
+from vlmfrontier.study.load import merge, read_with_base, validate
+from vlmfrontier.sweep.runs import plan_runs
+
 ROOT = Path(__file__).parents[1]
 SMOKE = ROOT / "workflow" / "studies" / "smoke.yaml"
 """The smallest study that goes all the way."""
@@ -60,3 +63,9 @@ class Workflow:
         path = self.folder / "study.yaml"
         path.write_text(yaml.safe_dump(dict(config), sort_keys=False))
         return path
+
+
+def run_keys(config: Mapping) -> list[str]:
+    """Return the keys of the runs of a study that builds on another file, whatever sizes its models have today."""
+    changes = {key: value for key, value in config.items() if key != "base"}
+    return [run.key for run in plan_runs(validate(merge(read_with_base(Path(config["base"])), changes)))]

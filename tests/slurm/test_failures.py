@@ -7,11 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT, SMOKE
+from tests.calling import ROOT, SMOKE, run_keys
 from tests.slurm.conftest import OnCluster
 
 pytestmark = pytest.mark.slow
-GOOD, BROKEN = "N13.9k_T4_V4_n16_s0", "N35.6k_T4_V4_n16_s0"
 
 
 def study(folder: Path, without_failed: bool) -> dict:
@@ -33,31 +32,32 @@ def study(folder: Path, without_failed: bool) -> dict:
 
 
 def test_one_bad_run_stops_neither_the_others_nor_the_fits(on_cluster: OnCluster):
+    good, broken = run_keys(study(on_cluster.folder, without_failed=False))
     outcome = on_cluster("--retries", "1", "collect", config=study(on_cluster.folder, without_failed=False))
     assert outcome.status != 0
     results = on_cluster.folder / "results" / "failing"
-    assert (results / "runs" / GOOD / "result.json").exists()
+    assert (results / "runs" / good / "result.json").exists()
     assert not (results / "runs.csv").exists()
 
     told = outcome.output[outcome.output.rindex("study failing: 2 runs") :]
     assert "1 done, 1 failed" in told
-    assert f"failed: {BROKEN}; the end of results/failing/runs/{BROKEN}/finetune.log:" in told
+    assert f"failed: {broken}; the end of results/failing/runs/{broken}/finetune.log:" in told
     assert "ValueError: Couldn't instantiate the backend tokenizer" in told
     job = re.search(r"^Slurm job (\d+) on \S+: FAILED, exit code \d+:0$", told, re.MULTILINE)[1]
     configfile = on_cluster.folder / "study.yaml"
     again = f"again: snakemake --profile slurm --directory {on_cluster.folder} --configfile {configfile} -- "
-    assert f"{again}results/failing/runs/{BROKEN}/result.json" in told
+    assert f"{again}results/failing/runs/{broken}/result.json" in told
 
     # A retry is a new job, and no job tries twice.
     logs = sorted(
-        (on_cluster.folder / "logs/slurm/rule_finetune_run" / BROKEN).glob("*.log"), key=lambda p: int(p.stem)
+        (on_cluster.folder / "logs/slurm/rule_finetune_run" / broken).glob("*.log"), key=lambda p: int(p.stem)
     )
     assert len(logs) == 2
     assert logs[-1].stem == job
     plan = pd.read_csv(results / "plan.csv").set_index("run")
-    assert list(plan.status[[GOOD, BROKEN]]) == ["done", "failed"]
+    assert list(plan.status[[good, broken]]) == ["done", "failed"]
 
     outcome = on_cluster("collect", config=study(on_cluster.folder, without_failed=True))
     assert outcome.status == 0, outcome.output
-    assert f"without a result and left out: {BROKEN}" in outcome.output
-    assert list(pd.read_csv(results / "runs.csv").run) == [GOOD]
+    assert f"without a result and left out: {broken}" in outcome.output
+    assert list(pd.read_csv(results / "runs.csv").run) == [good]

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.calling import ROOT, SMOKE, Workflow
+from tests.calling import ROOT, SMOKE, Workflow, run_keys
 from tests.slurm.conftest import OnCluster
 from tests.slurm.kills import KILLS, Training, assert_trained_once, wait_until
 
@@ -34,9 +34,9 @@ def steps_of(study: dict) -> int:
     return 64 * study["finetune"]["epochs"] // 8
 
 
-def trainings(on_cluster: OnCluster, count: int) -> list[Training]:
+def trainings(on_cluster: OnCluster, study: dict) -> list[Training]:
     runs = on_cluster.folder / "results" / "killed" / "runs"
-    return [Training(runs / f"N13.9k_T4_V4_n64_s{seed}", on_cluster.cluster) for seed in range(count)]
+    return [Training(runs / key, on_cluster.cluster) for key in run_keys(study)]
 
 
 def kill(controller: subprocess.Popen) -> None:
@@ -67,7 +67,7 @@ def assert_as_undisturbed(on_cluster: OnCluster, workflow: Workflow, study: dict
 
 def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory):
     study = config(runs=len(KILLS) + 1, epochs=16)
-    runs = trainings(on_cluster, len(KILLS) + 1)
+    runs = trainings(on_cluster, study)
     controller = on_cluster.start("evaluate", config=study)
     waiting, killed = dict(zip(KILLS, runs, strict=False)), {}
     while waiting:
@@ -106,7 +106,7 @@ def test_a_study_survives_kills_at_random_moments(on_cluster: OnCluster, tmp_pat
     draw = random.Random(int(os.environ.get("VLMFRONTIER_SEED", "0")))
     left = int(os.environ["VLMFRONTIER_KILLS"])
     study = config(runs=3, epochs=100)
-    runs = trainings(on_cluster, 3)
+    runs = trainings(on_cluster, study)
     controller = on_cluster.start("evaluate", config=study)
     done: list[str] = []
     while left:

@@ -7,11 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.calling import SMOKE, Workflow
+from tests.calling import SMOKE, Workflow, run_keys
 from tests.slurm.conftest import OnCluster
 
 pytestmark = pytest.mark.slow
-RUN = "results/nodes/runs/N13.9k_T4_V4_n64_s0"
 STUDY = {
     "base": str(SMOKE),
     "study": "nodes",
@@ -33,7 +32,9 @@ def test_two_nodes_train_as_one_process_does(on_cluster: OnCluster, workflow: Wo
     assert outcome.status == 0, outcome.output
     undisturbed = workflow("--cores", "1", "finetune", config=STUDY)
     assert undisturbed.status == 0, undisturbed.output
-    there, here = on_cluster.folder / RUN, workflow.folder / RUN
+    there, here = (
+        folder / "results/nodes/runs" / run_keys(STUDY)[0] for folder in (on_cluster.folder, workflow.folder)
+    )
 
     job = on_cluster.cluster.ask("scontrol", "show", "job", "--oneliner", slurm_job(there))
     assert "NumNodes=2 " in job
