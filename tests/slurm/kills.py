@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -67,10 +68,14 @@ def end_time(training: Training) -> None:
 
 def kill_node(training: Training) -> None:
     """The node dies with all that runs on it, and comes back when Slurm has given it up."""
-    node = training.node()
-    training.cluster.kill(f"slurmd.{node}", with_jobs=True)
-    wait_until(lambda: training.cluster.states().get(node, "").rstrip("*") in ("down", "idle"), f"{node} is given up")
-    training.cluster.start_node(node)
+    node, cluster = training.node(), training.cluster
+    cluster.kill(f"slurmd.{node}", with_jobs=True)
+
+    def bring_back() -> None:
+        wait_until(lambda: cluster.states().get(node, "").rstrip("*") in ("down", "idle"), f"{node} is given up")
+        cluster.start_node(node)
+
+    threading.Thread(target=bring_back).start()  # meanwhile other trainings go on, and are killed in their turn
 
 
 KILLS: dict[str, Callable[[Training], None]] = {
