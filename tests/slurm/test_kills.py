@@ -45,6 +45,15 @@ def kill(controller: subprocess.Popen) -> None:
     controller.wait()
 
 
+def killed(kind: str, training: Training) -> bool:
+    """Kill a training in one of the ways; return whether there was one to kill: another kill may have met it too."""
+    try:
+        KILLS[kind](training)
+    except (KeyError, OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
 def recover(on_cluster: OnCluster, *options: str) -> subprocess.CompletedProcess:
     study = on_cluster.folder / "results" / "killed" / "study.json"
     command = [sys.executable, str(ROOT / "scripts/recover.py"), "--study", str(study), "--every", "1", *options]
@@ -69,14 +78,13 @@ def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_fac
     study = config(runs=len(KILLS) + 1, epochs=16)
     runs = trainings(on_cluster, study)
     controller = on_cluster.start("evaluate", config=study)
-    waiting, killed = dict(zip(KILLS, runs, strict=False)), {}
+    waiting = dict(zip(KILLS, runs, strict=False))
     while waiting:
         assert controller.poll() is None, on_cluster.output()
         for name, training in list(waiting.items()):
             assert not training.finished, f"the training ended before {name}"
-            if training.owner and training.has_checkpoint():
-                killed[name] = training.owner["token"]
-                KILLS[name](waiting.pop(name))
+            if training.has_checkpoint() and killed(name, training):
+                waiting.pop(name)
         time.sleep(0.05)
     last = runs[-1]
     wait_until(lambda: bool(last.owner) and last.has_checkpoint(), "the last run trains")
@@ -117,13 +125,8 @@ def test_a_study_survives_kills_at_random_moments(on_cluster: OnCluster, tmp_pat
         if kind == "controller":
             kill(controller)
             controller = restarted(on_cluster, study, controller, draw)
-        elif not training.owner or training.finished:
+        elif training.finished or not killed(kind, training):
             continue
-        else:
-            try:
-                KILLS[kind](training)
-            except (KeyError, OSError, subprocess.CalledProcessError):
-                continue  # it ended by itself just before
         done.append(kind)
         left -= 1
         assert not all(each.finished for each in runs), f"the study ended after {done}"

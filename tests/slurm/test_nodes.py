@@ -27,7 +27,8 @@ def losses(folder: Path) -> list[float]:
     return [entry["loss"] for entry in map(json.loads, lines) if "loss" in entry]
 
 
-def test_two_nodes_train_as_one_process_does(on_cluster: OnCluster, workflow: Workflow):
+def test_two_nodes_train_as_one_process_does(on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory):
+    workflow = Workflow(tmp_path_factory.mktemp("laptop"))
     outcome = on_cluster("finetune", config=STUDY)
     assert outcome.status == 0, outcome.output
     undisturbed = workflow("--cores", "1", "finetune", config=STUDY)
