@@ -4,7 +4,7 @@
 #   results/<study>/study.json plan.csv plan.md            the resolved study and its runs
 #   results/<study>/data/<split>/manifest.json             videos and questions: train, test (align: for pretraining)
 #   results/<study>/models/<language>/                     starting models, where the study makes them itself
-#   results/<study>/runs/<run>/finetuned.json result.json  one run, <run> = N83.3k_T8_V16_n500_s0
+#   results/<study>/runs/<run>/finetuned.json result.json  one run, <run> = N83.3k_T8_V16_n400_s0
 #   results/<study>/runs.csv                               one row per run; a user's own table enters here
 #   results/<study>/laws/ tables/ frontier/ figures/       see results/README.md
 #   results/<study>/report.html explorer.html              what was found: a page to read, and one to play with

@@ -1,6 +1,6 @@
 """Test one finetuned run.
 
-    python scripts/evaluate.py --study results/digits/study.json --run N83.3k_T8_V16_n500_s0
+    python scripts/evaluate.py --study results/digits/study.json --run N83.3k_T8_V16_n400_s0
 
 Writes runs/<run>/answers/<task>.jsonl (every question with answer and score; *.wrong_video.jsonl for the control) and,
 last, runs/<run>/result.json.

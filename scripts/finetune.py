@@ -1,6 +1,6 @@
 """Finetune one run of a study.
 
-    python scripts/finetune.py --study results/digits/study.json --run N83.3k_T8_V16_n500_s0
+    python scripts/finetune.py --study results/digits/study.json --run N83.3k_T8_V16_n400_s0
 
 Writes runs/<run>/model/ and, last, runs/<run>/finetuned.json. A stopped training goes on from runs/<run>/state/.
 """

@@ -13,7 +13,7 @@ Positive = Annotated[int, Field(gt=0)]
 class DigitsConfig(Section):
     """Generated videos of handwritten digits."""
 
-    train: Positive = 1000
+    train: Positive = 800
     """Training videos, eight question–answer turns each; the largest n of the sweep may not exceed it."""
     test: Positive = 300
     """Test videos, one question of each of the eight tasks each. More: smaller standard errors, longer evaluation."""

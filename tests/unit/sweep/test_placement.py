@@ -29,7 +29,7 @@ def study_of(**changes) -> Study:
 
 
 def large(execution: dict | None = None, batch: int = 32) -> Study:
-    rows = [{"N": name, "T": 32, "V": 196, "n": 1000} for name in ("1b", "8b")]
+    rows = [{"N": name, "T": 32, "V": 196, "n": 800} for name in ("1b", "8b")]
     rates = {"vision": 1e-5, "projector": 1e-4, "language": 1e-5}
     return validate(
         {
