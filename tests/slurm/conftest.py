@@ -41,6 +41,7 @@ class OnCluster:
     def __init__(self, folder: Path, cluster: SlurmCluster):
         self.folder, self.cluster = folder, cluster
         self._printed = folder / "snakemake.out"
+        self._started: list[subprocess.Popen] = []
 
     def __call__(self, *arguments: str, config: Mapping | Path) -> Outcome:
         """Call `snakemake --profile slurm` and return when it ends."""
@@ -65,7 +66,17 @@ class OnCluster:
         command += ["--directory", str(self.folder), *self.overrides()]
         environment = {**self.cluster.env(), "OMP_NUM_THREADS": "1"}
         with self._printed.open("a") as out:
-            return subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=out, stderr=out)
+            controller = subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=out, stderr=out)
+        self._started.append(controller)
+        return controller
+
+    def stop(self) -> None:
+        """End every Snakemake that a failed test left behind, and its jobs."""
+        for controller in self._started:
+            if controller.poll() is None:
+                controller.kill()
+                controller.wait()
+                subprocess.run(["scancel", "--me"], env=self.cluster.env(), check=False)
 
     def overrides(self) -> list[str]:
         """Return what differs from the profile as it is shipped: the site, and waiting times for a local disk."""
@@ -83,6 +94,8 @@ class OnCluster:
 
 
 @pytest.fixture
-def on_cluster(tmp_path: Path, cluster: SlurmCluster) -> OnCluster:
+def on_cluster(tmp_path: Path, cluster: SlurmCluster) -> Iterator[OnCluster]:
     """The workflow in an empty folder."""
-    return OnCluster(tmp_path, cluster)
+    called = OnCluster(tmp_path, cluster)
+    yield called
+    called.stop()
