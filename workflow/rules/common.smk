@@ -63,7 +63,8 @@ def table(name):
 def summarise(options=""):
     """Print how far the runs are, why some failed and, with --answer, the recommendation; `make run` does so itself."""
     if Path(STUDY_JSON).exists() and os.environ.get("VLMFRONTIER_SUMMARY") != "later":
-        shell(f"{script('status.py')} {site_option(SITE_FILE)} --call {shlex.quote(call_again())} {options}")
+        command = f"{script('status.py')} {site_option(SITE_FILE)} --call {shlex.quote(call_again())} {options}"
+        shell("{command}")  # not the text itself, whose braces `shell` would fill in: overrides may have some
 
 
 def planned(wildcards):
