@@ -18,8 +18,8 @@ STUDY = {
     "finetune": {"epochs": 4, "log_every": 1},
     "execution": {"nodes": 2},
 }
-# Sums of 32-bit numbers in another order: rounding, which the optimizer carries from step to step.
-TOLERANCE = 1e-3
+# Sums of 32-bit numbers in another order: rounding, which the optimizer carries from step to step. Seen: 2e-7 and 6e-5.
+OF_LOSS, OF_WEIGHTS = 1e-5, 1e-3
 
 
 def losses(folder: Path) -> list[float]:
@@ -44,10 +44,10 @@ def test_two_nodes_train_as_one_process_does(on_cluster: OnCluster, tmp_path_fac
     assert json.loads((here / "finetuned.json").read_text())["processes"] == 1
 
     assert len(losses(there)) == len(losses(here)) == 32
-    assert losses(there) == pytest.approx(losses(here), rel=TOLERANCE)
+    assert losses(there) == pytest.approx(losses(here), rel=OF_LOSS)
     weights = [load_file(folder / "model" / "model.safetensors") for folder in (there, here)]
     for name, value in weights[0].items():
-        assert torch.allclose(value, weights[1][name], rtol=0.05, atol=TOLERANCE), name
+        assert torch.allclose(value, weights[1][name], rtol=0, atol=OF_WEIGHTS), name
 
 
 def slurm_job(folder: Path) -> str:
