@@ -43,7 +43,7 @@ class PromptBuilder:
     def _turn(self, question: str, answer: str) -> tuple[list[int], list[int]]:
         """Return the ids after the video of a question and its answer, and labels that leave the question out."""
         ids = self._split(self._ids([_user(question), {"role": "assistant", "content": answer}], generate=False))[1]
-        asked = self._question(question)
+        asked = self.question(question)
         if ids[: len(asked)] != asked:
             raise ValueError("the chat template writes a question differently when its answer follows")
         return ids, [IGNORED] * len(asked) + ids[len(asked) :]
@@ -52,7 +52,7 @@ class PromptBuilder:
         """Return the token ids of `answer` to `question`, without what ends the turn."""
         eos = self.tokenizer.eos_token_id
         ids, _ = self.turn(question, answer)
-        tokens = ids[len(self._question(question)) :]
+        tokens = ids[len(self.question(question)) :]
         return tokens[: tokens.index(eos)] if eos in tokens else tokens
 
 

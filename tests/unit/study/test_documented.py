@@ -39,7 +39,7 @@ def test_the_default_study_has_the_defaults_of_the_classes():
 
 def _written_only(section: str) -> dict:
     written = {"cost": {"model": "paper"}, "models": {"start": "workflow/pretrained/digits"}}
-    return (written | {"laws": {"preset": "fast", "split": "sweep != 'isoflop'"}}).get(section, {})
+    return (written | {"laws": {"starts": 200, "preset": "fast", "split": "sweep != 'isoflop'"}}).get(section, {})
 
 
 def test_every_key_of_the_default_study_is_explained():
