@@ -54,6 +54,12 @@ def killed(kind: str, training: Training) -> bool:
     return True
 
 
+def under_way(runs: list[Training]) -> Training | None:
+    """Return a run that trains and has saved its state; None between two of them. Fails if no run is left."""
+    assert not all(training.finished for training in runs), "every run has finished"
+    return next((each for each in runs if each.owner and not each.finished and each.has_checkpoint()), None)
+
+
 def recover(on_cluster: OnCluster, *options: str) -> subprocess.CompletedProcess:
     study = on_cluster.folder / "results" / "killed" / "study.json"
     command = [sys.executable, str(ROOT / "scripts/recover.py"), "--study", str(study), "--every", "1", *options]
@@ -86,8 +92,8 @@ def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_fac
             if training.has_checkpoint() and killed(name, training):
                 waiting.pop(name)
         time.sleep(0.05)
-    last = runs[-1]
-    wait_until(lambda: bool(last.owner) and last.has_checkpoint(), "the last run trains")
+    wait_until(lambda: under_way(runs) is not None, "a run trains")
+    last = under_way(runs)
     kill(controller)
 
     locked = on_cluster("evaluate", config=study)
