@@ -47,7 +47,7 @@ def footer(results: Results) -> list[str]:
     )
     who = {
         "pool": f"Predicted is the median of {config.members} models of all forms, in proportion to their weights in "
-        "cross-validation; the interval is the envelope of three 90% ranges.",
+        "cross-validation; the interval takes in the resamples of the richest form, unless the data reject it.",
         "paper": "Predicted is the median of the bagged form with most terms; its spread covers less than 90%.",
     }[config.pooling]
     link = "The address of this page holds what is chosen: copy it to share a question with its answer."

@@ -14,7 +14,7 @@ from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolati
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.laws import TargetLaws
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.pool import TAILS, shares
+from vlmfrontier.frontier.pool import TAILS, Spread, shares
 from vlmfrontier.frontier.search import TIE
 from vlmfrontier.frontier.space import SearchSpace, language_models
 from vlmfrontier.frontier.table import DISTINCT, REGRET_QUANTILE
@@ -166,32 +166,30 @@ def _sentence(runs: RunRange, x: Mapping[str, float], examples: float | None) ->
 
 def _target(results: Results, name: str) -> dict[str, Any]:
     laws = results.laws(name)
-    # The spread's own word for its range, asked for over a single configuration.
-    range_name = laws.spread({factor: np.array([level]) for factor, level in results.center.items()}).range_name
+    # Which groups of models there are does not depend on where they predict: one configuration is enough to see them.
+    spread = laws.spread({factor: np.array([level]) for factor, level in results.center.items()})
     return {
         "label": results.error_label(name),
         "name": error_name(results.study, name),
-        "rangeName": range_name,
-        "laws": laws_data(laws),
+        "rangeName": spread.range_name,
+        "laws": laws_data(laws, spread),
     }
 
 
-def laws_data(laws: TargetLaws) -> dict[str, Any]:
+def laws_data(laws: TargetLaws, spread: Spread) -> dict[str, Any]:
     """Return the models of one target: the pool that predicts, and the groups whose ranges make the interval.
 
-    A group is a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`.
+    A group is a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`. `spread` is that of `laws`,
+    over any configurations.
     """
     main = laws.bags[laws.main]
-    pairs = [_part(laws.main, range(len(main)))]
-    if laws.pooling == "paper":
-        pool, ranges = pairs, ["pool"]
-    else:
-        rows = shares(laws.bags, laws.weights, laws.count)  # needs no more of a bag than how many models it holds
-        pool = [_part(form, indices) for form, indices in rows.items()]
-        ranges = [pairs, [_part(WILD, range(len(laws.wild)))], "pool"]
-    groups = [pool, *(group for group in ranges if group != "pool")]
+    pairs, wild = [_part(laws.main, range(len(main)))], [_part(WILD, range(len(laws.wild)))]
+    # `shares` needs no more of a bag than how many models it holds.
+    by_form = [] if spread.pool is spread.pairs else shares(laws.bags, laws.weights, laws.count).items()
+    pool = [_part(form, rows) for form, rows in by_form] or pairs
+    ranges = [pool if group is spread.pool else pairs if group is spread.pairs else wild for group in spread.ranges]
     needed: dict[str, int] = {}
-    for part in (part for group in groups for part in group):
+    for part in (part for group in (pool, *ranges) for part in group):
         needed[part["bag"]] = max(needed.get(part["bag"], 0), max(part["rows"]) + 1)
     bags = {name: {**laws.bags, WILD: laws.wild}[name] for name in needed}
     return {
@@ -199,7 +197,7 @@ def laws_data(laws: TargetLaws) -> dict[str, Any]:
         "dataUnit": main.data_unit,
         "bags": {name: {**_form(bag), "theta": bag.theta[: needed[name]].tolist()} for name, bag in bags.items()},
         "pool": pool,
-        "ranges": ranges,
+        "ranges": ["pool" if group is pool else group for group in ranges],
     }
 
 

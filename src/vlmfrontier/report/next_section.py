@@ -13,6 +13,12 @@ from vlmfrontier.study.units import format_number
 def next_steps(known: Known) -> Iterator[Block]:
     """Yield what to do next: runs to do again, runs that would make the frontier surer, and the command for each."""
     yield Heading("What to run next")
+    steps = [*_missing(known), *_surer(known)]
+    yield from steps or [Text("Nothing stands out: the models agree along the whole frontier, within the runs.")]
+
+
+def _missing(known: Known) -> Iterator[Block]:
+    """Yield what has to be run or fitted before anything can be said of new runs."""
     if known.failed or known.undone:
         missing = len(known.failed) + len(known.undone)
         yield Text(f"First the {missing} runs without a result: `snakemake` trains only what is missing.")
@@ -20,6 +26,10 @@ def next_steps(known: Known) -> Iterator[Block]:
         yield Text("Until the laws are fitted nothing can be said of what is worth running beyond that.")
     elif not known.has_frontier:
         yield Text("Without a frontier there is no telling which runs would make it surer.")
+
+
+def _surer(known: Known) -> Iterator[Block]:
+    """Yield where the frontier is least sure, and the runs that would help most for what they cost."""
     if not known.has_frontier:
         return
     hints = (*_wider(known), *_contested(known))

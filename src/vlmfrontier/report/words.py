@@ -63,8 +63,10 @@ def two_lines(answer: Answer) -> tuple[str, str]:
         f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {configuration(choice.x)}: "
         f"{answer.target} error {choice.f:.2f} ({answer.range_name} {choice.f_lo:.2f} to {choice.f_hi:.2f})"
     )
-    outside = [warning.split(" is extrapolated")[0] for warning in answer.warnings]
-    doubt = f"; beyond the runs: {', '.join(outside)}" if outside else ""
+    values = {**choice.x, "n": answer.examples}
+    outside = [warning.split(" = ")[0] for warning in answer.warnings]
+    beyond = ", ".join(f"{name} = {amount(name, values[name])}" for name in outside)
+    doubt = f"; beyond the runs: {beyond}" if beyond else ""
     return deploy, f"{sureness(choice.p_near, choice.p_best, answer.near)}{doubt}"
 
 

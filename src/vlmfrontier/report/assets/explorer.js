@@ -180,6 +180,7 @@ function draw(id, { traces, keys, layout, config }, label) {
 }
 
 function setUpCharts() {
+  at("charts").dataset.factors = data.factors.length;
   at("charts-title").textContent = data.space ? "The frontier" : "The law";
   if (data.space) {
     const figures = data.factors.map((factor, k) => figure(`chart-${k}`, `${capital(factor.label)} along the frontier; shaded: 90% of the models`, data.factors.length === 1));
@@ -190,7 +191,8 @@ function setUpCharts() {
   }
 }
 
-const capital = (text) => (/^[a-z]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text);
+// Words of our own begin a sentence; a column of somebody's table is called as it is.
+const capital = (text) => (data.trained ? text[0].toUpperCase() + text.slice(1) : text);
 
 function drawFrontier(view) {
   const { steps } = view.frontier;
@@ -262,13 +264,14 @@ function show() {
   if (data.space) showFrontier();
   else showLaw();
   writeAddress();
-  document.body.dataset.shown = location.hash; // what a test waits for
+  document.body.dataset.shown = location.hash; // gone while something is still to be shown
 }
 
 let waiting = false;
 function schedule() {
   if (waiting) return;
   waiting = true;
+  delete document.body.dataset.shown;
   requestAnimationFrame(() => {
     waiting = false;
     show();

@@ -1,0 +1,159 @@
+"""The explorer as a reader uses it: it answers as the frontier's files do, alone, on any screen, for everyone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.made_studies import STUDY, fitted, made
+from vlmfrontier.frontier.answers import answer
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.report.explorer import write_explorer
+from vlmfrontier.report.words import amount
+from vlmfrontier.study.units import format_number
+
+CARDS = {"N": "params (N)", "T": "frames (T)", "V": "tokens (V)"}
+SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
+
+
+def frontier(results: Results, target: str) -> pd.DataFrame:
+    return pd.read_csv(results.folder / "frontier" / f"{target}.csv")
+
+
+def test_the_shown_optimum_is_that_of_the_frontier_at_20_points(visit, results: Results):
+    rows = [(target, row) for target in ("avg", "quiz") for row in frontier(results, target).iloc[::12].itertuples()]
+    assert len(rows) == 20
+    with visit() as seen:
+        for target, row in rows:
+            seen.page.select_option("#target", target)
+            seen.write("n-text", format_number(row.n, "B"))
+            seen.write("budget-text", f"{row.c:.10g}")
+            assert {name: seen.value(card) for name, card in CARDS.items()} == {
+                name: getattr(row, name) for name in CARDS
+            }
+            assert seen.value(f"predicted {target}") == pytest.approx(row.f, rel=1e-9)
+            assert seen.value("cost") == pytest.approx(row.cost, rel=1e-9)
+            assert seen.text(CARDS["N"]) == amount("N", row.N)
+            assert f"{row.f_lo:.2f} to {row.f_hi:.2f}" in seen.page.locator("#answer").inner_text()
+        assert seen.complaints == []
+
+
+def test_every_row_of_the_frontier_is_what_the_page_computes(visit, results: Results):
+    table = frontier(results, "avg")
+    with visit() as seen:
+        script = """rows => rows.map(([c, n]) => {
+            const found = engine.optimum("avg", n, c);
+            const bands = engine.frontier("avg", n, [c]).bands.map((band) => band[0]);
+            const [second] = engine.rivals("avg", n, c, 1);
+            return [...found.x, found.f, found.low, found.high, found.pBest, found.pNear, ...bands.flat(), second.f];
+        })"""
+        found = np.array(seen.page.evaluate(script, table[["c", "n"]].to_numpy().tolist()))
+        lost = np.array(
+            seen.page.evaluate(
+                "rows => rows.map(([c, n]) => engine.optimum('avg', n, c).regret)",
+                table[["c", "n"]].to_numpy().tolist(),
+            )
+        )
+    ranges = [f"{name}_{end}" for name in CARDS for end in ("lo", "hi")]
+    expected = table[[*CARDS, "f", "f_lo", "f_hi", "p_best", "p_near", *ranges, "second_f"]].to_numpy()
+    assert found == pytest.approx(expected, rel=1e-8)
+    assert lost == pytest.approx(
+        table.regret_p90.to_numpy(), abs=1e-8
+    )  # a difference of errors: its last digits are noise
+
+
+def test_rivals_nearest_runs_and_warnings_are_those_of_the_answer(visit, results: Results):
+    expected = answer(results.target("avg"), results.runs, 2e13, 4e6, results.config.near)
+    with visit(address="#target=avg&c=2e13&n=4000000") as seen:
+        warnings = seen.page.locator("#warnings li").all_inner_texts()
+        rivals = seen.page.locator("#rivals tbody tr").all_inner_texts()
+        nearest = seen.page.evaluate("engine.nearest(engine.optimum('avg', 4e6, 2e13).x, 4e6, 3)")
+    assert warnings == list(expected.warnings)
+    assert warnings
+    assert len(rivals) == len(expected.alternatives) + 2
+    for line, other in zip(rivals, expected.alternatives, strict=False):
+        assert f"{other.f:.2f}" in line
+        assert format_number(other.cost) in line
+    assert f"{expected.double_budget.f:.2f}" in rivals[-2]
+    assert f"{expected.double_examples.f:.2f}" in rivals[-1]
+    assert [results.runs.avg.iloc[run] for run in nearest] == [run["avg"] for run in expected.nearest]
+
+
+def test_the_sliders_move_with_the_keyboard_and_the_address_keeps_the_state(visit):
+    with visit() as seen:
+        before = seen.page.locator("#budget-text").input_value()
+        seen.page.focus("#budget")
+        for _ in range(60):
+            seen.page.keyboard.press("ArrowLeft")
+        seen.page.focus("#n")
+        seen.page.keyboard.press("Home")
+        seen.shown()
+        address = seen.page.evaluate("location.hash")
+        shown = seen.page.locator("#answer").inner_text()
+        assert seen.page.locator("#budget-text").input_value() != before
+        assert seen.page.get_attribute("#budget", "aria-valuetext").endswith("FLOPs per video")
+    with visit(address=address) as again:
+        assert again.page.locator("#answer").inner_text() == shown
+
+
+def test_what_is_no_number_or_out_of_reach_is_said(visit):
+    with visit() as seen:
+        seen.write("budget-text", "plenty")
+        assert "is no number" in seen.page.locator("#note").inner_text()
+        seen.write("budget-text", "1")
+        assert "answers for budgets from" in seen.page.locator("#note").inner_text()
+        seen.write("n-text", "1.234M")
+        assert seen.page.locator("#n-text").input_value() == "1.2M"
+
+
+def test_pointing_at_a_run_shows_its_record(visit, results: Results):
+    with visit() as seen:
+        seen.page.evaluate(
+            """() => {
+            const trace = document.getElementById("chart-error").data.findIndex((one) => one.name === "runs, n = 1M");
+            Plotly.Fx.hover("chart-error", [{ curveNumber: trace, pointNumber: 0 }]);
+        }"""
+        )
+        record = seen.page.locator("#chart-error .hovertext").text_content()
+    row = results.runs[results.runs.n == 1e6].iloc[0]
+    for part in (f"N = {amount('N', row.N)}", "n = 1M", f"avg: {row.avg:.2f}", f"quiz: {row.quiz:.2f}", "c = "):
+        assert part in record
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_the_page_is_accessible_fits_and_asks_for_nothing(visit, explorer: Path, width: int, scheme: str):
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 — only where there is a browser
+
+    with visit(width, scheme, "#n=4000000") as seen:
+        seen.page.click("#runs-summary")
+        found = Axe().run(seen.page).response["violations"]
+        overflow = seen.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert {one["id"]: one["impact"] for one in found if one["impact"] in ("serious", "critical")} == {}
+        assert overflow <= 0
+        assert seen.page.locator(".chart svg.main-svg").count() > 0
+        assert seen.complaints == []
+        assert [url for url in seen.requests if not url.startswith(("data:", "blob:", explorer.as_uri()))] == []
+
+
+def test_a_study_without_a_cost_shows_its_law(visit, tmp_path: Path):
+    study = {key: value for key, value in STUDY.items() if key not in ("cost", "space", "frontier")}
+    targets = {"avg": STUDY["table"]["targets"]["avg"]}
+    results = fitted(made(tmp_path, {**study, "table": {**STUDY["table"], "targets": targets}}))
+    path = write_explorer(results, tmp_path / "law.html")
+    with visit(path=path, address="#n=1000000") as seen:
+        assert "gives no cost" in seen.page.locator("main").inner_text()
+        x = {name: seen.value(card) for name, card in CARDS.items()}
+        laws = results.laws("avg")
+        predicted = np.median(laws.spread({k: np.array([v]) for k, v in x.items()}).pool.errors(np.array([0]), 1e6))
+        assert seen.value("predicted avg") == pytest.approx(predicted, rel=1e-9)
+        assert seen.page.locator(".chart svg.main-svg").count() > 0
+        assert seen.complaints == []
+
+
+def test_the_page_stays_below_8_megabytes_and_its_data_are_plain_json(explorer: Path):
+    text = explorer.read_text(encoding="utf-8")
+    assert len(text.encode()) < 8_000_000
+    inside = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
+    assert json.loads(inside)["study"] == "made"

@@ -1,0 +1,78 @@
+"""Studies of a table that is made up by a law: fitted in seconds, for tests that need a whole results folder."""
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vlmfrontier.frontier.elasticity import elasticity_table
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.table import frontier_table
+from vlmfrontier.frontier.write import write_csv, write_table
+from vlmfrontier.laws.stage import fit_target
+from vlmfrontier.study.load import load_study, write_study
+
+STUDY = {
+    "study": "made",
+    "table": {
+        "path": "points.csv",
+        "factors": {"N": {"column": "params", "unit": "1B"}, "T": {"column": "frames"}, "V": {"column": "tokens"}},
+        "data": {"column": "examples", "unit": "1M"},
+        "targets": {
+            "quiz": {"column": "quiz", "kind": "error"},
+            "avg": {"column": "avg", "kind": "error"},
+        },
+        "split": "n_star == 1",
+    },
+    "laws": {"forms": ["mult", "add", "add-interact-s"], "starts": 20, "resamples": 20},
+    "cost": {"model": "paper"},
+    "space": {"N": ["1B", "3B", "8B"], "T": {"from": 1, "to": 64}, "V": {"squares": 20}},
+    "frontier": {"budgets": {"from": "2T", "to": "30T", "count": 40}, "examples": ["0.5M", "1M", "4M"], "members": 60},
+}
+"""Three factors, two targets, Eq. 1 with the paper's vision model; frames and n reach beyond the runs."""
+
+
+def points(noise: float = 0.01) -> pd.DataFrame:
+    """Return a star around (3B, 16, 100) at three data sizes and some rivals, with errors of an additive law."""
+    star = (
+        [(N, 16, 100) for N in (1, 3, 8)] + [(3, T, 100) for T in (2, 4, 8, 32)] + [(3, 16, V) for V in (16, 49, 196)]
+    )
+    rows = [(*x, n, 1) for x, n in product(star, (0.5, 1, 2))]
+    rows += [(*x, 1, 0) for x in ((8, 4, 100), (8, 16, 25), (1, 32, 49), (1, 16, 196), (3, 24, 64), (8, 8, 49))]
+    frame = pd.DataFrame(rows, columns=["N", "T", "V", "n", "n_star"], dtype=float)
+    rng = np.random.default_rng(0)
+    for target, scale in (("quiz", 1.4), ("avg", 1.0)):
+        error = 12 * frame.N**-0.4 + 15 * frame["T"] ** -0.6 + scale * 40 * frame.V**-0.5 + 6 * frame.n**-0.3 + 8
+        frame[target] = error * rng.lognormal(0, noise, len(frame))
+    renamed = frame.rename(columns={"T": "frames", "V": "tokens"})
+    return renamed.assign(params=frame.N * 1e9, examples=frame.n * 1e6).drop(columns=["N", "n"])
+
+
+def made(folder: Path, study: Mapping = STUDY, table: pd.DataFrame | None = None) -> Results:
+    """Write a study and its table into `folder` and return its results folder, in which nothing has been fitted."""
+    path = folder / "points.csv"
+    (points() if table is None else table).to_csv(path, index=False)
+    config = {**study, "table": {**study["table"], "path": str(path)}}
+    file = folder / "results" / study["study"] / "study.json"
+    write_study(load_study([], config), file)
+    return Results.open(file)
+
+
+def fitted(results: Results) -> Results:
+    """Return the results after fitting the laws of every target, comparing forms and searching the frontiers."""
+    forms = []
+    for target in results.study.targets():
+        fit_target(results.table, target, results.study.laws, results.folder / "laws" / target, threads=1)
+        forms.append(pd.read_csv(results.folder / "laws" / target / "forms.csv"))
+    write_table(pd.concat(forms, ignore_index=True), results.folder / "tables" / "forms")
+    if results.cost is not None:
+        for target in results.study.targets():
+            table = frontier_table(results.target(target), results.budgets, results.examples, results.config.near)
+            write_csv(table, results.folder / "frontier" / f"{target}.csv")
+    if results.cost is not None and results.table.has_data:
+        name = results.main_target
+        table = elasticity_table(results.target(name), results.elasticity_grid)
+        write_table(table.assign(target=name), results.folder / "tables" / "elasticity")
+    return results

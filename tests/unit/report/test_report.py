@@ -1,0 +1,196 @@
+"""A report says what a study found, and says what it lacks in its place."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.calling import SMOKE
+from tests.made_studies import STUDY, fitted, made, points
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.report.blocks import Block, Caution, Heading, Table
+from vlmfrontier.report.captions import captions_template
+from vlmfrontier.report.doubts import doubts
+from vlmfrontier.report.known import Known
+from vlmfrontier.report.page import report, write_report
+from vlmfrontier.study.load import load_study, write_study
+from vlmfrontier.sweep.runs import plan_runs
+
+SECTIONS = ["The question", "The runs", "The laws", "What to deploy", "The frontier", "What to run next", "Provenance"]
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory) -> Known:
+    """A study with everything but figures."""
+    return Known(fitted(made(tmp_path_factory.mktemp("made"))))
+
+
+def headings(blocks: list[Block]) -> list[str]:
+    return [block.text for block in blocks if isinstance(block, Heading) and block.level == 2]
+
+
+def check_whole(blocks: list[Block]) -> None:
+    """No section is empty, and every table is one."""
+    assert isinstance(blocks[0], Heading)
+    for block, following in pairwise(blocks):
+        empty = isinstance(block, Heading) and isinstance(following, Heading) and block.level >= following.level
+        assert not empty, block
+    for block in blocks:
+        if isinstance(block, Table):
+            assert block.rows
+            assert {len(row) for row in block.rows} == {len(block.heads)}
+
+
+def varied(**changes) -> dict:
+    return {**STUDY, **changes}
+
+
+def table_section(**changes) -> dict:
+    return {**STUDY["table"], **changes}
+
+
+def test_the_report_has_every_section_and_states_the_answer(complete: Known):
+    *_, page = write_report(complete.results)
+    markdown, html = page.with_suffix(".md").read_text(), page.read_text()
+    found = complete.answer
+    for text in (markdown, html):
+        assert f"deploy N = {found.choice.x['N'] / 1e9:g}B, T = {found.choice.x['T']:g}" in text
+        assert f"{found.choice.f:.2f} ({found.range_name} {found.choice.f_lo:.2f} to {found.choice.f_hi:.2f})" in text
+    blocks = report(complete)
+    assert headings(blocks) == SECTIONS
+    check_whole(blocks)
+
+
+def test_the_frontier_in_the_report_is_that_of_the_file(complete: Known):
+    (shown,) = [block for block in report(complete) if isinstance(block, Table) and "All 120 rows" in block.caption]
+    last = complete.frontier.iloc[-1]
+    assert shown.rows[-1][shown.heads.index("error")] == f"{last.f:.2f}"
+    assert shown.rows[-1][shown.heads.index("T")] == f"{last['T']:g}"
+    assert len(shown.rows) == 18  # six budgets at three data sizes
+
+
+def test_what_is_extrapolated_is_said_first(complete: Known):
+    outside = (complete.frontier.extrapolates != "no").mean()
+    assert f"{outside:.0%} of the frontier of avg lies outside the runs and is extrapolated." in doubts(complete)
+
+
+def test_a_study_before_its_laws_says_so(tmp_path: Path):
+    known = Known(made(tmp_path))
+    blocks = report(known)
+    check_whole(blocks)
+    assert "The laws have not been fitted, so that there is no frontier yet." in doubts(known)
+    said = [block.text for block in blocks if isinstance(block, Caution)]
+    assert "There is no frontier, and so nothing to recommend yet." in said
+    write_report(known.results)  # whatever is missing, the files can be written
+
+
+def test_a_job_that_failed_is_named_with_its_reason(tmp_path: Path):
+    results = made(tmp_path)
+    (results.folder / "logs").mkdir()
+    (results.folder / "logs" / "fit-avg.log").write_text("error: 4 rows are too few\n")
+    assert "The job fit-avg failed: 4 rows are too few" in doubts(Known(results))
+
+
+def test_one_factor_one_task_no_data_and_no_split_are_said(tmp_path: Path):
+    line = points()[lambda frame: (frame.frames == 16) & (frame.tokens == 100)]
+    wide = pd.concat([line.assign(params=line.params * scale, avg=line.avg * scale**-0.2) for scale in (1, 1.7, 2.6)])
+    table = table_section(
+        factors={"N": {"column": "params", "unit": "1B"}}, targets={"avg": STUDY["table"]["targets"]["avg"]}
+    )
+    del table["data"], table["split"]
+    study = varied(
+        table=table,
+        laws={"forms": ["add"], "starts": 20, "resamples": 20},
+        cost={"expression": "2 * N * 1e5"},
+        space={"N": ["1B", "3B", "8B"]},
+        frontier={"members": 20},
+    )
+    known = Known(fitted(made(tmp_path, study, wide)))
+    said = " ".join(doubts(known))
+    assert "Only N was varied" in said
+    assert "Only avg was measured" in said
+    assert "no data size" in said
+    assert "No runs were kept apart" in said
+    check_whole(report(known))
+    write_report(known.results)
+
+
+def test_a_poor_fit_is_called_one(tmp_path: Path):
+    table = points()
+    table["quiz"] = np.random.default_rng(1).uniform(20, 60, len(table))
+    known = Known(fitted(made(tmp_path, table=table)))
+    (poor,) = [doubt for doubt in doubts(known) if doubt.startswith("Poor fit")]
+    assert "quiz (R²" in poor
+    by_target = next(block for block in report(known) if isinstance(block, Table) and block.heads[-1] == "fit")
+    assert {row[0]: row[-1] for row in by_target.rows}["quiz"] == "poor"
+
+
+def test_a_study_without_a_cost_has_laws_and_no_frontier(tmp_path: Path):
+    study = {key: value for key, value in STUDY.items() if key not in ("cost", "space", "frontier")}
+    known = Known(fitted(made(tmp_path, study)))
+    assert any("gives no cost" in doubt for doubt in doubts(known))
+    check_whole(report(known))
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Results:
+    """A sweep of which the first run failed, the last has not begun, and the others are done."""
+    study = load_study([SMOKE])
+    file = tmp_path / "results" / "smoke" / "study.json"
+    write_study(study, file)
+    failed, *done, _ = plan_runs(study)
+    for run in done:
+        folder = file.parent / "runs" / run.key
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(result(study.targets(), run.seed)))
+    folder = file.parent / "runs" / failed.key
+    folder.mkdir(parents=True)
+    (folder / "finetune.log").write_text("error: no weights in this folder\n")
+    return Results.open(file)
+
+
+def result(targets: list[str], seed: int) -> dict:
+    errors = {target: {"error": 40.0, "standard_error": 1.0, "questions": 9} for target in targets}
+    wrong = {target: {"error": 70.0, "standard_error": 1.0, "questions": 9} for target in targets}
+    made_by = {"finished": "2026-01-01T00:00:00+00:00", "device": "cpu", "commit": "abc", "versions": {"torch": "2"}}
+    tested = {"videos": 9, "questions": 9, "hash_videos": "v", "hash_conversations": "q"}
+    seconds = {"finetune": 1800.0, "evaluate": 30.0}
+    common = {"seed": seed, "seconds": seconds, "provenance": made_by, "test": tested}
+    return {"errors": errors, "wrong_video": wrong, **common}
+
+
+def test_failed_and_missing_runs_are_counted_named_and_what_is_left_is_shown(trained: Results):
+    known = Known(trained)
+    total = len(known.runs)
+    blocks = report(known)
+    check_whole(blocks)
+    (failed, _), *_ = known.failed
+    assert f"1 of {total} runs failed and are in no law: `{failed.key}`." in doubts(known)
+    assert f"1 of {total} runs have no result yet." in doubts(known)
+    *_, page = write_report(trained)
+    text = page.with_suffix(".md").read_text()
+    assert f"**{total - 2} of {total} runs are done, 1 failed.**" in text
+    assert "finetune: error: no weights in this folder" in text
+    assert f"time: {(total - 2) / 2:.1f} h finetuning" in text
+    assert "commit: abc" in text
+
+
+def test_captions_state_the_numbers_shown(complete: Known):
+    from jinja2 import Environment  # noqa: PLC0415 — Snakemake's, for the one test that stands in for it
+
+    figures = complete.folder / "figures"
+    figures.mkdir(exist_ok=True)
+    (figures / "frontier-avg.png").write_bytes(b"")
+    (figures / "index.md").write_text("![frontier-avg](frontier-avg.png)\n\nThe frontier of avg.\n")
+    template = Environment(trim_blocks=True, lstrip_blocks=True).from_string(captions_template(complete))
+
+    figure = SimpleNamespace(rule="draw_figures", wildcards={"figure": "frontier-avg"})
+    forms = SimpleNamespace(rule="forms_table", wildcards={})
+    said = template.render(snakemake=figure)
+    assert "The frontier of avg." in said
+    assert f"avg error {complete.answer.choice.f:.2f}" in said
+    assert f"R² {complete.score('avg', 'cv')['r2']:.3f}" in template.render(snakemake=forms)
