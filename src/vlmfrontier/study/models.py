@@ -85,7 +85,7 @@ class ModelsConfig(Section):
 
     start: InputFile | None = "workflow/pretrained/digits"
     """Folder of finished starting models, one per language model, relative to the file that names it; `null`: pretrain
-    them with this workflow's rules first, which takes about two hours."""
+    them with this workflow's rules first, which takes an hour or two."""
     vision: VisionConfig = VisionConfig()
     """The vision tower."""
     language: dict[str, LanguageConfig] = Field(
