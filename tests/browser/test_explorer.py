@@ -11,6 +11,7 @@ from tests.made_studies import STUDY, fitted, made
 from vlmfrontier.frontier.answers import answer
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.explorer import write_explorer
+from vlmfrontier.report.page import write_report
 from vlmfrontier.report.words import amount
 from vlmfrontier.study.units import format_number
 
@@ -157,3 +158,20 @@ def test_the_page_stays_below_8_megabytes_and_its_data_are_plain_json(explorer: 
     assert len(text.encode()) < 8_000_000
     inside = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
     assert json.loads(inside)["study"] == "made"
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_the_report_is_accessible_fits_and_asks_for_nothing(browser, results: Results, width: int, scheme: str):
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 — only where there is a browser
+
+    *_, path = write_report(results)
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri())
+    found = Axe().run(page).response["violations"]
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    page.close()
+    assert {one["id"]: one["impact"] for one in found if one["impact"] in ("serious", "critical")} == {}
+    assert overflow <= 0
+    assert [url for url in requests if not url.startswith(("data:", path.as_uri()))] == []

@@ -10,6 +10,8 @@ from vlmfrontier.report.as_markdown import right_columns
 from vlmfrontier.report.assets import asset, filled
 from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, Picture, Table, Text
 
+SHORT = 34
+"""Cells up to this length are not broken into lines."""
 _INLINE = (
     (re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
     (re.compile(r"\*\*([^*]+)\*\*"), r"<strong>\1</strong>"),
@@ -70,7 +72,7 @@ def _(block: Items) -> str:
 
 @_written.register
 def _(block: Lines) -> str:
-    return f'<pre tabindex="0">{html.escape(chr(10).join(block.lines))}</pre>'
+    return f"<pre>{html.escape(chr(10).join(block.lines))}</pre>"
 
 
 @_written.register
@@ -82,15 +84,24 @@ def _(block: Picture) -> str:
 
 @_written.register
 def _(block: Table) -> str:
-    kinds = [' class="number"' if right else "" for right in right_columns(block)]
+    kinds = [f' class="{kind}"' if kind else "" for kind in _kinds(block)]
     head = "".join(f'<th scope="col"{kind}>{inline(cell)}</th>' for kind, cell in zip(kinds, block.heads, strict=True))
     rows = "".join(
         f"<tr>{''.join(f'<td{kind}>{inline(cell)}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>"
         for row in block.rows
     )
-    caption = f"<caption>{inline(block.caption)}</caption>" if block.caption else ""
-    filled_table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="table" tabindex="0">{filled_table}</div>'
+    name = html.escape(re.sub(r"[`*]", "", block.caption) or ", ".join(block.heads))
+    # The caption stands outside: inside, it would be as wide as the table and scroll with it on a narrow screen.
+    caption = f'<p class="caption">{inline(block.caption)}</p>' if block.caption else ""
+    filled_table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'{caption}<div class="table" role="region" aria-label="{name}" tabindex="0">{filled_table}</div>'
+
+
+def _kinds(block: Table) -> list[str]:
+    """Return how each column is set: numbers to the right, short words unbroken, sentences as they fit."""
+    columns = zip(*block.rows, strict=True) if block.rows else [() for _ in block.heads]
+    short = ["short" if max(map(len, column), default=0) <= SHORT else "" for column in columns]
+    return ["number" if right else kind for right, kind in zip(right_columns(block), short, strict=True)]
 
 
 def inline(text: str) -> str:

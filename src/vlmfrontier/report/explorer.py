@@ -41,9 +41,10 @@ def footer(results: Results) -> list[str]:
     config = results.config
     study = results.study
     source = f"the table {Path(study.table.path).name}" if study.table else f"the runs of the study {study.study}"
+    exactly = "" if results.cost is None else ", exactly as frontier/<target>.csv was made"
     answers = (
-        f"The models are resamples of the laws fitted to {source}; the page evaluates them itself, exactly as "
-        "frontier/<target>.csv was made, and asks nothing of any server."
+        f"The models are resamples of the laws fitted to {source}; the page evaluates them itself{exactly}, and asks "
+        "nothing of any server."
     )
     who = {
         "pool": f"Predicted is the median of {config.members} models of all forms, in proportion to their weights in "

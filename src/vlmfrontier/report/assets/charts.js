@@ -215,8 +215,8 @@ const Charts = (data) => {
     const onLine = (run) => view.held.every((value, other) => other === k || Math.abs(Math.log(data.runs.factors[other][run] / value)) < 0.02);
     const traces = [
       { ...band(x, curve.map((p) => p.range[0]), curve.map((p) => p.range[1])), name: view.rangeName },
-      { type: "scatter", mode: "lines", name: "predicted", x, y: curve.map((p) => p.f), line, hoverinfo: "skip" },
       ...runTraces(view.target, (run) => data.runs.factors[k][run], onLine),
+      { type: "scatter", mode: "lines", name: "predicted", x, y: curve.map((p) => p.f), line, hoverinfo: "skip" },
     ];
     const axis = { type: "log", title: title(factor.label), range: logRange(x[0], x[x.length - 1]), ...logTicks(x[0], x[x.length - 1], "B") };
     return { traces, keys: keys(traces), layout: layout(axis, { title: title(view.label) }, { shapes: cursor(chosen) }), config };
