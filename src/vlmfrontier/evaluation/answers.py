@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +49,20 @@ def answer_all(
     answered: dict[str, list[dict]] = {name: [] for name in KINDS}
     for first in range(0, len(groups), batch_size):
         batch = groups[first : first + batch_size]
-        pixels = normalise(torch.from_numpy(np.stack([reader.read(video, frames) for video, _ in batch])))
-        packed = PackedReader(model, prompt, pixels)
+        pixels = torch.from_numpy(np.stack([reader.read(video, frames) for video, _ in batch])).to(model.device)
         shown = [video for video, _ in batch]
-        for record in _choices(packed, prompt, shown, _of_kind(batch, choice=True)):
-            answered[record["task"]].append(record)
-        for record in _texts(packed, prompt, shown, _of_kind(batch, choice=False), max_new_tokens):
+        with _new_tensors_on(model.device):
+            packed = PackedReader(model, prompt, normalise(pixels))
+            records = _choices(packed, prompt, shown, _of_kind(batch, choice=True))
+            records += _texts(packed, prompt, shown, _of_kind(batch, choice=False), max_new_tokens)
+        for record in records:
             answered[record["task"]].append(record)
     return {task: records for task, records in answered.items() if records}
+
+
+def _new_tensors_on(device: torch.device) -> AbstractContextManager:
+    """Make what `PackedReader` creates live beside the model; on a CPU it does so anyway, and faster."""
+    return nullcontext() if device.type == "cpu" else device
 
 
 def _of_kind(batch: list[tuple[str, list[dict]]], choice: bool) -> list[list[dict]]:

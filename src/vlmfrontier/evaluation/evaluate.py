@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from transformers import AutoTokenizer
 
 from vlmfrontier.errors import UserError
@@ -40,6 +41,8 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
     tokenizer = AutoTokenizer.from_pretrained(folder.model, local_files_only=True)
     prompt = PromptBuilder(tokenizer)
     model = load_model(folder.model, run.V, study.models.attention)
+    if torch.cuda.is_available():
+        model = model.cuda()
 
     started = time.monotonic()
     answers = answer_all(model, prompt, split, groups, run.T, settings.batch_size, settings.max_new_tokens)
