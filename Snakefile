@@ -23,6 +23,8 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/plan.md",
+        RUN_RESULTS,  # named although the tables need them: a run that someone deletes is made again
+        RUN_TABLE,
         f"{RESULTS}/tables/forms.csv",
         f"{RESULTS}/tables/checks.csv",
         FRONTIER,

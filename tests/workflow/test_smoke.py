@@ -69,6 +69,16 @@ def test_a_second_call_does_nothing(smoke: Workflow):
     assert "Nothing to be done" in outcome.output
 
 
+def test_a_run_that_was_deleted_is_made_again(smoke: Workflow):
+    run = results(smoke) / "runs" / RUNS[0].key
+    hidden = run.rename(results(smoke) / "hidden")
+    try:
+        jobs = smoke("--dry-run", config=SMOKE).jobs
+    finally:
+        hidden.rename(run)
+    assert jobs["finetune_run"] == jobs["evaluate_run"] == jobs["collect_results"] == 1
+
+
 def test_a_learning_rate_trains_the_runs_it_concerns_anew(smoke: Workflow):
     jobs = changed(smoke, {"finetune": {"learning_rates": {"language": {"s": 1.0e-3}}}})
     concerned = sum(run.language == "s" for run in RUNS)
@@ -86,7 +96,7 @@ def test_a_new_level_trains_the_new_runs_only(smoke: Workflow):
 def test_a_frontier_budget_trains_nothing(smoke: Workflow):
     jobs = changed(smoke, {"frontier": {"budgets": {"to": "90M"}}})
     pages = {"draw_figures", "write_report", "write_explorer"}
-    assert set(jobs) == {"plan", "search_frontier", "elasticity", "regret", "checks"} | pages
+    assert set(jobs) == {"plan", "search_frontier", "vision_share", "elasticity", "regret", "checks"} | pages
 
 
 def test_another_number_of_starts_fits_the_laws_only(smoke: Workflow):

@@ -35,6 +35,10 @@ REFUSED = refusals(PLACEMENTS)
 # the study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
 STUDY_JSON = f"{RESULTS}/study.json"
 
+# Runs that failed for good, where the study may go on without them; each is named when the results are collected.
+LEFT_OUT = failed_runs(RUNS.values(), Path(RESULTS)) if STUDY.execution.without_failed else set()
+RUN_RESULTS = expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in RUNS if run not in LEFT_OUT])
+
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
 RUN_TABLE = f"{RESULTS}/runs.csv"
 

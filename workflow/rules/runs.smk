@@ -66,13 +66,9 @@ rule collect:
         RUN_TABLE,
 
 
-# Runs that failed for good, where the study may go on without them; each is named when the results are collected.
-LEFT_OUT = failed_runs(RUNS.values(), Path(RESULTS)) if STUDY.execution.without_failed else set()
-
-
 rule collect_results:
     input:
-        results=expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in RUNS if run not in LEFT_OUT]),
+        results=RUN_RESULTS,
     output:
         RUN_TABLE,
     log:
