@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.calling import ROOT, SMOKE, Workflow, run_keys
-from tests.slurm.conftest import OnCluster
+from tests.slurm.conftest import LONG, OnCluster
 from tests.slurm.kills import KILLS, Training, assert_trained_once, wait_until
 
 pytestmark = pytest.mark.slow
@@ -60,6 +61,31 @@ def under_way(runs: list[Training]) -> Training | None:
     return next((each for each in runs if each.owner and not each.finished and each.has_checkpoint()), None)
 
 
+def stopped(pid: int) -> bool:
+    """Stop a process; return whether it lived: owner.json outlives a process that was killed a moment ago."""
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.1)
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+    except OSError:
+        return False
+
+
+def held(runs: list[Training]) -> tuple[Training, int]:
+    """Return a run that trains, and its process, which is stopped: it cannot finish while others look at it."""
+    found: list[tuple[Training, int]] = []
+
+    def caught() -> bool:
+        training = under_way(runs)
+        pid = training.owner.get("pid") if training else None
+        if pid and stopped(pid):
+            found.append((training, pid))
+        return bool(found)
+
+    wait_until(caught, "a run trains")
+    return found[0]
+
+
 def recover(on_cluster: OnCluster, *options: str) -> subprocess.CompletedProcess:
     study = on_cluster.folder / "results" / "killed" / "study.json"
     command = [sys.executable, str(ROOT / "scripts/recover.py"), "--study", str(study), "--every", "1", *options]
@@ -80,6 +106,7 @@ def assert_as_undisturbed(on_cluster: OnCluster, workflow: Workflow, study: dict
         assert_trained_once(training.state / "train.jsonl", steps_of(study), SAVE_EVERY)
 
 
+@LONG
 def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory):
     study = config(runs=len(KILLS) + 1, epochs=16)
     runs = trainings(on_cluster, study)
@@ -92,8 +119,7 @@ def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_fac
             if training.has_checkpoint() and killed(name, training):
                 waiting.pop(name)
         time.sleep(0.05)
-    wait_until(lambda: under_way(runs) is not None, "a run trains")
-    last = under_way(runs)
+    last, pid = held(runs)
     kill(controller)
 
     locked = on_cluster("evaluate", config=study)
@@ -102,6 +128,7 @@ def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_fac
     assert shown.returncode == 1, shown.stdout + shown.stderr
     assert "jobs are left: let them finish with --wait, or end them with --cancel; nothing was changed" in shown.stdout
     assert f"finetune_run {last.folder.name} RUNNING" in shown.stdout
+    os.kill(pid, signal.SIGCONT)
     assert recover(on_cluster, "--wait").returncode == 0
     assert last.finished
     token = json.loads((last.folder / "finetuned.json").read_text())["provenance"]["finished"]
