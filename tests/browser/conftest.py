@@ -45,7 +45,8 @@ class Visit:
         return self.page.locator(f'#answer [data-name="{name}"] strong').inner_text()
 
     def write(self, box: str, text: str) -> None:
-        """Write into a text box and leave it."""
+        """Write into a text box and leave it; not while something is still to be shown, which would write there too."""
+        self.shown()
         self.page.fill(f"#{box}", text)
         self.page.press(f"#{box}", "Enter")
         self.shown()
