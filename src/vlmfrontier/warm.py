@@ -25,7 +25,7 @@ from pathlib import Path
 
 IDLE_SECONDS = 20
 _HAS_AFFINITY = hasattr(os, "sched_getaffinity")  # Linux
-START_SECONDS = 120
+START_SECONDS = 600  # seconds on an idle machine; a loaded one may take minutes to import torch
 # What jobs import that is slow: everything outside this package.
 PRELOADED = (
     "torch",
