@@ -27,13 +27,13 @@ FRAMES = DIGITS.sweep.designs["star"].vary.T
             "ask for at most as many",
         ),
         (
-            {"sweep": {"designs": {"repeats": {"N": ["xxs"]}}}},
-            "sweep.designs.repeats.N = 'xxs': no such language model; did you mean 'xs'?",
+            {"sweep": {"designs": {"repeats": {"N": ["ms"]}}}},
+            "sweep.designs.repeats.N = 'ms': no such language model; did you mean 's'?",
         ),
         (
             {"sweep": {"designs": {"isoflop": {"budgets": ["5T"]}}}},
             "sweep.designs.isoflop.budgets = 5T: no balanced configuration costs that much, the nearest of any kind "
-            "639M; move the budget, or raise tolerance or imbalance",
+            "464M; move the budget, or raise tolerance or imbalance",
         ),
     ],
 )
