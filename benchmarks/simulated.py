@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,8 @@ def simulate_all(
     before = pd.read_csv(output) if output.exists() else pd.DataFrame({"task": []})
     left = [task for task in tasks if str(task) not in set(before.task)]
     start = time.monotonic()
-    with ProcessPoolExecutor(processes) as executor:
+    # Spawned, not forked: threads of compiled code that have run in this process do not survive a fork.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as executor:
         for count, (task, rows) in enumerate(zip(left, executor.map(simulate, left), strict=True), start=1):
             header = not output.exists()
             rows.assign(task=str(task)).to_csv(output, mode="a", header=header, index=False)
