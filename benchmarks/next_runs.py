@@ -4,10 +4,10 @@
 
 Every simulated study starts with the paper's 39 star runs and adds runs in rounds, until they cost as much as the 49 of
 the paper's isoFLOP sweep or are twice as many: the suggestions of `next_runs`; rivals of the frontier in random order;
-the cheapest of them first; the paper's own isoFLOP runs, at random. After every round all laws are fitted anew, and the regret of the frontier against the
-truth is noted beside the training cost so far, in shares of what the paper's 49 runs cost. Truths take turns in kind,
-and in noise, 1% and 3%. Prints the median regret by share of that cost, and the share at which half of the truths have
-reached the regret of their own full design.
+the cheapest of them first; the paper's own isoFLOP runs, at random. After every round all laws are fitted anew, and the
+regret of the frontier against the truth is noted beside the training cost so far, in shares of what the paper's 49 runs
+cost. Truths take turns in kind, and in noise, 1% and 3%. Prints the median regret by share of that cost, and the share
+at which half of the truths have reached the regret of their own full design.
 """
 
 import argparse
