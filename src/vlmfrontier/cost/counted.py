@@ -22,11 +22,26 @@ class Decoder:
     intermediate: int
     vocabulary: int = 0
     """Words of the output head; 0 leaves the head out."""
+    query: int | None = None
+    """Width of all queries together; by default the hidden size."""
+    key_value: int | None = None
+    """Width of all keys together, and of all values; by default that of the queries."""
+
+    @property
+    def queries(self) -> int:
+        """Width of all queries together, resolved."""
+        return self.query or self.hidden
+
+    @property
+    def keys(self) -> int:
+        """Width of all keys together, and of all values, resolved."""
+        return self.key_value or self.queries
 
     @property
     def per_token(self) -> float:
         """FLOPs of the matrices that one token passes, attention and head aside."""
-        return 2.0 * self.layers * (4 * self.hidden**2 + 3 * self.hidden * self.intermediate)
+        projections = 2 * self.hidden * (self.queries + self.keys)
+        return 2.0 * self.layers * (projections + 3 * self.hidden * self.intermediate)
 
     @property
     def head(self) -> float:
@@ -36,13 +51,13 @@ class Decoder:
     def prefill(self, length: ArrayLike) -> np.ndarray:
         """Return the FLOPs of reading `length` tokens at once; attention as the full square, as if eager."""
         length = np.asarray(length, float)
-        return self.per_token * length + 4.0 * self.layers * self.hidden * length**2 + self.head
+        return self.per_token * length + 4.0 * self.layers * self.queries * length**2 + self.head
 
     def decode(self, length: ArrayLike, count: int) -> np.ndarray:
         """Return the FLOPs of `count` more tokens after `length`, one at a time over the stored keys and values."""
         length = np.asarray(length, float)
         attended = count * length + count * (count + 1) / 2
-        return count * (self.per_token + self.head) + 4.0 * self.layers * self.hidden * attended
+        return count * (self.per_token + self.head) + 4.0 * self.layers * self.queries * attended
 
 
 @dataclass(frozen=True)

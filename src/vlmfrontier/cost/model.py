@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vlmfrontier.cost.counted import CountedCost, Decoder, Encoder
+from vlmfrontier.cost.counted import CountedCost
 from vlmfrontier.cost.expression import ExpressionCost
 from vlmfrontier.cost.measured import MeasuredCost, read_measured
 from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
@@ -76,13 +76,9 @@ def _counted(study: "Study") -> CountedCost:
         raise UserError(
             f"{study.study}: cost.model counted needs the study's models; for a table use paper or expression"
         )
-    vision, config = study.models.vision, study.cost
-    encoder = Encoder(vision.hidden_size, vision.layers, vision.intermediate_size, vision.patch_size, vision.features)
-    decoders = {
-        float(shape.parameters): Decoder(shape.hidden_size, shape.layers, shape.mlp_size, config.vocabulary)
-        for shape in study.models.language.values()
-    }
-    return CountedCost(encoder, decoders, config.text_tokens, config.answer_tokens)
+    config = study.cost
+    decoders = {shape.N: shape.decoder(config.vocabulary) for shape in study.models.language.values()}
+    return CountedCost(study.models.vision.encoder, decoders, config.text_tokens, config.answer_tokens)
 
 
 def _measured(study: "Study") -> MeasuredCost:

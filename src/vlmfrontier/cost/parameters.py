@@ -11,15 +11,23 @@ def llama_parameters(
     heads: int,
     key_value_heads: int | None = None,
     head_size: int | None = None,
+    *,
+    qkv_bias: bool = False,
+    qk_norm: bool = False,
 ) -> int:
-    """Return the parameters of a Llama decoder without input embedding and output head.
+    """Return the parameters of a Llama decoder, or one of its relatives, without input embedding and output head.
 
     Per layer: query and output projections (hidden × heads·head_size each), key and value projections
-    (hidden × key_value_heads·head_size each), three matrices of the gated MLP, two norms; and the last norm.
+    (hidden × key_value_heads·head_size each), three matrices of the gated MLP, two norms; and the last norm. Qwen2 adds
+    biases to queries, keys and values, Qwen3 a norm of one head's width to queries and one to keys.
     """
     head_size = head_size or hidden // heads
     key_value_heads = key_value_heads or heads
     attention = 2 * hidden * heads * head_size + 2 * hidden * key_value_heads * head_size
+    if qkv_bias:
+        attention += (heads + 2 * key_value_heads) * head_size
+    if qk_norm:
+        attention += 2 * head_size
     mlp = 3 * hidden * intermediate
     return layers * (attention + mlp + 2 * hidden) + hidden
 

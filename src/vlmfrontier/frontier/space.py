@@ -108,7 +108,7 @@ def check_frontier(study: "Study", runs: Mapping[str, np.ndarray]) -> None:
 
 def language_models(study: "Study") -> dict[str, float]:
     """Return N of the study's language models by their names; empty for an own table."""
-    return {name: float(model.parameters) for name, model in study.models.language.items()} if study.trained else {}
+    return {name: model.N for name, model in study.models.language.items()} if study.trained else {}
 
 
 def _values(levels: Sequence[float | str], names: Mapping[str, float]) -> np.ndarray:

@@ -1,16 +1,42 @@
-"""Configuration of the towers: the vision model and the language models a sweep chooses from."""
+"""Configuration of the towers: the vision models and the language models a sweep chooses from."""
 
+from collections.abc import Iterator
 from functools import cached_property
 
 from pydantic import Field, model_validator
 
+from vlmfrontier.cost.counted import Decoder, Encoder
 from vlmfrontier.cost.parameters import llama_parameters, siglip_parameters
 from vlmfrontier.study.base import Section
-from vlmfrontier.study.files import InputFile
+from vlmfrontier.study.files import InputFile, PretrainedModel, is_folder
+from vlmfrontier.study.units import Number
+
+ROUNDED = 0.05
+"""How far a size that the study states may be from the parameters counted, as a share of them."""
 
 
-class VisionConfig(Section):
-    """A SigLIP vision tower by its shape."""
+class _Tower(Section):
+    pretrained: PretrainedModel | None = None
+    """Published model that the tower starts from: `owner/name` of the Hugging Face hub, which `snakemake fetch` loads,
+    or a folder written `./folder`. Null: the tower is built from its shape. The shape stands here in any case, since
+    plan and cost are counted without the weights; one that is not the model's is refused."""
+    revision: str | None = None
+    """Commit, tag or branch of the hub to fetch; a commit is the same for ever. Null: the newest."""
+
+    @model_validator(mode="after")
+    def _has_revision_of_hub(self) -> "_Tower":
+        if self.revision is not None and not self.from_hub:
+            raise ValueError("revision belongs to a model of the hub; leave it out")
+        return self
+
+    @property
+    def from_hub(self) -> bool:
+        """Say whether the model has to be fetched."""
+        return self.pretrained is not None and not is_folder(self.pretrained)
+
+
+class VisionConfig(_Tower):
+    """A SigLIP vision tower: its shape and, if it is a published one, where it is."""
 
     hidden_size: int = 64
     """Width of the features handed to the projector."""
@@ -23,12 +49,13 @@ class VisionConfig(Section):
     image_size: int = 64
     """Pixels a side of a frame."""
     patch_size: int = 8
-    """Pixels a side of a patch; a frame has (image_size / patch_size)² features, the largest possible V."""
+    """Pixels a side of a patch; a frame has (image_size / patch_size)² features, rounded down a side: the largest
+    possible V. What is left over at the right and lower edge is not seen, as in SigLIP."""
 
     @model_validator(mode="after")
     def _divides(self) -> "VisionConfig":
-        if self.image_size % self.patch_size:
-            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
+        if self.patch_size > self.image_size:
+            raise ValueError(f"patch_size {self.patch_size} is larger than image_size {self.image_size}")
         if self.hidden_size % self.heads:
             raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
         return self
@@ -50,23 +77,51 @@ class VisionConfig(Section):
             self.hidden_size, self.layers, self.intermediate_size, self.image_size, self.patch_size
         )
 
+    @property
+    def encoder(self) -> Encoder:
+        """The shape that FLOPs and memory are counted from."""
+        return Encoder(self.hidden_size, self.layers, self.intermediate_size, self.patch_size, self.features)
 
-class LanguageConfig(Section):
-    """A Llama language model by its shape."""
+
+class LanguageConfig(_Tower):
+    """A language model: its shape (Llama's, or with the biases and norms of its relatives) and where it is."""
 
     hidden_size: int
     """Width."""
     layers: int
     """Transformer layers."""
     heads: int
-    """Attention heads (keys and values have as many)."""
+    """Attention heads."""
+    kv_heads: int | None = None
+    """Heads of keys and values; by default as many as `heads`."""
+    head_size: int | None = None
+    """Width of a head; by default hidden_size / heads."""
     intermediate_size: int | None = None
     """Width of the gated MLP; by default 8/3 of the hidden size, rounded down to a multiple of 8."""
+    vocabulary: int | None = None
+    """Rows of the embedding (`vocab_size` of the published model); null: as many as the digits study has words."""
+    tied: bool = True
+    """Whether the output head is the input embedding; else it counts in N."""
+    qkv_bias: bool = False
+    """Whether queries, keys and values have biases, as in Qwen2 and Qwen2.5."""
+    qk_norm: bool = False
+    """Whether queries and keys are normalised by head, as in Qwen3."""
+    size: Number | None = None
+    """N as the study's tables, keys and costs shall state it, within 5% of what is counted: the paper rounds to 1.0,
+    2.8 and 7.5 billion. Null: as counted."""
 
     @model_validator(mode="after")
-    def _divides(self) -> "LanguageConfig":
-        if self.hidden_size % self.heads:
+    def _fits_together(self) -> "LanguageConfig":
+        if self.head_size is None and self.hidden_size % self.heads:
             raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
+        if self.heads % self.key_value_heads:
+            raise ValueError(f"kv_heads {self.kv_heads} does not divide heads {self.heads}")
+        if self.vocabulary is None and (self.pretrained is not None or not self.tied):
+            raise ValueError("vocabulary is missing; write the model's vocab_size")
+        if self.pretrained is None and (self.qkv_bias or self.qk_norm):
+            raise ValueError("qkv_bias and qk_norm belong to a pretrained model; name it, or leave them out")
+        if self.size is not None and abs(self.size / self.parameters - 1) > ROUNDED:
+            raise ValueError(f"size {self.size:g} is not the {self.parameters:,} parameters counted, even roughly")
         return self
 
     @property
@@ -74,18 +129,47 @@ class LanguageConfig(Section):
         """Width of the gated MLP, resolved."""
         return self.intermediate_size or self.hidden_size * 8 // 3 // 8 * 8
 
+    @property
+    def key_value_heads(self) -> int:
+        """Heads of keys and values, resolved."""
+        return self.kv_heads or self.heads
+
     @cached_property
     def parameters(self) -> int:
-        """N, parameters without the input embedding (the output head is tied to it and adds none)."""
-        return llama_parameters(self.hidden_size, self.layers, self.mlp_size, self.heads)
+        """Parameters without the input embedding; a head that is not tied to it counts."""
+        inner = llama_parameters(
+            self.hidden_size,
+            self.layers,
+            self.mlp_size,
+            self.heads,
+            self.kv_heads,
+            self.head_size,
+            qkv_bias=self.qkv_bias,
+            qk_norm=self.qk_norm,
+        )
+        return inner + (0 if self.tied else self.vocabulary * self.hidden_size)
+
+    def decoder(self, vocabulary: int) -> Decoder:
+        """Return the shape that FLOPs and memory are counted from, its output head of `vocabulary` words."""
+        size = self.head_size or self.hidden_size // self.heads
+        widths = (self.heads * size, self.key_value_heads * size)
+        return Decoder(self.hidden_size, self.layers, self.mlp_size, vocabulary, *widths)
+
+    @property
+    def N(self) -> float:
+        """The size by which sweep, laws and cost know the model."""
+        return float(self.size or self.parameters)
 
 
 class ModelsConfig(Section):
     """The models a run is put together from."""
 
     start: InputFile | None = "workflow/pretrained/digits"
-    """Folder of finished starting models, one per language model, relative to the file that names it; `null`: pretrain
-    them with this workflow's rules first, which takes an hour or two."""
+    """Folder of finished starting models, one per language model, relative to the file that names it; `null`: make
+    them with this workflow's rules first. For the digits study that is an hour or two of pretraining; for published
+    models, stage 1."""
+    hub: InputFile | None = None
+    """Folder that fetched models are kept in, so that studies can share them; null: results/<study>/models/hub."""
     vision: VisionConfig = VisionConfig()
     """The vision tower."""
     language: dict[str, LanguageConfig] = Field(
@@ -101,3 +185,20 @@ class ModelsConfig(Section):
     """Language models by the name that the sweep uses for them."""
     attention: str = "sdpa"
     """Attention of both towers: sdpa, eager or flash_attention_2 (the latter needs its package and a GPU)."""
+
+    @model_validator(mode="after")
+    def _pretrained_or_not(self) -> "ModelsConfig":
+        without = [name for name, tower in self._all_towers() if tower.pretrained is None]
+        if self.pretrained and without:
+            raise ValueError(f"{without[0]} has no `pretrained`, others have; give all of them one, or none")
+        return self
+
+    @property
+    def pretrained(self) -> bool:
+        """Say whether the towers are published models, as opposed to built from their shapes."""
+        return any(tower.pretrained is not None for _, tower in self._all_towers())
+
+    def _all_towers(self) -> Iterator[tuple[str, _Tower]]:
+        yield "vision", self.vision
+        for name, tower in self.language.items():
+            yield f"language.{name}", tower

@@ -48,6 +48,26 @@ class OptimizationConfig(Section):
     """Steps between saved states; a killed training repeats at most this many steps."""
     log_every: Positive = 10
     """Steps between lines of train.jsonl."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What is computed in: 32 bits, or 16 (bfloat16) with weights and moments kept in 32."""
+    sharding: Literal["none", "fsdp2"] = "none"
+    """`none`: every GPU holds the whole model. `fsdp2`: the GPUs of a training share weights, gradients and moments
+    (PyTorch's fully_shard), which a model of billions of parameters needs."""
+
+
+class LoraConfig(Section):
+    """Low-rank updates in place of a full finetuning of vision and language model; the projector is trained fully."""
+
+    rank: Positive = 64
+    """Rank of the updates."""
+    alpha: Positive = 128
+    """Updates are scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the update."""
+    targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "gate_proj", "up_proj", "down_proj"]
+    """Names of the linear layers that get an update, in those towers that `train` names."""
+    keep_adapter: bool = False
+    """Save the updates as an adapter beside the merged weights, in `runs/<run>/adapter/`."""
 
 
 class FinetuneConfig(OptimizationConfig):
@@ -63,6 +83,8 @@ class FinetuneConfig(OptimizationConfig):
         language={"xxs": 5.0e-4, "xs": 5.0e-4, "s": 4.2e-4, "m": 3.5e-4, "l": 3.0e-4},
     )
     """Peak learning rates, a sixth of stage 1's: higher ones first undo what the starting model knows."""
+    lora: LoraConfig | None = None
+    """Finetune low-rank updates instead of all weights; null: all weights."""
     keep_model: bool = True
     """Keep `runs/<run>/model/` after the evaluation; `false` frees the disk, the results stay."""
 
@@ -106,6 +128,9 @@ class Alignment(OptimizationConfig):
     """Videos generated for this stage (other scenes than those of training and test)."""
     steps: Positive = 15000
     """Optimizer steps, the same for every size."""
+    epochs: Positive | None = None
+    """Passes over the split `align` of published models, instead of `steps`, `videos`, `video_share` and the limits on
+    T, which concern the digits study; null: `steps`."""
     batch_size: Positive = 16
     """Still frames or videos per step."""
     train: list[Part] = ["projector", "language"]

@@ -63,7 +63,7 @@ def _isoflop(study: Study, name: str, design: IsoflopDesign) -> list[tuple[str, 
     """Return for each budget the well-spaced choice among the configurations whose cost is within tolerance of it."""
     languages = design.space.N or list(study.models.language)
     candidates = list(product(languages, design.space.T, design.space.V))
-    N = np.array([study.models.language[language].parameters for language, _, _ in candidates], float)
+    N = np.array([study.models.language[language].N for language, _, _ in candidates], float)
     T, V = (np.array([x[axis] for x in candidates], float) for axis in (1, 2))
     cost = cost_model(study).cost({"N": N, "T": T, "V": V})
     points = np.column_stack([heights(levels) for levels in (N, T, V)])

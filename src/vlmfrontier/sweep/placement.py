@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vlmfrontier.cluster.site import GIB, Site
-from vlmfrontier.cost.counted import Decoder, Encoder
 from vlmfrontier.cost.memory import BYTES, TrainingMemory, activation_bytes, state_bytes
 from vlmfrontier.cost.paper import paper_cost
+from vlmfrontier.study.models import LanguageConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
 
@@ -142,11 +142,9 @@ def training_memory(study: Study, run: Run, micro: int, checkpointing: bool, pro
     vision, language, trained_parts = study.models.vision, study.models.language[run.language], study.finetune.train
     parameters = _parameters(study, run)
     trained = sum(parameters[part] for part in trained_parts)
-    encoder = Encoder(vision.hidden_size, vision.layers, vision.intermediate_size, vision.patch_size, vision.features)
-    decoder = Decoder(language.hidden_size, language.layers, language.mlp_size, vocabulary(study))
     one = activation_bytes(
-        encoder,
-        decoder,
+        vision.encoder,
+        language.decoder(vocabulary(study, language)),
         frames=run.T,
         tokens=run.T * run.V + TEXT_TOKENS,
         supervised=SUPERVISED_TOKENS,
@@ -156,9 +154,9 @@ def training_memory(study: Study, run: Run, micro: int, checkpointing: bool, pro
     return TrainingMemory(*state_bytes(sum(parameters.values()), trained, processes), micro * one)
 
 
-def vocabulary(study: Study) -> int:
-    """Return the words of the language models' output heads."""
-    return study.cost.vocabulary or VOCABULARY
+def vocabulary(study: Study, language: LanguageConfig) -> int:
+    """Return the words of a language model's output head."""
+    return language.vocabulary or study.cost.vocabulary or VOCABULARY
 
 
 def _parameters(study: Study, run: Run) -> dict[str, int]:
@@ -169,5 +167,5 @@ def _parameters(study: Study, run: Run) -> dict[str, int]:
     return {
         "vision": vision.parameters,
         "projector": projector,
-        "language": language.parameters + vocabulary(study) * width,
+        "language": language.parameters + vocabulary(study, language) * width,
     }

@@ -7,17 +7,28 @@ import hashlib
 import json
 from typing import Any
 
+from vlmfrontier.study.base import Section
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import OptimizationConfig
 from vlmfrontier.sweep.runs import Run, plan_runs
 
 # How often a training saves and reports, and whether its weights are kept, changes no result.
-_HOUSEKEEPING = {"save_every", "log_every", "keep_model"}
+HOUSEKEEPING = {"save_every", "log_every", "keep_model"}
+# Keys that came later than the first results: at their defaults they are left out, so that no finished run is repeated.
+_LATER = {"pretrained", "revision", "kv_heads", "head_size", "vocabulary", "tied", "qkv_bias", "qk_norm", "size"}
+_LATER |= {"precision", "sharding", "lora"}
 
 
 def digest(*settings: Any) -> str:
     """Return 12 hexadecimal digits that differ when `settings` (anything JSON can say) differ."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def settings_of(section: Section) -> dict[str, Any]:
+    """Return what a section says, without those later keys that are at their defaults."""
+    dumped = section.model_dump(exclude={"epochs"} if getattr(section, "epochs", 1) is None else None)
+    fields = type(section).model_fields
+    return {k: value for k, value in dumped.items() if k not in _LATER or getattr(section, k) != fields[k].default}
 
 
 def study_recipe(study: Study) -> str:
@@ -36,7 +47,7 @@ def data_recipe(study: Study, split: str) -> str:
 
 def vision_recipe(study: Study) -> str:
     """Return what decides the pretrained vision model."""
-    return digest(study.models.vision.model_dump(), _training(study.pretrain.vision), study.pretrain.seed)
+    return digest(settings_of(study.models.vision), _training(study.pretrain.vision), study.pretrain.seed)
 
 
 def language_recipe(study: Study, language: str) -> str:
@@ -44,7 +55,7 @@ def language_recipe(study: Study, language: str) -> str:
     settings = _training(study.pretrain.language)
     if isinstance(settings["learning_rate"], dict):
         settings["learning_rate"] = settings["learning_rate"].get(language)
-    return digest(study.models.language[language].model_dump(), settings, study.pretrain.seed)
+    return digest(settings_of(study.models.language[language]), settings, study.pretrain.seed)
 
 
 def align_recipe(study: Study, language: str) -> str:
@@ -56,8 +67,8 @@ def finetune_recipe(study: Study, run: Run) -> str:
     """Return what decides the weights of `run`, besides its training data and its starting model."""
     return digest(
         [run.language, run.T, run.V, run.n, run.seed, study.seed],
-        study.models.vision.model_dump(),
-        study.models.language[run.language].model_dump(),
+        settings_of(study.models.vision),
+        settings_of(study.models.language[run.language]),
         [study.models.start, study.models.attention, study.data.turns],
         _training_of(study.finetune, run.language),
     )
@@ -85,14 +96,15 @@ def laws_recipe(study: Study) -> str:
 
 def frontier_recipe(study: Study) -> str:
     """Return what decides frontier and answers, besides the laws."""
-    sizes = [model.parameters for model in study.models.language.values()] if study.trained else None
+    sizes = [int(model.N) for model in study.models.language.values()] if study.trained else None
     vision = [study.models.vision.parameters, study.models.vision.features] if study.trained else None
     sections = study.model_dump(mode="json", by_alias=True, include={"cost", "space", "frontier"})
     return digest(sections, sizes, vision)
 
 
 def _training(settings: OptimizationConfig) -> dict[str, Any]:
-    return settings.model_dump(exclude=_HOUSEKEEPING)
+    """Return what decides a result; how a training is spread over GPUs is no reason to repeat it."""
+    return {key: value for key, value in settings_of(settings).items() if key not in HOUSEKEEPING | {"sharding"}}
 
 
 def _training_of(settings: OptimizationConfig, language: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def plan_runs(study: Study) -> list[Run]:
         for point in dict.fromkeys(design_points(study, name)):
             sweeps.setdefault(point, []).append(name)
     points = list(sweeps)
-    N = np.array([study.models.language[point.language].parameters for point in points], float)
+    N = np.array([study.models.language[point.language].N for point in points], float)
     cost = cost_model(study).cost({"N": N, "T": np.array([p.T for p in points]), "V": np.array([p.V for p in points])})
     keys = [run_key(size, p.T, p.V, p.n, p.seed) for size, p in zip(N, points, strict=True)]
     _refuse_collisions(study, keys, points)

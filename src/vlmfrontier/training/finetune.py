@@ -18,6 +18,7 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.provenance import provenance
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.recipes import HOUSEKEEPING, settings_of
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import VideoConversations, training_order
@@ -42,7 +43,7 @@ def run_recipe(study: Study, run: Run, manifest: dict, start: Path) -> dict:
     return {
         "run": {"language": run.language, "T": run.T, "V": run.V, "n": run.n, "seed": run.seed},
         "study_seed": study.seed,
-        "finetune": study.finetune.model_dump(exclude={"keep_model", "save_every", "log_every"}),
+        "finetune": {k: v for k, v in settings_of(study.finetune).items() if k not in HOUSEKEEPING},
         "turns": study.data.turns,
         "attention": study.models.attention,
         "conversations": manifest["hash_conversations"],
