@@ -83,8 +83,19 @@ def _unknown_in_space(study: "Study") -> Iterator[Problem]:
             yield Problem(("space", factor), levels, f"there is no such factor; {did_you_mean(factor, factors)}")
             continue
         for i, level in enumerate(levels):
+            path = ("space", factor, i)
             if isinstance(level, str) and (factor != "N" or level not in models):
-                yield Problem(("space", factor, i), level, f"is not a number; {did_you_mean(level, list(models))}")
+                yield Problem(path, level, f"is not a number; {did_you_mean(level, list(models))}")
+            elif study.trained and factor != "N":
+                yield from _impossible_level(study, path, factor, level)
+
+
+def _impossible_level(study: "Study", path: Path, factor: str, level: float) -> Iterator[Problem]:
+    """Yield what keeps a model of this study from being deployed with this number of frames or tokens."""
+    if level != int(level):
+        yield Problem(path, level, "is not a whole number")
+    else:
+        yield from level_problems(study, path, factor, int(level))
 
 
 def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:
