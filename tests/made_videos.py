@@ -184,10 +184,13 @@ def write_broken(folder: Path) -> dict[str, Path]:
     files |= {"empty": folder / "empty.mp4", "text": folder / "text.mp4"}
     files["truncated"].write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])  # its index is gone
     files["truncated_late"].write_bytes(fast.read_bytes()[: fast.stat().st_size * 2 // 3])  # its index is there
-    with av.open(str(files["no_frames"]), "w") as container:
-        stream = container.add_stream("libx264", rate=8)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        container.start_encoding()
+    files["no_packets"] = folder / "no_packets.mkv"  # has a video stream; that of no_frames.mp4 goes unnoticed
+    for kind in ("no_frames", "no_packets"):
+        with av.open(str(files[kind]), "w") as container:
+            stream = container.add_stream("libx264", rate=8)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            container.start_encoding()
+            container.mux(stream.encode())
     with av.open(str(files["audio_only"]), "w") as container:
         _beep(container, container.add_stream("aac", rate=16000, layout="mono"), 1.0)
     files["empty"].write_bytes(b"")

@@ -1,15 +1,67 @@
 """Video files: the one place where frames are chosen and decoded, for training and evaluation alike."""
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from PIL import Image, UnidentifiedImageError
 
-from vlmfrontier.errors import UserError
+from vlmfrontier.data.problems import MISSING_FILE, NO_FRAME, TIMEOUT, UNREADABLE, VideoProblem
+from vlmfrontier.data.timeline import Timeline, read_timeline, unreadable, video_stream
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+# A decoder has taken in some packets beyond the frame it gives: a key frame closer than this is reached faster by going on.
+WORTH_A_SEEK = 16
 
 # One reformatter for the process: making one per frame costs ten times the decoding of a small video.
 _REFORMATTER = VideoReformatter()
+
+Resize = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """Where in a video its T frames are taken; the whole video, unless it is longer than T / `min_fps` seconds.
+
+    The paper says "sampled uniformly, at least 1 fps". Both hold for a video of at most T seconds. For a longer one
+    `whole` keeps the first: T frames over all of it, fewer than `min_fps` a second, as evaluations of long videos need;
+    `start` keeps the second: its first T / `min_fps` seconds.
+    """
+
+    long_videos: Literal["whole", "start"] = "whole"
+    min_fps: float = 1.0
+
+    def seconds(self, duration: float, wanted: int) -> float:
+        """Return how much of a video of `duration` seconds `wanted` frames are spread over."""
+        return duration if self.long_videos == "whole" else min(duration, wanted / self.min_fps)
+
+
+WHOLE = FrameRule()
+
+
+class Deadline:
+    """When to give up on a video: checked between packets and frames."""
+
+    def __init__(self, path: Path, seconds: float | None):
+        self.path, self.seconds = path, seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raise `VideoProblem` if the time is over."""
+        if self._end is not None and time.monotonic() > self._end:
+            raise timed_out(self.path, self.seconds)
+
+
+def timed_out(path: object, seconds: float | None) -> VideoProblem:
+    """Return the problem of a video that takes longer than `seconds`."""
+    return VideoProblem(TIMEOUT, path, f"not decoded within {seconds:g} s; re-encode it or allow more time")
 
 
 def sample_frames(num_frames: int, wanted: int) -> np.ndarray:
@@ -20,6 +72,20 @@ def sample_frames(num_frames: int, wanted: int) -> np.ndarray:
     if num_frames < 1 or wanted < 1:
         raise ValueError(f"cannot take {wanted} of {num_frames} frames")
     return ((np.arange(wanted) + 0.5) * num_frames / wanted).astype(np.int64)
+
+
+def frames_in_time(timeline: Timeline, wanted: int, rule: FrameRule = WHOLE) -> np.ndarray:
+    """Return the indices of the frames shown at the middles of `wanted` equal intervals of time, (wanted,) int64.
+
+    Where frames follow each other evenly these are those of `sample_frames`; where not, time counts and not frames. A
+    video with too few frames repeats them.
+    """
+    start, tick = int(timeline.times[0]), timeline.tick
+    seconds = rule.seconds(timeline.duration, wanted)
+    whole = seconds >= timeline.duration
+    span = timeline.end - start if whole else max(1, int(Fraction(seconds).limit_denominator(10**6) / tick))
+    # Whole numbers: a time on the border of two frames must not fall to either side by rounding.
+    return timeline.shown_at(start + (2 * np.arange(wanted) + 1) * span // (2 * wanted))
 
 
 def encode_video(frames: np.ndarray, path: Path, frames_per_second: int) -> None:
@@ -35,28 +101,191 @@ def encode_video(frames: np.ndarray, path: Path, frames_per_second: int) -> None
         container.mux(stream.encode())
 
 
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """Open `path` for reading. Raises `VideoProblem` for what is no readable video, also while the block reads it."""
+    try:
+        with av.open(str(path)) as container:
+            yield container, video_stream(container, path)
+    except FileNotFoundError as error:
+        raise VideoProblem(MISSING_FILE, path, "no such file") from error
+    except (OSError, av.error.FFmpegError) as error:
+        raise unreadable(path, error) from error
+
+
 def decode_video(path: Path) -> np.ndarray:
-    """Return all frames of `path`: (frames, height, width, 3) uint8.
+    """Return all frames of `path`: (frames, height, width, 3) uint8; for videos that fit into memory.
 
     Raises `UserError` if the file is missing, has no video stream or no frame, or cannot be decoded.
     """
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1
-            stream.thread_type = "NONE"
-            frames = [_REFORMATTER.reformat(f, format="rgb24").to_ndarray() for f in container.decode(stream)]
-    except (FileNotFoundError, IndexError, av.error.FFmpegError) as error:
-        raise UserError(f"{path}: not a readable video ({error}); repair or remove it") from error
+    with open_video(path) as (container, stream):
+        frames = [to_array(frame) for frame in container.decode(stream)]
     if not frames:
-        raise UserError(f"{path}: the video has no frame; remove it")
+        raise VideoProblem(NO_FRAME, path, "the video has no frame; remove it")
     return np.stack(frames)
 
 
-def read_frames(path: Path, wanted: int) -> np.ndarray:
-    """Return `wanted` frames of the video at `path`, chosen by `sample_frames`: (wanted, height, width, 3) uint8.
+def to_array(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Return a decoded frame as it is to be looked at, (height, width, 3) uint8; scaled to `size` (width, height)."""
+    width, height = size or (frame.width, frame.height)
+    array = _REFORMATTER.reformat(frame, width=width, height=height, format="rgb24").to_ndarray()
+    turns = round(frame.rotation / 90) % 4  # phones store upright videos lying
+    return np.ascontiguousarray(np.rot90(array, turns)) if turns else array
 
-    Decodes from the start: seeking is slower unless the wanted frames are no more than the key frames.
+
+def read_frames(
+    path: Path,
+    wanted: int,
+    rule: FrameRule = WHOLE,
+    timeout: float | None = None,
+    resize: Resize | None = None,
+    seek: bool = True,
+) -> np.ndarray:
+    """Return `wanted` frames of the video or image at `path`: (wanted, height, width, 3) uint8.
+
+    They are chosen by `frames_in_time`. Of the video only the wanted frames are kept, each passed through `resize` at
+    once. `seek=False` decodes every frame from the start instead of from the key frames before wanted ones, which gives
+    the same frames. An image is a video of one frame. Raises `VideoProblem` if the file gives no frames, or not within
+    `timeout` seconds.
     """
-    frames = decode_video(path)
-    return frames[sample_frames(len(frames), wanted)]
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        frames = {0: _read_image(path, resize)}
+        return np.stack([frames[0]] * wanted)
+    deadline = Deadline(path, timeout)
+    with open_video(path) as (container, stream):
+        timeline = read_timeline(container, stream, path, deadline.check)
+        if timeline is None:
+            return _read_counted(path, wanted, deadline, resize)
+        indices = frames_in_time(timeline, wanted, rule)
+        keep = _Kept(resize)
+        found = seek and _decode_wanted(container, stream, timeline, indices, deadline, keep)
+    if not found:
+        _decode_all(path, timeline.times[indices], deadline, keep)
+    if not keep.frames:
+        raise VideoProblem(NO_FRAME, path, "none of its frames can be decoded; remove it")
+    return np.stack([keep.frames[time] for time in timeline.times[indices].tolist()])
+
+
+class _Kept:
+    """The wanted frames by their time, all of the size of the first."""
+
+    def __init__(self, resize: Resize | None):
+        self.resize = resize
+        self.frames: dict[int, np.ndarray] = {}
+        self._size: tuple[int, int] | None = None
+
+    def add(self, time_: int, frame: av.VideoFrame) -> None:
+        self._size = self._size or (frame.width, frame.height)
+        array = to_array(frame, self._size)
+        self.frames[time_] = self.resize(array) if self.resize else array
+
+    def clear(self) -> None:
+        self.frames.clear()
+        self._size = None
+
+
+def _decode_wanted(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    timeline: Timeline,
+    indices: np.ndarray,
+    deadline: Deadline,
+    keep: _Kept,
+) -> bool:
+    """Decode from the key frames before wanted frames; return whether all of them were found where packets say.
+
+    Frames in between that no other frame refers to are not decoded either. No group of pictures is decoded twice, so
+    that this is never more work than decoding everything.
+    """
+    wanted = sorted(set(indices.tolist()))
+    missing = set(timeline.times[wanted].tolist())
+    groups: list[tuple[int, list[int]]] = []  # where to begin, and the times to find from there
+    reached = -WORTH_A_SEEK - 1
+    for index in wanted:
+        key = timeline.key_before(index)
+        if key > reached + WORTH_A_SEEK:
+            groups.append((int(timeline.times[key]), []))
+        groups[-1][1].append(int(timeline.times[index]))
+        reached = index
+    for start, times in groups:
+        container.seek(start, stream=stream)
+        if not _decode_group(container, stream, start, set(times), missing, deadline, keep):
+            keep.clear()
+            return False
+    return not missing
+
+
+def _decode_group(
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    start: int,
+    times: set[int],
+    missing: set[int],
+    deadline: Deadline,
+    keep: _Kept,
+) -> bool:
+    """Keep the frames at `times`, decoding from `start` on; return whether they were found. They leave `missing`."""
+    last, first = max(times), True
+    for packet in container.demux(stream):
+        deadline.check()
+        if first and packet.size and (packet.pts is None or packet.pts > start):
+            return False  # the container went somewhere else
+        first = False
+        stream.codec_context.skip_frame = "DEFAULT" if packet.pts in missing or not packet.size else "NONREF"
+        for frame in packet.decode():
+            if frame.pts in times and frame.pts in missing:
+                keep.add(frame.pts, frame)
+                missing.discard(frame.pts)
+                times.discard(frame.pts)
+                if not times:
+                    stream.codec_context.skip_frame = "DEFAULT"
+                    return True
+            elif frame.pts is None or frame.pts > last:
+                return False
+    return False
+
+
+def _decode_all(path: Path, times: np.ndarray, deadline: Deadline, keep: _Kept) -> None:
+    """Keep for each of `times` the frame shown then, decoding every frame from the start."""
+    wanted = sorted(set(times.tolist()))
+    before: av.VideoFrame | None = None
+    with open_video(path) as (container, stream):
+        for frame in container.decode(stream):
+            deadline.check()
+            while before is not None and wanted and frame.pts is not None and frame.pts > wanted[0]:
+                keep.add(wanted.pop(0), before)
+            if not wanted:
+                return
+            before = frame
+        for time_ in wanted if before is not None else ():
+            keep.add(time_, before)
+
+
+def _read_counted(path: Path, wanted: int, deadline: Deadline, resize: Resize | None) -> np.ndarray:
+    """Return uniform frames of a video whose packets tell no times: decoded once to count, once to keep."""
+    count, indices = 0, np.empty(0, np.int64)
+    keep = _Kept(resize)
+    for counting in (True, False):
+        if not counting:
+            indices = sample_frames(count, wanted)
+        chosen = set(indices.tolist())
+        with open_video(path) as (container, stream):
+            for number, frame in enumerate(container.decode(stream)):
+                deadline.check()
+                count = max(count, number + 1)
+                if number in chosen:
+                    keep.add(number, frame)
+        if count == 0:
+            raise VideoProblem(NO_FRAME, path, "the video has no frame; remove it")
+    return np.stack([keep.frames[index] for index in indices.tolist()])
+
+
+def _read_image(path: Path, resize: Resize | None) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            array = np.asarray(image.convert("RGB"))
+    except FileNotFoundError as error:
+        raise VideoProblem(MISSING_FILE, path, "no such file") from error
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
+        raise VideoProblem(UNREADABLE, path, f"not a readable image ({error}); repair or remove it") from error
+    return resize(array) if resize else array

@@ -1,6 +1,5 @@
 """Mistakes that no single section can see: the sweep asks for what models or data do not have."""
 
-import re
 from collections.abc import Iterator
 from math import isqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,7 +44,7 @@ def _all_problems(study: "Study") -> Iterator[Problem]:
         yield from _center_problems(study, ("sweep", "designs", name), design)
     yield from _missing_learning_rates(study)
     yield from _unknown_in_execution(study)
-    yield from _untestable(study)
+    yield from _no_alignment(study)
 
 
 def _table_with_training(study: "Study") -> Iterator[Problem]:
@@ -53,16 +52,6 @@ def _table_with_training(study: "Study") -> Iterator[Problem]:
         if getattr(study, section) is not None:
             message = "a study with a table trains nothing; take out this section or the table"
             yield Problem((section,), None, message)
-
-
-def _untestable(study: "Study") -> Iterator[Problem]:
-    """Yield a harness that has no questions about the study's videos, and tasks that cannot be columns and files."""
-    if study.evaluate.harness == "packed" and study.data.source != "digits":
-        yield Problem(("evaluate", "harness"), "packed", "asks about the digits study's videos only; write lmms-eval")
-    for name in study.evaluate.lmms_eval.tasks:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name == "avg":
-            mend = "use a word of letters, digits, '-' and '_' (avg is the mean of the tasks)"
-            yield Problem(("evaluate", "lmms_eval", "tasks", name), None, f"cannot name a task; {mend}")
 
 
 def _unknown_in_execution(study: "Study") -> Iterator[Problem]:
@@ -75,6 +64,13 @@ def _unknown_in_execution(study: "Study") -> Iterator[Problem]:
                 yield Problem(("execution", key, name), given[name], mend)
 
 
+def _no_alignment(study: "Study") -> Iterator[Problem]:
+    """Yield that stage 1 has nothing to read, where starting models have to be made from real data."""
+    if study.data.source == "llava" and study.models.start is None and study.data.llava.align is None:
+        message = "models.start is null, so stage 1 needs a set of its own; name one, or finished starting models"
+        yield Problem(("data", "llava", "align"), None, message)
+
+
 def _unknown_in_space(study: "Study") -> Iterator[Problem]:
     """Yield factors of `space` that the study has not, and names of language models where there are none such."""
     factors, models = study.factors(), study.models.language if study.trained else {}
@@ -83,19 +79,8 @@ def _unknown_in_space(study: "Study") -> Iterator[Problem]:
             yield Problem(("space", factor), levels, f"there is no such factor; {did_you_mean(factor, factors)}")
             continue
         for i, level in enumerate(levels):
-            path = ("space", factor, i)
             if isinstance(level, str) and (factor != "N" or level not in models):
-                yield Problem(path, level, f"is not a number; {did_you_mean(level, list(models))}")
-            elif study.trained and factor != "N":
-                yield from _impossible_level(study, path, factor, level)
-
-
-def _impossible_level(study: "Study", path: Path, factor: str, level: float) -> Iterator[Problem]:
-    """Yield what keeps a model of this study from being deployed with this number of frames or tokens."""
-    if level != int(level):
-        yield Problem(path, level, "is not a whole number")
-    else:
-        yield from level_problems(study, path, factor, int(level))
+                yield Problem(("space", factor, i), level, f"is not a number; {did_you_mean(level, list(models))}")
 
 
 def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:
@@ -142,8 +127,9 @@ def level_problems(study: "Study", path: Path, factor: str, level: Any) -> Itera
     elif factor == "V" and level > vision.features:
         message = f"the vision model has {vision.features} features a frame ({vision.grid} x {vision.grid}); write less"
         yield Problem(path, level, message)
-    if factor == "n" and level > study.data.examples:
-        yield Problem(path, level, f"the training data has {study.data.examples} examples; ask for at most as many")
+    examples = study.data.examples
+    if factor == "n" and examples is not None and level > examples:
+        yield Problem(path, level, f"the training data has {examples} examples; ask for at most as many")
 
 
 def _center_problems(study: "Study", path: Path, design: Design) -> Iterator[Problem]:

@@ -38,11 +38,19 @@ def study_recipe(study: Study) -> str:
 
 def data_recipe(study: Study, split: str) -> str:
     """Return what decides the split called `split`: `train`, `test`, or `align` for stage 1."""
+    if study.data.source == "llava":
+        return _llava_recipe(study, split)
     if split == "align":
         return digest(study.data.source, study.pretrain.align.videos, study.pretrain.seed)
     digits = study.data.digits
     own = {"train": [digits.train], "test": [digits.test, digits.handwriting]}[split]
     return digest(study.data.source, own, digits.seed)
+
+
+def _llava_recipe(study: Study, split: str) -> str:
+    llava = study.data.llava
+    sources = llava.sources if split == "train" else [llava.align]
+    return digest("llava", [source.model_dump() for source in sources if source], llava.checked_frames)
 
 
 def vision_recipe(study: Study) -> str:
@@ -71,27 +79,13 @@ def finetune_recipe(study: Study, run: Run) -> str:
         settings_of(study.models.language[run.language]),
         [study.models.start, study.models.attention, study.data.turns],
         _training_of(study.finetune, run.language),
+        *([study.data.reading()] if study.data.reading() else []),
     )
 
 
-def benchmarks_recipe(study: Study) -> str:
-    """Return what decides which benchmarks are fetched."""
-    settings = study.evaluate.lmms_eval
-    return digest({name: task.tasks for name, task in settings.tasks.items()}, settings.include_path, settings.limit)
-
-
-def answer_recipe(study: Study) -> str:
-    """Return what decides the answers to benchmarks, besides the weights."""
-    return digest(benchmarks_recipe(study), study.evaluate.max_new_tokens)
-
-
 def evaluate_recipe(study: Study) -> str:
-    """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks."""
-    if study.evaluate.harness == "lmms-eval":
-        settings = study.evaluate.lmms_eval
-        return digest(settings.model_dump(include={"tasks", "unreadable"}), settings.judge.model)
-    packed = study.evaluate.model_dump(exclude={"harness", "lmms_eval"})
-    return digest(packed, study.tasks(), study.data.turns, study.models.attention)
+    """Return what decides a result, besides the weights and the test data."""
+    return digest(study.evaluate.model_dump(), study.data.tasks, study.data.turns, study.models.attention)
 
 
 def collect_recipe(study: Study) -> str:

@@ -49,6 +49,7 @@ def run_recipe(study: Study, run: Run, manifest: dict, start: Path) -> dict:
         "conversations": manifest["hash_conversations"],
         "videos": manifest["hash_videos"],
         "start": _hash(start / WEIGHTS),
+        **({"reading": study.data.reading()} if study.data.reading() else {}),
     }
 
 

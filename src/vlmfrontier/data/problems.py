@@ -1,0 +1,47 @@
+"""What can be wrong with an example, by kind: so that problems are named, counted and never mended in silence."""
+
+from typing import NamedTuple
+
+from vlmfrontier.errors import UserError
+
+# Of annotations.
+NOT_UTF8 = "not UTF-8"
+NO_RECORD = "not a record"
+MISSING_KEY = "missing key"
+UNKNOWN_ROLE = "unknown role"
+TURNS = "turns do not alternate"
+EMPTY_ANSWER = "empty answer"
+DUPLICATE_ID = "duplicate id"
+# Of files.
+OUTSIDE = "path outside the folder"
+MISSING_FILE = "missing file"
+NO_VIDEO = "no video stream"
+NO_FRAME = "no frame"
+TRUNCATED = "truncated"
+UNREADABLE = "unreadable"
+TIMEOUT = "timeout"
+CRASHED = "decoder crashed"
+
+OF_MACHINE = (TIMEOUT, CRASHED)
+"""Kinds that another machine, or the same one with less to do, may not have."""
+
+
+class VideoProblem(UserError):
+    """A video that gives no frames, or not all: `kind` is one of the kinds above, the message names the file."""
+
+    def __init__(self, kind: str, path: object, detail: str):
+        super().__init__(f"{path}: {detail}")
+        self.kind, self.detail = kind, detail
+
+
+class Problem(NamedTuple):
+    """One example that cannot be used."""
+
+    id: str
+    """Id of the record as it is written; its place in the file if it has none."""
+    source: str
+    file: str
+    """The annotations, and where in them the record stands."""
+    video: str
+    kind: str
+    detail: str
