@@ -26,7 +26,7 @@ OF_MACHINE = (TIMEOUT, CRASHED)
 """Kinds that another machine, or the same one with less to do, may not have."""
 
 
-class VideoProblem(UserError):
+class VideoError(UserError):
     """A video that gives no frames, or not all: `kind` is one of the kinds above, the message names the file."""
 
     def __init__(self, kind: str, path: object, detail: str):

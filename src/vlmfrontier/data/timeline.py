@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vlmfrontier.data.problems import NO_FRAME, NO_VIDEO, TRUNCATED, UNREADABLE, VideoProblem
+from vlmfrontier.data.problems import NO_FRAME, NO_VIDEO, TRUNCATED, UNREADABLE, VideoError
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Timeline:
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     """Return the first video stream that is no cover picture, with all other streams left unread.
 
-    Raises `VideoProblem` if there is none.
+    Raises `VideoError` if there is none.
     """
     covers = av.stream.Disposition.attached_pic
     streams = [s for s in container.streams.video if not s.disposition & covers]
     if not streams:
-        raise VideoProblem(NO_VIDEO, path, "has no video stream, or one without a frame; remove it")
+        raise VideoError(NO_VIDEO, path, "has no video stream, or one without a frame; remove it")
     for stream in container.streams:
         if stream.index != streams[0].index:
             stream.discard = av.stream.Discard.all
@@ -66,7 +66,7 @@ def read_timeline(
 ) -> Timeline | None:
     """Return the timeline of `stream`, its container read to the end; None where packets tell no times.
 
-    `check` is called for every packet and may raise. Raises `VideoProblem` if there is no packet, or if fewer are there
+    `check` is called for every packet and may raise. Raises `VideoError` if there is no packet, or if fewer are there
     than the file says it has.
     """
     shown: dict[int, bool] = {}
@@ -76,7 +76,7 @@ def read_timeline(
         if not packet.size:
             continue
         if packet.is_corrupt:
-            raise VideoProblem(TRUNCATED, path, f"frame {count + 1} is cut off; copy the file again or remove it")
+            raise VideoError(TRUNCATED, path, f"frame {count + 1} is cut off; copy the file again or remove it")
         count += 1
         if packet.is_discard:
             continue
@@ -98,15 +98,15 @@ def read_timeline(
 
 def _refuse_incomplete(stream: av.VideoStream, path: Path, count: int) -> None:
     if count == 0:
-        raise VideoProblem(NO_FRAME, path, "the video has no frame; remove it")
+        raise VideoError(NO_FRAME, path, "the video has no frame; remove it")
     # Frames that an edit list leaves out are counted in the header too; those of a cut file lie behind its end.
     size = path.stat().st_size
     if count < stream.frames and any(entry.pos + entry.size > size for entry in stream.index_entries):
         message = f"has {count} of the {stream.frames} frames its header names; copy the file again or remove it"
-        raise VideoProblem(TRUNCATED, path, message)
+        raise VideoError(TRUNCATED, path, message)
 
 
-def unreadable(path: Path, error: Exception) -> VideoProblem:
+def unreadable(path: Path, error: Exception) -> VideoError:
     """Return the problem that an error of FFmpeg means."""
     reason = getattr(error, "strerror", None) or str(error)
-    return VideoProblem(UNREADABLE, path, f"not a readable video ({reason}); repair or remove it")
+    return VideoError(UNREADABLE, path, f"not a readable video ({reason}); repair or remove it")

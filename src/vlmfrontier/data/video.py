@@ -13,11 +13,11 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from PIL import Image, UnidentifiedImageError
 
-from vlmfrontier.data.problems import MISSING_FILE, NO_FRAME, TIMEOUT, UNREADABLE, VideoProblem
+from vlmfrontier.data.problems import MISSING_FILE, NO_FRAME, TIMEOUT, UNREADABLE, VideoError
 from vlmfrontier.data.timeline import Timeline, read_timeline, unreadable, video_stream
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-# A decoder has taken in some packets beyond the frame it gives: a key frame closer than this is reached faster by going on.
+# A decoder has taken in packets beyond the frame it gives: up to a near key frame, going on is faster than seeking.
 WORTH_A_SEEK = 16
 
 # One reformatter for the process: making one per frame costs ten times the decoding of a small video.
@@ -54,14 +54,14 @@ class Deadline:
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raise `VideoProblem` if the time is over."""
+        """Raise `VideoError` if the time is over."""
         if self._end is not None and time.monotonic() > self._end:
             raise timed_out(self.path, self.seconds)
 
 
-def timed_out(path: object, seconds: float | None) -> VideoProblem:
+def timed_out(path: object, seconds: float | None) -> VideoError:
     """Return the problem of a video that takes longer than `seconds`."""
-    return VideoProblem(TIMEOUT, path, f"not decoded within {seconds:g} s; re-encode it or allow more time")
+    return VideoError(TIMEOUT, path, f"not decoded within {seconds:g} s; re-encode it or allow more time")
 
 
 def sample_frames(num_frames: int, wanted: int) -> np.ndarray:
@@ -103,12 +103,12 @@ def encode_video(frames: np.ndarray, path: Path, frames_per_second: int) -> None
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Open `path` for reading. Raises `VideoProblem` for what is no readable video, also while the block reads it."""
+    """Open `path` for reading. Raises `VideoError` for what is no readable video, also while the block reads it."""
     try:
         with av.open(str(path)) as container:
             yield container, video_stream(container, path)
     except FileNotFoundError as error:
-        raise VideoProblem(MISSING_FILE, path, "no such file") from error
+        raise VideoError(MISSING_FILE, path, "no such file") from error
     except (OSError, av.error.FFmpegError) as error:
         raise unreadable(path, error) from error
 
@@ -121,7 +121,7 @@ def decode_video(path: Path) -> np.ndarray:
     with open_video(path) as (container, stream):
         frames = [to_array(frame) for frame in container.decode(stream)]
     if not frames:
-        raise VideoProblem(NO_FRAME, path, "the video has no frame; remove it")
+        raise VideoError(NO_FRAME, path, "the video has no frame; remove it")
     return np.stack(frames)
 
 
@@ -145,7 +145,7 @@ def read_frames(
 
     They are chosen by `frames_in_time`. Of the video only the wanted frames are kept, each passed through `resize` at
     once. `seek=False` decodes every frame from the start instead of from the key frames before wanted ones, which gives
-    the same frames. An image is a video of one frame. Raises `VideoProblem` if the file gives no frames, or not within
+    the same frames. An image is a video of one frame. Raises `VideoError` if the file gives no frames, or not within
     `timeout` seconds.
     """
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -162,7 +162,7 @@ def read_frames(
     if not found:
         _decode_all(path, timeline.times[indices], deadline, keep)
     if not keep.frames:
-        raise VideoProblem(NO_FRAME, path, "none of its frames can be decoded; remove it")
+        raise VideoError(NO_FRAME, path, "none of its frames can be decoded; remove it")
     return np.stack([keep.frames[time] for time in timeline.times[indices].tolist()])
 
 
@@ -276,7 +276,7 @@ def _read_counted(path: Path, wanted: int, deadline: Deadline, resize: Resize | 
                 if number in chosen:
                     keep.add(number, frame)
         if count == 0:
-            raise VideoProblem(NO_FRAME, path, "the video has no frame; remove it")
+            raise VideoError(NO_FRAME, path, "the video has no frame; remove it")
     return np.stack([keep.frames[index] for index in indices.tolist()])
 
 
@@ -285,7 +285,7 @@ def _read_image(path: Path, resize: Resize | None) -> np.ndarray:
         with Image.open(path) as image:
             array = np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
-        raise VideoProblem(MISSING_FILE, path, "no such file") from error
+        raise VideoError(MISSING_FILE, path, "no such file") from error
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise VideoProblem(UNREADABLE, path, f"not a readable image ({error}); repair or remove it") from error
+        raise VideoError(UNREADABLE, path, f"not a readable image ({error}); repair or remove it") from error
     return resize(array) if resize else array

@@ -100,7 +100,7 @@ class DataConfig(Section):
     """`independent`: the turns of a conversation see the video and not each other, packed behind one copy of the video;
     `sequential`: a turn sees the turns before it, as in multi-turn chat."""
     length_groups: Positive = 1
-    """Batches whose examples are sorted by length together, so that less padding is computed; 1: purely random order."""
+    """Batches whose examples are sorted by length together, which computes less padding; 1: purely random order."""
 
     @model_validator(mode="after")
     def _has_sources(self) -> "DataConfig":
