@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from vlmfrontier import command_line
-from vlmfrontier.cluster.site import SITE_FILE, read_site
+from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
@@ -21,7 +21,9 @@ def main() -> None:
     )
     parser.add_argument("--set", default="{}", metavar="JSON", help='changes on top: \'{"finetune": {"epochs": 2}}\'')
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
-    parser.add_argument("--site", type=Path, default=SITE_FILE, help="cluster that GPUs and hours are counted for")
+    parser.add_argument(
+        "--site", type=Path, default=shipped_site(__file__), help="cluster that GPUs and hours are counted for"
+    )
     given = parser.parse_args()
     site = read_site(given.site)
     try:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from vlmfrontier import command_line
 from vlmfrontier.cluster.queue import QueuedJob, job_id_of, queued_jobs
-from vlmfrontier.cluster.site import SITE_FILE, read_site
+from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
@@ -41,7 +41,7 @@ def main() -> None:
 def print_runs(study: Study, results: Path, site: Path | None, call: str) -> None:
     """Print how far the runs are, and why some of them, or other jobs, failed."""
     jobs = jobs_of(results, tell=site is not None)
-    plan = write_plan(study, results, read_site(site or SITE_FILE), live_runs(jobs))
+    plan = write_plan(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
     print(f"study {study.study}: {summary(plan)}")
     if not plan.empty and not (plan.status == DONE).all():
         print(sweep_totals(plan).to_string(index=False))

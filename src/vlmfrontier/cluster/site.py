@@ -16,8 +16,13 @@ from vlmfrontier.study.units import Number
 Positive = Annotated[int, Field(gt=0)]
 PositiveNumber = Annotated[Number, Field(gt=0)]
 GIB = 2**30
-SITE_FILE = Path(__file__).parents[3] / "profiles/slurm/site.yaml"
-"""The site that a plan is counted for unless another is named: that of this repository's cluster profile."""
+SITE_FILE = Path("profiles/slurm/site.yaml")
+"""The site that a plan is counted for unless another is named, in the repository: that of its cluster profile."""
+
+
+def shipped_site(script: str) -> Path:
+    """Return the site file of the repository in whose scripts/ the file `script` lies, wherever the package does."""
+    return Path(script).resolve().parents[1] / SITE_FILE
 
 
 class Partition(Section):

@@ -48,7 +48,7 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
     answers = answer_all(model, prompt, split, groups, run.T, settings.batch_size, settings.max_new_tokens)
     seconds = time.monotonic() - started
     _write_answers(folder.answers, answers)
-    tasks = study.data.tasks
+    tasks = study.tasks()
     control = None
     if settings.control_videos:
         wrong = show_wrong_videos(groups, min(settings.control_videos, len(groups)))

@@ -1,5 +1,6 @@
 """Mistakes that no single section can see: the sweep asks for what models or data do not have."""
 
+import re
 from collections.abc import Iterator
 from math import isqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,6 +46,7 @@ def _all_problems(study: "Study") -> Iterator[Problem]:
     yield from _missing_learning_rates(study)
     yield from _unknown_in_execution(study)
     yield from _no_alignment(study)
+    yield from _untestable(study)
 
 
 def _table_with_training(study: "Study") -> Iterator[Problem]:
@@ -52,6 +54,16 @@ def _table_with_training(study: "Study") -> Iterator[Problem]:
         if getattr(study, section) is not None:
             message = "a study with a table trains nothing; take out this section or the table"
             yield Problem((section,), None, message)
+
+
+def _untestable(study: "Study") -> Iterator[Problem]:
+    """Yield a harness that has no questions about the study's videos, and tasks that cannot be columns and files."""
+    if study.evaluate.harness == "packed" and study.data.source != "digits":
+        yield Problem(("evaluate", "harness"), "packed", "asks about the digits study's videos only; write lmms-eval")
+    for name in study.evaluate.lmms_eval.tasks:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name == "avg":
+            mend = "use a word of letters, digits, '-' and '_' (avg is the mean of the tasks)"
+            yield Problem(("evaluate", "lmms_eval", "tasks", name), None, f"cannot name a task; {mend}")
 
 
 def _unknown_in_execution(study: "Study") -> Iterator[Problem]:
@@ -79,8 +91,19 @@ def _unknown_in_space(study: "Study") -> Iterator[Problem]:
             yield Problem(("space", factor), levels, f"there is no such factor; {did_you_mean(factor, factors)}")
             continue
         for i, level in enumerate(levels):
+            path = ("space", factor, i)
             if isinstance(level, str) and (factor != "N" or level not in models):
-                yield Problem(("space", factor, i), level, f"is not a number; {did_you_mean(level, list(models))}")
+                yield Problem(path, level, f"is not a number; {did_you_mean(level, list(models))}")
+            elif study.trained and factor != "N":
+                yield from _impossible_level(study, path, factor, level)
+
+
+def _impossible_level(study: "Study", path: Path, factor: str, level: float) -> Iterator[Problem]:
+    """Yield what keeps a model of this study from being deployed with this number of frames or tokens."""
+    if level != int(level):
+        yield Problem(path, level, "is not a whole number")
+    else:
+        yield from level_problems(study, path, factor, int(level))
 
 
 def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:

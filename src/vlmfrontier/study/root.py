@@ -78,6 +78,12 @@ class Study(Section):
         """Return the names of the factors: N, T, V, or those of the table."""
         return ["N", "T", "V"] if self.table is None else list(self.table.factors)
 
+    def tasks(self) -> list[str]:
+        """Return the names of the tasks that runs are tested on; none for a study with a table."""
+        if not self.trained:
+            return []
+        return self.data.tasks if self.evaluate.tasks is None else self.evaluate.tasks
+
     def targets(self) -> list[str]:
         """Return what is measured and fitted: the tasks and their mean `avg`, or the table's targets."""
-        return [*self.data.tasks, "avg"] if self.table is None else list(self.table.targets)
+        return [*self.tasks(), "avg"] if self.table is None else list(self.table.targets)

@@ -83,9 +83,24 @@ def finetune_recipe(study: Study, run: Run) -> str:
     )
 
 
+def benchmarks_recipe(study: Study) -> str:
+    """Return what decides which benchmarks are fetched."""
+    settings = study.evaluate.lmms_eval
+    return digest({name: task.tasks for name, task in settings.tasks.items()}, settings.include_path, settings.limit)
+
+
+def answer_recipe(study: Study) -> str:
+    """Return what decides the answers to benchmarks, besides the weights."""
+    return digest(benchmarks_recipe(study), study.evaluate.max_new_tokens)
+
+
 def evaluate_recipe(study: Study) -> str:
-    """Return what decides a result, besides the weights and the test data."""
-    return digest(study.evaluate.model_dump(), study.data.tasks, study.data.turns, study.models.attention)
+    """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks."""
+    if study.evaluate.harness == "lmms-eval":
+        settings = study.evaluate.lmms_eval
+        return digest(settings.model_dump(include={"tasks", "unreadable"}), settings.judge.model)
+    packed = study.evaluate.model_dump(exclude={"harness", "lmms_eval"})
+    return digest(packed, study.tasks(), study.data.turns, study.models.attention)
 
 
 def collect_recipe(study: Study) -> str:

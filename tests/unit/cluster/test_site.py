@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vlmfrontier.cluster.site import SITE_FILE, Site, read_site, site_file, site_or_exit
+from vlmfrontier.cluster.site import Site, read_site, shipped_site, site_file, site_or_exit
 from vlmfrontier.errors import UserError
 
 ROOT = Path(__file__).parents[3]
+SITE_FILE = shipped_site(str(ROOT / "scripts/plan.py"))
 
 
 def test_the_shipped_site_is_valid_and_shows_every_key_with_its_meaning():

@@ -122,6 +122,11 @@ def test_a_path_is_relative_to_the_file_that_names_it(write, tmp_path, monkeypat
             {"finetune": {"learning_rates": {"language": {"xs": None, "m": 1e-3}}}},
             "study tiny: finetune.learning_rates.language.xs: expected a number",
         ),
+        (
+            {"space": {"T": [1, 2], "V": [16, 100]}},
+            "study tiny: space.V = 100: the vision model has 64 features a frame (8 x 8); write less",
+        ),
+        ({"space": {"T": [1, 2.5]}}, "study tiny: space.T = 2.5: is not a whole number"),
     ],
 )
 def test_a_mistake_is_one_line_with_study_key_value_and_mend(write, overrides, line):

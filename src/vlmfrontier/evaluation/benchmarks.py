@@ -1,0 +1,143 @@
+"""What lmms-eval's tasks measure: where the metric stands, its best value, and what one answer is worth.
+
+The one table between lmms-eval's results and errors on 0–100. Keys and scales were read in the tasks of lmms-eval
+0.7.3. No torch: the study asks this table which tasks need a judge.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Entry = Any
+"""What lmms-eval logs for one question under the name of a metric: a number, a truth value, or a map."""
+Reply = Literal["score", "pred and score"]
+"""What a judge's reply must hold: a map with a number `score` of 0 to 5, and for some also a yes or no `pred`."""
+
+
+def field_score(best: float, name: str = "score") -> Callable[[Entry], float]:
+    """Return a function that gives an entry's `name`, or the entry itself if it is no map, as a share of `best`."""
+    return lambda entry: float(entry[name] if isinstance(entry, Mapping) else entry) / best
+
+
+def field_equals(name: str, value: str) -> Callable[[Entry], float]:
+    """Return a function that gives 1 to an entry whose `name` is `value`, else 0."""
+    return lambda entry: float(entry[name] == value)
+
+
+def fields_agree(one: str, other: str) -> Callable[[Entry], float]:
+    """Return a function that gives 1 to an entry whose two fields are equal, else 0."""
+    return lambda entry: float(entry[one] == entry[other])
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of one task without subtasks."""
+
+    leaf: str
+    """The task, as lmms-eval names its file of samples."""
+    metric: str
+    """Key in the results (`<metric>,none`) and in every sample."""
+    best: float
+    """Value of the metric when every answer is right."""
+    score: Callable[[Entry], float]
+    """From a sample's entry to a score of 0 to 1."""
+    skips_empty: bool = False
+    """lmms-eval leaves empty answers out of this metric; here they are wrong."""
+    aggregated: str | None = None
+    """Begin of the name of the file that holds the scores where lmms-eval rates only when it aggregates."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A task as one asks lmms-eval for it. Its error is the mean over its measures."""
+
+    measures: tuple[Measure, ...]
+    reply: Reply | None = None
+    """What the judge must answer; None: no judge."""
+    questions: int | None = None
+    """Questions as published."""
+
+
+MVBENCH = [
+    "action_sequence",
+    "moving_count",
+    "action_prediction",
+    "episodic_reasoning",
+    "action_antonym",
+    "action_count",
+    "scene_transition",
+    "object_shuffle",
+    "object_existence",
+    "fine_grained_pose",
+    "unexpected_action",
+    "moving_direction",
+    "state_change",
+    "object_interaction",
+    "character_order",
+    "action_localization",
+    "counterfactual_inference",
+    "fine_grained_action",
+    "moving_attribute",
+    "egocentric_navigation",
+]
+
+_CONSISTENCY = Measure(
+    "videochatgpt_consistency",
+    "gpt_eval_score_consistency",
+    5,
+    field_score(5),
+    aggregated="gpt_eval_result_videochatgpt_consistency",
+)
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "video_dc499": Benchmark((Measure("video_dc499", "gpt_eval_score", 5, field_score(5)),), "score", 499),
+    "activitynetqa": Benchmark(
+        (Measure("activitynetqa", "gpt_eval_accuracy", 100, field_equals("Correctness", "yes")),),
+        "pred and score",
+        8000,
+    ),
+    "videochatgpt": Benchmark(
+        (
+            Measure("videochatgpt_gen", "gpt_eval_score_correctness", 5, field_score(5)),
+            Measure("videochatgpt_gen", "gpt_eval_score_detailed_orientation", 5, field_score(5)),
+            Measure("videochatgpt_gen", "gpt_eval_score_context", 5, field_score(5)),
+            Measure("videochatgpt_temporal", "gpt_eval_score_temporal", 5, field_score(5)),
+            _CONSISTENCY,
+        ),
+        "score",
+        1996 + 499 + 2 * 499,
+    ),
+    "longvideobench_val_v": Benchmark(
+        (Measure("longvideobench_val_v", "lvb_acc", 1, fields_agree("parsed_pred", "answer")),), questions=1337
+    ),
+    "perceptiontest_val_mc": Benchmark(
+        (Measure("perceptiontest_val_mc", "accuracy", 1, field_score(1, "correct")),), questions=19140
+    ),
+    "mvbench": Benchmark(
+        tuple(
+            Measure(f"mvbench_{name}", "mvbench_accuracy", 100, field_score(1), skips_empty=True) for name in MVBENCH
+        ),
+        questions=4000,
+    ),
+    "videomme": Benchmark((Measure("videomme", "videomme_perception_score", 100, field_score(1)),), questions=2700),
+    "nextqa_mc_test": Benchmark((Measure("nextqa_mc_test", "exact_match", 1, field_score(1)),), questions=8564),
+}
+"""The eight tasks of the paper's Table 5, by lmms-eval's names."""
+
+PAPER_TASKS = {
+    "VDC": "video_dc499",
+    "AQA": "activitynetqa",
+    "VCG": "videochatgpt",
+    "LVB": "longvideobench_val_v",
+    "PT": "perceptiontest_val_mc",
+    "MV": "mvbench",
+    "VMME": "videomme",
+    "NQA": "nextqa_mc_test",
+}
+"""The paper's abbreviations."""
+
+
+def own_benchmark(tasks: list[str], metric: str, best: float, judged: bool) -> Benchmark:
+    """Return a benchmark that is not in the table: tasks whose samples hold a number, or a map with `score`."""
+    measures = tuple(Measure(task, metric, best, field_score(best)) for task in tasks)
+    return Benchmark(measures, "score" if judged else None)
