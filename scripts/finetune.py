@@ -2,9 +2,11 @@
 
     python scripts/finetune.py --study results/digits/study.json --run N83.3k_T8_V16_n400_s0
 
-Writes runs/<run>/model/ and, last, runs/<run>/finetuned.json. A stopped training goes on from runs/<run>/state/.
+Writes runs/<run>/model/ and, last, runs/<run>/finetuned.json. A stopped training goes on from runs/<run>/state/;
+one that has finished is not trained again without --again.
 """
 
+import uuid
 from argparse import ArgumentParser, Namespace
 
 from vlmfrontier.cluster.job import last_moment, requeue
@@ -14,6 +16,13 @@ from vlmfrontier.jobs import run_job
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--run", required=True, help="key of the run, as in plan.csv")
+    parser.add_argument(
+        "--again",
+        nargs="?",
+        const=uuid.uuid4().hex[:8],
+        metavar="REQUEST",
+        help="train although it has finished; not again if it has been for this request",
+    )
     layout_arguments(parser)
 
 
@@ -30,7 +39,7 @@ def main(given: Namespace) -> None:
     stop_at = last_moment(given.warning) if given.warning else None
     try:
         layout = Layout(given.micro_batch, given.checkpointing, stop_at)
-        report = finetune(study, find_run(study, given.run), results, layout)
+        report = finetune(study, find_run(study, given.run), results, layout, given.again)
     except Interrupted as stopped:
         # Without progress it would be requeued for ever.
         if stopped.warned and stopped.progressed and requeue():

@@ -1,11 +1,13 @@
 """What the Snakefile needs from the package: the study it was called with, and the command lines of its jobs."""
 
+import json
 import os
 import shlex
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -16,6 +18,10 @@ from vlmfrontier.study.laws import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run, plan_runs
+
+TRAINING_RULES = ("finetune_run", "finetune_run_on_nodes")
+FORCED = "VLMFRONTIER_FORCED"
+"""In the environment of jobs: what was forced, as JSON."""
 
 
 def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> tuple[Study, dict[str, Run]]:
@@ -75,6 +81,35 @@ def script_command(script: Path | str, study_json: str, warm: bool = False) -> s
     """Return the command line of `script` up to its study; `warm` adds `--warm`, except in Slurm."""
     allowed = warm and "SLURM_JOB_ID" not in os.environ
     return f"python {shlex.quote(str(script))}{' --warm' if allowed else ''} --study {shlex.quote(study_json)}"
+
+
+class Forced(NamedTuple):
+    """What a call of Snakemake forces (`--forcerun`, `--force`, `--forceall`), under a name that no other call has."""
+
+    request: str
+    names: frozenset[str]
+    """Rules and files."""
+
+    def option(self, finetuned: str) -> str:
+        """Return the option of the script that trains `finetuned` once more; empty if it is not forced."""
+        return f"--again {self.request}" if self.names & {*TRAINING_RULES, finetuned} else ""
+
+
+def forced_trainings(settings: Any, main: bool) -> Forced:
+    """Return what the call with these settings of Snakemake's graph forces.
+
+    A cluster's jobs are Snakemakes of their own, not `main`, which are not told so: the environment tells them. A
+    retry has the request of the first attempt and so trains nothing that was trained for it.
+    """
+    if main:
+        names = set(map(os.path.normpath, settings.forcerun))
+        if settings.forcetargets:
+            names |= set(map(os.path.normpath, settings.targets))
+        if settings.forceall:
+            names |= set(TRAINING_RULES)
+        os.environ[FORCED] = json.dumps([uuid.uuid4().hex[:8], sorted(names)])
+    request, names = json.loads(os.environ.get(FORCED, '["", []]'))
+    return Forced(request, frozenset(names))
 
 
 def richest_form(laws: LawsConfig) -> str:

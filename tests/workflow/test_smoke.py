@@ -124,7 +124,8 @@ def test_a_cosmetic_edit_does_nothing_again(smoke: Workflow):
 
 def test_the_same_run_again_gives_the_same_result(smoke: Workflow):
     path = results(smoke) / "runs" / RUNS[0].key / "result.json"
-    before = json.loads(path.read_text())
+    log = path.parent / "state" / "train.jsonl"
+    before, lines = json.loads(path.read_text()), len(log.read_text().splitlines())
     target = f"results/smoke/runs/{RUNS[0].key}/result.json"
     rules = ["--forcerun", "finetune_run", "evaluate_run"]
     outcome = smoke("--cores", "1", *rules, "--", target, config=SMOKE)
@@ -132,6 +133,18 @@ def test_the_same_run_again_gives_the_same_result(smoke: Workflow):
     after = json.loads(path.read_text())
     assert before["errors"] == after["errors"]
     assert before["training"]["weights"] == after["training"]["weights"]
+    assert len(log.read_text().splitlines()) == 2 * lines  # trained, since it was forced
+
+
+def test_a_report_that_was_lost_costs_no_training(smoke: Workflow):
+    run = results(smoke) / "runs" / RUNS[1].key
+    log, finetuned = run / "state" / "train.jsonl", run / "finetuned.json"
+    before, lines = finetuned.read_text(), log.read_text()
+    finetuned.unlink()
+    outcome = smoke("--cores", "1", "--", str(finetuned.relative_to(smoke.folder)), config=SMOKE)
+    assert outcome.status == 0, outcome.output
+    assert "nothing is trained again" in (run / "finetune.log").read_text()
+    assert (finetuned.read_text(), log.read_text()) == (before, lines)
 
 
 def test_a_failed_run_is_named_with_the_end_of_its_log(workflow: Workflow):

@@ -1,5 +1,6 @@
 """The study that every rule reads, and the names the rules share; everything else lives in the package."""
 
+import functools
 import json
 import os
 import re
@@ -14,7 +15,14 @@ from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
 from vlmfrontier.sweep.placement import place_all, refusals
 from vlmfrontier.sweep.status import failed_runs
-from vlmfrontier.workflow import frontier_files, richest_form, script_command, study_or_exit, use_this_python
+from vlmfrontier.workflow import (
+    forced_trainings,
+    frontier_files,
+    richest_form,
+    script_command,
+    study_or_exit,
+    use_this_python,
+)
 
 use_this_python(workflow.basedir)
 
@@ -83,6 +91,17 @@ def planned(wildcards):
 def placement(wildcards):
     """Return where the run that a path names is trained on the cluster."""
     return PLACEMENTS[planned(wildcards).key]
+
+
+@functools.cache
+def forced():
+    """Return what this call forces: known only after the rules are read."""
+    return forced_trainings(workflow.dag_settings, workflow.is_main_process)
+
+
+def train_again(wildcards):
+    """Return the option that has a forced run trained although it has finished; empty if it is not forced."""
+    return forced().option(f"{RESULTS}/runs/{wildcards.run}/finetuned.json")
 
 
 def starting_model(wildcards):

@@ -19,7 +19,7 @@ rule finetune_run:
     conda:
         "../../envs/train.yaml"
     resources:
-        **resources.training_job(SITE, placement),
+        **resources.training_job(SITE, placement, train_again),
     params:
         recipe=lambda wildcards: recipes.finetune_recipe(STUDY, planned(wildcards)),
     message:
@@ -36,7 +36,7 @@ if ON_NODES:
         wildcard_constraints:
             run="|".join(map(re.escape, ON_NODES)),
         resources:
-            **resources.training_job_on_nodes(SITE, placement),
+            **resources.training_job_on_nodes(SITE, placement, train_again),
 
     ruleorder: finetune_run_on_nodes > finetune_run
 

@@ -1,4 +1,4 @@
-"""The Slurm job that this process runs in: its id, its end, when it was submitted; and how it has itself requeued."""
+"""The Slurm job that this process runs in: its id, its end, and how it has itself requeued."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def parse_record(line: str) -> dict[str, str]:
 
 
 def seconds_of(record: Mapping[str, str], key: str) -> float | None:
-    """Return the moment under `key` (EndTime, SubmitTime) in seconds since 1970; None if there is none."""
+    """Return the moment under `key` (EndTime, …) in seconds since 1970; None if there is none."""
     try:
         return datetime.fromisoformat(record[key]).timestamp()
     except (KeyError, ValueError):
@@ -41,12 +41,6 @@ def last_moment(warning: float) -> float | None:
         return None
     left = end - time.time()
     return end - min(60 * warning, left / 4)
-
-
-def submitted_at() -> float | None:
-    """Return when the job of this process was submitted, in seconds since 1970; None outside Slurm."""
-    job = job_id()
-    return seconds_of(job_record(job), "SubmitTime") if job else None
 
 
 def requeue() -> bool:

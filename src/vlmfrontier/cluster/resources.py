@@ -39,31 +39,35 @@ def gpu_job(site: Site | None, hours: float = 0.0) -> Resources:
     return asked | _of_gpu_nodes(site)
 
 
-def training_job(site: Site | None, placement: Callable[[Any], Placement]) -> Resources:
+def training_job(
+    site: Site | None, placement: Callable[[Any], Placement], again: Callable[[Any], str] = lambda _: ""
+) -> Resources:
     """Return the resources of a training on one node; `placement` looks a job's wildcards up in the plan.
 
-    `layout` holds the options that tell the script how it was placed; a resource and not a parameter, since
-    another number of GPUs is no reason to train again.
+    `layout` holds the options that tell the script how it was placed and, from `again`, whether it is to train a
+    finished run once more; a resource and not a parameter, since another number of GPUs is no reason to train again.
     """
     if site is None:
-        return {"layout": ""}
+        return {"layout": again}
     asked = {
         "gpu": lambda wildcards: placement(wildcards).gpus,
         "cpus_per_task": lambda wildcards: placement(wildcards).gpus * site.gpu.cpus,
         "runtime": lambda wildcards: placement(wildcards).minutes(site),
         "mem_mb": lambda wildcards: host_memory(site, placement(wildcards)),
-        "layout": lambda wildcards: layout(site, placement(wildcards)),
+        "layout": lambda wildcards: f"{layout(site, placement(wildcards))} {again(wildcards)}".strip(),
     }
     return gpu_job(site) | asked
 
 
-def training_job_on_nodes(site: Site, placement: Callable[[Any], Placement]) -> Resources:
+def training_job_on_nodes(
+    site: Site, placement: Callable[[Any], Placement], again: Callable[[Any], str] = lambda _: ""
+) -> Resources:
     """Return the resources of a training on several nodes: one task a node, which starts a process per GPU.
 
     Not by `gpu`, which Slurm would spread over the nodes as it likes, but so many on each (`--gpus-per-node`). `mpi`
     keeps Snakemake from wrapping the job in an srun of its own.
     """
-    one_node = training_job(site, placement)
+    one_node = training_job(site, placement, again)
     model = f"{site.gpu.model}:" if site.gpu.model else ""
     nodes = {
         "mpi": "srun",

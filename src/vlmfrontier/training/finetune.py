@@ -1,16 +1,15 @@
 """Stage 2: finetune one configuration of the sweep on its n examples."""
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from transformers import AutoTokenizer
 
-from vlmfrontier.cluster.job import job_id, submitted_at
 from vlmfrontier.data.conversations import read_conversations
 from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.models.build import check_parameters, count_parameters, load_model
@@ -24,9 +23,11 @@ from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import VideoConversations, training_order
 from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, is_first, num_processes, train
 from vlmfrontier.training.owner import Ownership
-from vlmfrontier.training.state import TrainingState, finished_training, write_json
+from vlmfrontier.training.state import TrainingState, finished_training, hash_file, write_json
 
 WEIGHTS = "model.safetensors"
+FOUND = "finished already"
+"""What the first process tells the others under this key."""
 
 
 def device_name() -> str:
@@ -35,7 +36,7 @@ def device_name() -> str:
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return hash_file(path)[:16]
 
 
 def run_recipe(study: Study, run: Run, manifest: dict, start: Path) -> dict:
@@ -68,42 +69,70 @@ def sole_writer(state: Path) -> Iterator[Callable[[], None]]:
         owner.release()
 
 
-def finished_meanwhile(folder: RunFolder, recipe: dict, asked: float) -> dict | None:
-    """Return the report of this very training if it has finished since `asked` (seconds since 1970), or in this job.
+def finished_already(folder: RunFolder, recipe: dict, again: str | None) -> dict | None:
+    """Return the report of this very training if it has finished and its weights are intact, else None.
 
-    So a job that was submitted twice, or requeued after its last step, trains nothing again; one that was asked for
-    afterwards does.
+    Whoever starts it once more, a retry after a time limit, a requeued job, a second Snakemake, a user who lost
+    `finetuned.json`, trains nothing. `again` names a request to train all the same, which only a training that was made
+    for it answers: so a retry of a forced training trains nothing either.
     """
-    report = finished_training(folder.state)
-    if report is None or report["recipe"] != json.loads(json.dumps(recipe)):
-        return None
-    own = job_id() is not None and report["provenance"]["slurm_job_id"] == job_id()
-    if report["time"] < asked and not own:
+    finished = finished_training(folder.state)
+    if finished is None or finished.report["recipe"] != json.loads(json.dumps(recipe)):
         return None
     weights = folder.model / WEIGHTS
-    return report if weights.exists() and _hash(weights) == report["weights"] else None
+    intact = weights.exists() and _hash(weights) == finished.report["weights"]
+    return finished.report if intact and again in (None, finished.again) else None
 
 
-def finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout = WHOLE_BATCHES) -> dict:
+def told_by_first(find: Callable[[], dict | None]) -> dict | None:
+    """Return what `find` gives in the first process of a training; the others wait for it, however long it takes."""
+    if num_processes() == 1:
+        return find()
+    # torchrun's own store, since there is no process group yet, and one would give up after half an hour.
+    store, *_ = next(dist.rendezvous("env://"))
+    if is_first():
+        found = find()
+        store.set(FOUND, json.dumps(found))
+        return found
+    while not store.check([FOUND]):
+        time.sleep(0.1)
+    return json.loads(store.get(FOUND))
+
+
+def finetune(
+    study: Study, run: Run, results: ResultsFolder, layout: Layout = WHOLE_BATCHES, again: str | None = None
+) -> dict:
     """Finetune `run`, save its weights to `runs/<run>/model/` and write `finetuned.json` last; return what it says.
 
-    Waits while another process trains it. Goes on from `runs/<run>/state/` if an earlier attempt was stopped. Raises
+    Waits while another process trains it. Trains nothing if this training has finished before, unless `again` names a
+    request that it was not made for. Goes on from `runs/<run>/state/` if an earlier attempt was stopped. Raises
     `UserError` if that state was made by another configuration or if there are fewer than n examples.
     """
-    asked = submitted_at() or time.time()
     folder, split = results.run(run.key), results.split("train")
     manifest = json.loads((split / "manifest.json").read_text())
     start = results.start(study.models, run.language)
     recipe = run_recipe(study, run, manifest, start)
     with sole_writer(folder.state) as check:
-        finished = finished_meanwhile(folder, recipe, asked) if num_processes() == 1 else None
-        if finished is not None:
-            write_json(folder.finetuned, {key: value for key, value in finished.items() if key != "time"})
-            return finished
-        return _finetune(study, run, results, layout, TrainingState(folder.state, recipe, is_first(), check))
+        finished = told_by_first(lambda: finished_already(folder, recipe, again))
+        state = TrainingState(folder.state, recipe, is_first(), check)
+        if finished is None:
+            return _finetune(study, run, results, layout, state, again)
+        state.clear_checkpoints()
+        if is_first():
+            print(_already(finished), flush=True)
+            write_json(folder.finetuned, finished)
+        return finished
 
 
-def _finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout, state: TrainingState) -> dict:
+def _already(finished: dict) -> str:
+    job, moment = finished["provenance"]["slurm_job_id"], finished["provenance"]["finished"]
+    return f"{finished['run']}: trained {f'by Slurm job {job} ' if job else ''}until {moment}; nothing is trained again"
+
+
+def _finetune(
+    study: Study, run: Run, results: ResultsFolder, layout: Layout, state: TrainingState, again: str | None
+) -> dict:
+    state.begin()
     folder, split = results.run(run.key), results.split("train")
     start = results.start(study.models, run.language)
     conversations = read_conversations(split / "conversations.json")
@@ -148,6 +177,6 @@ def _finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout, st
         "weights": _hash(folder.model / WEIGHTS),
         "provenance": provenance(device_name()),
     }
+    state.finish(report, again)
     write_json(folder.finetuned, report)
-    state.finish(report)
     return report

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from vlmfrontier.errors import UserError
 
@@ -28,8 +29,10 @@ def write_json(path: Path, content: object) -> None:
     temporary.replace(path)
 
 
-def _hash_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, however large, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _last_byte(path: Path) -> bytes:
@@ -92,7 +95,7 @@ class TrainingState:
     def _is_valid(checkpoint: Path) -> bool:
         try:
             files = json.loads((checkpoint / MANIFEST).read_text())
-            return all(_hash_file(checkpoint / name) == digest for name, digest in files.items())
+            return all(hash_file(checkpoint / name) == digest for name, digest in files.items())
         except (OSError, ValueError):
             return False
 
@@ -106,7 +109,7 @@ class TrainingState:
             descriptor = os.open(path, os.O_RDONLY)
             os.fsync(descriptor)
             os.close(descriptor)
-        write_json(checkpoint / MANIFEST, {str(p.relative_to(checkpoint)): _hash_file(p) for p in files})
+        write_json(checkpoint / MANIFEST, {str(p.relative_to(checkpoint)): hash_file(p) for p in files})
 
     def log(self, entry: dict) -> None:
         """Append one line to `train.jsonl`, with the time in seconds since 1970."""
@@ -126,16 +129,30 @@ class TrainingState:
         for checkpoint in self.checkpoints():
             shutil.rmtree(checkpoint)
 
-    def finish(self, report: dict) -> None:
-        """Keep the report of the finished training; the checkpoints are no longer needed."""
+    def begin(self) -> None:
+        """Forget that an earlier training finished here: another one is under way from now on, also if it is killed."""
         if self.writer:
-            write_json(self.folder / FINISHED, {**report, "time": time.time()})
+            (self.folder / FINISHED).unlink(missing_ok=True)
+
+    def finish(self, report: dict, again: str | None = None) -> None:
+        """Keep the report of the finished training and the request that it answers; its checkpoints may go."""
+        if self.writer:
+            self.check()
+            write_json(self.folder / FINISHED, {"again": again, "report": report})
         self.clear_checkpoints()
 
 
-def finished_training(folder: Path) -> dict | None:
-    """Return the report of the training that finished in the state folder `folder`, with its `time`; else None."""
+class Finished(NamedTuple):
+    """A training that finished."""
+
+    report: dict
+    again: str | None
+    """The request to train again that it was made for; None: it was the first."""
+
+
+def finished_training(folder: Path) -> Finished | None:
+    """Return the training that finished in the state folder `folder`; None if none did, or another began since."""
     try:
-        return json.loads((folder / FINISHED).read_text())
-    except (OSError, ValueError):
+        return Finished(**json.loads((folder / FINISHED).read_text()))
+    except (OSError, ValueError, TypeError):
         return None

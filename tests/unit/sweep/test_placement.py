@@ -130,7 +130,7 @@ def test_no_rule_asks_for_tasks_or_groups_on_one_node():
     for asked in (gpu_job(SITE), training_job(SITE, lambda _: None), cpu_job(SITE)):
         assert not {"tasks", "nodes", "mpi", "gres", "slurm_extra"} & set(asked)
     assert cpu_job(None) == gpu_job(None) == {}
-    assert training_job(None, lambda _: None) == {"layout": ""}
+    assert training_job(None, lambda _: None)["layout"](None) == ""
 
 
 def test_a_training_longer_than_the_limit_is_counted_in_several_jobs():

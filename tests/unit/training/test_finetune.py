@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.finetune import finetune
+from vlmfrontier.training.loop import Interrupted, Layout
 
 RUNS = {"design": "rows", "rows": [{"N": "xs", "T": 2, "V": 4, "n": n} for n in (8, 24)]}
 
@@ -78,10 +80,62 @@ def test_training_changes_every_part_and_is_the_same_twice(start, results, small
         assert any(bool((trained[k] != before[k]).any()) for k in trained if k.startswith(part))
     (results.root / "data").unlink()
     (results.root / "data").symlink_to(small_results / "data")
-    second = finetune(study, run, results)
+    second = finetune(study, run, results, again="request")
+    assert len(events(results, run.key, "started")) == 2
     assert same(trained, weights(results, run.key))
     assert first["weights"] == second["weights"]
     assert first["steps"] == 4
+
+
+def events(results: ResultsFolder, key: str, kind: str) -> list[dict]:
+    return [entry for entry in log_of(results, key) if entry.get("event") == kind]
+
+
+def test_what_has_finished_is_not_trained_again(start, results):
+    """Whoever asks, and whatever became of its report: neither a retry nor a lost file costs the training."""
+    study = study_of(start)
+    run = plan_runs(study)[0]
+    report = finetune(study, run, results)
+    results.run(run.key).finetuned.unlink()
+    (results.run(run.key).state / "checkpoint-2").mkdir()  # the job was killed before it had tidied up
+    assert finetune(study, run, results) == json.loads(json.dumps(report))
+    assert json.loads(results.run(run.key).finetuned.read_text()) == json.loads(json.dumps(report))
+    assert len(events(results, run.key, "started")) == 1
+    assert not list(results.run(run.key).state.glob("checkpoint-*"))
+
+
+def test_it_is_trained_again_once_per_request(start, results):
+    study = study_of(start)
+    run = plan_runs(study)[0]
+    for request, trained in [(None, 1), ("first", 2), ("first", 2), (None, 2), ("second", 3)]:
+        finetune(study, run, results, again=request)
+        assert len(events(results, run.key, "started")) == trained
+
+
+@pytest.mark.parametrize("harm", ["recipe", "weights", "gone"])
+def test_what_finished_otherwise_or_was_damaged_is_trained_again(start, results, harm):
+    study = study_of(start)
+    run = plan_runs(study)[0]
+    trained = finetune(study, run, results)["weights"]
+    model = results.run(run.key).model / "model.safetensors"
+    if harm == "recipe":
+        study = study_of(start, weight_decay=0.5)
+    elif harm == "weights":
+        model.write_bytes(model.read_bytes()[:-1] + b"x")
+    else:
+        shutil.rmtree(model.parent)
+    again = finetune(study, run, results)["weights"]
+    assert len(events(results, run.key, "started")) == 2
+    assert (again == trained) == (harm != "recipe")
+
+
+def test_a_training_that_began_again_and_was_stopped_is_not_taken_for_the_finished_one(start, results):
+    study = study_of(start)
+    run = plan_runs(study)[0]
+    finetune(study, run, results)
+    with pytest.raises(Interrupted):
+        finetune(study, run, results, Layout(stop_at=time.time()), again="request")
+    assert finetune(study, run, results)["resumed_at"] == 1
 
 
 def test_frozen_vision_stays_as_it_was(start, results):
@@ -123,20 +177,17 @@ def test_a_killed_training_goes_on_and_ends_bit_equal(start, results, number):
     process = start_training(study, results, run.key)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    events = [e for e in log_of(results, run.key) if "event" in e]
-    resumed = [e["step"] for e in events if e["event"] == "resumed"]
+    resumed = [entry["step"] for entry in events(results, run.key, "resumed")]
     assert len(resumed) == 1
     assert resumed[0] >= 2
     report = json.loads(results.run(run.key).finetuned.read_text())
     assert report["resumed_at"] == resumed[0]
     interrupted = weights(results, run.key)
 
-    results.run(run.key).finetuned.unlink()
-    process = start_training(study, results, run.key)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    undisturbed = finetune(study, run, results, again="request")
+    assert undisturbed["resumed_at"] == 0
+    assert undisturbed["weights"] == report["weights"]
     assert same(interrupted, weights(results, run.key))
-    assert report["weights"] == json.loads(results.run(run.key).finetuned.read_text())["weights"]
 
 
 @pytest.mark.slow

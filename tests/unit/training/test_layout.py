@@ -26,7 +26,7 @@ def test_a_layout_changes_nothing_but_rounding(start, results, layout):  # noqa:
     run = plan_runs(study)[1]
     finetune(study, run, results)
     whole = losses(log_of(results, run.key))
-    finetune(study, run, results, layout)
+    finetune(study, run, results, layout, again="request")
     parts = losses(log_of(results, run.key))[len(whole) :]
     assert len(parts) == len(whole) == 12
     assert parts == pytest.approx(whole, rel=1e-4)
@@ -39,15 +39,20 @@ def test_two_processes_train_as_one_does(start, results):  # noqa: F811
     finetune(study, run, results)
     whole = losses(log_of(results, run.key))
     write_study(study, results.root / "study.json")
-    command = [sys.executable, "scripts/finetune.py", "--study", str(results.root / "study.json"), "--run", run.key]
+    for _ in range(2):  # the second time both processes learn that nothing is to be done
+        done = in_two_processes(results, run.key, "--again", "request")
+        assert done.returncode == 0, done.stdout + done.stderr
+        shared = losses(log_of(results, run.key))[len(whole) :]
+        assert shared == pytest.approx(whole, rel=1e-4)
+        assert json.loads(results.run(run.key).finetuned.read_text())["processes"] == 2
+    assert "nothing is trained again" in done.stdout
+
+
+def in_two_processes(results, key: str, *options: str) -> subprocess.CompletedProcess:  # noqa: F811
+    command = [sys.executable, "scripts/finetune.py", "--study", str(results.root / "study.json"), "--run", key]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"}
-    done = subprocess.run(
-        [*command, "--gpus", "2", "--without-cuda"], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    shared = losses(log_of(results, run.key))[len(whole) :]
-    assert shared == pytest.approx(whole, rel=1e-4)
-    assert json.loads(results.run(run.key).finetuned.read_text())["processes"] == 2
+    command += ["--gpus", "2", "--without-cuda", *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_before_the_time_limit_it_saves_and_stops_and_then_goes_on(start, results):  # noqa: F811
@@ -55,7 +60,7 @@ def test_before_the_time_limit_it_saves_and_stops_and_then_goes_on(start, result
     run = plan_runs(study)[1]
     whole = finetune(study, run, results)
     with pytest.raises(Interrupted) as stopped:
-        finetune(study, run, results, Layout(stop_at=time.time()))
+        finetune(study, run, results, Layout(stop_at=time.time()), again="request")
     assert stopped.value.warned
     assert stopped.value.progressed
     events = [entry["event"] for entry in log_of(results, run.key) if "event" in entry]
@@ -82,6 +87,5 @@ def test_a_finished_training_keeps_its_report_and_no_checkpoint(start, results):
     study = study_of(start)
     run = plan_runs(study)[0]
     report = finetune(study, run, results)
-    kept = finished_training(results.run(run.key).state)
-    assert {key: value for key, value in kept.items() if key != "time"} == json.loads(json.dumps(report))
+    assert finished_training(results.run(run.key).state) == (json.loads(json.dumps(report)), None)
     assert not list(results.run(run.key).state.glob("checkpoint-*"))

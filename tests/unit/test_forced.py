@@ -1,0 +1,53 @@
+"""What a call of Snakemake forces is what it names, under one request for it and all the jobs it starts."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vlmfrontier.workflow import FORCED, forced_trainings
+
+FILE, OTHER = "results/s/runs/a/finetuned.json", "results/s/runs/b/finetuned.json"
+
+
+def settings(**given):
+    return SimpleNamespace(
+        **{"forcerun": frozenset(), "forcetargets": False, "forceall": False, "targets": (), **given}
+    )
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FORCED, '["of an earlier call", ["finetune_run"]]')
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "second"),
+    [
+        ({}, False, False),
+        ({"targets": [FILE]}, False, False),
+        ({"forcerun": {"fit_target"}}, False, False),
+        ({"forcerun": {"finetune_run"}}, True, True),
+        ({"forcerun": {f"./{FILE}"}}, True, False),
+        ({"forcetargets": True, "targets": [FILE]}, True, False),
+        ({"forceall": True}, True, True),
+    ],
+)
+def test_only_what_is_forced_is_trained_again(given: dict, first: bool, second: bool):
+    forced = forced_trainings(settings(**given), main=True)
+    assert [bool(forced.option(file)) for file in (FILE, OTHER)] == [first, second]
+
+
+def test_jobs_have_the_request_of_their_snakemake_and_two_calls_have_two():
+    calls = []
+    for _ in range(2):
+        called = forced_trainings(settings(forcerun={"finetune_run"}), main=True)
+        # On a cluster a job is a Snakemake that is forced to make its one target.
+        assert forced_trainings(settings(forcetargets=True, targets=[OTHER]), main=False) == called
+        calls.append(called.option(FILE))
+    assert calls[0].startswith("--again ")
+    assert calls[0] != calls[1]
+
+
+def test_a_job_without_such_an_environment_is_not_forced(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(FORCED)
+    assert forced_trainings(settings(forceall=True), main=False).option(FILE) == ""
