@@ -45,6 +45,7 @@ def run_job(
 
 def _prepare() -> None:
     """Set the threads that the caller's environment asks for, and leave the terminal to our own lines."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a job fetches nothing; read when transformers is imported
     import torch  # noqa: PLC0415  (slow; only once it is sure that the job runs here)
     from transformers.utils import logging  # noqa: PLC0415
 
@@ -54,7 +55,6 @@ def _prepare() -> None:
     if threads:
         # A forked child has read the variable of its server, not this one.
         torch.set_num_threads(int(threads))
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a job fetches nothing
 
 
 def _say_where() -> None:

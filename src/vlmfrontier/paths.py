@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.models import ModelsConfig
+from vlmfrontier.study.models import ModelsConfig, TowerConfig
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class RunFolder:
     def model(self) -> Path:
         """Finetuned weights."""
         return self.root / "model"
+
+    @property
+    def adapter(self) -> Path:
+        """Low-rank updates, where a study keeps them beside the merged weights."""
+        return self.root / "adapter"
 
     @property
     def answers(self) -> Path:
@@ -57,6 +62,17 @@ class ResultsFolder:
     def models(self) -> Path:
         """Starting models that this study pretrained itself."""
         return self.root / "models"
+
+    def hub(self, models: ModelsConfig) -> Path:
+        """Where fetched models are kept."""
+        return Path(models.hub) if models.hub is not None else self.models / "hub"
+
+    def tower(self, models: ModelsConfig, tower: TowerConfig) -> Path:
+        """The folder of a published tower: fetched from the hub, or the user's own."""
+        if not tower.from_hub:
+            return Path(tower.pretrained)
+        revision = f"@{tower.revision}" if tower.revision else ""
+        return self.hub(models) / f"{tower.pretrained.replace('/', '--')}{revision}"
 
     def start(self, models: ModelsConfig, language: str) -> Path:
         """Return the folder of the starting model for `language`; `UserError` if a finished one is not there."""

@@ -12,6 +12,9 @@ from vlmfrontier.models.tokenizer import word_tokenizer
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
 
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""Numbers that a model computes in and is kept in."""
+
 
 def digits_tokenizer() -> PreTrainedTokenizerFast:
     """Return the tokenizer of the digits study."""
@@ -33,15 +36,16 @@ def vision_config(vision: VisionConfig, attention: str) -> SiglipVisionConfig:
 
 
 def language_config(language: LanguageConfig, tokenizer: PreTrainedTokenizerBase, attention: str) -> LlamaConfig:
-    """Return the transformers configuration of a Llama with its output head tied to the input embedding."""
+    """Return the transformers configuration of a Llama."""
     return LlamaConfig(
         hidden_size=language.hidden_size,
         intermediate_size=language.mlp_size,
         num_hidden_layers=language.layers,
         num_attention_heads=language.heads,
-        num_key_value_heads=language.heads,
-        vocab_size=len(tokenizer),
-        tie_word_embeddings=True,
+        num_key_value_heads=language.key_value_heads,
+        vocab_size=language.vocabulary or len(tokenizer),
+        tie_word_embeddings=language.tied,
+        head_dim=language.head_size,
         max_position_embeddings=8192,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=None,
@@ -81,6 +85,12 @@ def count_parameters(model: VideoVLM) -> dict[str, int]:
     return counts
 
 
+def save_model(model: VideoVLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write `model` and `tokenizer` to `folder` as transformers does, all weights in one safetensors file."""
+    model.save_pretrained(folder, max_shard_size="1TB")
+    tokenizer.save_pretrained(folder)
+
+
 def check_parameters(model: VideoVLM, models: ModelsConfig, language: str) -> None:
     """Raise `AssertionError` unless the built towers hold the M and N that plan and cost were computed with."""
     counts = count_parameters(model)
@@ -89,14 +99,17 @@ def check_parameters(model: VideoVLM, models: ModelsConfig, language: str) -> No
     assert built == planned, f"built {built}, planned {planned}"
 
 
-def load_model(folder: Path, tokens_per_frame: int, attention: str = "sdpa") -> VideoVLM:
-    """Return the model saved in `folder`, set to V = `tokens_per_frame`. Raises `UserError` if there is none."""
+def load_model(
+    folder: Path, tokens_per_frame: int, attention: str = "sdpa", dtype: torch.dtype = torch.float32
+) -> VideoVLM:
+    """Return the model saved in `folder` as `dtype`, set to V = `tokens_per_frame`. Raises `UserError` if there is
+    none."""
     if not (folder / "config.json").exists():
         raise UserError(f"{folder}: no model here (config.json is missing)")
     return VideoVLM.from_pretrained(
         folder,
         tokens_per_frame=tokens_per_frame,
         attn_implementation=attention,
-        dtype=torch.float32,
+        dtype=dtype,
         local_files_only=True,
     )

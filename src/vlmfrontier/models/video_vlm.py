@@ -78,19 +78,20 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         tokens = downsample(features.flatten(0, 1), tokens_per_frame or self.config.tokens_per_frame)
         return self.projector(tokens).reshape(len(features), -1, self.config.text_config.hidden_size)
 
-    def encode_video(self, pixel_values: torch.Tensor) -> torch.Tensor:
+    def encode_video(self, pixel_values: torch.Tensor, tokens_per_frame: int | None = None) -> torch.Tensor:
         """Return visual tokens (batch, T·V, language width) of `pixel_values` (batch, T, 3, height, width)."""
-        return self.project(self.see(pixel_values))
+        return self.project(self.see(pixel_values), tokens_per_frame)
 
     def embed(self, input_ids: torch.Tensor, visual: torch.Tensor | None) -> torch.Tensor:
         """Return embeddings (batch, length, width) of `input_ids`, the places of the video token filled with `visual`.
 
         Raises `ValueError` if the number of places is not that of the visual tokens.
         """
-        embeddings = self.get_input_embeddings()(input_ids)
+        places = input_ids == self.config.video_token_id
+        # The video's token needs no row of the embedding, and a published model has none for it.
+        embeddings = self.get_input_embeddings()(input_ids.masked_fill(places, 0))
         if visual is None:
             return embeddings
-        places = input_ids == self.config.video_token_id
         if int(places.sum()) != visual.shape[0] * visual.shape[1]:
             raise ValueError(f"{int(places.sum())} places for {visual.shape[0] * visual.shape[1]} visual tokens")
         return embeddings.masked_scatter(places[..., None], visual.to(embeddings.dtype))
@@ -106,16 +107,17 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         position_ids: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         logits_to_keep: int = 0,
+        tokens_per_frame: int | None = None,
         **kwargs,
     ) -> CausalLMOutputWithPast:
         """Return the loss over `labels` (mean, or sum over `num_items_in_batch`) or, without labels, the logits.
 
         `segments` (batch, length) packs several turns behind one video (see `packing`); otherwise attention is causal.
         The output head runs on supervised positions alone: with a vocabulary of 128k it would otherwise dominate
-        memory.
+        memory. `tokens_per_frame` is a V other than the configuration's.
         """
         if inputs_embeds is None:
-            visual = None if pixel_values is None else self.encode_video(pixel_values)
+            visual = None if pixel_values is None else self.encode_video(pixel_values, tokens_per_frame)
             inputs_embeds = self.embed(input_ids, visual)
         if segments is not None:
             attention_mask = additive(packed_mask(segments), inputs_embeds.dtype)

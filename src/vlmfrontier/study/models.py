@@ -15,7 +15,9 @@ ROUNDED = 0.05
 """How far a size that the study states may be from the parameters counted, as a share of them."""
 
 
-class _Tower(Section):
+class TowerConfig(Section):
+    """Where a tower comes from, if it is a published model."""
+
     pretrained: PretrainedModel | None = None
     """Published model that the tower starts from: `owner/name` of the Hugging Face hub, which `snakemake fetch` loads,
     or a folder written `./folder`. Null: the tower is built from its shape. The shape stands here in any case, since
@@ -24,7 +26,7 @@ class _Tower(Section):
     """Commit, tag or branch of the hub to fetch; a commit is the same for ever. Null: the newest."""
 
     @model_validator(mode="after")
-    def _has_revision_of_hub(self) -> "_Tower":
+    def _has_revision_of_hub(self) -> "TowerConfig":
         if self.revision is not None and not self.from_hub:
             raise ValueError("revision belongs to a model of the hub; leave it out")
         return self
@@ -35,7 +37,7 @@ class _Tower(Section):
         return self.pretrained is not None and not is_folder(self.pretrained)
 
 
-class VisionConfig(_Tower):
+class VisionConfig(TowerConfig):
     """A SigLIP vision tower: its shape and, if it is a published one, where it is."""
 
     hidden_size: int = 64
@@ -83,7 +85,7 @@ class VisionConfig(_Tower):
         return Encoder(self.hidden_size, self.layers, self.intermediate_size, self.patch_size, self.features)
 
 
-class LanguageConfig(_Tower):
+class LanguageConfig(TowerConfig):
     """A language model: its shape (Llama's, or with the biases and norms of its relatives) and where it is."""
 
     hidden_size: int
@@ -198,7 +200,7 @@ class ModelsConfig(Section):
         """Say whether the towers are published models, as opposed to built from their shapes."""
         return any(tower.pretrained is not None for _, tower in self._all_towers())
 
-    def _all_towers(self) -> Iterator[tuple[str, _Tower]]:
+    def _all_towers(self) -> Iterator[tuple[str, TowerConfig]]:
         yield "vision", self.vision
         for name, tower in self.language.items():
             yield f"language.{name}", tower

@@ -64,8 +64,12 @@ class LoraConfig(Section):
     """Updates are scaled by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the update."""
-    targets: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "gate_proj", "up_proj", "down_proj"]
-    """Names of the linear layers that get an update, in those towers that `train` names."""
+    targets: Annotated[list[str], Field(min_length=1)] = [
+        *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        *("out_proj", "fc1", "fc2"),
+    ]
+    """Names of the linear layers that get an update, in those towers that `train` names: first Llama's, then
+    SigLIP's."""
     keep_adapter: bool = False
     """Save the updates as an adapter beside the merged weights, in `runs/<run>/adapter/`."""
 

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from vlmfrontier.data.conversations import Conversation
 from vlmfrontier.data.frames import FrameReader
-from vlmfrontier.models.frames import normalise
+from vlmfrontier.models.frames import normalise, resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.training.batches import encode_turns, pad_batch
 
@@ -31,10 +31,12 @@ class VideoConversations(Dataset):
         frames: int,
         tokens_per_frame: int,
         independent: bool,
+        image_size: int,
     ):
         self.reader = FrameReader(folder)
         self.conversations, self.order, self.prompt = conversations, order, prompt
         self.frames, self.tokens_per_frame, self.independent = frames, tokens_per_frame, independent
+        self.image_size = image_size
 
     def __len__(self) -> int:
         return len(self.order)
@@ -43,7 +45,8 @@ class VideoConversations(Dataset):
         conversation = self.conversations[self.order[index]]
         places = self.frames * self.tokens_per_frame
         encoded = encode_turns(self.prompt, places, conversation.turns, self.independent)
-        return {"frames": self.reader.read(conversation.video, self.frames), **encoded}
+        frames = resize(self.reader.read(conversation.video, self.frames), self.image_size)
+        return {"frames": frames, **encoded}
 
     def collate(self, examples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
         """Return a padded batch with pixel_values (batch, T, 3, height, width)."""

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, set_seed
 
 from vlmfrontier.data.conversations import read_conversations
 from vlmfrontier.data.subsets import nested_subset, subset_hash
-from vlmfrontier.models.build import check_parameters, count_parameters, load_model
+from vlmfrontier.models.build import PRECISIONS, check_parameters, count_parameters, load_model, save_model
+from vlmfrontier.models.lora import add_lora, merge_lora, save_adapter
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.provenance import provenance
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.training import FinetuneConfig
 from vlmfrontier.sweep.recipes import HOUSEKEEPING, settings_of
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.batches import parameter_groups
@@ -50,6 +53,7 @@ def run_recipe(study: Study, run: Run, manifest: dict, start: Path) -> dict:
         "conversations": manifest["hash_conversations"],
         "videos": manifest["hash_videos"],
         "start": _hash(start / WEIGHTS),
+        **({"shared": num_processes() > 1} if study.finetune.sharding == "fsdp2" else {}),
         **({"reading": study.data.reading()} if study.data.reading() else {}),
     }
 
@@ -82,6 +86,15 @@ def finished_already(folder: RunFolder, recipe: dict, again: str | None) -> dict
     weights = folder.model / WEIGHTS
     intact = weights.exists() and _hash(weights) == finished.report["weights"]
     return finished.report if intact and again in (None, finished.again) else None
+
+
+def _finished_model(model: VideoVLM, settings: FinetuneConfig, folder: RunFolder) -> VideoVLM:
+    """Return the trained model as it is kept: updates merged, numbers of the precision that it computes in."""
+    if settings.lora is not None:
+        if settings.lora.keep_adapter:
+            save_adapter(model, settings.lora, settings.train, folder.adapter)
+        merge_lora(model)
+    return model.to(PRECISIONS[settings.precision])
 
 
 def told_by_first(find: Callable[[], dict | None]) -> dict | None:
@@ -140,12 +153,22 @@ def _finetune(
     seed = 1000 * study.seed + run.seed
     subset = nested_subset(ids, run.n, seed)
     tokenizer = AutoTokenizer.from_pretrained(start, local_files_only=True)
+    settings = study.finetune
     model = load_model(start, run.V, study.models.attention)
     check_parameters(model, study.models, run.language)
-    settings = study.finetune
+    if settings.lora is not None:
+        set_seed(seed)  # the same first updates in every process and attempt
+        add_lora(model, settings.lora, settings.train)
     order = training_order(subset, settings.epochs, seed)
     examples = VideoConversations(
-        split, conversations, order, PromptBuilder(tokenizer), run.T, run.V, study.data.turns == "independent"
+        split,
+        conversations,
+        order,
+        PromptBuilder(tokenizer),
+        run.T,
+        run.V,
+        study.data.turns == "independent",
+        study.models.vision.image_size,
     )
     summary = train(
         model,
@@ -162,8 +185,8 @@ def _finetune(
     if not state.writer:
         return {"steps": summary.steps, "seconds": summary.seconds}
     state.check()
-    model.save_pretrained(folder.model)
-    tokenizer.save_pretrained(folder.model)
+    trained = _finished_model(summary.model, settings, folder)
+    save_model(trained, tokenizer, folder.model)
     report = {
         "run": run.key,
         "recipe": state.recipe,
@@ -173,7 +196,7 @@ def _finetune(
         "loss": summary.loss,
         "seconds": round(summary.seconds, 2),
         "processes": num_processes(),
-        "parameters": count_parameters(model),
+        "parameters": count_parameters(trained),
         "weights": _hash(folder.model / WEIGHTS),
         "provenance": provenance(device_name()),
     }

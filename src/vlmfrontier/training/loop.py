@@ -16,6 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.training import OptimizationConfig
+from vlmfrontier.training.sharding import on_meta, sharding_arguments, whole_model
 from vlmfrontier.training.state import TrainingState
 
 Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
@@ -67,6 +68,8 @@ class TrainingSummary:
     resumed_at: int
     loss: float
     seconds: float
+    model: nn.Module | None
+    """The trained model, whole and in one memory; None in all processes but the first if they shared it."""
 
 
 class Interrupted(SystemExit):
@@ -83,14 +86,20 @@ class Interrupted(SystemExit):
 class _StudyTrainer(Trainer):
     """Trainer that takes examples in the order of its dataset and a loss from outside."""
 
-    def __init__(self, *args, loss: Loss, **kwargs):
+    def __init__(self, *args, loss: Loss, make_optimizer: Callable[[], torch.optim.Optimizer], **kwargs):
         super().__init__(*args, **kwargs)
-        self._loss = loss
+        self._loss, self._make_optimizer = loss, make_optimizer
         # Whole batches: the loss is their mean. Parts of a batch: Trainer counts what the whole batch supervises.
         self.model_accepts_loss_kwargs = self.args.gradient_accumulation_steps * num_processes() > 1
 
     def _get_train_sampler(self, *_):
         return SequentialSampler(self.train_dataset)
+
+    def create_optimizer(self, model=None):
+        # Here and not passed to Trainer, which refuses that when weights are to be sharded.
+        if self.optimizer is None:
+            self.optimizer = self._make_optimizer()
+        return self.optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss = self._loss(model, inputs)
@@ -162,13 +171,29 @@ def _agreed(checkpoint: Path | None) -> Path | None:
     return Path(found[0]) if found[0] else None
 
 
-def _arguments(folder: Path, settings: OptimizationConfig, steps: int, seed: int, layout: Layout) -> TrainingArguments:
+def shards(settings: OptimizationConfig) -> bool:
+    """Return whether this training's processes share one model; a single process has nobody to share with."""
+    return settings.sharding == "fsdp2" and num_processes() > 1
+
+
+def _spread(model: nn.Module, settings: OptimizationConfig, layout: Layout) -> dict[str, Any]:
+    if shards(settings):
+        return sharding_arguments(model, layout.checkpointing)
+    return {
+        "activation_checkpointing": layout.checkpointing,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if layout.checkpointing else None,
+    }
+
+
+def _arguments(
+    model: nn.Module, folder: Path, settings: OptimizationConfig, steps: int, seed: int, layout: Layout
+) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=layout.share(settings.batch_size),
         gradient_accumulation_steps=layout.accumulation(settings.batch_size),
-        activation_checkpointing=layout.checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if layout.checkpointing else None,
+        **_spread(model, settings, layout),
+        bf16=settings.precision == "bf16",
         max_steps=steps,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr_rate": settings.final_rate},
@@ -209,16 +234,18 @@ def train(
     signal, with the state saved.
     """
     set_seed(seed)
-    optimizer = torch.optim.AdamW(groups, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay)
+    template = on_meta(model) if shards(settings) else None
     callback = _StateCallback(state, label, layout.stop_at)
     trainer = _StudyTrainer(
         model=model,
-        args=_arguments(state.folder, settings, steps, seed, layout),
+        args=_arguments(model, state.folder, settings, steps, seed, layout),
         train_dataset=dataset,
         data_collator=collate,
-        optimizers=(optimizer, None),
         callbacks=[callback],
         loss=loss,
+        make_optimizer=lambda: torch.optim.AdamW(
+            groups, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
+        ),
     )
     trainer.remove_callback(_printer())
     for number in (signal.SIGTERM, signal.SIGUSR1):
@@ -237,7 +264,8 @@ def train(
         )
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
-    return TrainingSummary(steps, first, callback.last_loss, seconds)
+    trained = whole_model(trainer.accelerator, trainer.model, template, is_first()) if template else model
+    return TrainingSummary(steps, first, callback.last_loss, seconds, trained)
 
 
 def _printer():

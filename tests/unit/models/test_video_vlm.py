@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from transformers import SiglipImageProcessorPil
 
 from vlmfrontier.cost.parameters import llama_parameters, siglip_parameters
 from vlmfrontier.models.build import build_model, count_parameters, digits_tokenizer, load_model
 from vlmfrontier.models.downsample import downsample
 from vlmfrontier.models.flops import count_flops
+from vlmfrontier.models.frames import normalise, resize, to_pixels
 from vlmfrontier.models.packing import packed_mask, packed_positions
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.study.models import ModelsConfig
@@ -93,12 +96,13 @@ def test_packed_turns_have_the_loss_of_each_turn_alone(tokenizer):
 def test_sequential_turns_see_the_turns_before(tokenizer):
     model = make(tokenizer)
     sequential = batch_of(tokenizer, model, TURNS, independent=False)
-    plain = {k: v for k, v in sequential.items() if k != "segments"}
+    as_one = {**sequential, "segments": torch.ones_like(sequential["input_ids"])}
     with torch.no_grad():
-        seen, causal, packed = (
-            float(model(**batch).loss) for batch in (sequential, plain, batch_of(tokenizer, model, TURNS))
+        seen, masked, packed = (
+            float(model(**batch).loss) for batch in (sequential, as_one, batch_of(tokenizer, model, TURNS))
         )
-    assert seen == pytest.approx(causal, rel=1e-5)  # the same sums in another order: float32 rounding
+    assert "segments" not in sequential  # plainly causal: no mask is needed, and flash attention takes none
+    assert seen == pytest.approx(masked, rel=1e-5)  # the same sums in another order: float32 rounding
     assert abs(seen - packed) > 1e-3
 
 
@@ -185,3 +189,20 @@ def test_only_trained_parts_get_gradients_and_their_rates(tokenizer):
     assert [(g["name"], g["lr"]) for g in groups] == [("projector", 0.1), ("language", 0.2)]
     assert not any(p.requires_grad for p in model.vision.parameters())
     assert all(p.requires_grad for p in model.language.parameters())
+
+
+def test_frames_of_any_size_are_squeezed_as_the_published_processor_does():
+    """Within two levels of what PIL's bicubic makes, which rounds and cuts off overshoots after each direction."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (2, 9, 16, 3), dtype=np.uint8)
+    frames = coarse.repeat(20, axis=1).repeat(20, axis=2)
+    made = resize(frames, 96)
+    for frame, ours in zip(frames, made, strict=True):
+        theirs = np.asarray(Image.fromarray(frame).resize((96, 96), Image.Resampling.BICUBIC), dtype=int)
+        assert np.abs(ours.astype(int) - theirs).max() <= 2
+    assert resize(made, 96) is made
+    pixels = to_pixels(frames, 96)
+    assert pixels.shape == (2, 3, 96, 96)
+    assert torch.equal(pixels, normalise(torch.from_numpy(made)))
+    processed = SiglipImageProcessorPil(size={"height": 96, "width": 96}, resample=3)(list(frames), return_tensors="pt")
+    assert torch.allclose(processed["pixel_values"], pixels, atol=4 / 255 + 1e-6)  # two levels of 255 on −1…1

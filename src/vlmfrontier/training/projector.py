@@ -1,0 +1,128 @@
+"""Stage 1 of published models: the projector learns to speak to the language model, from pictures with captions.
+
+Once for each pair of a vision and a language model; every run with the pair starts from it. A picture is a video of one
+frame. Each batch has its V, so that the projector is at home in every grid of the sweep.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import set_seed
+
+from vlmfrontier.data.conversations import Conversation, read_conversations
+from vlmfrontier.data.frames import FrameReader
+from vlmfrontier.errors import UserError
+from vlmfrontier.models.build import check_parameters, save_model
+from vlmfrontier.models.frames import normalise, resize
+from vlmfrontier.models.pretrained import assemble, read_language_config, read_tokenizer, read_vision_config
+from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.study.root import Study
+from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
+from vlmfrontier.training.examples import training_order
+from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, is_first, train
+from vlmfrontier.training.state import TrainingState
+
+SPLIT = "align"
+
+
+class CaptionedPictures(Dataset):
+    """Pictures and what is said about them at `order`, in batches that share a V drawn from `grids`."""
+
+    def __init__(
+        self,
+        reader: FrameReader,
+        conversations: list[Conversation],
+        order: list[int],
+        prompt: PromptBuilder,
+        grids: list[int],
+        batch_size: int,
+        image_size: int,
+        seed: int,
+    ):
+        self.reader, self.conversations, self.order, self.prompt = reader, conversations, order, prompt
+        self.grids, self.batch_size, self.image_size, self.seed = grids, batch_size, image_size, seed
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def tokens_of(self, batch: int) -> int:
+        """Return V of batch number `batch`."""
+        return int(np.random.default_rng([self.seed, 1, batch]).choice(self.grids)) ** 2
+
+    def __getitem__(self, index: int) -> dict:
+        conversation = self.conversations[self.order[index]]
+        tokens = self.tokens_of(index // self.batch_size)
+        frames = resize(self.reader.read(conversation.video, 1), self.image_size)
+        encoded = encode_turns(self.prompt, tokens, conversation.turns, independent=False)
+        return {"frames": frames, "tokens_per_frame": tokens, **encoded}
+
+    def collate(self, examples: list[dict]) -> dict:
+        """Return a padded batch with pixel_values (batch, 1, 3, height, width) and its V."""
+        pixels = normalise(torch.from_numpy(np.stack([e["frames"] for e in examples])))
+        padded = pad_batch(examples, self.prompt.pad_token_id)
+        return {"pixel_values": pixels, "tokens_per_frame": examples[0]["tokens_per_frame"], **padded}
+
+
+def published_model(study: Study, language: str, results: ResultsFolder) -> tuple[VideoVLM, object]:
+    """Return the towers of `study` with the language model called `language` and a new projector, and the tokenizer.
+
+    Raises `UserError` if a tower is not there or is not the one that the study describes.
+    """
+    models = study.models
+    seen, read = results.tower(models, models.vision), results.tower(models, models.language[language])
+    key = f"models.language.{language}"
+    vision = read_vision_config(seen, models.vision, "models.vision", models.attention)
+    text = read_language_config(read, models.language[language], key, models.attention)
+    tokenizer = read_tokenizer(read, key)
+    model = assemble(vision, text, tokenizer, (seen, read))
+    check_parameters(model, models, language)
+    return model, tokenizer
+
+
+def align_published(
+    study: Study, language: str, results: ResultsFolder, state: Path, layout: Layout = WHOLE_BATCHES
+) -> dict | None:
+    """Run stage 1 for `language`, save the whole `VideoVLM` as the start of its runs and return the report.
+
+    None in all processes but the first. Raises `UserError` if a tower or the pictures are not as the study says.
+    """
+    settings, seed, split = study.pretrain.align, study.pretrain.seed, results.split(SPLIT)
+    set_seed(seed)
+    model, tokenizer = published_model(study, language, results)
+    conversations = read_conversations(split / "conversations.json")
+    # Whole batches alone: what is left over would have to share a V with others.
+    steps = len(conversations) * (settings.epochs or 1) // settings.batch_size
+    if not steps:
+        raise UserError(f"pretrain.align.batch_size = {settings.batch_size}: there are {len(conversations)} pictures")
+    order = training_order(list(range(len(conversations))), settings.epochs or 1, seed)[: steps * settings.batch_size]
+    examples = CaptionedPictures(
+        FrameReader(split),
+        conversations,
+        order,
+        PromptBuilder(tokenizer),
+        settings.grids,
+        settings.batch_size,
+        study.models.vision.image_size,
+        seed,
+    )
+    recipe = {"language": language, "settings": settings.model_dump(), "seed": seed}
+    summary = train(
+        model,
+        examples,
+        examples.collate,
+        parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, language)),
+        settings,
+        TrainingState(state, recipe, is_first()),
+        steps=steps,
+        seed=seed,
+        label=f"align {language}",
+        layout=layout,
+    )
+    if not is_first():
+        return None
+    save_model(summary.model, tokenizer, results.models / language)
+    return {"steps": summary.steps, "loss": summary.loss, "seconds": round(summary.seconds, 2), "recipe": recipe}

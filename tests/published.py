@@ -1,0 +1,87 @@
+"""Tiny models in the published layouts, made and saved by transformers itself."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    SiglipConfig,
+    SiglipModel,
+)
+
+TEXTS = ["what digit is white ?", "the red 3 moves to b2", "describe the video", "yellow green blue 1 2 4 5 6 7 8 9"]
+HEADER, END = ("<|start_header_id|>", "<|end_header_id|>"), "<|eot_id|>"
+SPECIAL = ["<|begin_of_text|>", *HEADER, END, "<|finetune_right_pad_id|>"]
+# As Llama 3.2's: a system header with today's date, and every message with its role.
+TEMPLATE = (
+    "{{ bos_token }}{{ '<|start_header_id|>system<|end_header_id|>\n\nToday Date: ' }}"
+    "{% if date_string is not defined %}{{ strftime_now('%d %b %Y') }}{% else %}{{ date_string }}{% endif %}"
+    "{{ '<|eot_id|>' }}"
+    "{% for message in messages %}"
+    "{{ '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' + message.content | trim + '<|eot_id|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+VISION = {"hidden_size": 32, "layers": 2, "heads": 2, "intermediate_size": 48, "image_size": 30, "patch_size": 4}
+"""The tower's shape in the words of a study: 30 pixels in patches of 4 give 7 × 7 features, as 384 and 14 give 27."""
+
+
+def language_shape(**more) -> dict:
+    """Return the language model's shape in the words of a study."""
+    shape = {"hidden_size": 32, "layers": 2, "heads": 4, "kv_heads": 2, "intermediate_size": 64}
+    return {**shape, "vocabulary": len(tokenizer()), **more}
+
+
+def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """Return a byte-level tokenizer with Llama 3's special tokens and no token for padding or video."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    inner.train_from_iterator(
+        TEXTS, trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIAL, initial_alphabet=alphabet)
+    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=SPECIAL[0], eos_token=END)
+    fast.chat_template = template
+    return fast
+
+
+def save_siglip(folder: Path) -> Path:
+    """Write a SigLIP with both of its towers, as published."""
+    torch.manual_seed(0)
+    vision = {
+        "hidden_size": VISION["hidden_size"],
+        "intermediate_size": VISION["intermediate_size"],
+        "num_hidden_layers": VISION["layers"],
+        "num_attention_heads": VISION["heads"],
+        "image_size": VISION["image_size"],
+        "patch_size": VISION["patch_size"],
+    }
+    text = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text |= {"vocab_size": 20, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    SiglipModel(SiglipConfig(vision_config=vision, text_config=text)).save_pretrained(folder)
+    return folder
+
+
+def save_language(folder: Path, family: str = "llama", template: str | None = TEMPLATE, **more) -> Path:
+    """Write a language model of `family` (llama, qwen2, qwen3) with its tokenizer, as published."""
+    kinds = {
+        "llama": (LlamaConfig, LlamaForCausalLM),
+        "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+        "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    }
+    torch.manual_seed(1)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape |= {"num_key_value_heads": 2, "tie_word_embeddings": True, "vocab_size": len(tokenizer())}
+    shape |= {"bos_token_id": 0, "eos_token_id": 3, "pad_token_id": None, "initializer_range": 0.2}
+    config, model = kinds[family]
+    model(config(**{**shape, **more})).save_pretrained(folder)
+    tokenizer(template).save_pretrained(folder)
+    return folder
