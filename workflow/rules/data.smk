@@ -1,9 +1,15 @@
+# Real videos are looked into side by side, for hours where there are many; one that is stopped goes on where it was.
+LLAVA = STUDY.data.llava if STUDY.data.source == "llava" else None
+
+
 rule data:
     input:
-        expand(f"{RESULTS}/data/{{split}}/manifest.json", split=["train", "test"]),
+        expand(f"{RESULTS}/data/{{split}}/manifest.json", split=STUDY.data.splits()),
 
 
 rule prepare_split:
+    input:
+        lambda wildcards: STUDY.data.annotation_files(wildcards.split),
     output:
         manifest=f"{RESULTS}/data/{{split}}/manifest.json",
     log:
@@ -12,8 +18,9 @@ rule prepare_split:
         split="train|test|align",
     conda:
         "../../envs/train.yaml"
+    threads: 16 if LLAVA else 1
     resources:
-        **resources.cpu_job(SITE),
+        **resources.cpu_job(SITE, hours=48 if LLAVA else 0, memory=16 if LLAVA else 0),
     params:
         recipe=lambda wildcards: recipes.data_recipe(STUDY, wildcards.split),
     message:

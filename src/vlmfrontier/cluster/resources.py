@@ -10,14 +10,15 @@ MIB_PER_GIB = 1024
 Resources = dict[str, Any]
 
 
-def cpu_job(site: Site | None) -> Resources:
-    """Return the resources of a job without a GPU; none outside a cluster."""
+def cpu_job(site: Site | None, hours: float = 0.0, memory: float = 0.0) -> Resources:
+    """Return the resources of a job without a GPU that may take `hours` and needs `memory` GiB; none outside a
+    cluster."""
     if site is None:
         return {}
     asked = {
         "slurm_partition": site.cpu.partition,
-        "runtime": min(site.minutes, int(60 * site.cpu.hours)),
-        "mem_mb": int(site.cpu.memory * MIB_PER_GIB),
+        "runtime": min(max(site.minutes, int(60 * hours)), int(60 * site.cpu.hours)),
+        "mem_mb": int(max(site.cpu.memory, memory) * MIB_PER_GIB),
     }
     return asked | _of_site(site)
 

@@ -261,22 +261,42 @@ def _decode_all(path: Path, times: np.ndarray, deadline: Deadline, keep: _Kept) 
             keep.add(time_, before)
 
 
+def count_frames(path: Path, deadline: Deadline) -> int:
+    """Return how many frames `path` has, all of them decoded. Raises `VideoError` if there is none."""
+    with open_video(path) as (container, stream):
+        count = 0
+        for _ in container.decode(stream):
+            deadline.check()
+            count += 1
+    if count == 0:
+        raise VideoError(NO_FRAME, path, "the video has no frame; remove it")
+    return count
+
+
+def watch_frames(path: Path, deadline: Deadline, look: Callable[[np.ndarray], object]) -> None:
+    """Decode every frame of `path` and call `look` with the first. Raises `VideoError` for a frame that is damaged."""
+    number = 0
+    with open_video(path) as (container, stream):
+        for frame in container.decode(stream):
+            deadline.check()
+            number += 1
+            if number == 1:
+                look(to_array(frame))
+            if frame.is_corrupt:
+                raise VideoError(UNREADABLE, path, f"frame {number} is damaged; copy the file again or remove it")
+    if number == 0:
+        raise VideoError(NO_FRAME, path, "the video has no frame; remove it")
+
+
 def _read_counted(path: Path, wanted: int, deadline: Deadline, resize: Resize | None) -> np.ndarray:
     """Return uniform frames of a video whose packets tell no times: decoded once to count, once to keep."""
-    count, indices = 0, np.empty(0, np.int64)
-    keep = _Kept(resize)
-    for counting in (True, False):
-        if not counting:
-            indices = sample_frames(count, wanted)
-        chosen = set(indices.tolist())
-        with open_video(path) as (container, stream):
-            for number, frame in enumerate(container.decode(stream)):
-                deadline.check()
-                count = max(count, number + 1)
-                if number in chosen:
-                    keep.add(number, frame)
-        if count == 0:
-            raise VideoError(NO_FRAME, path, "the video has no frame; remove it")
+    indices = sample_frames(count_frames(path, deadline), wanted)
+    keep, chosen = _Kept(resize), set(indices.tolist())
+    with open_video(path) as (container, stream):
+        for number, frame in enumerate(container.decode(stream)):
+            deadline.check()
+            if number in chosen:
+                keep.add(number, frame)
     return np.stack([keep.frames[index] for index in indices.tolist()])
 
 

@@ -121,6 +121,13 @@ class DataConfig(Section):
         counts = [source.count for source in self.llava.sources]
         return None if None in counts else sum(counts)
 
+    def annotation_files(self, split: str) -> list[str]:
+        """Return the files that a split is prepared from; none for generated videos."""
+        if self.source == "digits":
+            return []
+        sources = self.llava.sources if split == "train" else [self.llava.align]
+        return [file for source in sources if source for file in source.files]
+
     def splits(self) -> list[str]:
         """Return the splits that a study's runs read."""
         return ["train", "test"] if self.source == "digits" else ["train"]

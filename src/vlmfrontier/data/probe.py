@@ -1,0 +1,192 @@
+"""Look into every video of a data set, side by side; what was seen is kept, so that no video is looked into twice."""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vlmfrontier.data.decoder import Decoder
+from vlmfrontier.data.problems import MISSING_FILE, OF_MACHINE, OUTSIDE, UNREADABLE, VideoError
+
+JOURNAL = "probes.jsonl"
+EVERY = 10.0
+"""Seconds between lines of progress."""
+AHEAD = 64
+"""Videos handed out per process: results are written in order, and one video that hangs must not hold up the others."""
+
+Say = Callable[[str], None]
+
+
+def locate(root: Path, name: str, extensions: Iterable[str] = ()) -> Path:
+    """Return the file called `name` inside `root`, a resolved folder, with one of `extensions` if it has none itself.
+
+    Raises `VideoError` if it is outside of the folder (also through a link), missing, or not a file.
+    """
+    try:
+        found = next((p for p in (root / name, *(root / f"{name}{e}" for e in extensions)) if p.exists()), root / name)
+        path = found.resolve()
+        outside = Path(name).is_absolute() or not path.is_relative_to(root)
+        if outside:
+            raise VideoError(OUTSIDE, name, f"is not inside {root}; name the folder that holds all videos")
+        if not path.exists():
+            raise VideoError(MISSING_FILE, name, f"no such file in {root}")
+        if not path.is_file():
+            raise VideoError(UNREADABLE, name, "is not a regular file")
+    except (OSError, ValueError) as error:
+        raise VideoError(UNREADABLE, name, f"cannot be looked at ({error})") from None
+    return path
+
+
+class Probes:
+    """What is known of the videos of a split, by name: kept in `probes.jsonl` as it is found, facts or a problem."""
+
+    def __init__(self, folder: Path, checked_frames: int, timeout: float):
+        self.path = folder / JOURNAL
+        self.checked_frames, self.timeout = checked_frames, timeout
+        # Where the line about each video begins, and the problem where there is one: little memory for a million.
+        self._line: dict[str, int] = {}
+        self._problem: dict[str, tuple[str, str]] = {}
+
+    def look(self, videos: Iterable[tuple[str, Callable[[], Path]]], total: int, processes: int, say: Say) -> None:
+        """Look into `videos` (name, a call that locates it), but for those that are known and unchanged.
+
+        `say` is told of the progress. What was seen counts from the moment it was written, also if this is stopped.
+        """
+        known = self._read_known()
+        progress = _Progress(total, say)
+        with self.path.open("ab") as journal:
+            for name, entry in self._entries(videos, known, processes):
+                if isinstance(entry, int):  # unchanged since its line was written
+                    self._line[name] = entry
+                else:
+                    self._write(journal, name, entry)
+                progress.one_more(isinstance(entry, dict), "problem" in entry if isinstance(entry, dict) else False)
+        progress.end()
+
+    def problem(self, name: str) -> tuple[str, str] | None:
+        """Return kind and detail of what is wrong with a video that was looked into; None if nothing is."""
+        return self._problem.get(name)
+
+    def facts(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the name and the facts of every video without a problem, in the order of `look`."""
+        with self.path.open("rb") as journal:
+            for name, line in self._line.items():
+                if name not in self._problem:
+                    journal.seek(line)
+                    yield name, json.loads(journal.readline())["facts"]
+
+    def _read_known(self) -> dict[str, tuple]:
+        """Return (size, time, where its line begins) of the videos that were looked into as this time."""
+        known: dict[str, tuple] = {}
+        if not self.path.exists():
+            return known
+        with self.path.open("rb+") as journal:
+            begin = 0
+            for line in journal:
+                if not line.endswith(b"\n"):
+                    journal.truncate(begin)  # a line that was being written when the preparation was killed
+                    break
+                entry = json.loads(line)
+                kind = entry.get("problem", [None])[0]
+                if entry["checked_frames"] == self.checked_frames and kind not in OF_MACHINE:
+                    known[entry["video"]] = (entry["size"], entry["time"], begin)
+                    if kind is not None:
+                        self._problem[entry["video"]] = tuple(entry["problem"])
+                begin += len(line)
+        return known
+
+    def _entries(
+        self, videos: Iterable[tuple[str, Callable[[], Path]]], known: dict[str, tuple], processes: int
+    ) -> Iterator[tuple[str, int | dict]]:
+        """Yield the videos in their order, each with its line in the journal or with what is to be written there."""
+        pending: deque[Future] = deque()
+        with _Decoders(processes) as pool:
+            for name, find in videos:
+                pending.append(pool.submit(self._look_into, name, find, known.get(name), pool))
+                if len(pending) >= AHEAD * processes:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    def _look_into(
+        self, name: str, find: Callable[[], Path], known: tuple | None, pool: "_Decoders"
+    ) -> tuple[str, int | dict]:
+        entry: dict[str, Any] = {"video": name, "checked_frames": self.checked_frames, "size": 0, "time": 0}
+        try:
+            path = find()
+            status = path.stat()
+            entry |= {"size": status.st_size, "time": status.st_mtime_ns}
+            if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
+                return name, known[2]
+            facts = pool.decoder.facts(path, self.checked_frames, self.timeout)
+            return name, entry | {"facts": asdict(facts)}
+        except VideoError as error:
+            return name, entry | {"problem": [error.kind, error.detail]}
+
+    def _write(self, journal: BinaryIO, name: str, entry: dict) -> None:
+        self._line[name] = journal.tell()
+        if "problem" in entry:
+            self._problem[name] = tuple(entry["problem"])
+        else:
+            self._problem.pop(name, None)
+        journal.write(json.dumps(entry).encode() + b"\n")
+        journal.flush()
+
+
+class _Decoders:
+    """Threads that each have a decoder process of their own."""
+
+    def __init__(self, count: int):
+        self._pool = ThreadPoolExecutor(count)
+        self._own = threading.local()
+        self._all: list[Decoder] = []
+
+    @property
+    def decoder(self) -> Decoder:
+        """The decoder of the calling thread."""
+        if not hasattr(self._own, "decoder"):
+            self._own.decoder = Decoder()
+            self._all.append(self._own.decoder)
+        return self._own.decoder
+
+    def submit(self, *call: Any) -> Future:
+        return self._pool.submit(*call)
+
+    def __enter__(self) -> "_Decoders":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        for decoder in self._all:
+            decoder.close()
+
+
+class _Progress:
+    """Says every few seconds how far the looking has come."""
+
+    def __init__(self, total: int, say: Say):
+        self.total, self.say = total, say
+        self.done = self.new = self.problems = 0
+        self.began = self.said = time.monotonic()
+
+    def one_more(self, new: bool, problem: bool) -> None:
+        self.done += 1
+        self.new += new
+        self.problems += problem
+        if time.monotonic() - self.said > EVERY:
+            self.said = time.monotonic()
+            rate = self.new / (self.said - self.began)
+            left = f", {(self.total - self.done) / rate / 60:.0f} min left at most" if rate else ""
+            self.say(f"{self._far()}, {rate:.1f} a second{left}")
+
+    def end(self) -> None:
+        self.say(f"{self._far()} in {time.monotonic() - self.began:.0f} s")
+
+    def _far(self) -> str:
+        seen = f"{self.new:,} looked into" + (f" ({self.problems:,} with problems)" if self.problems else "")
+        return f"{self.done:,} of {self.total:,} videos: {seen}, {self.done - self.new:,} known"
