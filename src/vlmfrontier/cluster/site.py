@@ -63,11 +63,17 @@ class GpuSite(Partition):
     host_memory: PositiveNumber = 60.0
     """GiB of main memory per GPU."""
     flops: PositiveNumber = 19.5e12
-    """Peak FLOPs per second of one GPU in the precision that trains: 32 bits."""
+    """Peak FLOPs per second of one GPU in 32 bits."""
+    flops_bf16: PositiveNumber = 312e12
+    """Peak FLOPs per second of one GPU in 16 bits, for `finetune.precision: bf16`."""
     mfu: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Share of the peak that training is expected to reach: GPU-hours = FLOPs / (flops · mfu)."""
     cuda: bool = True
     """Whether jobs must find CUDA there; false only to try the workflow on machines without GPUs."""
+
+    def peak(self, precision: str) -> float:
+        """Return the peak FLOPs per second of one GPU in `fp32` or `bf16`."""
+        return self.flops_bf16 if precision == "bf16" else self.flops
 
 
 class Site(Section):

@@ -9,20 +9,52 @@ from dataclasses import dataclass
 from vlmfrontier.cost.counted import Decoder, Encoder
 
 BYTES = 4
-"""Of one number: training computes in 32 bits."""
+"""Of one number of weights, gradients and moments: they are kept in 32 bits, also where 16 are computed with."""
+HALF = 2
+"""Of one number that is computed with in 16 bits."""
 ADAM_MOMENTS = 2
 CONTEXT = 1.5 * 2**30
 """Bytes that CUDA and its libraries take before any tensor."""
 FRAGMENTATION = 1.1
 """An allocator holds a little more than the tensors in it."""
 
-# Numbers kept for the way back, per token and layer, in multiples of hidden size and MLP width. Llama: two RMS norms
-# (input, normalised, scaled), queries, keys and values, rotated and not, attention's output twice; gate, its
-# activation, up, their product. SigLIP: two layer norms, the same projections, and an MLP of one matrix in and one out.
-_LLAMA_HIDDEN, _LLAMA_MLP = 13, 4
+# Numbers kept for the way back, per token and layer, in multiples of hidden size, width of the keys and MLP width.
+# Llama: two RMS norms (input, normalised, scaled), queries, rotated and not, attention's output twice; keys, rotated
+# and not, and values; gate, its activation, up, their product. SigLIP: two layer norms, the same projections, and an
+# MLP of one matrix in and one out.
+_LLAMA_HIDDEN, _LLAMA_KEYS, _LLAMA_MLP = 10, 3, 4
 _SIGLIP_HIDDEN, _SIGLIP_MLP = 9, 2
 _LOGITS = 3
-"""Logits, their normalised copy and its gradient, for each supervised token."""
+"""Logits, their normalised copy and its gradient, for each supervised token, in 32 bits."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is computed in, and how it is spread: bytes of a kept activation follow from it."""
+
+    precision: str = "fp32"
+    """fp32 or bf16."""
+    processes: int = 1
+    """GPUs that train together."""
+    sharded: bool = False
+    """Whether they share weights, gradients and moments (FSDP2)."""
+
+    @property
+    def shares(self) -> int:
+        """GPUs that one copy of the model is spread over."""
+        return self.processes if self.sharded else 1
+
+    @property
+    def activation(self) -> float:
+        """Bytes of a kept activation on average: some, in the norms and under autocast, stay in 32 bits."""
+        if self.precision == "fp32":
+            return BYTES
+        return 2.1 if self.shares > 1 else 2.5
+
+    @property
+    def computed(self) -> int:
+        """Bytes of a weight as it is computed with."""
+        return BYTES if self.precision == "fp32" else HALF
 
 
 @dataclass(frozen=True)
@@ -33,20 +65,38 @@ class TrainingMemory:
     gradients: float
     optimizer: float
     activations: float
+    gathered: float = 0.0
+    """Weights that are gathered from other GPUs, or copied in 16 bits, while they are computed with."""
 
     @property
     def total(self) -> float:
         """All of it, with what CUDA itself and the allocator take."""
-        return CONTEXT + FRAGMENTATION * (self.weights + self.gradients + self.optimizer + self.activations)
+        parts = self.weights + self.gradients + self.optimizer + self.activations + self.gathered
+        return CONTEXT + FRAGMENTATION * parts
 
 
-def state_bytes(parameters: float, trained: float, processes: int = 1) -> tuple[float, float, float]:
+def state_bytes(parameters: float, trained: float, numbers: Numbers = Numbers()) -> tuple[float, float, float]:
     """Return the bytes of weights, gradients and optimizer for `parameters`, of which `trained` learn.
 
-    Several processes hold a second copy of the gradients: the buckets that are exchanged.
+    Several processes with a model each hold a second copy of the gradients: the buckets that are exchanged.
     """
-    copies = 1 if processes == 1 else 2
-    return BYTES * parameters, BYTES * copies * trained, BYTES * ADAM_MOMENTS * trained
+    copies = 2 if numbers.processes > 1 and numbers.shares == 1 else 1
+    of_each = (BYTES * parameters, BYTES * copies * trained, BYTES * ADAM_MOMENTS * trained)
+    return tuple(part / numbers.shares for part in of_each)  # type: ignore[return-value]
+
+
+def gathered_bytes(vision: Encoder, decoder: Decoder, parameters: float, tied: bool, numbers: Numbers) -> float:
+    """Return the bytes of whole weights that one GPU holds while it computes.
+
+    Sharded: one layer, the next, and the gradient of one, which is added up over the GPUs in 32 bits; embedding and
+    head with their gradients, which stay whole from the way forward to the way back. Not sharded, in 16 bits: a copy
+    of all weights.
+    """
+    if numbers.shares == 1:
+        return 0.0 if numbers.precision == "fp32" else numbers.computed * parameters
+    layer = max(decoder.per_token / 2 / decoder.layers, 4 * vision.hidden**2 + 2 * vision.hidden * vision.intermediate)
+    ends = (1 if tied else 2) * decoder.hidden * decoder.vocabulary
+    return (3 * numbers.computed + BYTES) * layer + (2 * numbers.computed + BYTES) * ends
 
 
 def activation_bytes(
@@ -57,6 +107,7 @@ def activation_bytes(
     supervised: int,
     checkpointing: bool,
     trains_vision: bool,
+    numbers: Numbers = Numbers(),
 ) -> float:
     """Return the bytes that one example keeps for the way back.
 
@@ -65,7 +116,8 @@ def activation_bytes(
     """
     seen = frames * vision.features
     layer_of_vision = seen * (_SIGLIP_HIDDEN * vision.hidden + _SIGLIP_MLP * vision.intermediate)
-    layer_of_language = tokens * (_LLAMA_HIDDEN * decoder.hidden + _LLAMA_MLP * decoder.intermediate)
+    of_token = _LLAMA_HIDDEN * decoder.hidden + _LLAMA_KEYS * decoder.keys + _LLAMA_MLP * decoder.intermediate
+    layer_of_language = tokens * of_token
     if not trains_vision:
         seen = layer_of_vision = 0
     if checkpointing:
@@ -73,4 +125,4 @@ def activation_bytes(
         layers = kept + max(layer_of_vision, layer_of_language)
     else:
         layers = vision.layers * layer_of_vision + decoder.layers * layer_of_language
-    return BYTES * (layers + _LOGITS * supervised * decoder.vocabulary)
+    return numbers.activation * layers + BYTES * _LOGITS * supervised * decoder.vocabulary

@@ -3,6 +3,10 @@
 Training asserts that the built models hold exactly these numbers, so that plan, cost and result speak of the same N.
 """
 
+from collections.abc import Collection, Mapping
+
+from vlmfrontier.cost.counted import Decoder, Encoder
+
 
 def llama_parameters(
     hidden: int,
@@ -42,3 +46,35 @@ def siglip_parameters(hidden: int, layers: int, intermediate: int, image_size: i
     embedding = 3 * patch_size**2 * hidden + hidden + patches * hidden
     layer = 4 * (hidden**2 + hidden) + 2 * hidden * intermediate + intermediate + hidden + 4 * hidden
     return embedding + layers * layer + 2 * hidden
+
+
+Layers = Mapping[str, tuple[int, int]]
+"""Widths in and out of the linear layers of one transformer layer, by their names."""
+
+
+def llama_layers(decoder: Decoder) -> tuple[int, Layers]:
+    """Return how many transformer layers a Llama has, and the widths in and out of one's linear layers by name."""
+    hidden, inner = decoder.hidden, decoder.intermediate
+    return decoder.layers, {
+        "q_proj": (hidden, decoder.queries),
+        "k_proj": (hidden, decoder.keys),
+        "v_proj": (hidden, decoder.keys),
+        "o_proj": (decoder.queries, hidden),
+        "gate_proj": (hidden, inner),
+        "up_proj": (hidden, inner),
+        "down_proj": (inner, hidden),
+    }
+
+
+def siglip_layers(encoder: Encoder) -> tuple[int, Layers]:
+    """Return how many transformer layers a SigLIP tower has, and the widths in and out of one's linear layers by
+    name."""
+    hidden, inner = encoder.hidden, encoder.intermediate
+    square = dict.fromkeys(("q_proj", "k_proj", "v_proj", "out_proj"), (hidden, hidden))
+    return encoder.layers, {**square, "fc1": (hidden, inner), "fc2": (inner, hidden)}
+
+
+def lora_parameters(tower: tuple[int, Layers], rank: int, targets: Collection[str]) -> int:
+    """Return the parameters of low-rank updates of the layers called `targets`: rank · (in + out) each."""
+    layers, widths = tower
+    return layers * rank * sum(sum(widths[name]) for name in widths if name in targets)

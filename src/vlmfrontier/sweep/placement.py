@@ -5,16 +5,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vlmfrontier.cluster.site import GIB, Site
-from vlmfrontier.cost.memory import BYTES, TrainingMemory, activation_bytes, state_bytes
-from vlmfrontier.cost.paper import paper_cost
-from vlmfrontier.study.models import LanguageConfig
+from vlmfrontier.cost.memory import BYTES, Numbers, TrainingMemory, activation_bytes, gathered_bytes, state_bytes
+from vlmfrontier.cost.paper import language_cost, vision_cost
+from vlmfrontier.cost.parameters import llama_layers, lora_parameters, siglip_layers
+from vlmfrontier.cost.training import BACKWARD
+from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.training import LoraConfig, OptimizationConfig, Part
 from vlmfrontier.sweep.runs import Run
 
 RECOMPUTED = 4 / 3
 """With checkpointing the way forward is computed twice: four passes where there were three."""
-TEXT_TOKENS, SUPERVISED_TOKENS = 128, 32
-"""Of one example's eight turns, generously: questions with answers, and answers alone."""
+DIGITS_TEXT, REAL_TEXT = (128, 32), (1024, 512)
+"""Tokens of one example's turns, generously: questions with answers, and answers alone."""
 VOCABULARY = 64
 """Words of the digits study's tokenizer, rounded up."""
 STATES_ON_DISK = 3
@@ -68,29 +71,134 @@ class Placement:
         return max(1, math.ceil((self.hours + STARTUP_HOURS) / (site.gpu.hours - site.warning / 60)))
 
 
+@dataclass(frozen=True)
+class Training:
+    """A training that is to be placed: a run's finetuning, or stage 1 of a pair of towers."""
+
+    vision: VisionConfig
+    language: LanguageConfig
+    vocabulary: int
+    """Words of the output head."""
+    size: float
+    """N as the study states it."""
+    T: int
+    V: int
+    examples: int
+    """All that it reads, epochs together."""
+    settings: OptimizationConfig
+    learns: tuple[Part, ...]
+    text: tuple[int, int]
+    """Tokens of text in an example, generously, and how many of them are predicted."""
+    gpus: int
+    nodes: int
+    section: str
+    """Where its settings stand in the study."""
+
+    @property
+    def lora(self) -> LoraConfig | None:
+        """Its low-rank updates."""
+        return getattr(self.settings, "lora", None)
+
+    @property
+    def numbers(self) -> Numbers:
+        """What it computes in, and how it is spread."""
+        processes = self.gpus * self.nodes
+        return Numbers(self.settings.precision, processes, self.settings.sharding == "fsdp2")
+
+    @property
+    def flops(self) -> float:
+        """FLOPs without recomputed activations, by Eq. 1: what learns costs three times the way forward, what its
+        gradients only pass through twice, and a vision model that does not learn once."""
+        vision = vision_cost(self.T, self.vision.parameters, self.vision.features)
+        language = language_cost(self.size, self.T, self.V)
+        whole = 2.0 if self.lora else BACKWARD
+        passes = whole if "vision" in self.learns else 1.0, whole if "language" in self.learns else 2.0
+        return float(self.examples * (passes[0] * vision + passes[1] * language))
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """Parameters of each part that can be trained; the language model's with its embedding."""
+        width = self.language.hidden_size
+        return {
+            "vision": self.vision.parameters,
+            "projector": self.vision.hidden_size * width + width + width**2 + width,
+            "language": self.language.parameters + self.vocabulary * width,
+        }
+
+    @property
+    def learning(self) -> int:
+        """Parameters that learn."""
+        if self.lora is None:
+            return sum(self.parameters[part] for part in self.learns)
+        shapes = {"vision": siglip_layers(self.vision.encoder), "language": llama_layers(self.language.decoder(0))}
+        towers = [lora_parameters(shapes[t], self.lora.rank, self.lora.targets) for t in self.learns if t in shapes]
+        return sum(towers) + (self.parameters["projector"] if "projector" in self.learns else 0)
+
+
+def finetuning(study: Study, run: Run) -> Training:
+    """Return stage 2 of `run` as a training to be placed."""
+    language = study.models.language[run.language]
+    return Training(
+        vision=study.models.vision,
+        language=language,
+        vocabulary=vocabulary(study, language),
+        size=run.N,
+        T=run.T,
+        V=run.V,
+        examples=run.n * study.finetune.epochs,
+        settings=study.finetune,
+        learns=tuple(study.finetune.train),
+        text=REAL_TEXT if study.data.source == "llava" else DIGITS_TEXT,
+        gpus=study.execution.gpus_of(run.language),
+        nodes=study.execution.nodes_of(run.language),
+        section="finetune",
+    )
+
+
+def alignment(study: Study, language: str, pictures: int) -> Training:
+    """Return stage 1 of the published models with `language` as a training to be placed, on one node."""
+    settings, model = study.pretrain.align, study.models.language[language]
+    return Training(
+        vision=study.models.vision,
+        language=model,
+        vocabulary=vocabulary(study, model),
+        size=model.N,
+        T=1,
+        V=max(settings.grids) ** 2,
+        examples=pictures * (settings.epochs or 1),
+        settings=settings,
+        learns=tuple(settings.train),
+        text=REAL_TEXT,
+        gpus=study.execution.gpus_of(language),
+        nodes=1,
+        section="pretrain.align",
+    )
+
+
 def place(study: Study, run: Run, site: Site) -> Placement:
     """Return how `run` is trained on `site`: the largest micro-batch that fits, checkpointing if none does without.
 
     The global batch is the study's on any number of GPUs. A run that fits in no way has a `problem`.
     """
-    gpus, nodes = study.execution.gpus_of(run.language), study.execution.nodes_of(run.language)
-    processes, batch = gpus * nodes, study.finetune.batch_size
+    return place_training(finetuning(study, run), site)
+
+
+def place_training(training: Training, site: Site) -> Placement:
+    """Return how any training is placed on `site`, as `place` does for runs."""
+    gpus, nodes, settings = training.gpus, training.nodes, training.settings
+    processes, batch = gpus * nodes, settings.batch_size
     problem = ""
     if batch % processes:
-        problem = f"finetune.batch_size {batch} cannot be shared by {processes} GPUs; make it a multiple"
+        problem = f"{training.section}.batch_size {batch} cannot be shared by {processes} GPUs; make it a multiple"
     elif gpus > site.gpu.per_node:
         problem = f"execution.gpus {gpus} of one node, which has {site.gpu.per_node}"
     share = max(1, batch // processes)
-    memory, micro, checkpointing = _fit(study, run, site, processes, share)
+    memory, micro, checkpointing = _fit(training, site, share)
     if not problem and memory.total > site.gpu.memory * GIB:
-        problem = (
-            f"needs {memory.total / GIB:.0f} GiB on a GPU even with one example at a time and checkpointing "
-            f"(weights {memory.weights / GIB:.0f}, gradients {memory.gradients / GIB:.0f}, optimizer "
-            f"{memory.optimizer / GIB:.0f}, activations {memory.activations / GIB:.0f}); "
-            f"{site.gpu.model or 'the GPU'} has {site.gpu.memory:g}"
-        )
-    flops = training_flops(study, run) * (RECOMPUTED if checkpointing else 1.0)
-    parameters = sum(_parameters(study, run).values())
+        problem = _too_large(training, memory, site)
+    flops = training.flops * (RECOMPUTED if checkpointing else 1.0)
+    parameters = sum(training.parameters.values())
+    states = BYTES * (parameters + 2 * training.learning)
     return Placement(
         gpus=gpus,
         nodes=nodes,
@@ -99,9 +207,26 @@ def place(study: Study, run: Run, site: Site) -> Placement:
         checkpointing=checkpointing,
         memory=memory,
         flops=flops,
-        gpu_hours=flops / (site.gpu.flops * site.gpu.mfu) / 3600,
-        disk=parameters * BYTES * (1 + 3 * STATES_ON_DISK),
+        gpu_hours=flops / (site.gpu.peak(settings.precision) * site.gpu.mfu) / 3600,
+        disk=parameters * training.numbers.computed + STATES_ON_DISK * states,
         problem=problem,
+    )
+
+
+def _too_large(training: Training, memory: TrainingMemory, site: Site) -> str:
+    parts = {"weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer}
+    parts |= {"gathered": memory.gathered} if memory.gathered else {}
+    parts |= {"activations": memory.activations}
+    listed = ", ".join(f"{name} {size / GIB:.0f}" for name, size in parts.items())
+    settings, mends = training.settings, []
+    if settings.sharding == "none":
+        mends.append(f"{training.section}.sharding: fsdp2")
+    if settings.precision == "fp32":
+        mends.append(f"{training.section}.precision: bf16")
+    mends.append("more GPUs" if settings.sharding == "fsdp2" else "several GPUs")
+    return (
+        f"needs {memory.total / GIB:.0f} GiB on a GPU even with one example at a time and checkpointing ({listed}); "
+        f"{site.gpu.model or 'the GPU'} has {site.gpu.memory:g}; try {', '.join(mends)}"
     )
 
 
@@ -122,50 +247,38 @@ def refusals(placements: Mapping[str, Placement]) -> str:
 
 def training_flops(study: Study, run: Run) -> float:
     """Return the FLOPs of finetuning `run`: per example the forward pass of Eq. 1, and twice that for the way back."""
-    vision = study.models.vision
-    forward = float(paper_cost(run.N, run.T, run.V, vision.parameters, vision.features))
-    return 3.0 * forward * run.n * study.finetune.epochs
+    return finetuning(study, run).flops
 
 
-def _fit(study: Study, run: Run, site: Site, processes: int, share: int) -> tuple[TrainingMemory, int, bool]:
+def _fit(training: Training, site: Site, share: int) -> tuple[TrainingMemory, int, bool]:
     """Return memory, micro-batch and checkpointing of the first way that fits, else of the smallest there is."""
     ways = [(micro, again) for again in (False, True) for micro in range(share, 0, -1) if share % micro == 0]
     for micro, checkpointing in ways:
-        memory = training_memory(study, run, micro, checkpointing, processes)
+        memory = training_memory(training, micro, checkpointing)
         if memory.total <= site.gpu.memory * GIB:
             break
     return memory, micro, checkpointing
 
 
-def training_memory(study: Study, run: Run, micro: int, checkpointing: bool, processes: int = 1) -> TrainingMemory:
-    """Return the bytes on one GPU that trains `run` with `micro` examples at a time."""
-    vision, language, trained_parts = study.models.vision, study.models.language[run.language], study.finetune.train
-    parameters = _parameters(study, run)
-    trained = sum(parameters[part] for part in trained_parts)
+def training_memory(training: Training, micro: int, checkpointing: bool) -> TrainingMemory:
+    """Return the bytes on one GPU of a training with `micro` examples at a time."""
+    numbers, text = training.numbers, training.text
+    encoder, decoder = training.vision.encoder, training.language.decoder(training.vocabulary)
+    parameters = sum(training.parameters.values())
     one = activation_bytes(
-        vision.encoder,
-        language.decoder(vocabulary(study, language)),
-        frames=run.T,
-        tokens=run.T * run.V + TEXT_TOKENS,
-        supervised=SUPERVISED_TOKENS,
+        encoder,
+        decoder,
+        frames=training.T,
+        tokens=training.T * training.V + text[0],
+        supervised=text[1],
         checkpointing=checkpointing,
-        trains_vision="vision" in trained_parts,
+        trains_vision="vision" in training.learns,
+        numbers=numbers,
     )
-    return TrainingMemory(*state_bytes(sum(parameters.values()), trained, processes), micro * one)
+    gathered = gathered_bytes(encoder, decoder, parameters, training.language.tied, numbers)
+    return TrainingMemory(*state_bytes(parameters, training.learning, numbers), micro * one, gathered)
 
 
 def vocabulary(study: Study, language: LanguageConfig) -> int:
     """Return the words of a language model's output head."""
     return language.vocabulary or study.cost.vocabulary or VOCABULARY
-
-
-def _parameters(study: Study, run: Run) -> dict[str, int]:
-    """Return the parameters of each part that can be trained; the language model's with its embedding."""
-    vision, language = study.models.vision, study.models.language[run.language]
-    width = language.hidden_size
-    projector = vision.hidden_size * width + width + width**2 + width
-    return {
-        "vision": vision.parameters,
-        "projector": projector,
-        "language": language.parameters + vocabulary(study, language) * width,
-    }

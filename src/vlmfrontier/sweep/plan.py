@@ -18,8 +18,8 @@ from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run
 
 RUN = ["run", "sweep", "sweeps", "N", "T", "V", "n", "seed", "c", "training_flops"]
 CLUSTER = ["partition", "nodes", "gpus", "micro_batch", "accumulation", "checkpointing", "memory_gib", "weights_gib"]
-CLUSTER += ["gradients_gib", "optimizer_gib", "activations_gib", "host_memory_mb", "gpu_hours", "wall_hours"]
-CLUSTER += ["limit_minutes", "jobs", "disk_gib"]
+CLUSTER += ["gradients_gib", "optimizer_gib", "gathered_gib", "activations_gib", "host_memory_mb", "gpu_hours"]
+CLUSTER += ["wall_hours", "limit_minutes", "jobs", "disk_gib"]
 COLUMNS = [*RUN, *CLUSTER, "measured_gpu_hours", "status", "reason"]
 ON_PAGE = ["run", "sweeps", "c", "nodes", "gpus", "batch", "memory_gib", "gpu_hours", "wall_hours", "disk_gib"]
 ON_PAGE += ["status", "reason"]
@@ -68,7 +68,7 @@ def _measured(results: Path, run: Run, placement: Placement) -> float:
 
 def _on_cluster(site: Site, placement: Placement) -> dict[str, object]:
     memory = placement.memory
-    parts = {name: getattr(memory, name) for name in ("weights", "gradients", "optimizer", "activations")}
+    parts = {name: getattr(memory, name) for name in ("weights", "gradients", "optimizer", "gathered", "activations")}
     return {
         "partition": site.gpu.partition,
         **{name: getattr(placement, name) for name in CLUSTER[1:6]},
@@ -107,6 +107,7 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None) -> str
     if not study.trained:
         return f"# Plan of {study.study}\n\nNothing is trained: the laws start at `{study.table.path}`.\n"
     gpu = (site or Site()).gpu
+    peak = format_number(gpu.peak(study.finetune.precision))
     again = plan.checkpointing.map({True: " again", False: ""})
     runs = plan.assign(
         c=plan.c.map(format_number),
@@ -119,7 +120,7 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None) -> str
             summary(plan) + "\n",
             "A run of several sweeps is trained once and counted in the first. `c`: inference FLOPs per video (Eq. 1);",
             f"GPU-hours: three times the forward pass of Eq. 1 per example, at {gpu.mfu:.0%} of the peak of one",
-            f"{gpu.model or 'GPU'}, {format_number(gpu.flops)} FLOPs/s. `gpus`: per node. `batch`: micro-batch",
+            f"{gpu.model or 'GPU'}, {peak} FLOPs/s. `gpus`: per node. `batch`: micro-batch",
             "× accumulation, `again` if activations must be computed again to fit. `memory_gib`: of one GPU, which has",
             f"{gpu.memory:g}. `disk_gib`: model and checkpoints while it trains, all runs {plan.disk_gib.sum():.3g}.",
             "plan.csv has more columns.\n",
