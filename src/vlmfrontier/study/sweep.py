@@ -137,5 +137,9 @@ class SweepConfig(Section):
     """The configuration that a star varies around and a grid falls back to; other designs need none."""
     seeds: Seeds = [0]
     """Seeds of every run whose design names none; more seeds, more certainty and as many times the work."""
-    designs: Annotated[dict[str, Design], BeforeValidator(_without_dropped), Field(min_length=1)]
+    designs: Annotated[
+        dict[str, Design],
+        BeforeValidator(_without_dropped, json_schema_input_type=dict[str, Design | None]),
+        Field(min_length=1),
+    ]
     """Named designs; a run of several belongs first to the one written first. `null` drops a design of the base."""
