@@ -229,7 +229,7 @@ def shares_needed(rounds: pd.DataFrame) -> pd.DataFrame:
                 "strategy": name,
                 "share of the cost, median": np.median(needed),
                 "truths that reach it": np.isfinite(needed).mean(),
-                "of these within 35%": np.mean(needed <= 0.35),
+                "truths within 35%": np.mean(needed <= 0.35),
                 "cost after all runs": last.share.median(),
             }
         )
