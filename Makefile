@@ -1,15 +1,17 @@
 # make run     builds .venv once, runs the digits study, prints the answer and where results are
 # make test    builds .venv once, passes the tests
 # make lint    formatting, lint, and the boundary between the halves of the package
+# make lmms-eval-env    builds .venv-lmms-eval, which tests models on published benchmarks (docs/evaluation.md)
 # PYTHON=…     another Python ≥ 3.11 to build .venv from;  VENV=…  an environment of your own (a cluster's CUDA build)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LMMS_EVAL_VENV ?= .venv-lmms-eval
 STUDY ?= digits
 CONFIG ?= workflow/studies/$(STUDY).yaml
 
-.PHONY: run test lint clean
+.PHONY: run test lint lmms-eval-env clean
 
 run: $(VENV)/.installed
 	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile $(CONFIG) || \
@@ -38,5 +40,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint envs/constraints.txt --editable '.[train,workflow,dev]'
 	@touch $@
 
+# Without their dependencies: the file lists all that are needed, and torchvision, which lmms-eval names, is not.
+lmms-eval-env: $(LMMS_EVAL_VENV)/.installed
+
+$(LMMS_EVAL_VENV)/.installed: envs/constraints-lmms-eval.txt
+	test -x $(LMMS_EVAL_VENV)/bin/python || $(PYTHON) -m venv $(LMMS_EVAL_VENV)
+	$(LMMS_EVAL_VENV)/bin/python -m pip install --quiet --no-deps --requirement envs/constraints-lmms-eval.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LMMS_EVAL_VENV) .snakemake .pytest_cache .ruff_cache .import_linter_cache

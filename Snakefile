@@ -1,11 +1,13 @@
 # From a study (config.yaml) to its compute-optimal frontier. `snakemake` makes everything; a named target stops earlier:
-#   plan · data · pretrain · finetune · evaluate · collect · laws · frontier · checks · figures · report · explorer
+#   plan · data · pretrain · benchmarks · finetune · evaluate · collect · laws · frontier · checks · figures · report ·
+#   explorer
 # and any file can be asked for by its path:
 #   results/<study>/study.json plan.csv plan.md            the resolved study and its runs
 #   results/<study>/data/<split>/manifest.json             videos and questions: train, test (align: for pretraining)
 #   results/<study>/models/<language>/                     starting models, where the study makes them itself
 #   results/<study>/runs/<run>/finetuned.json result.json  one run, <run> = N83.3k_T8_V16_n400_s0
 #   results/<study>/runs.csv                               one row per run; a user's own table enters here
+#   results/<study>/data/benchmarks.json  runs/<run>/answered.json    where lmms-eval tests on published benchmarks
 #   results/<study>/laws/ tables/ frontier/ figures/       see results/README.md
 #   results/<study>/report.html explorer.html              what was found: a page to read, and one to play with
 from snakemake.utils import min_version
@@ -42,6 +44,10 @@ if STUDY.trained:
     include: "workflow/rules/data.smk"
     include: "workflow/rules/models.smk"
     include: "workflow/rules/runs.smk"
+
+    if STUDY.evaluate.harness == "lmms-eval":
+
+        include: "workflow/rules/benchmarks.smk"
 
 else:
 

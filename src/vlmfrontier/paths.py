@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.models import ModelsConfig, TowerConfig
 
 
@@ -37,6 +38,16 @@ class RunFolder:
     def answers(self) -> Path:
         """One file of answered questions per task."""
         return self.root / "answers"
+
+    @property
+    def answered(self) -> Path:
+        """Summary of the answers to benchmarks, written when all are given."""
+        return self.root / "answered.json"
+
+    @property
+    def benchmarks(self) -> Path:
+        """What lmms-eval left, answers and ratings as they came; declared by no rule."""
+        return self.root / "benchmarks"
 
     @property
     def state(self) -> Path:
@@ -73,6 +84,16 @@ class ResultsFolder:
             return Path(tower.pretrained)
         revision = f"@{tower.revision}" if tower.revision else ""
         return self.hub(models) / f"{tower.pretrained.replace('/', '--')}{revision}"
+
+    def benchmarks(self, evaluate: EvaluateConfig) -> Path:
+        """Data sets and videos of the benchmarks."""
+        shared = evaluate.lmms_eval.benchmarks
+        return self.root / "data" / "benchmarks" if shared is None else Path(shared)
+
+    @property
+    def fetched(self) -> Path:
+        """What was found when the benchmarks were fetched."""
+        return self.root / "data" / "benchmarks.json"
 
     def start(self, models: ModelsConfig, language: str) -> Path:
         """Return the folder of the starting model for `language`; `UserError` if a finished one is not there."""

@@ -41,24 +41,66 @@ if ON_NODES:
     ruleorder: finetune_run_on_nodes > finetune_run
 
 
-rule evaluate_run:
-    input:
-        data=f"{RESULTS}/data/test/manifest.json",
-        finetuned=f"{RESULTS}/runs/{{run}}/finetuned.json",
-    output:
-        f"{RESULTS}/runs/{{run}}/result.json",
-    log:
-        f"{RESULTS}/runs/{{run}}/evaluate.log",
-    conda:
-        "../../envs/evaluate.yaml"
-    resources:
-        **resources.gpu_job(SITE),
-    params:
-        recipe=recipes.evaluate_recipe(STUDY),
-    message:
-        "evaluate {wildcards.run}"
-    shell:
-        script("evaluate.py", warm=True) + " --run {wildcards.run} > {log} 2>&1"
+if STUDY.evaluate.harness == "packed":
+
+    rule evaluate_run:
+        input:
+            data=f"{RESULTS}/data/test/manifest.json",
+            finetuned=f"{RESULTS}/runs/{{run}}/finetuned.json",
+        output:
+            f"{RESULTS}/runs/{{run}}/result.json",
+        log:
+            f"{RESULTS}/runs/{{run}}/evaluate.log",
+        conda:
+            "../../envs/evaluate.yaml"
+        resources:
+            **resources.gpu_job(SITE),
+        params:
+            recipe=recipes.evaluate_recipe(STUDY),
+        message:
+            "evaluate {wildcards.run}"
+        shell:
+            script("evaluate.py", warm=True) + " --run {wildcards.run} > {log} 2>&1"
+
+else:
+
+    rule answer_run:
+        input:
+            benchmarks=f"{RESULTS}/data/benchmarks.json",
+            finetuned=f"{RESULTS}/runs/{{run}}/finetuned.json",
+        output:
+            f"{RESULTS}/runs/{{run}}/answered.json",
+        log:
+            f"{RESULTS}/runs/{{run}}/answer.log",
+        conda:
+            "../../envs/lmms_eval.yaml"
+        resources:
+            **resources.gpu_job(SITE, hours=24),
+        params:
+            recipe=recipes.answer_recipe(STUDY),
+        message:
+            "answer the benchmarks with {wildcards.run}"
+        shell:
+            script("answer.py") + " --run {wildcards.run} > {log} 2>&1"
+
+    rule evaluate_run:
+        input:
+            f"{RESULTS}/runs/{{run}}/answered.json",
+        output:
+            f"{RESULTS}/runs/{{run}}/result.json",
+        log:
+            f"{RESULTS}/runs/{{run}}/evaluate.log",
+        localrule: STUDY.evaluate.lmms_eval.judge.local
+        conda:
+            "../../envs/lmms_eval.yaml"
+        resources:
+            **resources.cpu_job(SITE, hours=4, memory=16),
+        params:
+            recipe=recipes.evaluate_recipe(STUDY),
+        message:
+            "rate and score {wildcards.run}"
+        shell:
+            script("evaluate.py") + " --run {wildcards.run} > {log} 2>&1"
 
 
 rule collect:

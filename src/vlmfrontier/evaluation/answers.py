@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 
 from vlmfrontier.data.digits.questions import SUBJECTS, TASKS
 from vlmfrontier.data.frames import FrameReader
-from vlmfrontier.evaluation.packed import PackedReader
+from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely
 from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import PromptBuilder
@@ -51,18 +50,13 @@ def answer_all(
         batch = groups[first : first + batch_size]
         pixels = torch.from_numpy(np.stack([reader.read(video, frames) for video, _ in batch])).to(model.device)
         shown = [video for video, _ in batch]
-        with _new_tensors_on(model.device):
+        with new_tensors_on(model.device):
             packed = PackedReader(model, prompt, normalise(pixels))
             records = _choices(packed, prompt, shown, _of_kind(batch, choice=True))
             records += _texts(packed, prompt, shown, _of_kind(batch, choice=False), max_new_tokens)
         for record in records:
             answered[record["task"]].append(record)
     return {task: records for task, records in answered.items() if records}
-
-
-def _new_tensors_on(device: torch.device) -> AbstractContextManager:
-    """Make what `PackedReader` creates live beside the model; on a CPU it does so anyway, and faster."""
-    return nullcontext() if device.type == "cpu" else device
 
 
 def _of_kind(batch: list[tuple[str, list[dict]]], choice: bool) -> list[list[dict]]:

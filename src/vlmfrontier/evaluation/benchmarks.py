@@ -6,12 +6,10 @@ The one table between lmms-eval's results and errors on 0–100. Keys and scales
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 Entry = Any
 """What lmms-eval logs for one question under the name of a metric: a number, a truth value, or a map."""
-Reply = Literal["score", "pred and score"]
-"""What a judge's reply must hold: a map with a number `score` of 0 to 5, and for some also a yes or no `pred`."""
 
 
 def field_score(best: float, name: str = "score") -> Callable[[Entry], float]:
@@ -52,10 +50,10 @@ class Benchmark:
     """A task as one asks lmms-eval for it. Its error is the mean over its measures."""
 
     measures: tuple[Measure, ...]
-    reply: Reply | None = None
-    """What the judge must answer; None: no judge."""
+    judged: bool = False
+    """Whether a judge rates the answers."""
     questions: int | None = None
-    """Questions as published."""
+    """Questions of its data set."""
 
 
 MVBENCH = [
@@ -90,10 +88,10 @@ _CONSISTENCY = Measure(
 )
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "video_dc499": Benchmark((Measure("video_dc499", "gpt_eval_score", 5, field_score(5)),), "score", 499),
+    "video_dc499": Benchmark((Measure("video_dc499", "gpt_eval_score", 5, field_score(5)),), True, 499),
     "activitynetqa": Benchmark(
         (Measure("activitynetqa", "gpt_eval_accuracy", 100, field_equals("Correctness", "yes")),),
-        "pred and score",
+        True,
         8000,
     ),
     "videochatgpt": Benchmark(
@@ -104,7 +102,7 @@ BENCHMARKS: dict[str, Benchmark] = {
             Measure("videochatgpt_temporal", "gpt_eval_score_temporal", 5, field_score(5)),
             _CONSISTENCY,
         ),
-        "score",
+        True,
         1996 + 499 + 2 * 499,
     ),
     "longvideobench_val_v": Benchmark(
@@ -137,7 +135,7 @@ PAPER_TASKS = {
 """The paper's abbreviations."""
 
 
-def own_benchmark(tasks: list[str], metric: str, best: float, judged: bool) -> Benchmark:
+def own_benchmark(tasks: list[str], metric: str, best: float, judged: bool, questions: int | None) -> Benchmark:
     """Return a benchmark that is not in the table: tasks whose samples hold a number, or a map with `score`."""
     measures = tuple(Measure(task, metric, best, field_score(best)) for task in tasks)
-    return Benchmark(measures, "score" if judged else None)
+    return Benchmark(measures, judged, questions)

@@ -1,5 +1,6 @@
 """Configuration of the evaluation."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -23,7 +24,9 @@ class TaskConfig(Section):
     best: Annotated[Number, Field(gt=0)] | None = None
     """Value of that metric when every answer is right: 1, 100, a judge's 5."""
     judged: bool = False
-    """Whether that task asks a judge, whose reply must be a map with a number `score`."""
+    """Whether that task asks a judge, whose reply must be a map with a number `score` of 0 to 5."""
+    questions: Positive | None = None
+    """Questions that its data set must have; null: as many as were published, or as it has, for one of your own."""
 
     @model_validator(mode="after")
     def _known_or_described(self) -> "TaskConfig":
@@ -39,8 +42,9 @@ class TaskConfig(Section):
     def benchmark(self) -> Benchmark:
         """What is measured, and how."""
         if self.metric is None:
-            return BENCHMARKS[self.tasks[0]]
-        return own_benchmark(self.tasks, self.metric, float(self.best), self.judged)
+            known = BENCHMARKS[self.tasks[0]]
+            return replace(known, questions=self.questions or known.questions)
+        return own_benchmark(self.tasks, self.metric, float(self.best), self.judged, self.questions)
 
 
 def _short(entry: object) -> object:

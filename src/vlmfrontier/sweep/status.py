@@ -34,7 +34,7 @@ def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = N
         )
     folder = results / "runs" / run.key
     result = folder / "result.json"
-    for stage in ("evaluate", "finetune"):
+    for stage in ("evaluate", "answer", "finetune"):
         log = folder / f"{stage}.log"
         if failure(log) and not (result.exists() and result.stat().st_mtime >= log.stat().st_mtime):
             return Status(FAILED, f"{stage}: {failure(log)}")
@@ -61,8 +61,8 @@ def failed_runs(runs: Iterable[Run], results: Path) -> set[str]:
 
 
 def live_runs(jobs: Sequence[QueuedJob]) -> dict[str, QueuedJob]:
-    """Return the jobs in the queue that finetune or evaluate a run, by its key."""
-    return {job.wildcards: job for job in jobs if job.rule.startswith(("finetune_run", "evaluate_run"))}
+    """Return the jobs in the queue that finetune, question or evaluate a run, by its key."""
+    return {job.wildcards: job for job in jobs if job.rule.startswith(("finetune_run", "answer_run", "evaluate_run"))}
 
 
 def in_words(log: Path, again: str, lines: int) -> str:

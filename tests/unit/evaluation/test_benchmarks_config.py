@@ -73,6 +73,6 @@ def test_how_the_judge_is_reached_rates_nothing_again():
 
 
 def test_the_eight_tasks_are_those_of_table_5():
-    judged = {name for name in PAPER_TASKS if BENCHMARKS[PAPER_TASKS[name]].reply}
+    judged = {name for name in PAPER_TASKS if BENCHMARKS[PAPER_TASKS[name]].judged}
     assert judged == {"VDC", "AQA", "VCG"}
     assert len(PAPER_TASKS) == len(set(PAPER_TASKS.values())) == 8

@@ -66,3 +66,28 @@ def test_avg_is_the_mean_of_the_tasks_even_if_one_has_fewer_questions():
     assert report["avg"]["error"] == pytest.approx((25 + 100) / 2)
     assert report["avg"]["questions"] == 6
     assert 0 < report["avg"]["standard_error"] < 50
+
+
+def test_the_standard_error_of_the_mean_over_tasks_of_unlike_sizes_is_right():
+    rng = np.random.default_rng(2)
+    sizes = {"large": 400, "small": 40}
+    estimates, errors = [], []
+    for _ in range(400):
+        answers = {
+            task: [{"score": s, "video": f"{task}{i // 2}"} for i, s in enumerate(rng.binomial(1, p, n))]
+            for (task, n), p in zip(sizes.items(), (0.8, 0.3), strict=True)
+        }
+        report = task_errors(list(sizes), answers)["avg"]
+        estimates.append(report["error"])
+        errors.append(report["standard_error"])
+    # As above: the spread of 400 estimates is known to 3.5%; three of them.
+    assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.11)
+
+
+def test_measures_of_a_task_weigh_equally_whatever_their_questions():
+    many = [{"id": str(i), "measure": "m", "score": 1.0, "video": str(i)} for i in range(30)]
+    few = [{"id": str(i), "measure": "f", "score": 0.5, "video": str(i)} for i in range(3)]
+    report = task_errors(["vcg"], {"vcg": many + few})
+    assert report["vcg"]["error"] == pytest.approx(25)
+    assert report["vcg"]["questions"] == 30
+    assert report["vcg"]["standard_error"] == pytest.approx(0)  # within each measure all are alike

@@ -8,9 +8,15 @@ import rattler
 import yaml
 
 ROOT = Path(__file__).parents[3]
-PINS = dict(
-    line.strip().split("==") for line in (ROOT / "envs/constraints.txt").read_text().splitlines() if line.strip()
-)
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / f"envs/{name}.txt").read_text().splitlines()
+    return dict(line.strip().split("==") for line in lines if line.strip())
+
+
+PINS = pins("constraints")
+LMMS_EVAL = pins("constraints-lmms-eval")
 NAMED = sorted(
     {name for file in ROOT.glob("workflow/rules/*.smk") for name in re.findall(r"envs/(\w+)\.yaml", file.read_text())}
 )
@@ -28,7 +34,8 @@ def test_an_environment_parses_and_agrees_with_the_pins(name: str):
     assert {rattler.MatchSpec(spec).name.normalized for spec in specs} == {"python", "pip"}
     for pinned in pip["pip"]:
         package, version = pinned.split("==")
-        assert PINS[package] == version, f"envs/{name}.yaml: {package} is pinned to {PINS[package]} in constraints.txt"
+        pinned_to = (LMMS_EVAL if name == "lmms_eval" else PINS)[package]
+        assert pinned_to == version, f"envs/{name}.yaml: {package} is pinned to {pinned_to}"
 
 
 def test_the_analysis_environment_needs_no_torch():
@@ -36,4 +43,11 @@ def test_the_analysis_environment_needs_no_torch():
 
 
 def test_pins_name_no_host_and_no_local_version():
-    assert all(re.fullmatch(r"[\w.]+", version) for version in PINS.values())
+    assert all(re.fullmatch(r"[\w.]+", version) for version in [*PINS.values(), *LMMS_EVAL.values()])
+
+
+def test_models_are_tested_with_the_versions_that_trained_them():
+    assert {name: LMMS_EVAL[name] for name in ("torch", "transformers", "tokenizers", "safetensors", "numpy")} == {
+        name: PINS[name] for name in ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+    }
+    assert int(LMMS_EVAL["av"].split(".")[0]) < 16  # what lmms-eval asks for

@@ -1,0 +1,29 @@
+"""Fetch the data sets and videos of the benchmarks; the one step of an evaluation that needs the hub.
+
+    python scripts/fetch_benchmarks.py --study results/paper/study.json
+
+Several hundred GB for the eight tasks of the paper. Writes evaluate.lmms_eval.benchmarks and, when everything is there,
+data/benchmarks.json. With --offline it only looks at what is there.
+"""
+
+from pathlib import Path
+
+from vlmfrontier import command_line
+from vlmfrontier.evaluation.lmms.fetch import fetch
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.study.load import read_study
+
+
+def main(study_json: Path, offline: bool) -> None:
+    study, results = read_study(study_json), ResultsFolder(study_json.parent)
+    for name, there in fetch(study, results, offline).items():
+        print(f"{name}: {there['questions']} questions about {there['videos']} videos, {there['missing']} missing")
+    print(f"benchmarks in {results.benchmarks(study.evaluate)} → {results.fetched}")
+
+
+if __name__ == "__main__":
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    parser.add_argument("--offline", action="store_true", help="fetch nothing, look at what is there")
+    given = parser.parse_args()
+    command_line.run(lambda: main(given.study, given.offline))

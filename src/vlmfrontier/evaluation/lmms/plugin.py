@@ -1,0 +1,204 @@
+"""Our model as lmms-eval sees it; runs in lmms-eval's environment, found through the entry point `lmms_eval.models`.
+
+Frames, tokens and prompt are those of the training: the run's record says T and V, `data.video` chooses the frames,
+`PromptBuilder` writes the prompt. The questions of a video are answered together, the video read once.
+"""
+
+import json
+import os
+import platform
+import re
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+from lmms_eval.models.registry_v2 import ModelManifest
+from tqdm import tqdm
+from transformers import AutoTokenizer
+
+from vlmfrontier.data.decoder import Decoder
+from vlmfrontier.data.problems import VideoError
+from vlmfrontier.data.video import FrameRule
+from vlmfrontier.evaluation.lines import LineFile
+from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer, AnswerJob, answer_key, environment_file, read_answers
+from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
+from vlmfrontier.models.build import PRECISIONS, load_model
+from vlmfrontier.models.frames import normalise, resize
+from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.video_vlm import VideoVLMConfig
+from vlmfrontier.provenance import provenance
+
+manifest = ModelManifest("vlmfrontier", simple_class_path="vlmfrontier.evaluation.lmms.plugin.Run")
+
+PACKED_QUESTIONS = 16
+"""Questions about one video that are answered together, at most."""
+AHEAD = min(8, os.cpu_count() or 1)
+"""Videos that are decoded while one is looked at, each in a process of its own."""
+
+
+class Question:
+    """One request of lmms-eval."""
+
+    def __init__(self, job: AnswerJob, request: Instance, task_dict: dict, default_length: int):
+        self.prompt, settings, visuals_of, self.doc_id, self.task, split = request.args
+        self.path, self.unreadable = _video(visuals_of, task_dict[self.task][split][self.doc_id])
+        self.longest = int(settings.get("max_new_tokens") or default_length)
+        self.video = os.path.relpath(self.path, job.videos)
+        size = self.path.stat().st_size if self.path.exists() else 0
+        self.key = answer_key(job, self.video, size, self.prompt, self.longest)
+        self.job = job
+
+    def answered(self, answer: str, visual_tokens: int, unreadable: str | None = None) -> Answer:
+        """Return the record of this question with what was said."""
+        return Answer(
+            self.task,
+            self.doc_id,
+            self.video,
+            self.prompt,
+            answer,
+            self.job.weights,
+            self.key,
+            visual_tokens,
+            unreadable,
+        )
+
+
+def _video(visuals_of, document: dict) -> tuple[Path, str | None]:
+    """Return the file that a question is about, and what is wrong if the task itself does not find it."""
+    try:
+        visuals = visuals_of(document)
+    except (SystemExit, FileNotFoundError) as error:  # how lmms-eval's tasks say that a video is missing
+        named = re.search(r"/[^'\"]*?\.(mp4|mkv|webm|avi|mov)", str(error), re.IGNORECASE)
+        return Path(named[0] if named else "missing"), str(error)
+    if len(visuals) != 1 or not isinstance(visuals[0], str):
+        raise ValueError(f"one video file per question is what this model is for, not {visuals!r}")
+    return Path(visuals[0]), None
+
+
+class Run(lmms):
+    """One finetuned run, which lmms-eval asks."""
+
+    is_simple = True
+
+    def __init__(self, **_: object):
+        super().__init__()
+        self.job = AnswerJob.read(Path(os.environ[JOB_VARIABLE]))
+        self.model, self.prompt_builder = None, None
+        if not self.job.recorded:
+            device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+            where = provenance(device)
+            where["versions"]["lmms-eval"] = version("lmms-eval")
+            environment_file(self.job).write_text(json.dumps(where, indent=2))
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """Return an answer for each request, from the file of answers where these weights gave it before.
+
+        Greedy, until the model ends its turn or the task's `max_new_tokens`; `until` is not used, as by the LLaVA
+        models of lmms-eval.
+        """
+        questions = [Question(self.job, r, self.task_dict, self.job.max_new_tokens) for r in requests]
+        known = read_answers(Path(self.job.answers), self.job.weights)
+        given: dict[tuple[str, int], Answer] = {}
+        for question in questions:
+            before = known.get((question.task, question.doc_id))
+            if before is not None and before.key == question.key and (self.job.recorded or not before.unreadable):
+                given[question.task, question.doc_id] = before
+        open_ones = [q for q in questions if (q.task, q.doc_id) not in given]
+        if open_ones and self.job.recorded:
+            first = open_ones[0]
+            raise ValueError(f"{len(open_ones)} questions were not answered, first {first.task} {first.doc_id}")
+        with LineFile(Path(self.job.answers)) as file:
+            for answer in self._answers(open_ones):
+                file.append(vars(answer))
+                given[answer.task, answer.doc_id] = answer
+        return [given[question.task, question.doc_id].answer for question in questions]
+
+    def _answers(self, questions: list[Question]) -> Iterator[Answer]:
+        """Yield the answers, video by video, in the order in which videos first come."""
+        videos: dict[tuple[Path, int], list[Question]] = {}
+        for question in questions:
+            if question.unreadable:
+                yield question.answered("", 0, question.unreadable)
+            else:
+                videos.setdefault((question.path, question.longest), []).append(question)
+        reader = VideoReader(self.job, self._image_size()) if videos else None
+        for video, frames in tqdm(reader.read_all(videos) if reader else (), total=len(videos), desc="videos"):
+            if isinstance(frames, str):
+                yield from (question.answered("", 0, frames) for question in videos[video])
+            else:
+                yield from self._about(frames, videos[video])
+
+    @torch.inference_mode()
+    def _about(self, frames: np.ndarray, questions: list[Question]) -> Iterator[Answer]:
+        model, prompt = self._loaded()
+        pixels = normalise(torch.from_numpy(np.ascontiguousarray(frames))[None].to(model.device))
+        with new_tensors_on(model.device):
+            reader = PackedReader(model, prompt, pixels)
+            for first in range(0, len(questions), PACKED_QUESTIONS):
+                pack = questions[first : first + PACKED_QUESTIONS]
+                texts = reader.generate([[prompt.question(question.prompt) for question in pack]], pack[0].longest)[0]
+                for question, tokens in zip(pack, texts, strict=True):
+                    answer = prompt.tokenizer.decode(tokens, skip_special_tokens=True)
+                    yield question.answered(answer.strip(), reader.visual_tokens)
+
+    def _image_size(self) -> int:
+        config = VideoVLMConfig.from_pretrained(self.job.model, local_files_only=True)
+        return config.vision_config.image_size
+
+    def _loaded(self) -> tuple[torch.nn.Module, PromptBuilder]:
+        """Return model and prompt, loaded when the first video that was not answered before needs them."""
+        if self.model is None:
+            folder = Path(self.job.model)
+            # Packed questions need a mask of their own, which flash attention does not take.
+            self.model = load_model(folder, self.job.V, "sdpa", PRECISIONS[self.job.precision]).eval()
+            if torch.cuda.is_available():
+                self.model = self.model.cuda()
+            self.prompt_builder = PromptBuilder(AutoTokenizer.from_pretrained(folder, local_files_only=True))
+        return self.model, self.prompt_builder
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Refuse: none of the eight tasks asks for likelihoods."""
+        raise NotImplementedError(f"{requests[0].task_name} asks for likelihoods; use a task of generate_until")
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Refuse: none of the eight tasks has rounds."""
+        raise NotImplementedError(f"{requests[0].task_name} has several rounds; use a task of generate_until")
+
+
+class VideoReader:
+    """Reads videos ahead, as the training does: `frames` of each, of `side` pixels, by the job's rule and timeout."""
+
+    def __init__(self, job: AnswerJob, side: int):
+        self.job, self.side = job, side
+        self.rule = FrameRule(**job.rule)
+        self._of_thread = threading.local()
+
+    def read_all(self, videos: Iterable[tuple[Path, int]]) -> Iterator[tuple[tuple[Path, int], np.ndarray | str]]:
+        """Yield every video with its frames (T, side, side, 3) uint8, or with what is wrong with it."""
+        waiting: deque[tuple[tuple[Path, int], Future]] = deque()
+        with ThreadPoolExecutor(AHEAD) as pool:
+            for video in videos:
+                waiting.append((video, pool.submit(self._read, video[0])))
+                if len(waiting) > AHEAD:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+
+    def _read(self, path: Path) -> np.ndarray | str:
+        if not hasattr(self._of_thread, "decoder"):
+            self._of_thread.decoder = Decoder()
+        try:
+            return self._of_thread.decoder.read(path, self.job.T, self.rule, self.job.timeout, self._resize)
+        except VideoError as error:
+            return f"{error.kind}: {error.detail}"
+
+    def _resize(self, frame: np.ndarray) -> np.ndarray:
+        return resize(frame[None], self.side)[0]

@@ -1,0 +1,210 @@
+"""The two stages of an evaluation by lmms-eval: answer every question on a GPU, then have answers rated and scored.
+
+Only the first needs a GPU and only the second may need the network. Each can be repeated: what was answered by these
+weights, or rated by this judge, is not asked again.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vlmfrontier.data.frames import Reading
+from vlmfrontier.errors import UserError
+from vlmfrontier.evaluation.judge.ask import ask_all, completions_address
+from vlmfrontier.evaluation.judge.relay import Answering, Collecting, serving
+from vlmfrontier.evaluation.judge.replies import Replies
+from vlmfrontier.evaluation.judge.requests import Body, digest, prompt_hashes
+from vlmfrontier.evaluation.lines import read_lines
+from vlmfrontier.evaluation.lmms import harness
+from vlmfrontier.evaluation.lmms.harness import Output
+from vlmfrontier.evaluation.lmms.job import Answer, AnswerJob, environment_file, read_answers, weights_hash
+from vlmfrontier.evaluation.lmms.scored import Answers, score_task
+from vlmfrontier.evaluation.result import check_model, model_config, write_answers, write_result
+from vlmfrontier.evaluation.statistics import task_errors
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.runs import Run
+from vlmfrontier.training.state import write_json
+
+
+class Evaluation:
+    """One run's evaluation: its settings and where its files are."""
+
+    def __init__(self, study: Study, run: Run, results: ResultsFolder):
+        self.study, self.run, self.results = study, run, results
+        self.settings: LmmsEvalConfig = study.evaluate.lmms_eval
+        self.run_folder = results.run(run.key)
+        self.folder = self.run_folder.benchmarks
+        self.benchmarks = results.benchmarks(study.evaluate)
+
+    @property
+    def requests(self) -> Path:
+        """What the judge is to be asked."""
+        return self.folder / "requests.jsonl"
+
+    @property
+    def replies(self) -> Path:
+        """What judges said."""
+        return self.folder / "replies.jsonl"
+
+    def job(self, weights: str, recorded: bool) -> AnswerJob:
+        """Return how our model answers in lmms-eval."""
+        reading = Reading.of(self.study.data)
+        return AnswerJob(
+            model=str(self.run_folder.model.absolute()),
+            weights=weights,
+            T=self.run.T,
+            V=self.run.V,
+            rule=asdict(reading.rule),
+            timeout=reading.timeout,
+            precision=self.study.finetune.precision,
+            max_new_tokens=self.study.evaluate.max_new_tokens,
+            videos=str(self.benchmarks.absolute()),
+            answers=str((self.folder / "answers.jsonl").absolute()),
+            recorded=recorded,
+        )
+
+    def tasks(self, judged: bool | None = None) -> list[str]:
+        """Return what lmms-eval is asked for, in the order of the study: all tasks, or those with or without judge."""
+        chosen = [task for task in self.settings.tasks.values() if judged in (None, task.benchmark.judged)]
+        return [name for task in chosen for name in task.tasks]
+
+    def lmms_eval(self, job: AnswerJob, tasks: Sequence[str], name: str, address: str, **more: Any) -> Output:
+        """Run lmms-eval on `tasks` into the folder called `name`."""
+        path = job.write(self.folder / f"{name}.json")
+        variables = harness.environment(self.settings, self.benchmarks, address, path)
+        output = self.folder / name
+        return harness.run(harness.command(self.settings, tasks, output), variables, output, **more)
+
+
+def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
+    """Answer all questions of the benchmarks with the weights of `run`; write `answered.json` last and return it.
+
+    What the judge will be asked is taken down on the way. Raises `UserError` if weights, environment or answers are
+    missing, or too many videos cannot be read.
+    """
+    evaluation = Evaluation(study, run, results)
+    check_model(evaluation.run_folder)
+    harness.python_of(evaluation.settings)
+    started = time.monotonic()
+    weights = weights_hash(evaluation.run_folder.model)
+    job = evaluation.job(weights, recorded=False)
+    evaluation.requests.unlink(missing_ok=True)  # answers are kept; what they ask of the judge is taken down anew
+    with serving(Collecting(evaluation.requests)) as address:
+        output = evaluation.lmms_eval(job, evaluation.tasks(), "answered", address)
+    answers = read_answers(Path(job.answers), weights)
+    unreadable = check_videos(evaluation.settings, answers)
+    counts = {leaf: count["effective"] for leaf, count in output.results["n-samples"].items()}
+    summary = {
+        "run": run.key,
+        "weights": weights,
+        "visual_tokens": _visual_tokens(answers, run),
+        "questions": counts,
+        "unreadable": unreadable,
+        "seconds": round(time.monotonic() - started, 2),
+        "provenance": json.loads(environment_file(job).read_text()),
+    }
+    write_json(evaluation.run_folder.answered, summary)
+    return summary
+
+
+def check_videos(settings: LmmsEvalConfig, answers: Answers) -> dict[str, str]:
+    """Return the videos that could not be read, and why. Raises `UserError` if they are too many of a task's."""
+    for name, task in settings.tasks.items():
+        leaves = {measure.leaf for measure in task.benchmark.measures}
+        own = [a for a in answers.values() if a.task in leaves]
+        broken = sorted({a.video: a.unreadable for a in own if a.unreadable}.items())
+        videos = len({a.video for a in own})
+        if len(broken) > settings.unreadable * videos:
+            raise UserError(
+                f"{name}: {len(broken)} of {videos} videos cannot be read, first {broken[0][0]} ({broken[0][1]}); mend "
+                f"them and run the same command again, or raise evaluate.lmms_eval.unreadable ({settings.unreadable:g})"
+            )
+    return {a.video: a.unreadable for a in answers.values() if a.unreadable}
+
+
+def _visual_tokens(answers: Answers, run: Run) -> int:
+    """Return the visual tokens that questions were asked behind, measured. Raises `AssertionError` unless T·V."""
+    counted = {a.visual_tokens for a in answers.values() if not a.unreadable}
+    assert counted <= {run.T * run.V}, f"{run.key}: asked behind {sorted(counted)} visual tokens"
+    return run.T * run.V
+
+
+def rate(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
+    """Have the open answers of `run` rated, score all answers, write `result.json` last and return it.
+
+    Raises `UserError` if the judge fails, or if lmms-eval's files do not hold a score for every question.
+    """
+    evaluation = Evaluation(study, run, results)
+    settings, started = evaluation.settings, time.monotonic()
+    summary = json.loads(evaluation.run_folder.answered.read_text())
+    job = evaluation.job(summary["weights"], recorded=True)
+    answers = read_answers(Path(job.answers), summary["weights"])
+    outputs = {False: Output(evaluation.folder / "answered")}
+    judge = None
+    if tasks := evaluation.tasks(judged=True):
+        bodies, replies = _rated(evaluation)
+        answering = Answering(replies)
+        with serving(answering) as address:
+            outputs[True] = evaluation.lmms_eval(job, tasks, "rated", address, failed=answering.why)
+        judge = describe_judge(settings.judge, bodies, replies)
+    scored = {
+        name: score_task(name, task.benchmark, outputs[task.benchmark.judged], answers)
+        for name, task in settings.tasks.items()
+    }
+    write_answers(evaluation.run_folder.answers, scored)
+    measured = {
+        "errors": task_errors(list(scored), scored),
+        "wrong_video": None,
+        "judge": judge,
+        "visual_tokens": summary["visual_tokens"],
+        "decode_failures": len(summary["unreadable"]),
+        "unreadable": summary["unreadable"],
+        "test": tested(answers.values()),
+        "limit": settings.limit,
+        "provenance": summary["provenance"],
+    }
+    seconds = summary["seconds"] + time.monotonic() - started
+    config = model_config(evaluation.run_folder, run.V)
+    result = write_result(study, run, results, config, seconds, measured)
+    if not study.finetune.keep_model:
+        shutil.rmtree(evaluation.run_folder.model)
+    return result
+
+
+def _rated(evaluation: Evaluation) -> tuple[list[Body], Replies]:
+    """Return the requests of a run and the judge's replies to all of them."""
+    judge = evaluation.settings.judge
+    bodies = list(read_lines(evaluation.requests))
+    replies = Replies(evaluation.replies, judge.model)
+    asked = ask_all(bodies, replies, judge)
+    print(f"{judge.model}: {len(bodies)} ratings, {asked} asked for now", flush=True)
+    return bodies, replies
+
+
+def describe_judge(judge: JudgeConfig, bodies: Sequence[Body], replies: Replies) -> dict[str, Any]:
+    """Return who rated: address, name, what the server calls it, and the hash of every instruction with its count."""
+    return {
+        "url": completions_address(judge.url),
+        "model": judge.model,
+        "answered_as": sorted({replies.model(body) for body in bodies}),
+        "requests": len(bodies),
+        "prompts": prompt_hashes(bodies),
+    }
+
+
+def tested(answers: Sequence[Answer]) -> Mapping[str, Any]:
+    """Return how many videos and questions there were, and hashes by which two evaluations can be compared."""
+    asked = sorted((a.task, a.doc_id, a.video, a.prompt) for a in answers)
+    videos = sorted({video for _, _, video, _ in asked})
+    return {
+        "videos": len(videos),
+        "questions": len(asked),
+        "hash_videos": digest(videos)[:16],
+        "hash_conversations": digest(asked)[:16],
+    }

@@ -1,0 +1,54 @@
+"""Everything about a run in one file: `runs/<run>/result.json`, whichever way it was tested."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.models.flops import count_flops
+from vlmfrontier.models.video_vlm import VideoVLMConfig
+from vlmfrontier.paths import ResultsFolder, RunFolder
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.runs import Run
+from vlmfrontier.training.state import write_json
+
+
+def write_answers(folder: Path, answers: dict[str, list[dict]], suffix: str = "") -> None:
+    """Write `<task><suffix>.jsonl`, a record a line, for every task."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for task, records in answers.items():
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        (folder / f"{task}{suffix}.jsonl").write_text(lines)
+
+
+def check_model(folder: RunFolder) -> None:
+    """Raise `UserError` if the weights of a run are gone."""
+    if not folder.model.exists():
+        raise UserError(f"{folder.model}: the weights were removed; finetune the run again before evaluating it")
+
+
+def model_config(folder: RunFolder, V: int) -> VideoVLMConfig:
+    """Return the configuration of the finetuned model, set to V tokens a frame."""
+    return VideoVLMConfig.from_pretrained(folder.model, tokens_per_frame=V, local_files_only=True)
+
+
+def write_result(
+    study: Study, run: Run, results: ResultsFolder, config: VideoVLMConfig, seconds: float, measured: dict[str, Any]
+) -> dict[str, Any]:
+    """Write `result.json` and return it: the run, what was measured, what a video costs, and what training says."""
+    folder = results.run(run.key)
+    trained = json.loads(folder.finetuned.read_text())
+    flops = count_flops(config, run.T, text_tokens=0)
+    result = {
+        **asdict(run),
+        "study": study.study,
+        "visual_tokens": run.T * run.V,
+        **measured,
+        "counted_flops": {**flops, "total": sum(flops.values())},
+        "seconds": {"finetune": trained["seconds"], "evaluate": round(seconds, 2)},
+        "training": trained,
+        "log": str(folder.state / "train.jsonl"),
+    }
+    write_json(folder.result, result)
+    return result

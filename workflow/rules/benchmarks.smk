@@ -1,0 +1,20 @@
+rule benchmarks:
+    input:
+        f"{RESULTS}/data/benchmarks.json",
+
+
+# Local, since it needs the network, which nodes of a cluster may not have.
+rule fetch_benchmarks:
+    output:
+        f"{RESULTS}/data/benchmarks.json",
+    log:
+        f"{RESULTS}/logs/fetch-benchmarks.log",
+    localrule: True
+    conda:
+        "../../envs/lmms_eval.yaml"
+    params:
+        recipe=recipes.benchmarks_recipe(STUDY),
+    message:
+        "fetch the benchmarks"
+    shell:
+        script("fetch_benchmarks.py") + " > {log} 2>&1"
