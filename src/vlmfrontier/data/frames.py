@@ -64,7 +64,7 @@ class Reading:
 
 
 class FrameReader:
-    """Gives the frames of a split's videos, of their own size or, with `resize`, of that which it gives a frame.
+    """Gives the frames of a split's videos, of their own size or, with `resize`, of that which it gives (T, …) frames.
 
     Real videos are decoded in a process of its own, so that one that hangs costs its timeout and not the job.
     """
@@ -93,20 +93,22 @@ class FrameReader:
         """Return `wanted` frames of `video`: (wanted, height, width, 3) uint8. Raises `VideoError`."""
         if video in self._index:
             first, count = self._index[video]
-            return self._resized(self._store[first + sample_frames(count, wanted)])
+            frames = self._store[first + sample_frames(count, wanted)]
+            return self.resize(frames) if self.resize else frames
         path, reading = self.path(video), self.reading
         if self._decoder is None:
-            return read_frames(path, wanted, reading.rule, resize=self.resize)
+            return read_frames(path, wanted, reading.rule, resize=self._one)
         kept = None if reading.cache is None else _KeptFrames(reading, path, wanted, self._resize_mark)
         frames = kept.read() if kept else None
         if frames is None:
-            frames = self._decoder.read(path, wanted, reading.rule, reading.timeout, self.resize)
+            frames = self._decoder.read(path, wanted, reading.rule, reading.timeout, self._one)
             if kept:
                 kept.write(frames)
         return frames
 
-    def _resized(self, frames: np.ndarray) -> np.ndarray:
-        return np.stack([self.resize(frame) for frame in frames]) if self.resize else frames
+    def _one(self, frame: np.ndarray) -> np.ndarray:
+        """Return a single frame resized as soon as it is decoded, so that no more than one is there at full size."""
+        return self.resize(frame[None])[0] if self.resize else frame
 
 
 class _KeptFrames:
@@ -140,5 +142,5 @@ class _KeptFrames:
 
 def _mark(resize: Resize) -> str:
     pattern = np.arange(12 * 16 * 3, dtype=np.uint8).reshape(12, 16, 3)
-    made = np.ascontiguousarray(resize(pattern))
+    made = np.ascontiguousarray(resize(pattern[None]))
     return f"{made.shape} {hashlib.sha256(made).hexdigest()[:16]}"

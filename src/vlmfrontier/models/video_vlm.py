@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Generation
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from vlmfrontier.models.downsample import downsample
+from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.packing import additive, packed_mask, packed_positions
 
 IGNORED = -100  # label of a position that is not supervised
@@ -69,7 +70,13 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         return self.language.get_output_embeddings()
 
     def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Return features (batch, T, W, vision width) of `pixel_values` (batch, T, 3, height, width)."""
+        """Return features (batch, T, W, vision width) of `pixel_values`.
+
+        These are (batch, T, 3, height, width) in −1…1, or frames as they are decoded: (batch, T, height, width, 3)
+        uint8.
+        """
+        if pixel_values.dtype == torch.uint8:
+            pixel_values = normalise(pixel_values)
         features = self.vision(pixel_values=pixel_values.flatten(0, 1).to(self.vision.dtype)).last_hidden_state
         return features.unflatten(0, pixel_values.shape[:2])
 
@@ -139,6 +146,8 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         """
         targets = labels[:, 1:]
         supervised = targets != IGNORED
+        if not supervised.any():  # no video of the batch could be decoded; the mean of nothing would not be a number
+            return hidden.float().sum() * 0.0
         logits = self.get_output_embeddings()(hidden[:, :-1][supervised]).float()
         if num_items is None:
             return F.cross_entropy(logits, targets[supervised])

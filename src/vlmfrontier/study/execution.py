@@ -18,6 +18,11 @@ class ExecutionConfig(Section):
     """On a cluster, GPUs of one node that a finetuning takes: a number, or a map by language model (others: 1)."""
     nodes: Positive | dict[str, Positive] = 1
     """On a cluster, nodes that a finetuning takes: a number, or a map by language model (others: 1)."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Processes that decode videos ahead of each GPU; null: one a core but one (at most 16) for real videos, none for
+    the digits study. 0: the training decodes itself."""
+    prefetch: Positive = 4
+    """Batches that each worker keeps ready; more even out slow videos and take memory."""
     without_failed: bool = False
     """Fit the laws on the runs that have a result when others failed for good; those are named. Off: nothing is fitted
     until every run has its result."""

@@ -10,7 +10,9 @@ import torch
 import torch.distributed as dist
 from transformers import AutoTokenizer, set_seed
 
-from vlmfrontier.data.conversations import read_conversations
+from vlmfrontier.data.conversations import Conversations, open_conversations
+from vlmfrontier.data.failures import Failures
+from vlmfrontier.data.frames import Reading
 from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.models.build import PRECISIONS, check_parameters, count_parameters, load_model, save_model
 from vlmfrontier.models.lora import add_lora, merge_lora, save_adapter
@@ -23,7 +25,8 @@ from vlmfrontier.study.training import FinetuneConfig
 from vlmfrontier.sweep.recipes import HOUSEKEEPING, settings_of
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.batches import parameter_groups
-from vlmfrontier.training.examples import VideoConversations, training_order
+from vlmfrontier.training.examples import Frames, VideoConversations, training_order
+from vlmfrontier.training.loading import Loading
 from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, is_first, num_processes, train
 from vlmfrontier.training.owner import Ownership
 from vlmfrontier.training.state import TrainingState, finished_training, hash_file, write_json
@@ -137,6 +140,13 @@ def finetune(
         return finished
 
 
+def _subset(conversations: Conversations, n: int, seed: int) -> tuple[list[int], str]:
+    """Return the positions of a run's examples and their hash; the ids of all, which millions have, are let go."""
+    ids = conversations.ids
+    subset = nested_subset(ids, n, seed, conversations.sources)
+    return subset, subset_hash([ids[i] for i in subset])
+
+
 def _already(finished: dict) -> str:
     job, moment = finished["provenance"]["slurm_job_id"], finished["provenance"]["finished"]
     return f"{finished['run']}: trained {f'by Slurm job {job} ' if job else ''}until {moment}; nothing is trained again"
@@ -148,10 +158,9 @@ def _finetune(
     state.begin()
     folder, split = results.run(run.key), results.split("train")
     start = results.start(study.models, run.language)
-    conversations = read_conversations(split / "conversations.json")
-    ids = [c.id for c in conversations]
+    conversations = open_conversations(split)
     seed = 1000 * study.seed + run.seed
-    subset = nested_subset(ids, run.n, seed)
+    subset, subset_id = _subset(conversations, run.n, seed)
     tokenizer = AutoTokenizer.from_pretrained(start, local_files_only=True)
     settings = study.finetune
     model = load_model(start, run.V, study.models.attention)
@@ -159,16 +168,19 @@ def _finetune(
     if settings.lora is not None:
         set_seed(seed)  # the same first updates in every process and attempt
         add_lora(model, settings.lora, settings.train)
-    order = training_order(subset, settings.epochs, seed)
+    groups = (conversations.lengths, settings.batch_size, study.data.length_groups)
+    order = training_order(subset, settings.epochs, seed, *groups)
+    failures = Failures(folder.state / "decode_failures.jsonl", int(study.data.llava.failures * run.n))
+    if state.writer and not state.checkpoints():
+        failures.clear()
     examples = VideoConversations(
-        split,
+        Frames(split, study.models.vision.image_size, Reading.of(study.data), failures),
         conversations,
         order,
         PromptBuilder(tokenizer),
         run.T,
         run.V,
         study.data.turns == "independent",
-        study.models.vision.image_size,
     )
     summary = train(
         model,
@@ -181,6 +193,7 @@ def _finetune(
         seed=seed,
         label=run.key,
         layout=layout,
+        loading=Loading.of(study),
     )
     if not state.writer:
         return {"steps": summary.steps, "seconds": summary.seconds}
@@ -190,7 +203,8 @@ def _finetune(
     report = {
         "run": run.key,
         "recipe": state.recipe,
-        "subset": subset_hash([ids[i] for i in subset]),
+        "subset": subset_id,
+        "decode_failures": failures.count(),
         "steps": summary.steps,
         "resumed_at": summary.resumed_at,
         "loss": summary.loss,

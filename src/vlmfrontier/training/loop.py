@@ -16,6 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.training import OptimizationConfig
+from vlmfrontier.training.loading import OWN_PROCESS, Loading
 from vlmfrontier.training.sharding import on_meta, sharding_arguments, whole_model
 from vlmfrontier.training.state import TrainingState
 
@@ -106,7 +107,8 @@ class _StudyTrainer(Trainer):
         if num_items_in_batch is not None:
             # Every supervised token weighs the same, wherever it is: a mean of means would favour short answers. The
             # processes' gradients are averaged, hence their number.
-            loss = loss * (inputs["labels"] != IGNORED).sum() * num_processes() / num_items_in_batch
+            # A batch in which no video could be decoded has no such token.
+            loss = loss * (inputs["labels"] != IGNORED).sum() * num_processes() / max(1, num_items_in_batch)
         return (loss, None) if return_outputs else loss
 
 
@@ -186,7 +188,13 @@ def _spread(model: nn.Module, settings: OptimizationConfig, layout: Layout) -> d
 
 
 def _arguments(
-    model: nn.Module, folder: Path, settings: OptimizationConfig, steps: int, seed: int, layout: Layout
+    model: nn.Module,
+    folder: Path,
+    settings: OptimizationConfig,
+    steps: int,
+    seed: int,
+    layout: Layout,
+    loading: Loading,
 ) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
@@ -210,6 +218,7 @@ def _arguments(
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
+        **loading.arguments(),
     )
 
 
@@ -226,6 +235,7 @@ def train(
     label: str,
     loss: Loss = model_loss,
     layout: Layout = WHOLE_BATCHES,
+    loading: Loading = OWN_PROCESS,
 ) -> TrainingSummary:
     """Train `model` for `steps` over `dataset` in its order, going on from the newest valid checkpoint of `state`.
 
@@ -238,7 +248,7 @@ def train(
     callback = _StateCallback(state, label, layout.stop_at)
     trainer = _StudyTrainer(
         model=model,
-        args=_arguments(model, state.folder, settings, steps, seed, layout),
+        args=_arguments(model, state.folder, settings, steps, seed, layout, loading),
         train_dataset=dataset,
         data_collator=collate,
         callbacks=[callback],

@@ -4,25 +4,26 @@ Once for each pair of a vision and a language model; every run with the pair sta
 frame. Each batch has its V, so that the projector is at home in every grid of the sweep.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 from transformers import set_seed
 
-from vlmfrontier.data.conversations import Conversation, read_conversations
-from vlmfrontier.data.frames import FrameReader
+from vlmfrontier.data.conversations import Conversation, open_conversations
+from vlmfrontier.data.failures import Failures
+from vlmfrontier.data.frames import Reading
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.build import check_parameters, save_model
-from vlmfrontier.models.frames import normalise, resize
 from vlmfrontier.models.pretrained import assemble, read_language_config, read_tokenizer, read_vision_config
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
-from vlmfrontier.training.examples import training_order
+from vlmfrontier.training.examples import Frames, stacked, training_order
+from vlmfrontier.training.loading import Loading
 from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, is_first, train
 from vlmfrontier.training.state import TrainingState
 
@@ -34,17 +35,16 @@ class CaptionedPictures(Dataset):
 
     def __init__(
         self,
-        reader: FrameReader,
-        conversations: list[Conversation],
+        frames: Frames,
+        conversations: Sequence[Conversation],
         order: list[int],
         prompt: PromptBuilder,
         grids: list[int],
         batch_size: int,
-        image_size: int,
         seed: int,
     ):
-        self.reader, self.conversations, self.order, self.prompt = reader, conversations, order, prompt
-        self.grids, self.batch_size, self.image_size, self.seed = grids, batch_size, image_size, seed
+        self.frames, self.conversations, self.order, self.prompt = frames, conversations, order, prompt
+        self.grids, self.batch_size, self.seed = grids, batch_size, seed
 
     def __len__(self) -> int:
         return len(self.order)
@@ -56,15 +56,13 @@ class CaptionedPictures(Dataset):
     def __getitem__(self, index: int) -> dict:
         conversation = self.conversations[self.order[index]]
         tokens = self.tokens_of(index // self.batch_size)
-        frames = resize(self.reader.read(conversation.video, 1), self.image_size)
         encoded = encode_turns(self.prompt, tokens, conversation.turns, independent=False)
-        return {"frames": frames, "tokens_per_frame": tokens, **encoded}
+        return {"tokens_per_frame": tokens, **self.frames.read(conversation, 1, encoded)}
 
     def collate(self, examples: list[dict]) -> dict:
-        """Return a padded batch with pixel_values (batch, 1, 3, height, width) and its V."""
-        pixels = normalise(torch.from_numpy(np.stack([e["frames"] for e in examples])))
+        """Return a padded batch with pixel_values (batch, 1, height, width, 3) uint8 and its V."""
         padded = pad_batch(examples, self.prompt.pad_token_id)
-        return {"pixel_values": pixels, "tokens_per_frame": examples[0]["tokens_per_frame"], **padded}
+        return {"pixel_values": stacked(examples), "tokens_per_frame": examples[0]["tokens_per_frame"], **padded}
 
 
 def published_model(study: Study, language: str, results: ResultsFolder) -> tuple[VideoVLM, object]:
@@ -93,36 +91,46 @@ def align_published(
     settings, seed, split = study.pretrain.align, study.pretrain.seed, results.split(SPLIT)
     set_seed(seed)
     model, tokenizer = published_model(study, language, results)
-    conversations = read_conversations(split / "conversations.json")
+    conversations = open_conversations(split)
     # Whole batches alone: what is left over would have to share a V with others.
     steps = len(conversations) * (settings.epochs or 1) // settings.batch_size
     if not steps:
         raise UserError(f"pretrain.align.batch_size = {settings.batch_size}: there are {len(conversations)} pictures")
     order = training_order(list(range(len(conversations))), settings.epochs or 1, seed)[: steps * settings.batch_size]
+    recipe = {"language": language, "settings": settings.model_dump(), "seed": seed}
+    training = TrainingState(state, recipe, is_first())
+    failures = Failures(state / "decode_failures.jsonl", int(study.data.llava.failures * len(conversations)))
+    if training.writer and not training.checkpoints():
+        failures.clear()
     examples = CaptionedPictures(
-        FrameReader(split),
+        Frames(split, study.models.vision.image_size, Reading.of(study.data), failures),
         conversations,
         order,
         PromptBuilder(tokenizer),
         settings.grids,
         settings.batch_size,
-        study.models.vision.image_size,
         seed,
     )
-    recipe = {"language": language, "settings": settings.model_dump(), "seed": seed}
     summary = train(
         model,
         examples,
         examples.collate,
         parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, language)),
         settings,
-        TrainingState(state, recipe, is_first()),
+        training,
         steps=steps,
         seed=seed,
         label=f"align {language}",
         layout=layout,
+        loading=Loading.of(study),
     )
     if not is_first():
         return None
     save_model(summary.model, tokenizer, results.models / language)
-    return {"steps": summary.steps, "loss": summary.loss, "seconds": round(summary.seconds, 2), "recipe": recipe}
+    return {
+        "steps": summary.steps,
+        "loss": summary.loss,
+        "seconds": round(summary.seconds, 2),
+        "decode_failures": failures.count(),
+        "recipe": recipe,
+    }

@@ -202,8 +202,8 @@ def split(made, tmp_path_factory) -> Path:
     return folder
 
 
-def squeeze(frame: np.ndarray) -> np.ndarray:
-    return np.asarray(Image.fromarray(frame).resize((32, 32)))
+def squeeze(frames: np.ndarray) -> np.ndarray:
+    return np.stack([np.asarray(Image.fromarray(frame).resize((32, 32))) for frame in frames])
 
 
 def test_frames_kept_on_disk_are_the_frames_decoded(split, tmp_path):
@@ -221,7 +221,7 @@ def test_frames_kept_on_disk_are_the_frames_decoded(split, tmp_path):
     assert np.array_equal(kept.read(video, 7), plain.read(video, 7))
     other = FrameReader(split, Reading(FrameRule("start", 1.0), cache=tmp_path), squeeze)
     assert not np.array_equal(other.read(video, 6), frames)
-    smaller = FrameReader(split, Reading(cache=tmp_path), lambda frame: frame[:8, :8])
+    smaller = FrameReader(split, Reading(cache=tmp_path), lambda frames: frames[:, :8, :8])
     assert smaller.read(video, 6).shape == (6, 8, 8, 3)
     files[0].write_bytes(files[0].read_bytes()[:100])
     assert np.array_equal(kept.read(video, 6), frames)

@@ -1,0 +1,40 @@
+"""Where the examples of a training are made: in its own process, or ahead of it in workers."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from vlmfrontier.study.root import Study
+
+MOST = 16
+"""Workers per GPU that are started without being asked for."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Workers of each process and the batches each keeps ready. Changes no result: batches come in their order."""
+
+    workers: int = 0
+    prefetch: int = 4
+
+    @classmethod
+    def of(cls, study: Study) -> "Loading":
+        """Return what the study says.
+
+        By default there is a worker for each core but one, and none for generated videos, which come out of memory.
+        """
+        execution = study.execution
+        workers = execution.workers
+        if workers is None:
+            cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+            workers = 0 if study.data.source == "digits" else min(MOST, max(1, cores - 1))
+        return cls(workers, execution.prefetch)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what transformers' TrainingArguments call this."""
+        if not self.workers:
+            return {}
+        return {"dataloader_num_workers": self.workers, "dataloader_prefetch_factor": self.prefetch}
+
+
+OWN_PROCESS = Loading()
