@@ -30,7 +30,8 @@ rule all:
         f"{RESULTS}/tables/forms.csv",
         f"{RESULTS}/tables/checks.csv",
         FRONTIER,
-        f"{RESULTS}/figures",
+        NEXT_RUNS,
+        FIGURE_FILES,
         f"{RESULTS}/report.html",
         f"{RESULTS}/explorer.html",
     localrule: True
@@ -67,7 +68,8 @@ localrules:
     checks,
     regret,
     vision_share,
-    next_runs,
+    profile_law,
+    suggest_runs,
 
 
 onstart:

@@ -1,29 +1,27 @@
-"""Draw a study's figures: python scripts/figures.py --study results/digits/study.json [--target order]
+"""Draw a study's figures: python scripts/figures.py --study results/digits/study.json [--figure isoflop star]
 
-Writes PNG and SVG files into results/<study>/figures/, and index.md with their captions: the figures of the main target
-and those that compare targets; with --target, the figures of those targets alone.
+Writes PNG, SVG and the numbers as CSV into results/<study>/figures/: all figures that apply to the study, or those
+named. With --target order, the figures are of that target instead of the main one, in figures/order/.
 """
 
-from itertools import chain
-
 from vlmfrontier import command_line
-from vlmfrontier.figures.draw import save_all, study_figures, target_figures
+from vlmfrontier.figures.catalogue import CATALOGUE, Outline, drawn
+from vlmfrontier.figures.draw import save
 from vlmfrontier.frontier.load import Results
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
-    parser.add_argument("--target", nargs="+", metavar="TARGET", help="draw the figures of these targets alone")
+    parser.add_argument("--figure", nargs="+", metavar="FIGURE", help=f"of {', '.join(CATALOGUE)}; default: all")
+    parser.add_argument("--target", help="default: avg, or the first target")
     given = parser.parse_args()
     results = Results.open(given.study)
-    if given.target:
-        for target in given.target:
-            paths = save_all(target_figures(results, target), results.folder / "figures" / target)
-    else:
-        drawings = chain(target_figures(results, results.main_target), study_figures(results))
-        paths = save_all(drawings, results.folder / "figures")
-    print(f"{len(paths)} figures → {paths[0].parent}")
+    target = given.target or results.main_target
+    folder = results.folder / "figures" / ("" if target == results.main_target else target)
+    names = given.figure or drawn(Outline.of(results.study, results.table))
+    for path in save(results, names, target, folder):
+        print(f"→ {path}")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,12 @@ import pandas as pd
 
 from vlmfrontier.frontier.elasticity import elasticity_table
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.regret import regret_table, scaling_rules, summary
 from vlmfrontier.frontier.table import frontier_table
 from vlmfrontier.frontier.write import write_csv, write_table
+from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.profile import profiles
+from vlmfrontier.laws.selection import chosen_form
 from vlmfrontier.laws.stage import fit_target
 from vlmfrontier.study.load import load_study, write_study
 
@@ -75,4 +79,18 @@ def fitted(results: Results) -> Results:
         name = results.main_target
         table = elasticity_table(results.target(name), results.elasticity_grid)
         write_table(table.assign(target=name), results.folder / "tables" / "elasticity")
+    return results
+
+
+def with_profile_and_regret(results: Results) -> Results:
+    """Return fitted results after profiling the main target's law coarsely and pricing rules that scale one factor."""
+    name = results.main_target
+    folder = results.folder / "laws" / name
+    law = LawFit.load(folder / f"{chosen_form(folder)}.json")
+    present = [parameter for parameter, value in law.parameters.items() if value != 0][:3]
+    write_csv(profiles(results.table, law, present, results.study.laws, 3, threads=1), folder / "profile.csv")
+    if results.cost is not None:
+        rules = scaling_rules(results.space, results.center)
+        table = regret_table(results.target(name), results.budgets, results.examples, rules)
+        write_table(summary(table), results.folder / "tables" / "regret")
     return results

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from vlmfrontier.cost.model import has_cost, has_vision_share
 from vlmfrontier.errors import UserError
+from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.space import check_frontier
 from vlmfrontier.study.laws import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
@@ -40,6 +41,17 @@ def _with_nulls(given: Any) -> Any:
     if isinstance(given, Mapping):
         return {key: _with_nulls(value) for key, value in given.items()}
     return None if given == "null" else given
+
+
+def outline(study: Study, runs: Iterable[Run]) -> Outline:
+    """Return what decides which figures apply: the configurations of the given runs, or of the user's own table."""
+    if study.trained:
+        rows = list(runs)
+        factors = {name: np.array([getattr(run, name) for run in rows], float) for name in study.factors()}
+        return Outline(study, factors, np.array([run.n for run in rows], float))
+    from vlmfrontier.laws.table import read_table  # noqa: PLC0415 — pandas is slow, and most studies have no table
+
+    return Outline.of(study, read_table(study.table))
 
 
 def check_files(study: Study, runs: Sequence[Run]) -> None:
@@ -124,10 +136,18 @@ def frontier_files(study: Study, results: str) -> list[str]:
     """
     if not has_cost(study):
         return []
-    has_examples = study.trained or study.table.data is not None
-    optional = {"elasticity": has_examples, "vision_share": has_vision_share(study)}
+    optional = {"elasticity": _has_examples(study), "vision_share": has_vision_share(study)}
     tables = ["regret", *(name for name, made in optional.items() if made)]
     return [
         *(f"{results}/frontier/{target}.csv" for target in study.targets()),
         *(f"{results}/tables/{table}.csv" for table in tables),
     ]
+
+
+def can_suggest(study: Study) -> bool:
+    """Return whether next runs can be suggested: there is a frontier to make surer, and an n to run them with."""
+    return has_cost(study) and _has_examples(study)
+
+
+def _has_examples(study: Study) -> bool:
+    return study.trained or study.table.data is not None

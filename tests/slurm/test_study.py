@@ -101,7 +101,7 @@ def test_every_log_is_in_its_run_and_names_its_job(study: OnCluster):
 
 def test_fits_and_tables_are_few_jobs_or_none(study: OnCluster):
     rules = {job.split("/")[0] for job in submitted(study)}
-    assert rules == {"prepare_split", "finetune_run", "evaluate_run", "fit_target", "draw_figures"}
+    assert rules == {"prepare_split", "finetune_run", "evaluate_run", "fit_target"}
 
 
 def test_a_second_call_does_nothing(study: OnCluster):

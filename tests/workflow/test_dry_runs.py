@@ -23,7 +23,7 @@ def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, stud
     runs = len(plan_runs(trained))
     assert outcome.jobs.get("finetune_run", 0) == outcome.jobs.get("evaluate_run", 0) == runs
     assert outcome.jobs["fit_target"] == len(trained.targets())
-    assert outcome.jobs["draw_figures"] == 1
+    assert outcome.jobs["figure_runs"] == outcome.jobs["figure_fit"] == 1
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,8 @@ def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, stud
         ("frontier", "elasticity"),
         ("checks", "checks"),
         ("next_runs", "next_runs"),
-        ("figures", "draw_figures"),
+        ("figures", "figure_isoflop"),
+        ("figure_star_tasks", "figure_star_tasks"),
         ("report", "write_report"),
         ("explorer", "write_explorer"),
     ],

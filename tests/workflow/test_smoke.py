@@ -43,7 +43,8 @@ def test_every_stage_leaves_its_files(smoke: Workflow):
     expected = {"study.json", "plan.csv", "plan.md", "runs.csv", f"runs/{run}/result.json", f"runs/{run}/finetune.log"}
     expected |= {"laws/avg/add-interact.json", "laws/avg/add-interact.bag.csv", "laws/avg/weights.json"}
     expected |= {"tables/forms.csv", "tables/elasticity.csv", "tables/checks.csv", "frontier/avg.csv"}
-    expected |= {"figures/index.md", "figures/frontier-avg.png", "report.md", "report.html", "explorer.html"}
+    expected |= {f"figures/frontier.{kind}" for kind in ("png", "svg", "csv")} | {"figures/index.md", "next_runs.csv"}
+    expected |= {"report.md", "report.html", "explorer.html"}
     assert expected <= made
 
 
@@ -95,8 +96,13 @@ def test_a_new_level_trains_the_new_runs_only(smoke: Workflow):
 
 def test_a_frontier_budget_trains_nothing(smoke: Workflow):
     jobs = changed(smoke, {"frontier": {"budgets": {"to": "90M"}}})
-    pages = {"draw_figures", "write_report", "write_explorer"}
-    assert set(jobs) == {"plan", "search_frontier", "vision_share", "elasticity", "regret", "checks"} | pages
+    answers = {"search_frontier", "vision_share", "elasticity", "regret", "checks", "suggest_runs"}
+    assert {job for job in jobs if not job.startswith("figure_")} == {
+        "plan",
+        "write_report",
+        "write_explorer",
+    } | answers
+    assert "figure_frontier" in jobs
 
 
 def test_another_number_of_starts_fits_the_laws_only(smoke: Workflow):
@@ -145,6 +151,38 @@ def test_a_report_that_was_lost_costs_no_training(smoke: Workflow):
     assert outcome.status == 0, outcome.output
     assert "nothing is trained again" in (run / "finetune.log").read_text()
     assert (finetuned.read_text(), log.read_text()) == (before, lines)
+
+
+def test_a_figure_is_drawn_again_alone_with_the_same_numbers(smoke: Workflow):
+    folder = results(smoke) / "figures"
+    before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    outcome = smoke(
+        "--cores", "2", "figures", "--forcerun", *(f"figure_{name}" for name in ("star", "frontier")), config=SMOKE
+    )
+    assert outcome.status == 0, outcome.output
+    assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == before
+    assert smoke("--dry-run", "--force", "figure_frontier", config=SMOKE).jobs == {"figure_frontier": 1}
+
+
+def test_a_figure_that_does_not_apply_has_no_rule_and_the_report_says_why(smoke: Workflow):
+    """The smoke study has two rivals per budget, too few for an isoFLOP figure."""
+    assert not (results(smoke) / "figures" / "isoflop.png").exists()
+    assert "isoflop" not in smoke("--list", config=SMOKE).output
+    text = (results(smoke) / "report.md").read_text()
+    assert "`isoflop`, `isoflop-tasks`: no budget has runs of three or more configurations" in text
+
+
+def test_snakemakes_own_report_is_made_even_without_captions(smoke: Workflow, tmp_path: Path):
+    """Results of an older version have none."""
+    captions = results(smoke) / "captions.rst"
+    for made, kept in (("with.html", captions), ("without.html", captions.with_suffix(".kept"))):
+        captions.rename(kept)
+        try:
+            outcome = smoke("--report", str(tmp_path / made), config=SMOKE)
+        finally:
+            kept.rename(captions)
+        assert outcome.status == 0, outcome.output
+        assert (tmp_path / made).stat().st_size > 100_000
 
 
 def test_a_failed_run_is_named_with_the_end_of_its_log(workflow: Workflow):

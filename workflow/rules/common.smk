@@ -11,13 +11,16 @@ from pathlib import Path
 from vlmfrontier.cluster import resources
 from vlmfrontier.cluster.call import again, site_option
 from vlmfrontier.cluster.site import site_file, site_or_exit
+from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
 from vlmfrontier.sweep.placement import place_all, refusals
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.workflow import (
+    can_suggest,
     forced_trainings,
     frontier_files,
+    outline,
     richest_form,
     script_command,
     study_or_exit,
@@ -50,10 +53,18 @@ RUN_RESULTS = expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in 
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
 RUN_TABLE = f"{RESULTS}/runs.csv"
 
-# What `snakemake --report` says of every result. Absolute, since it would be searched for beside the rules.
-CAPTIONS = str(Path(f"{RESULTS}/captions.rst").absolute())
+# What `snakemake --report` says of every result. Absolute, since it would be searched for beside the rules. Results that
+# an older version made may lack it.
+CAPTIONS = Path(f"{RESULTS}/captions.rst").absolute()
+CAPTIONS = str(CAPTIONS if CAPTIONS.exists() else Path(workflow.basedir, "workflow/report/no_captions.rst").absolute())
 LAWS = expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets())
 FRONTIER = frontier_files(STUDY, RESULTS)
+
+NEXT_RUNS = [f"{RESULTS}/next_runs.csv"] if can_suggest(STUDY) else []
+
+# Figures that the study has something to show in, each with a rule of its own.
+FIGURES = drawn(outline(STUDY, [run for run in RUNS.values() if run.key not in LEFT_OUT]))
+FIGURE_FILES = expand(f"{RESULTS}/figures/{{figure}}.png", figure=FIGURES)
 
 
 def script(name, warm=False):

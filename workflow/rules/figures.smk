@@ -1,30 +1,37 @@
+# A rule for every figure that applies to the study: `snakemake figure_isoflop` draws one of them again. Seconds of one
+# core each, so never a cluster's job.
+
+
 rule figures:
     input:
-        f"{RESULTS}/figures",
+        FIGURE_FILES,
 
 
-rule draw_figures:
-    input:
-        RUN_TABLE,
-        FRONTIER,
-        LAWS,
-    output:
-        report(
-            directory(f"{RESULTS}/figures"),
-            patterns=["{figure}.png"],
-            category="Figures",
-            labels={"figure": "{figure}"},
-            caption=CAPTIONS,
-        ),
-    log:
-        f"{RESULTS}/logs/figures.log",
-    conda:
-        "../../envs/analysis.yaml"
-    resources:
-        **resources.cpu_job(SITE),
-    params:
-        recipe=recipes.frontier_recipe(STUDY),
-    message:
-        "draw the figures"
-    shell:
-        script("figures.py") + " > {log} 2>&1"
+for FIGURE in FIGURES:
+
+    rule:
+        name:
+            f"figure_{FIGURE.replace('-', '_')}"
+        input:
+            RUN_TABLE,
+            files_read(FIGURE, STUDY, RESULTS, STUDY.main_target),
+        output:
+            report(
+                f"{RESULTS}/figures/{FIGURE}.png",
+                category="Figures",
+                labels={"figure": FIGURE},
+                caption=CAPTIONS,
+            ),
+            multiext(f"{RESULTS}/figures/{FIGURE}", ".svg", ".csv"),
+        log:
+            f"{RESULTS}/logs/figure-{FIGURE}.log",
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            recipe=recipes.frontier_recipe(STUDY),
+            figure=FIGURE,
+        message:
+            "draw {params.figure}"
+        shell:
+            script("figures.py") + " --figure {params.figure} > {log} 2>&1"

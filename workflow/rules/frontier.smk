@@ -101,18 +101,15 @@ rule vision_share:
         script("vision_share.py") + " > {log} 2>&1"
 
 
-# Local, since a cluster's job would read this very file again where it is among the configuration files.
-rule next_runs:
+rule suggest_runs:
     input:
         RUN_TABLE,
         LAWS,
         COST_TABLE,
     output:
         f"{RESULTS}/next_runs.csv",
-        [f"{RESULTS}/next_runs.yaml"] if STUDY.trained else [],
     log:
         f"{RESULTS}/logs/next_runs.log",
-    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -121,3 +118,29 @@ rule next_runs:
         "suggest the next runs"
     shell:
         script("next_runs.py") + " 2>&1 | tee {log}"
+
+
+if STUDY.trained:
+
+    # No part of `all`: where the sweep is among the configuration files, every call would otherwise add runs to it.
+    # Local, since a cluster's job would read this very file again.
+    rule next_runs:
+        input:
+            f"{RESULTS}/next_runs.csv",
+        output:
+            f"{RESULTS}/next_runs.yaml",
+        log:
+            f"{RESULTS}/logs/next_sweep.log",
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        message:
+            "make a sweep of the suggested runs"
+        shell:
+            script("next_sweep.py") + " 2>&1 | tee {log}"
+
+else:
+
+    rule next_runs:
+        input:
+            f"{RESULTS}/next_runs.csv",

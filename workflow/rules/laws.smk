@@ -12,6 +12,7 @@ rule fit_target:
         f"{RESULTS}/laws/{{target}}/{richest_form(STUDY.laws)}.wild.csv",
         weights=f"{RESULTS}/laws/{{target}}/weights.json",
         forms=f"{RESULTS}/laws/{{target}}/forms.csv",
+        predictions=f"{RESULTS}/laws/{{target}}/predictions.csv",
     log:
         f"{RESULTS}/logs/fit-{{target}}.log",
     conda:
@@ -27,6 +28,24 @@ rule fit_target:
         ": > {log}; "
         + script("fit.py")
         + " --target {wildcards.target:q} --threads {threads} 2>&1 >> {log} | tee -a {log} >&2"
+
+
+rule profile_law:
+    input:
+        RUN_TABLE,
+        f"{RESULTS}/laws/{{target}}/weights.json",
+    output:
+        f"{RESULTS}/laws/{{target}}/profile.csv",
+    log:
+        f"{RESULTS}/logs/profile-{{target}}.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        recipe=recipes.laws_recipe(STUDY),
+    message:
+        "profile the law of {wildcards.target}"
+    shell:
+        script("profile_law.py") + " --target {wildcards.target:q} --threads {threads} > {log} 2>&1"
 
 
 rule forms_table:

@@ -18,10 +18,12 @@ rule write_report:
         FRONTIER,
         f"{RESULTS}/tables/forms.csv",
         f"{RESULTS}/tables/checks.csv",
-        f"{RESULTS}/figures",
+        FIGURE_FILES,
+        NEXT_RUNS,
     output:
         f"{RESULTS}/report.md",
         f"{RESULTS}/captions.rst",
+        f"{RESULTS}/figures/index.md",
         report(
             f"{RESULTS}/report.html",
             category="Report",

@@ -1,4 +1,4 @@
-"""What figures draw: predictions at any point, and the runs that belong on one line or one budget."""
+"""What figures draw: predictions at any point, and the runs that belong on one line."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.frontier.laws import TargetLaws
-from vlmfrontier.frontier.lines import LEAST_LEVELS, center_rows
+from vlmfrontier.frontier.lines import center_rows
+from vlmfrontier.frontier.load import Results
 
 
 @dataclass(frozen=True)
@@ -15,8 +16,6 @@ class Predictor:
     """The pooled prediction of one target and its 90% interval, at any point."""
 
     laws: TargetLaws
-    label: str
-    """What the target's error is called on an axis."""
 
     @property
     def target(self) -> str:
@@ -40,23 +39,6 @@ def center_line(runs: pd.DataFrame, factor: str, factors: Sequence[str]) -> pd.D
     return None if rows is None else runs.iloc[rows]
 
 
-def isoflop_groups(
-    runs: pd.DataFrame, cost: np.ndarray, budgets: Sequence[float], tolerance: float, factors: Sequence[str]
-) -> dict[float, pd.DataFrame]:
-    """Return the runs whose cost is within `tolerance` of each budget, of the n that most of them share.
-
-    Budgets with fewer than three configurations are left out.
-    """
-    groups = {}
-    for budget in budgets:
-        rows = runs[np.abs(cost / budget - 1) <= tolerance]
-        if "n" in rows and len(rows):
-            rows = rows[rows["n"] == most_frequent(rows["n"])]
-        if len(rows.drop_duplicates(list(factors))) >= LEAST_LEVELS:
-            groups[float(budget)] = rows
-    return groups
-
-
-def most_frequent(values: pd.Series) -> float:
-    """Return the value that comes most often, the largest of several."""
-    return float(max(values.mode()))
+def predictors_of(results: Results, targets: Sequence[str]) -> dict[str, Predictor]:
+    """Return the pooled predictions of several targets."""
+    return {target: Predictor(results.laws(target)) for target in targets}

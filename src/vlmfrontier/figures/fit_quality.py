@@ -1,6 +1,6 @@
-"""Predicted against measured error, in and out of sample (the paper's Figure 3)."""
+"""How well laws hold: predicted against measured, the spread of a bag, every target beyond its runs (Figure 3)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,46 +8,55 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
+from vlmfrontier.figures.drawing import Drawing, labels_of, runs_with_sweeps
+from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.laws.bagging import Bag, times_drawn
+from vlmfrontier.laws.selection import chosen_form
+from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.study.laws import LawsConfig
 
-TITLES = {
-    "train": "in sample",
-    "cv": "cross-validation",
-    "loco": "left-out configuration",
-    "extrapolation": "extrapolation",
-}
-"""What a setup is called on a figure."""
+TITLES = {"train": "in sample", "cv": "cross-validation", "extrapolation": "extrapolation"}
+"""The setups that are shown, and what they are called."""
+WHISKERS = (0.05, 0.95)
 
 
 @style.styled
-def fit_quality_figure(setups: Mapping[str, pd.DataFrame], label: str) -> Figure:
-    """Return a panel per setup with the columns `measured` and `predicted` as points around the diagonal.
+def fit_quality_figure(predictions: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a panel per setup with measured and predicted errors as points around the diagonal.
 
-    The title gives the number of runs, E% = mean |f̂ − f| / f and R² of the points shown.
+    `predictions` has the columns setup, measured, predicted and, where runs belong to sweeps, sweep. The title gives
+    the number of runs, E% = mean |f̂ − f| / f and R² of the points shown.
     """
+    setups = [setup for setup in TITLES if (predictions.setup == setup).any()]
+    shown = predictions[predictions.setup.isin(setups)]
     figure, axes = style.panels(1, len(setups), height=3.0, sharex=True, sharey=True)
-    values = np.concatenate([frame[["measured", "predicted"]].to_numpy().ravel() for frame in setups.values()])
+    values = shown[["measured", "predicted"]].to_numpy().ravel()
     ends = np.array([values.min(), values.max()]) + np.array([-0.03, 0.03]) * np.ptp(values)
-    looks = _looks(setups.values())
-    for panel, (setup, frame) in zip(axes[0], setups.items(), strict=True):
-        _draw(panel, frame, ends, looks)
-        panel.set_title(f"{TITLES.get(setup, setup)}: {_quality(frame)}")
-        panel.set_xlabel("measured")
-    axes[0, 0].set_ylabel(f"{label}, predicted")
-    style.legend_below(figure, axes[0, 0])
+    looks = _looks(shown)
+    for panel, setup in zip(axes[0], setups, strict=True):
+        frame = shown[shown.setup == setup]
+        _draw_points(panel, frame, ends, looks)
+        panel.set_title(f"{TITLES[setup]}: {_quality(frame)}")
+        panel.set_xlabel(f"{labels.error}, measured")
+    axes[0, 0].set_ylabel("predicted")
+    style.legend_below(figure, axes[0].tolist())
     return figure
 
 
-def _looks(frames: Iterable[pd.DataFrame]) -> dict[str, tuple[str, str]]:
+def _looks(shown: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Return colour and marker of every sweep, the same in all panels."""
-    sweeps = dict.fromkeys(name for frame in frames for name in frame.get("sweep", ()))
-    return dict(zip(sweeps, zip(style.CATEGORIES, style.MARKERS, strict=True), strict=False))
+    sweeps = dict.fromkeys(shown.get("sweep", ()))
+    count = len(style.CATEGORIES)
+    return {name: (style.CATEGORIES[i % count], style.MARKERS[i % count]) for i, name in enumerate(sweeps)}
 
 
-def _draw(panel: Axes, frame: pd.DataFrame, ends: np.ndarray, looks: Mapping[str, tuple[str, str]]) -> None:
+def _draw_points(panel: Axes, frame: pd.DataFrame, ends: np.ndarray, looks: Mapping[str, tuple[str, str]]) -> None:
     panel.plot(ends, ends, color=style.MUTED, lw=1, zorder=1)
     groups = frame.groupby("sweep", sort=False) if "sweep" in frame else [(None, frame)]
     for name, rows in groups:
-        color, marker = looks.get(name, (style.MEASURED, "o"))
+        color, marker = looks.get(name, (style.CATEGORIES[0], "o"))
         panel.plot(rows.measured, rows.predicted, marker, color=color, ms=4.5, mec="white", mew=0.5, label=name)
     panel.set_xlim(ends)
     panel.set_ylim(ends)
@@ -59,3 +68,112 @@ def _quality(frame: pd.DataFrame) -> str:
     relative = 100 * np.mean(np.abs(residuals) / frame.measured)
     explained = 1 - np.sum(residuals**2) / np.sum((frame.measured - frame.measured.mean()) ** 2)
     return f"{len(frame)} runs, {relative:.2g}%, R² {explained:.3f}"
+
+
+def bag_data(bags: Mapping[str, Bag], table: ResultsTable, target: str, config: LawsConfig) -> pd.DataFrame:
+    """Return E% of every resampled fit on the runs it has not seen, and of the median of such fits, by form.
+
+    Columns: form, member (−1: the median over the fits that have not seen a run), e_pct.
+    """
+    measured, unseen = table.error(target), times_drawn(table, config) == 0
+    parts = []
+    for form, bag in bags.items():
+        predicted = bag.members(table.points())
+        relative = 100 * np.abs(predicted - measured) / measured
+        single = [row[mask].mean() if mask.any() else np.nan for row, mask in zip(relative, unseen, strict=True)]
+        judged = np.flatnonzero(unseen.any(axis=0))
+        median = np.array([np.median(predicted[unseen[:, i], i]) for i in judged])
+        together = 100 * np.mean(np.abs(median - measured[judged]) / measured[judged])
+        members = [*range(len(bag)), -1]
+        parts.append(pd.DataFrame({"form": form, "member": members, "e_pct": [*single, together]}))
+    return pd.concat(parts, ignore_index=True).dropna()
+
+
+@style.styled
+def bags_figure(data: pd.DataFrame, chosen: str) -> Figure:
+    """Return E% of the fits of every form as a box, with 90% whiskers, and of their bag as a diamond."""
+    forms = list(dict.fromkeys(data.form))
+    figure, axes = style.panels(1, 1, height=0.9 + 0.34 * len(forms))
+    figure.set_figwidth(2 * style.PANEL[0])
+    panel = axes[0, 0]
+    for place, form in enumerate(forms):
+        rows = data[data.form == form]
+        single = rows.e_pct[rows.member >= 0]
+        low, first, middle, third, high = np.quantile(single, (WHISKERS[0], 0.25, 0.5, 0.75, WHISKERS[1]))
+        box = {"med": middle, "q1": first, "q3": third, "whislo": low, "whishi": high}
+        color = style.CATEGORIES[0] if form == chosen else style.MUTED
+        line = {"color": color, "lw": 1.4}
+        looks = {"boxprops": line, "whiskerprops": line, "capprops": line, "medianprops": {"color": color, "lw": 2.4}}
+        panel.bxp([box], positions=[place], widths=0.5, orientation="horizontal", showfliers=False, **looks)
+        bagged = rows.e_pct[rows.member < 0].item()
+        panel.plot(bagged, place, "D", ms=6, color=style.CATEGORIES[1], mec="white", zorder=4, label="their bag")
+    panel.set_yticks(range(len(forms)), [f"{form} (chosen)" if form == chosen else form for form in forms])
+    panel.invert_yaxis()
+    panel.grid(axis="y", visible=False)
+    panel.set_xlabel("mean relative error on runs not seen (%)")
+    panel.set_xlim(left=0)
+    style.legend_below(figure, panel)
+    return figure
+
+
+def extrapolation_data(forms: pd.DataFrame) -> pd.DataFrame:
+    """Return E% and R² of every target's chosen law by setup, out of `tables/forms.csv`."""
+    chosen = forms[forms.chosen & forms.setup.isin(TITLES)]
+    return chosen[["target", "form", "setup", "e_pct", "r2"]].reset_index(drop=True)
+
+
+@style.styled
+def extrapolation_figure(data: pd.DataFrame, poor: float) -> Figure:
+    """Return two panels, E% and R²: a row of points per target, a colour per setup; a line divides poor fits."""
+    targets, setups = list(dict.fromkeys(data.target)), [s for s in TITLES if (data.setup == s).any()]
+    figure, axes = style.panels(1, 2, height=1.1 + 0.24 * len(targets), sharey=True)
+    figure.set_figwidth(2.6 * style.PANEL[0])
+    for panel, column in zip(axes[0], ("e_pct", "r2"), strict=True):
+        for setup, color, marker in zip(setups, style.CATEGORIES, style.MARKERS, strict=False):
+            rows = data[data.setup == setup].set_index("target")[column].reindex(targets)
+            panel.plot(rows, range(len(targets)), marker, color=color, ms=6, mec="white", label=TITLES[setup])
+        panel.set_ylim(-0.5, len(targets) - 0.5)
+    errors, explained = axes[0]
+    errors.set_xlim(left=0)
+    errors.set_xlabel("mean relative error (%)")
+    _r2_axis(explained, data.r2, poor)
+    errors.set_yticks(range(len(targets)), targets)
+    errors.invert_yaxis()
+    style.legend_below(figure, errors)
+    return figure
+
+
+def _r2_axis(panel: Axes, values: Sequence[float], poor: float) -> None:
+    """Write the axis of R²; what is worse than the mean, below 0, stands at 0."""
+    panel.axvline(poor, color=style.MUTED, lw=1, ls=":")
+    panel.set_xlabel(f"R² (left of the dotted line, {poor:g}: poor)")
+    least = max(0.0, min(values) - 0.05)
+    panel.set_xlim(least, 1.0)
+    for line in panel.get_lines()[1:] if min(values) < least else ():
+        line.set_xdata(np.maximum(line.get_xdata(), least))
+        line.set_clip_on(False)
+
+
+def draw_fit(results: Results, target: str) -> Drawing:
+    """Return predicted against measured, of the chosen form of one target."""
+    folder = results.folder / "laws" / target
+    predictions = pd.read_csv(folder / "predictions.csv")
+    predictions = predictions[predictions.form == chosen_form(folder)]
+    runs = runs_with_sweeps(results)
+    if "sweep" in runs:
+        predictions = predictions.assign(sweep=predictions.run.map(dict(zip(runs.run, runs["sweep"], strict=True))))
+    return Drawing(fit_quality_figure(predictions, labels_of(results, target)), predictions)
+
+
+def draw_bags(results: Results, target: str) -> Drawing:
+    """Return how single resampled fits of one target and their bag do on runs they have not seen."""
+    laws = results.laws(target)
+    data = bag_data(laws.bags, results.table, target, results.study.laws)
+    return Drawing(bags_figure(data, chosen_form(results.folder / "laws" / target)), data)
+
+
+def draw_extrapolation(results: Results, target: str) -> Drawing:
+    """Return how well the law of every target predicts runs it has not seen."""
+    forms = [pd.read_csv(results.folder / "laws" / name / "forms.csv") for name in results.study.targets()]
+    data = extrapolation_data(pd.concat(forms, ignore_index=True))
+    return Drawing(extrapolation_figure(data, EXTRAPOLATION_R2), data)

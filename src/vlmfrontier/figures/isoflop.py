@@ -1,7 +1,6 @@
 """IsoFLOP panels: rivals of equal cost, and the least error predicted at each level (the paper's Figures 2 and 9)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,76 +8,38 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
+from vlmfrontier.figures.drawing import Drawing, budget_groups, labels_of, other_targets
+from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.search import affordable, pooled_errors
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.study.units import format_number
 
+RUN, LAW = "run", "law"
+"""Kinds of rows: a measured run, and the least error that the law predicts with the factor at a level."""
+COLUMNS = (3, 2, 4)
+"""Columns of panels, the preferred number first."""
+TASK_HEIGHT = 1.7
 
-@style.styled
-def isoflop_figure(groups: Mapping[float, pd.DataFrame], target: Target, label: str) -> Figure | None:
-    """Return a panel per factor with the runs of each budget (points), and the least predicted error that the budget
 
-    allows at each level of the factor (line), whose minimum, x*, is the star. `groups` maps budgets to runs of one n.
-    None if there are no such runs.
+def isoflop_data(groups: Mapping[float, pd.DataFrame], targets: Mapping[str, Target]) -> pd.DataFrame:
+    """Return the runs of each budget and the least predicted error at each level of every factor, for every target.
+
+    `groups` maps budgets to runs of one n. Columns: target, c (budget), n, factor, kind (run, law), level, f, best: for
+    a law the level of x*, for a run whether it is the budget's best.
     """
-    if not groups:
-        return None
-    factors = list(target.space.factors)
-    colors = style.sequence(len(groups))
-    drawn = [_Group(target, budget, rows, color) for (budget, rows), color in zip(groups.items(), colors, strict=True)]
-    figure, axes = style.panels(1, len(factors), sharey=True)
-    for panel, factor in zip(axes[0], factors, strict=True):
-        for group in drawn:
-            group.draw(panel, factor)
-        shown = np.concatenate([group.rows[factor] for group in drawn])
-        style.factor_axis(panel.xaxis, factor, np.append(target.space.levels(factor), shown))
-        panel.set_xlim(right=1.25 * shown.max())
-    axes[0, 0].set_ylim(*_limits(drawn))
-    axes[0, 0].set_ylabel(label)
-    style.legend_below(figure, axes[0, 0])
-    return figure
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The runs of one budget."""
-
-    target: Target
-    budget: float
-    rows: pd.DataFrame
-    color: tuple[float, ...]
-
-    @property
-    def examples(self) -> float | None:
-        """The n of these runs."""
-        return float(self.rows["n"].iloc[0]) if "n" in self.rows else None
-
-    @property
-    def label(self) -> str:
-        """Budget and n."""
-        data = "" if self.examples is None else f", n = {format_number(self.examples)}"
-        return f"{format_number(self.budget)} {self.target.space.unit}{data}"
-
-    @property
-    def least_error(self) -> float:
-        """The predicted error at x*."""
-        factor = next(iter(self.target.space.factors))
-        return float(least_errors(self.target, self.budget, factor, self.examples)[1].min())
-
-    def draw(self, panel: Axes, factor: str) -> None:
-        """Draw the runs, the least predicted error at each level, and its minimum."""
-        levels, errors = least_errors(self.target, self.budget, factor, self.examples)
-        panel.plot(levels, errors, color=self.color, label=self.label)
-        best = int(np.argmin(errors))
-        panel.plot(levels[best], errors[best], "*", color=self.color, ms=13, mec="white", mew=0.8, zorder=4)
-        panel.plot(self.rows[factor], self.rows[self.target.name], "o", color=self.color, ms=4.5, mec="white", mew=0.6)
-
-
-def _limits(groups: Sequence[_Group]) -> tuple[float, float]:
-    """Return limits of the error that show every run and every x*; predictions far above the runs are cut off."""
-    shown = np.concatenate([[group.least_error, *group.rows[group.target.name]] for group in groups])
-    margin = 0.08 * np.ptp(shown)
-    return shown.min() - margin, shown.max() + margin
+    parts = []
+    for target, found in targets.items():
+        for budget, rows in groups.items():
+            examples = float(rows["n"].iloc[0]) if "n" in rows else None
+            for factor in found.space.factors:
+                levels, errors = least_errors(found, budget, factor, examples)
+                common = {"target": target, "c": budget, "n": examples, "factor": factor}
+                law = {"kind": LAW, "level": levels, "f": errors, "best": _is_least(errors)}
+                f = rows[target].to_numpy()
+                run = {"kind": RUN, "level": rows[factor].to_numpy(), "f": f, "best": _is_least(f)}
+                parts += [pd.DataFrame({**common, **law}), pd.DataFrame({**common, **run})]
+    return pd.concat(parts, ignore_index=True)
 
 
 def least_errors(target: Target, budget: float, factor: str, examples: float | None) -> tuple[np.ndarray, np.ndarray]:
@@ -92,12 +53,84 @@ def least_errors(target: Target, budget: float, factor: str, examples: float | N
     return levels, np.array([errors[values == level].min() for level in levels])
 
 
-def least_error_table(groups: Mapping[float, pd.DataFrame], target: Target) -> pd.DataFrame:
-    """Return the lines of `isoflop_figure` as numbers: budget c, n, factor, its level, the least predicted error."""
-    parts = [pd.DataFrame(columns=["c", "n", "factor", "level", "f"])]
-    for budget, rows in groups.items():
-        examples = float(rows["n"].iloc[0]) if "n" in rows else None
-        for factor in target.space.factors:
-            levels, errors = least_errors(target, budget, factor, examples)
-            parts.append(pd.DataFrame({"c": budget, "n": examples, "factor": factor, "level": levels, "f": errors}))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+@style.styled
+def isoflop_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a panel per factor with the runs of each budget (points), and the least predicted error that the budget
+    allows at each level of the factor (line), whose minimum, x*, is the star.
+
+    The best run of each budget is ringed; the empirical frontier joins them.
+    """
+    factors = list(data.factor.unique())
+    figure, tiles = style.tiles(len(factors), COLUMNS, sharey=True)
+    for panel, factor in zip(tiles.all, factors, strict=True):
+        _draw(panel, data[data.factor == factor], labels)
+        panel.set_xlabel(labels.names[factor])
+    tiles.all[0].set_ylim(*_limits(data))
+    for panel in tiles.left:
+        panel.set_ylabel(labels.error)
+    style.legend_below(figure, tiles.all[0], columns=4)
+    return figure
+
+
+@style.styled
+def isoflop_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a row of panels per target, each with a scale of its own, and a column per factor."""
+    targets, factors = list(data.target.unique()), list(data.factor.unique())
+    figure, axes = style.panels(len(targets), len(factors), TASK_HEIGHT, sharex="col", sharey="row")
+    for row, target in zip(axes, targets, strict=True):
+        for panel, factor in zip(row, factors, strict=True):
+            _draw(panel, data[(data.target == target) & (data.factor == factor)], labels)
+        row[0].set_ylim(*_limits(data[data.target == target]))
+        row[0].set_ylabel(f"{target}: error")
+    for panel, factor in zip(axes[-1], factors, strict=True):
+        panel.set_xlabel(labels.names[factor])
+    style.legend_below(figure, axes[0, 0], columns=4)
+    return figure
+
+
+def _draw(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
+    """Draw the runs of every budget, the least predicted error at each level, its minimum, the empirical frontier."""
+    budgets = list(rows.c.unique())
+    best = rows[(rows.kind == RUN) & rows.best]
+    panel.plot(best.level, best.f, color=style.MUTED, lw=1, ls="--", zorder=1.5, label="empirical frontier")
+    for budget, color in zip(budgets, style.sequence(len(budgets)), strict=True):
+        group = rows[rows.c == budget]
+        law, runs = group[group.kind == LAW], group[group.kind == RUN]
+        panel.plot(law.level, law.f, color=color, label=_name(group, labels))
+        star, ringed = law[law.best], runs[runs.best]
+        panel.plot(star.level, star.f, "*", color=color, ms=13, mec="white", mew=0.8, zorder=4)
+        panel.plot(runs.level, runs.f, "o", color=color, ms=4.5, mec="white", mew=0.6, zorder=5)
+        panel.plot(ringed.level, ringed.f, "o", color=color, ms=9, mfc="none", mew=1.1, zorder=5)
+    style.factor_axis(panel.xaxis, "", rows.level)
+    shown = rows.level[rows.f <= _limits(rows)[1]]
+    panel.set_xlim(0.85 * shown.min(), 1.18 * shown.max())
+
+
+def _name(group: pd.DataFrame, labels: Labels) -> str:
+    n = group.n.iloc[0]
+    data = "" if pd.isna(n) else f", n = {format_number(n)}"
+    return f"{format_number(group.c.iloc[0])} {labels.cost_unit}{data}"
+
+
+def _limits(data: pd.DataFrame) -> tuple[float, float]:
+    """Return limits of the error that show every run and every x*; predictions far above the runs are cut off."""
+    shown = data.f[(data.kind == RUN) | data.best]
+    margin = 0.08 * np.ptp(shown)
+    return shown.min() - margin, shown.max() + margin
+
+
+def _is_least(errors: Sequence[float]) -> np.ndarray:
+    return np.arange(len(errors)) == int(np.argmin(errors))
+
+
+def draw_isoflop(results: Results, target: str) -> Drawing:
+    """Return the runs of equal cost of one target."""
+    data = isoflop_data(budget_groups(results), {target: results.target(target)})
+    return Drawing(isoflop_figure(data, labels_of(results, target)), data)
+
+
+def draw_isoflop_tasks(results: Results, target: str) -> Drawing:
+    """Return the runs of equal cost of every other target."""
+    targets = {name: results.target(name) for name in other_targets(results, target)}
+    data = isoflop_data(budget_groups(results), targets)
+    return Drawing(isoflop_tasks_figure(data, labels_of(results, target)), data)

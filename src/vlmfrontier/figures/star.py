@@ -8,83 +8,120 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
-from vlmfrontier.figures.curves import Predictor, center_line
+from vlmfrontier.figures.curves import Predictor, center_line, predictors_of
+from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, other_targets
+from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.load import Results
 from vlmfrontier.study.units import format_number
 
 POINTS = 60
 """Points of a drawn curve."""
 MOST_SIZES = 6
 """With more data sizes than this, runs of neighbouring sizes share a colour and a curve."""
-TASK_COLUMNS = (4, 3, 5)
-"""Columns of small multiples, the preferred number first."""
+COLUMNS = (3, 2, 4)
+"""Columns of panels, the preferred number first."""
+TASK_HEIGHT = 1.6
 
 
-@style.styled
-def star_figure(runs: pd.DataFrame, factors: Sequence[str], predictor: Predictor) -> Figure | None:
-    """Return one panel per factor: measured errors, the predicted curve and its 90% interval, a colour per n.
+def line_data(runs: pd.DataFrame, factors: Sequence[str], predictors: Mapping[str, Predictor]) -> pd.DataFrame:
+    """Return the lines of all factors that are varied alone, for every target, measured and predicted.
 
-    None if no factor is varied alone.
+    Columns: target, factor, held (the others), size (what n is called), n, kind (measured, predicted), x, f and, where
+    known, low and high: one standard error around a measurement, 90% around a prediction. Empty without a line.
     """
-    lines = {factor: line for factor in factors if (line := center_line(runs, factor, factors)) is not None}
-    if not lines:
-        return None
-    figure, axes = style.panels(1, len(lines), sharey=True)
-    for panel, (factor, line) in zip(axes[0], lines.items(), strict=True):
-        _draw(panel, line, factor, factors, predictor)
-        style.factor_axis(panel.xaxis, factor, line[factor])
-        panel.set_title(_fixed(line, factor, factors))
-    axes[0, 0].set_ylabel(predictor.label)
-    style.legend_below(figure, axes[0, 0])
+    parts = []
+    for factor in factors:
+        line = center_line(runs, factor, factors)
+        if line is None:
+            continue
+        for target, predictor in predictors.items():
+            for size, examples, rows in _groups(line):
+                common = {"target": target, "factor": factor, "held": _held(line, factor, factors), "size": size}
+                parts.append(_measured(rows, factor, target).assign(**common))
+                parts.append(_predicted(rows, factor, factors, predictor, examples).assign(**common))
+    columns = ["target", "factor", "held", "size", "n", "kind", "x", "f", "low", "high"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+@style.styled
+def star_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a panel per factor: measured errors, the predicted curve and its interval, a colour per n."""
+    factors = list(data.factor.unique())
+    figure, tiles = style.tiles(len(factors), COLUMNS, sharey=True)
+    for panel, factor in zip(tiles.all, factors, strict=True):
+        rows = data[data.factor == factor]
+        _draw(panel, rows)
+        style.factor_axis(panel.xaxis, labels.names[factor], _levels(rows))
+        panel.set_title(rows.held.iloc[0])
+    tiles.all[0].set_ylim(*_limits(data))
+    for panel in tiles.left:
+        panel.set_ylabel(labels.error)
+    style.legend_below(figure, tiles.all)
     return figure
 
 
 @style.styled
-def tasks_figure(
-    runs: pd.DataFrame, factor: str, factors: Sequence[str], predictors: Mapping[str, Predictor]
-) -> Figure | None:
-    """Return the star line of one factor for every target, small multiples with a common scale; None without a line."""
-    line = center_line(runs, factor, factors)
-    if line is None:
-        return None
-    figure, tiles = style.tiles(len(predictors), TASK_COLUMNS, height=2.1, sharex=True, sharey=True)
-    for panel, (target, predictor) in zip(tiles.all, predictors.items(), strict=True):
-        _draw(panel, line, factor, factors, predictor)
-        panel.set_title(target)
-    style.number_axis(tiles.all[0].xaxis, line[factor], log=True, billions="B")
-    for panel in tiles.bottom:
-        panel.set_xlabel(style.label(factor))
-    for panel in tiles.left:
-        panel.set_ylabel("error")
-    style.legend_below(figure, tiles.all[0])
+def star_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a row of panels per target and a column per factor; a scale of error per row."""
+    targets, factors = list(data.target.unique()), list(data.factor.unique())
+    figure, axes = style.panels(len(targets), len(factors), TASK_HEIGHT, sharex="col", sharey="row")
+    for row, target in zip(axes, targets, strict=True):
+        for panel, factor in zip(row, factors, strict=True):
+            _draw(panel, data[(data.target == target) & (data.factor == factor)])
+        row[0].set_ylim(*_limits(data[data.target == target]))
+        row[0].set_ylabel(f"{target}: error")
+    for panel, bottom, factor in zip(axes[0], axes[-1], factors, strict=True):
+        rows = data[data.factor == factor]
+        panel.set_title(rows.held.iloc[0])
+        style.factor_axis(bottom.xaxis, labels.names[factor], _levels(rows))
+    style.legend_below(figure, axes.ravel().tolist())
     return figure
 
 
-def _draw(panel: Axes, line: pd.DataFrame, factor: str, factors: Sequence[str], predictor: Predictor) -> None:
+def _draw(panel: Axes, data: pd.DataFrame) -> None:
     """Draw points, curves and bands of one line, a colour per n."""
-    groups = _groups(line)
-    values = np.geomspace(line[factor].min(), line[factor].max(), POINTS)
-    for (name, examples, rows), color in zip(groups, style.sequence(len(groups)), strict=True):
-        point = {other: np.full(POINTS, rows[other].iloc[0]) for other in factors} | {factor: values}
-        f, low, high = predictor(point, examples)
-        panel.fill_between(values, low, high, color=color, alpha=0.15, lw=0)
-        panel.plot(values, f, color=color, label=name)
-        panel.errorbar(
-            rows[factor],
-            rows[predictor.target],
-            _standard_errors(rows, predictor.target),
-            fmt="o",
-            ms=3.5,
-            color=color,
-            mec="white",
-            mew=0.5,
-            elinewidth=0.8,
-        )
+    sizes = list(dict.fromkeys(data["size"]))
+    for size, color in zip(sizes, style.sequence(len(sizes)), strict=True):
+        rows = data[data["size"] == size]
+        curve, points = rows[rows.kind == "predicted"], rows[rows.kind == "measured"]
+        panel.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0)
+        panel.plot(curve.x, curve.f, color=color, label=size)
+        bars = None if points.low.isna().all() else points.high - points.f
+        look = {"fmt": "o", "ms": 3.8, "color": color, "mec": "white", "mew": 0.5, "elinewidth": 0.8}
+        panel.errorbar(points.x, points.f, bars, **look)
+
+
+def _limits(data: pd.DataFrame) -> tuple[float, float]:
+    """Return limits of the error that show every run and every curve; wide bands are cut off."""
+    low, high = data.f.min(), data.f.max()
+    return low - 0.08 * (high - low), high + 0.08 * (high - low)
+
+
+def _levels(rows: pd.DataFrame) -> np.ndarray:
+    return rows.x[rows.kind == "measured"].to_numpy()
+
+
+def _measured(rows: pd.DataFrame, factor: str, target: str) -> pd.DataFrame:
+    se = rows.get(f"{target}_se", np.nan)
+    f = rows[target]
+    columns = {"n": rows.get("n", np.nan), "kind": "measured", "x": rows[factor], "f": f, "low": f - se, "high": f + se}
+    return pd.DataFrame(columns)
+
+
+def _predicted(
+    rows: pd.DataFrame, factor: str, factors: Sequence[str], predictor: Predictor, examples: float | None
+) -> pd.DataFrame:
+    values = np.geomspace(rows[factor].min(), rows[factor].max(), POINTS)
+    point = {other: np.full(POINTS, rows[other].iloc[0]) for other in factors} | {factor: values}
+    f, low, high = predictor(point, examples)
+    n = np.nan if examples is None else examples
+    return pd.DataFrame({"n": n, "kind": "predicted", "x": values, "f": f, "low": low, "high": high})
 
 
 def _groups(line: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
     """Return label, n and runs of every colour: each n, or where there are many, as many runs around a mean n each."""
     if "n" not in line:
-        return [("", None, line)]
+        return [("law", None, line)]
     if line["n"].nunique() <= MOST_SIZES:
         return [(f"n = {format_number(n)}", float(n), rows) for n, rows in line.groupby("n")]
     means = []
@@ -94,11 +131,25 @@ def _groups(line: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
     return means
 
 
-def _standard_errors(rows: pd.DataFrame, target: str) -> pd.Series | None:
-    """Return the measured standard errors, if the table has them."""
-    return rows.get(f"{target}_se")
+def _held(line: pd.DataFrame, factor: str, factors: Sequence[str]) -> str:
+    held = [f"{other} = {format_number(line[other].iloc[0], 'B')}" for other in factors if other != factor]
+    return ", ".join(held)
 
 
-def _fixed(line: pd.DataFrame, factor: str, factors: Sequence[str]) -> str:
-    fixed = [f"{other} = {format_number(line[other].iloc[0], 'B')}" for other in factors if other != factor]
-    return ", ".join(fixed)
+def draw_star(results: Results, target: str) -> Drawing:
+    """Return the star lines of one target."""
+    data = _lines(results, [target])
+    return Drawing(star_figure(data, labels_of(results, target)), data)
+
+
+def draw_star_tasks(results: Results, target: str) -> Drawing:
+    """Return the star lines of every other target."""
+    data = _lines(results, other_targets(results, target))
+    return Drawing(star_tasks_figure(data, labels_of(results, target)), data)
+
+
+def _lines(results: Results, targets: Sequence[str]) -> pd.DataFrame:
+    data = line_data(results.runs, results.study.factors(), predictors_of(results, targets))
+    if data.empty:
+        raise NothingToShow("No factor is varied alone over at least three values.")
+    return data

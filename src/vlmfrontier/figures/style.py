@@ -13,6 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from PIL import Image
 
 from vlmfrontier.study.units import format_number
 
@@ -28,8 +29,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 PANEL = (3.1, 2.6)
 """Width and height of one panel in inches; a row of three is readable across a page."""
 DOTS_PER_INCH = 160
-LEGEND_ENTRY = 1.2
-"""Width of an entry of a legend in inches."""
+LEGEND_ENTRY = 0.95
+"""Least width of an entry of a legend in inches."""
+LETTER = 0.07
+"""Width of one of its letters."""
 FEW_LEVELS = 10
 """A factor with more levels than this gets round numbers as ticks."""
 
@@ -49,14 +52,9 @@ _SETTINGS = {
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "lines.linewidth": 1.6,
+    "figure.constrained_layout.h_pad": 0.07,  # titles and labels do not touch the edge
+    "figure.constrained_layout.w_pad": 0.07,
     "svg.hashsalt": "vlmfrontier",  # the same data gives the same file
-}
-_NAMES = {
-    "N": "LM size N (parameters)",
-    "M": "vision model size M (parameters)",
-    "T": "frames per video T",
-    "V": "visual tokens per frame V",
-    "n": "finetuning examples n",
 }
 
 
@@ -69,16 +67,6 @@ class Tiles:
     """Those with nothing below them: they carry the label of x."""
     left: list[Axes]
     """The first of every row: they carry the label of y."""
-
-
-def label(name: str) -> str:
-    """Return the axis label of a factor or of n, with its unit; the name itself for a factor of an own table."""
-    return _NAMES.get(name, name)
-
-
-def budget_label(unit: str) -> str:
-    """Return the axis label of budgets and costs."""
-    return f"budget c ({unit} per video)" if unit == "FLOPs" else f"budget c ({unit})"
 
 
 def sequence(count: int) -> list[tuple[float, float, float, float]]:
@@ -123,7 +111,15 @@ def tiles(count: int, wide: Sequence[int], height: float = PANEL[1], **sharing: 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as `path`.png and `path`.svg; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_name(path.name + ".png"), dpi=DOTS_PER_INCH, metadata={"Software": None})
+    figure.draw_without_rendering()
+    figure.set_layout_engine(
+        "none"
+    )  # what has been laid out stays so: once is enough for both files, and takes longest
+    figure.set_dpi(DOTS_PER_INCH)
+    figure.canvas.draw()
+    pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    few = pixels.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)  # a third of the size
+    few.save(path.with_name(path.name + ".png"), optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
     figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
 
 
@@ -148,30 +144,45 @@ def _steps(low: float, high: float) -> tuple[int, ...]:
     return (1, 2, 5) if decades < 2 else (1, 3) if decades < 3 else (1,)
 
 
-def factor_axis(axis: Axis, factor: str, levels: Sequence[float]) -> None:
+def factor_axis(axis: Axis, label: str, levels: Sequence[float]) -> None:
     """Write a factor's axis: logarithmic, labelled, with ticks at its levels, or at round numbers if it has many."""
     few = len(np.unique(levels)) <= FEW_LEVELS
     number_axis(axis, levels if few else None, log=True, billions="B")
-    axis.set_label_text(label(factor))
+    axis.set_label_text(label)
 
 
 def thinned(levels: Sequence[float], log: bool, most: int = 8) -> list[float]:
-    """Return at most about `most` of the levels, far enough from each other for their labels; the last one always."""
-    values = np.unique(np.asarray(levels, float))
+    """Return at most about `most` of the levels, far enough from each other for their labels.
+
+    The last one is always among them, then those that come most often, then the largest.
+    """
+    values, counts = np.unique(np.asarray(levels, float), return_counts=True)
     places = np.log(values) if log else values
     gap = (places[-1] - places[0]) / most
-    kept = [len(values) - 1]
-    for index in range(len(values) - 2, -1, -1):
-        if places[kept[-1]] - places[index] >= gap:
+    last = len(values) - 1
+    kept = [last]
+    for index in sorted(range(last), key=lambda index: (-counts[index], -index)):
+        if min(abs(places[other] - places[index]) for other in kept) >= gap:
             kept.append(index)
-    return [float(values[index]) for index in reversed(kept)]
+    return [float(values[index]) for index in sorted(kept)]
 
 
-def legend_below(figure: Figure, axes: Axes, title: str | None = None, columns: int = 6) -> None:
-    """Put the entries of `axes` into one legend below all panels, where it covers nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        unique = dict(zip(labels, handles, strict=True))
-        fitting = max(1, int(figure.get_figwidth() / LEGEND_ENTRY))
+def legend_below(figure: Figure, panels: Axes | Sequence[Axes], columns: int = 6) -> None:
+    """Put the entries of the panels, each once, into one legend below all, where it covers nothing."""
+    unique: dict[str, object] = {}
+    for panel in [panels] if isinstance(panels, Axes) else panels:
+        handles, labels = panel.get_legend_handles_labels()
+        unique |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in unique}
+    if unique:
+        widest = max(len(label) for label in unique)
+        fitting = max(1, int(figure.get_figwidth() / max(LEGEND_ENTRY, LETTER * widest + 0.5)))
         place = {"loc": "outside lower center", "ncols": min(columns, fitting, len(unique))}
-        figure.legend(unique.values(), unique.keys(), title=title, **place)
+        figure.legend(unique.values(), unique.keys(), **place)
+
+
+def sentence(text: str) -> Figure:
+    """Return a figure without axes that says why there is nothing to show."""
+    figure = Figure(figsize=(PANEL[0] * 2, 0.8))
+    FigureCanvasAgg(figure)
+    figure.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+    return figure

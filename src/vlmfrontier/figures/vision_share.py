@@ -8,13 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
+from vlmfrontier.figures.drawing import Drawing, labels_of
+from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.load import Results
 from vlmfrontier.study.units import format_number
 
 HALF = 50.0
 
 
 @style.styled
-def vision_share_figure(shares: pd.DataFrame, frontier: pd.DataFrame, unit: str) -> Figure:
+def vision_share_figure(shares: pd.DataFrame, frontier: pd.DataFrame, labels: Labels) -> Figure:
     """Return the share of c(x) in per cent against V, a line per N, and along the frontier, a line per n.
 
     `shares` is `vision_share_table`'s; `frontier` has the columns c, n and `share` at x*(c; n).
@@ -23,13 +26,13 @@ def vision_share_figure(shares: pd.DataFrame, frontier: pd.DataFrame, unit: str)
     levels, along = axes[0]
     sizes = [(f"N = {format_number(N, 'B')}", rows.V, rows.share) for N, rows in shares.groupby("N")]
     _lines(levels, sizes, marker="o", ms=3)
-    style.factor_axis(levels.xaxis, "V", shares.V.unique())
+    style.factor_axis(levels.xaxis, labels.names["V"], shares.V.unique())
     levels.set_title(f"T = {shares['T'].iloc[0]:g}")
     names = {n: "x*" if np.isnan(n) else f"x*, n = {format_number(n)}" for n in frontier.n.unique()}
     groups = frontier.groupby("n", dropna=False)
     _lines(along, [(names[n], rows.c, rows.share) for n, rows in groups], drawstyle="steps-post")
     style.number_axis(along.xaxis, log=True)
-    along.set_xlabel(style.budget_label(unit))
+    along.set_xlabel(labels.budget)
     along.set_title("along the frontier")
     levels.set_ylabel("vision model's share of c (%)")
     for panel in (levels, along):
@@ -44,3 +47,12 @@ def _lines(panel: Axes, lines: Sequence[tuple[str, pd.Series, pd.Series]], **loo
     widths = np.linspace(1.2 + 0.8 * (len(lines) - 1), 1.2, len(lines))
     for (label, x, share), color, width in zip(lines, style.sequence(len(lines)), widths, strict=True):
         panel.plot(x, 100 * share, color=color, lw=width, label=label, **look)
+
+
+def draw_vision_share(results: Results, target: str) -> Drawing:
+    """Return the vision model's share over what could be deployed, and along the frontier of a target."""
+    shares, frontier = results.vision_shares, results.frontier(target)
+    along = frontier.assign(share=results.cost.vision_share(frontier))
+    kept = along[["c", "n", *results.study.factors(), "share"]]
+    data = pd.concat([shares.assign(panel="levels"), kept.assign(panel="frontier")], ignore_index=True)
+    return Drawing(vision_share_figure(shares, along, labels_of(results, target)), data)

@@ -65,6 +65,28 @@ def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def elasticity_by_budget(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
+    """Return e_k (Eq. 9) at every budget of the grid, averaged over its data sizes only (the paper's Figure 4).
+
+    Columns: c, factor, e, e_median, e_lo and e_hi, as `elasticity_table`'s.
+    """
+    ends = (grid.examples, grid.examples + grid.step)
+    counts = affordable(target.space.cost, grid.budgets)
+    point = [search(pooled_errors(target.spread.pool, examples), counts)[None] for examples in ends]
+    groups = [[member_choices(group, examples, counts) for examples in ends] for group in _groups(target)]
+    rows = []
+    for i, budget in enumerate(grid.budgets):
+        at = (..., slice(i, i + 1))
+        of_median, pool, pairs = (
+            _average(target.space, grid, *(each[at] for each in pair)) for pair in (point, *groups)
+        )
+        for k, factor in enumerate(target.space.factors):
+            low, high = _band(pool[:, k], pairs[:, k])
+            e = {"e": of_median[0, k], "e_median": np.median(pool[:, k]), "e_lo": low, "e_hi": high}
+            rows.append({"c": budget, "factor": factor, **e})
+    return pd.DataFrame(rows)
+
+
 def ablation_table(target: Target, grid: ElasticityGrid, largest: float) -> pd.DataFrame:
     """Return e_k (Eq. 9) under other settings of the average, as Table 10: one setting changed at a time.
 

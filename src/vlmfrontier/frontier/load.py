@@ -21,8 +21,6 @@ from vlmfrontier.study.frontier import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 
-MAIN_TARGET = "avg"
-"""The target that figures and summaries show first, where there is one."""
 BUDGETS = 300
 """How many budgets a frontier has by default, as in the paper."""
 
@@ -51,9 +49,8 @@ class Results:
 
     @property
     def main_target(self) -> str:
-        """The mean over tasks where there is one, else the first target."""
-        targets = self.study.targets()
-        return MAIN_TARGET if MAIN_TARGET in targets else targets[0]
+        """The target that is shown first."""
+        return self.study.main_target
 
     @cached_property
     def table(self) -> ResultsTable:
@@ -143,10 +140,9 @@ class Results:
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
         return read_laws(self.folder / "laws" / target, target, self.study.laws.forms, self.config)
 
-    def error_label(self, target: str) -> str:
-        """Return what a target's error is called on an axis, with its range where it has one."""
-        own = self.study.table is not None and self.study.table.targets[target].kind == "error"
-        return target if own else f"{target}: error (0–100)"
+    def frontier(self, target: str) -> pd.DataFrame:
+        """Return the frontier that has been searched for a target."""
+        return pd.read_csv(self.folder / "frontier" / f"{target}.csv")
 
     def target(self, name: str) -> Target:
         """Return everything the frontier knows of a target."""

@@ -30,6 +30,10 @@ TRUTHS = 100
 """At most this many models are taken for the truth in turn."""
 
 
+COLUMNS = ("n", "training_cost", "regret_before", "regret_after")
+"""Of a table of suggestions, after the factors."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Runs that could be trained."""

@@ -19,6 +19,7 @@ from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.laws import LawsConfig
 
 Kind = Literal["pairs", "wild"]
+_SEEDS = {"pairs": 2, "wild": 3}  # what a bag's random numbers start at, beside the seed of the laws
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ def bag(
     config = config or LawsConfig()
     law = fit(table, law, target, config, threads) if isinstance(law, str) else law
     problem = problem_for(table, law.form.name, target, config)
-    rng = np.random.default_rng([config.seed, 2 if kind == "pairs" else 3])
-    resampled = _pairs(problem, table, rng) if kind == "pairs" else _wild(problem, table, law, rng)
+    resampled = _pairs(problem, table) if kind == "pairs" else _wild(problem, table, law)
     solution = solve(resampled, warm=law.theta[None], threads=threads)
     return Bag(
         form=law.form,
@@ -111,17 +111,23 @@ def bag(
     )
 
 
-def _pairs(problem: Problem, table: ResultsTable, rng: np.random.Generator) -> Problem:
-    """Return the problem on resampled configurations: weights count how often each was drawn."""
-    count = table.configurations
-    drawn = rng.integers(0, count, (problem.config.resamples, count))
+def times_drawn(table: ResultsTable, config: LawsConfig) -> np.ndarray:
+    """Return how often each row is in each resample of a pairs bag, (R, m): 0 where the member has not seen it."""
+    rng, count = np.random.default_rng([config.seed, _SEEDS["pairs"]]), table.configurations
+    drawn = rng.integers(0, count, (config.resamples, count))
     times = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(float)
     _, position = np.unique(table.configuration, return_inverse=True)
-    return problem.with_weights(problem.weight * times[:, position])
+    return times[:, position]
 
 
-def _wild(problem: Problem, table: ResultsTable, law: LawFit, rng: np.random.Generator) -> Problem:
+def _pairs(problem: Problem, table: ResultsTable) -> Problem:
+    """Return the problem on resampled configurations: weights count how often each was drawn."""
+    return problem.with_weights(problem.weight * times_drawn(table, problem.config))
+
+
+def _wild(problem: Problem, table: ResultsTable, law: LawFit) -> Problem:
     """Return the problem on targets made of the fitted law and its residuals with random signs."""
+    rng = np.random.default_rng([problem.config.seed, _SEEDS["wild"]])
     fitted = np.log(law.predict(table.points()))
     rows, parameters = len(fitted), len(law.theta)
     residual = (problem.log_target[0] - fitted) * np.sqrt(rows / (rows - parameters))

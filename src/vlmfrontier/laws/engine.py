@@ -119,6 +119,12 @@ def solve(problem: Problem, warm: np.ndarray | None = None, threads: int | None 
     )
 
 
+def improve(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return θ (P,) and objective of the best descent from the given θ (B, P) of the first row, without a search."""
+    best = _polished(problem, 0, _thinned(problem, 0, problem.from_theta(np.atleast_2d(theta)), ()))
+    return problem.to_theta(best.internal[0]), float(best.objective[0])
+
+
 def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None) -> list[_Result]:
     """Return `work` of every item, in order; kernels release the interpreter's lock, so threads run in parallel."""
     threads = threads or len(os.sched_getaffinity(0))

@@ -1,5 +1,6 @@
 """Profile likelihoods: how much worse the best fit becomes when one parameter is held elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.engine import solve
+from vlmfrontier.laws.engine import improve, solve
 from vlmfrontier.laws.fit import LawFit, problem_for
 from vlmfrontier.laws.kernel import Options
 from vlmfrontier.laws.problem import Problem
@@ -16,6 +17,7 @@ from vlmfrontier.study.laws import LawsConfig
 
 _ERRORS = 4.0  # standard errors to each side, where the fit has them
 _WIDEST, _WIDEST_LOG = 1.0, 3.0  # and never further than this, for exponents and for logs of coefficients
+_STARTS = 60  # per held value, beside the law and the fits at the neighbouring values
 
 
 @dataclass(frozen=True)
@@ -48,41 +50,117 @@ def profile(
     law: LawFit,
     parameter: str,
     config: LawsConfig | None = None,
-    points: int = 21,
+    points: int = 13,
     threads: int | None = None,
 ) -> pd.DataFrame:
-    """Return the profile of one parameter: columns `value`, `objective`, `relative_objective`, `delta_chi2`.
+    """Return the profile of one parameter, as `profiles`."""
+    return profiles(table, law, [parameter], config, points, threads)
 
-    At each value all other parameters are fitted anew. `relative_objective` is the rise over the law's own objective,
-    `delta_chi2` the same in units of the residual variance: below 1, the data do not tell the value from the fit.
+
+def profiles(
+    table: ResultsTable,
+    law: LawFit,
+    parameters: Sequence[str],
+    config: LawsConfig | None = None,
+    points: int = 13,
+    threads: int | None = None,
+) -> pd.DataFrame:
+    """Return the profiles of some parameters: columns parameter, value, objective, relative_objective, delta_chi2, fit.
+
+    At each value within the law's bounds all other parameters are fitted anew. `relative_objective` is the rise over
+    the law's own objective, `delta_chi2` the same in units of the residual variance: below 1, the data do not tell the
+    value from the fit; below 0, it led to a better fit than the law's own search. `fit` is the law's value.
     Raises `UserError` for an unknown parameter, or a coefficient that has vanished.
     """
     config = config or LawsConfig()
+    lighter = config.model_copy(update={"starts": min(config.starts, _STARTS)})
+    problem, bound = problem_for(table, law.form.name, law.target, lighter), config.exponent_bound or np.inf
+    found = [_searched(problem, law, _index(law, name), points, bound, threads) for name in parameters]
+    best = min((each.best for each in found), key=lambda pair: pair[1])[0]
+    for each in found:
+        each.try_from(best)
+    frames = [
+        pd.DataFrame({"parameter": name, "value": each.values, "objective": each.objective})
+        for name, each in zip(parameters, found, strict=True)
+    ]
+    frame = pd.concat(frames, ignore_index=True)
+    rise = frame.objective / law.objective - 1
+    return frame.assign(
+        relative_objective=rise,
+        delta_chi2=rise * law.degrees_of_freedom,
+        fit=frame.parameter.map(law.parameters),
+    )
+
+
+def _index(law: LawFit, parameter: str) -> int:
+    """Return the place of a parameter in θ, if it can be profiled."""
     if parameter not in law.form.parameter_names:
         raise UserError(f"no parameter {parameter!r} in {law.form.name}; it has {', '.join(law.form.parameter_names)}")
-    problem, index = problem_for(table, law.form.name, law.target, config), law.form.index(parameter)
+    index = law.form.index(parameter)
     if law.form.is_coefficient[index] and law.theta[index] == 0:
         raise UserError(f"{parameter} is 0 in this fit; profile a parameter of a term that is there")
-    values = _values(law, index, points)
-    objective = np.array([_best(problem, law, index, value, threads) for value in values])
-    rise = objective / law.objective - 1
-    frame = pd.DataFrame({"value": values, "objective": objective, "relative_objective": rise})
-    return frame.assign(delta_chi2=rise * law.degrees_of_freedom)
+    return index
 
 
-def _values(law: LawFit, index: int, points: int) -> np.ndarray:
-    """Return where the parameter is held: around the fit, in logs for a coefficient."""
+@dataclass
+class _Profile:
+    """The fits of one problem with one parameter held at a row of values."""
+
+    index: int
+    values: np.ndarray
+    held: list[_Held]
+    theta: list[np.ndarray]
+    objective: list[float]
+
+    @property
+    def best(self) -> tuple[np.ndarray, float]:
+        """θ and objective of the best of these fits."""
+        place = int(np.argmin(self.objective))
+        return self.theta[place], self.objective[place]
+
+    def try_from(self, theta: np.ndarray) -> None:
+        """Improve the fits by descents from θ at the value nearest to its own, and on from neighbour to neighbour.
+
+        Along a flat valley a search now and then ends in a poorer basin, which would be a spike.
+        """
+        start = int(np.argmin(np.abs(self.values - theta[self.index])))
+        self._improve(start, theta)
+        last = len(self.values) - 1
+        for places in (
+            range(start + 1, last + 1),
+            range(start - 1, -1, -1),
+            range(1, last + 1),
+            range(last - 1, -1, -1),
+        ):
+            for place in places:
+                self._improve(place, self.theta[place - places.step])
+
+    def _improve(self, place: int, theta: np.ndarray) -> None:
+        found, objective = improve(self.held[place], theta)
+        if objective < self.objective[place]:
+            self.theta[place], self.objective[place] = found, objective
+
+
+def _searched(problem: Problem, law: LawFit, index: int, points: int, bound: float, threads: int | None) -> _Profile:
+    """Return a profile after a search at every held value, and descents from the law and from neighbours."""
+    values = _values(law, index, points, bound)
+    p = problem
+    held = [_Held(p.form, p.logs, p.log_target, p.weight, p.config, index=index, value=float(v)) for v in values]
+    found = [solve(each, law.theta[None], threads) for each in held]
+    profile = _Profile(index, values, held, [f.theta[0] for f in found], [float(f.objective[0]) for f in found])
+    profile.try_from(law.theta)
+    return profile
+
+
+def _values(law: LawFit, index: int, points: int, bound: float) -> np.ndarray:
+    """Return where the parameter is held: around the fit, in logs for a coefficient, an exponent within its bounds."""
     is_coefficient = law.form.is_coefficient[index]
     error = 0.0 if law.covariance is None else float(np.sqrt(law.covariance[index, index]))
     widest = _WIDEST_LOG if is_coefficient else _WIDEST
     away = min(_ERRORS * error, widest) if error > 0 else widest
-    steps = np.linspace(-away, away, points)
-    return law.theta[index] * np.exp(steps) if is_coefficient else law.theta[index] + steps
-
-
-def _best(problem: Problem, law: LawFit, index: int, value: float, threads: int | None) -> float:
-    """Return the best objective with one parameter held."""
-    held = _Held(
-        problem.form, problem.logs, problem.log_target, problem.weight, problem.config, index=index, value=float(value)
-    )
-    return float(solve(held, law.theta[None], threads).objective[0])
+    if is_coefficient:
+        return law.theta[index] * np.exp(np.linspace(-away, away, points))
+    centre = law.theta[index]
+    below = np.linspace(max(centre - away, -bound), centre, points // 2 + 1)
+    above = np.linspace(centre, min(centre + away, bound), points // 2 + 1)
+    return np.unique(np.concatenate([below, above]))

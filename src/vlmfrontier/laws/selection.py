@@ -7,10 +7,12 @@ the rows outside the split worse by more than that. Ties go to the simpler form.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.laws.fit import LawFit, fit
 from vlmfrontier.laws.forms import FORMS
 from vlmfrontier.laws.metrics import metrics
@@ -43,6 +45,8 @@ class Comparison:
     chosen: str
     reason: str
     warnings: list[str]
+    predictions: pd.DataFrame
+    """run, form, setup, measured, predicted: every row of the table under every form and setup."""
 
 
 def compare_forms(
@@ -70,7 +74,19 @@ def compare_forms(
         chosen=chosen,
         reason=reason,
         warnings=warnings,
+        predictions=pd.concat(
+            [_predictions(table, target, form, each) for form, each in evidence.items()], ignore_index=True
+        ),
     )
+
+
+def chosen_form(folder: Path) -> str:
+    """Return the form that was chosen for the target whose laws are in `folder`. Raises `UserError` before the fit."""
+    path = folder / "forms.csv"
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run scripts/fit.py --target {folder.name} first")
+    forms = pd.read_csv(path)
+    return str(forms.form[forms.chosen].iloc[0])
 
 
 def by_size(forms: list[str]) -> list[str]:
@@ -129,6 +145,19 @@ def _rows(table: ResultsTable, target: str, form: str, evidence: Evidence, confi
                 {"target": target, "form": form, "setup": setup, **metrics(predicted, measured, config.percentage)}
             )
     return rows
+
+
+def _predictions(table: ResultsTable, target: str, form: str, evidence: Evidence) -> pd.DataFrame:
+    """Return what a form predicts for every row beside what was measured, setup by setup."""
+    parts = []
+    for setup in ("train", "cv", "loco", "extrapolation"):
+        predicted = getattr(evidence, setup)
+        if predicted is not None:
+            shown = ~table.split if setup == "extrapolation" else np.ones(len(table), bool)
+            names = np.array(table.names)[shown]
+            columns = {"run": names, "form": form, "setup": setup, "measured": table.error(target)[shown]}
+            parts.append(pd.DataFrame({**columns, "predicted": predicted}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _measured(table: ResultsTable, target: str, setup: str) -> np.ndarray:

@@ -17,7 +17,7 @@ def fit_target(
     """Return the comparison of `config.forms`, after writing into `folder` (`laws/<target>/`):
 
     `<form>.json` and `.txt` (law, lmfit's report), `<form>.bag.csv` (pairs bootstrap), `<form>.wild.csv` (wild
-    bootstrap, of the form with most terms only: its interval needs it), `weights.json`, `forms.csv`.
+    bootstrap, of the form with most terms only: its interval needs it), `weights.json`, `forms.csv`, `predictions.csv`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     laws = {form: fit(table, form, target, config, threads) for form in by_size(config.forms)}
@@ -31,4 +31,5 @@ def fit_target(
     bag(table, laws[richest], target, config, "wild", threads).save(folder / f"{richest}.wild.csv")
     (folder / "weights.json").write_text(json.dumps(comparison.weights, indent=2) + "\n")
     comparison.rows.to_csv(folder / "forms.csv", index=False)
+    comparison.predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.10g")
     return comparison

@@ -38,7 +38,9 @@ def jumps(problem: Problem, sources: np.ndarray, count: int, rng: np.random.Gene
     from the ordinary start such a term is found by luck.
     """
     at = _exponents(problem)
-    low, high = np.maximum(problem.options.lower[at], -_FAR), np.minimum(problem.options.upper[at], _FAR)
+    lower, upper = problem.options.lower[at], problem.options.upper[at]
+    low = np.maximum(lower, np.minimum(-_FAR, upper))  # a box that lies beyond, such as one held exponent, is kept
+    high = np.minimum(upper, np.maximum(_FAR, lower))
     shape = (count, len(at))
     anywhere = rng.uniform(low, high, shape)
     at_bound = np.where(rng.random(shape) < 0.5, low, high)

@@ -60,6 +60,12 @@ class ResultsTable:
         """Number of distinct configurations."""
         return len(np.unique(self.configuration))
 
+    @property
+    def names(self) -> list[str]:
+        """What each row is called: the run's key, or in an own table its line."""
+        frame = self.frame
+        return [str(key) for key in frame["run"]] if "run" in frame else [f"line {line}" for line in frame.index]
+
     def points(self) -> dict[str, np.ndarray]:
         """Return factors and n as columns, the argument of `predict`."""
         return {**self.factors, DATA: self.data} if self.has_data else dict(self.factors)

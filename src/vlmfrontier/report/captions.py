@@ -1,24 +1,24 @@
 """Captions for `snakemake --report`: what a result shows, with its numbers.
 
 Snakemake renders a caption as a template when it makes the report. All captions of a study are one such template, which
-chooses by the figure's name or by the rule.
+chooses by the rule.
 """
 
 import json
 import re
 from collections.abc import Iterator
 
+from vlmfrontier.figures.catalogue import CATALOGUE
 from vlmfrontier.report.blocks import Text
-from vlmfrontier.report.drawn import figures_of
+from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.frontier_section import movement
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name, two_lines
 
 _TEMPLATE = """\
 {{% set captions = {captions} %}}
-{{{{ captions.get(snakemake.wildcards.get("figure", snakemake.rule), "") }}}}
+{{{{ captions.get(snakemake.rule, "") }}}}
 """
-_FITS, _FRONTIERS = ("fit",), ("frontier", "isoflop")
 
 
 def captions_template(known: Known) -> str:
@@ -28,11 +28,12 @@ def captions_template(known: Known) -> str:
 
 
 def _figures(known: Known) -> Iterator[tuple[str, str]]:
-    """Yield name and caption of every figure: what its index says, and the numbers it stands for."""
-    for figure in figures_of(known.folder / "figures"):
-        kind = figure.path.stem.split("-")[0]
-        numbers = _fit(known) if kind in _FITS else _deploy(known) if kind in _FRONTIERS else _measured(known)
-        yield figure.path.stem, f"{figure.description} {_moves(known) if kind == 'elasticity' else numbers}"
+    """Yield rule and caption of every figure: what it shows, and the numbers it stands for."""
+    numbers = {"laws": _fit, "frontier": _deploy, "regret": _losses}
+    special = {"elasticity": _moves, "elasticity-budget": _moves}
+    for name, picture in figures(known).items():
+        stated = special.get(name) or numbers.get(CATALOGUE[name].section, _measured)
+        yield f"figure_{name.replace('-', '_')}", f"{picture.description} {stated(known)}"
 
 
 def _rules(known: Known) -> Iterator[tuple[str, str]]:
@@ -51,7 +52,7 @@ def _measured(known: Known) -> str:
 
 def _fit(known: Known) -> str:
     if not known.has_laws:
-        return ""
+        return "The laws have not been fitted yet."
     left_out = known.score(known.main, "cv")
     error = error_name(known.study, known.main)
     off = f"off by {left_out['e_pct']:.2f}% of the {error} on average"

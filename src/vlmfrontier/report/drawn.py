@@ -1,23 +1,46 @@
-"""The figures that have been drawn, with their captions."""
+"""The figures that have been drawn, with their captions, and why others have not."""
 
-import re
-from pathlib import Path
+from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
+from vlmfrontier.report.blocks import Block, Heading, Items, Picture, Text
+from vlmfrontier.report.known import Known
 
-from vlmfrontier.report.blocks import Picture
-
-_LINK = re.compile(r"\]\((?P<file>[^)/]+)\)")
-_INDEX_ENTRY = re.compile(r"^!\[[^\]]*\]\(([^)]+\.png)\)\s*\n+(.+)$", re.MULTILINE)
+INDEX = "figures/index.md"
 
 
-def figures_of(folder: Path) -> list[Picture]:
-    """Return the figures that the folder's index names, with their captions; none if none have been drawn."""
-    index = folder / "index.md"
-    entries = _INDEX_ENTRY.findall(index.read_text(encoding="utf-8")) if index.exists() else []
-    return [
-        Picture(folder / name, _from_outside(folder, caption)) for name, caption in entries if (folder / name).exists()
+def figures(known: Known, section: str | None = None) -> dict[str, Picture]:
+    """Return the figures of a section of the report, or all, by name: those that apply to the study and are drawn."""
+    without = not_drawn(known)
+    return {
+        name: Picture(path, f"{caption(name, known.study, known.main)} [Its numbers](figures/{name}.csv).")
+        for name, entry in CATALOGUE.items()
+        if section in (None, entry.section) and name not in without and (path := _path(known, name)).exists()
+    }
+
+
+def _path(known: Known, name: str):
+    return known.folder / "figures" / f"{name}.png"
+
+
+def not_drawn(known: Known) -> dict[str, str]:
+    """Return for every figure that does not apply to the study why not; none before there is a table of runs."""
+    return left_out(Outline.of(known.study, known.results.table)) if known.has_table else {}
+
+
+def reasons(known: Known) -> list[Block]:
+    """Return what the study has no figure of, and why."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in not_drawn(known).items():
+        by_reason.setdefault(reason, []).append(f"`{name}`")
+    if not by_reason:
+        return []
+    items = tuple(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return [Heading("Figures left out", level=3), Text("Nothing to show in this study:"), Items(items)]
+
+
+def index(known: Known) -> str:
+    """Return the page that lists the figures beside them, with their captions."""
+    entries = [
+        f"![{name}]({name}.png)\n\n{picture.caption.replace('(figures/', '(')}\n"
+        for name, picture in figures(known).items()
     ]
-
-
-def _from_outside(folder: Path, caption: str) -> str:
-    """Return a caption whose links lead into the folder of figures from the page beside it."""
-    return _LINK.sub(rf"]({folder.name}/\g<file>)", caption.strip())
+    return "\n".join(entries)

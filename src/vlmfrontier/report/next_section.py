@@ -66,6 +66,11 @@ def _contested(known: Known) -> Iterator[str]:
 
 def _suggested(known: Known) -> Iterator[Block]:
     rows, factors = known.next_runs, known.study.factors()
+    if rows.empty:
+        yield Text(
+            "Every rival of the frontier has been run at every number of examples; only a wider `space` has more."
+        )
+        return
     cells = [
         (
             *(amount(name, row[name]) for name in (*factors, "n")),
@@ -81,5 +86,5 @@ def _suggested(known: Known) -> Iterator[Block]:
         "the noise of a run, none is worth it.",
     )
     if known.study.trained:
-        yield Text("`next_runs.yaml` has them as a sweep:")
-        yield Lines((f"snakemake --configfile config.yaml {known.folder}/next_runs.yaml",))
+        yield Text("To train them, with the study's own configuration in the place of config.yaml:")
+        yield Lines(("snakemake next_runs", f"snakemake --configfile config.yaml {known.folder}/next_runs.yaml"))

@@ -18,7 +18,7 @@ def run_records(results: Results) -> dict[str, Any]:
     costs = None if results.cost is None else results.run_costs
     return {
         "count": len(table),
-        "names": _names(results),
+        "names": table.names,
         "factors": [values.tolist() for values in table.factors.values()],
         "n": None if table.data is None else table.data.tolist(),
         "cost": None if costs is None else [float(cost) if np.isfinite(cost) else None for cost in costs],
@@ -26,12 +26,6 @@ def run_records(results: Results) -> dict[str, Any]:
         "se": {name: None if se is None else se.tolist() for name, se in table.se.items()},
         "notes": [_notes(results, row) for row in range(len(table))],
     }
-
-
-def _names(results: Results) -> list[str]:
-    """Return the runs' keys; rows of an own table are called after their line."""
-    frame = results.table.frame
-    return [str(key) for key in frame["run"]] if "run" in frame else [f"line {line}" for line in frame.index]
 
 
 def _notes(results: Results, row: int) -> list[list[str]]:

@@ -87,3 +87,9 @@ class Study(Section):
     def targets(self) -> list[str]:
         """Return what is measured and fitted: the tasks and their mean `avg`, or the table's targets."""
         return [*self.tasks(), "avg"] if self.table is None else list(self.table.targets)
+
+    @property
+    def main_target(self) -> str:
+        """The target that figures and summaries show first: the mean over tasks where there is one, else the first."""
+        targets = self.targets()
+        return "avg" if "avg" in targets else targets[0]

@@ -7,17 +7,24 @@ import pytest
 from vlmfrontier.cost import PaperCost
 from vlmfrontier.cost.vision_share import vision_share_table
 from vlmfrontier.figures import style
-from vlmfrontier.figures.contours import contours_figure
-from vlmfrontier.figures.curves import Predictor, isoflop_groups
-from vlmfrontier.figures.draw import Drawing, save_all
-from vlmfrontier.figures.elasticity import elasticity_figure
-from vlmfrontier.figures.fit_quality import fit_quality_figure
-from vlmfrontier.figures.frontier import frontier_figure
-from vlmfrontier.figures.isoflop import isoflop_figure, least_error_table, least_errors
-from vlmfrontier.figures.star import star_figure, tasks_figure
+from vlmfrontier.figures.contours import contour_data, contours_figure, contours_tasks_figure
+from vlmfrontier.figures.curves import Predictor
+from vlmfrontier.figures.elasticity import elasticity_budget_figure, elasticity_figure
+from vlmfrontier.figures.fit_quality import bags_figure, extrapolation_figure, fit_quality_figure
+from vlmfrontier.figures.frontier import frontier_figure, frontier_tasks_figure
+from vlmfrontier.figures.isoflop import isoflop_data, isoflop_figure, isoflop_tasks_figure, least_errors
+from vlmfrontier.figures.labels import NAMES, Labels
+from vlmfrontier.figures.learning import learning_figure
+from vlmfrontier.figures.planned import planned_figure
+from vlmfrontier.figures.profiles import profiles_figure
+from vlmfrontier.figures.regret import regret_figure, shown_regret
+from vlmfrontier.figures.runs import runs_figure
+from vlmfrontier.figures.star import line_data, star_figure, star_tasks_figure
 from vlmfrontier.figures.vision_share import vision_share_figure
 from vlmfrontier.frontier.coverage import RunRange
+from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
 from vlmfrontier.frontier.laws import TargetLaws
+from vlmfrontier.frontier.lines import equal_cost_rows, most_frequent
 from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.table import frontier_table
@@ -27,6 +34,7 @@ from vlmfrontier.laws.forms import form_for
 
 FACTORS = ["N", "T", "V"]
 COST = PaperCost(M=1e5, W=64)
+LABELS = Labels("avg: error (0–100)", NAMES)
 TRUTH = {
     "alpha_N": 4,
     "a_N": 0.6,
@@ -53,16 +61,21 @@ def runs():
     star += [(83e3, 8, V) for V in (4, 9, 36, 64)]
     rows = [(*x, n) for x in star for n in (400, 800)] + [(195e3, 5, 16, 800), (14e3, 7, 36, 800), (83e3, 5, 36, 800)]
     frame = pd.DataFrame(rows, columns=[*FACTORS, "n"]).astype(float)
-    frame["avg"] = PREDICTOR_LAWS.bags["add"].predict(frame)
-    return frame
+    frame["avg"] = LAWS.bags["add"].predict(frame)
+    return frame.assign(run=[f"run{i}" for i in range(len(frame))], sweep=["star"] * 24 + ["isoflop"] * 3)
 
 
-PREDICTOR_LAWS = TargetLaws("avg", {"add": bag(0)}, bag(1), {"add": 1.0}, "add", count=20)
-PREDICTOR = Predictor(PREDICTOR_LAWS, "avg: error (0–100)")
+LAWS = TargetLaws("avg", {"add": bag(0)}, bag(1), {"add": 1.0}, "add", count=20)
+PREDICTOR = Predictor(LAWS)
 RUNS = runs()
 SPACE = grid_space({"N": np.unique(RUNS.N), "T": np.arange(1, 17), "V": np.arange(1, 9) ** 2}, COST)
-TARGET = Target("avg", SPACE, PREDICTOR_LAWS.spread(SPACE.factors), RunRange.of({k: RUNS[k] for k in FACTORS}, RUNS.n))
-GROUPS = isoflop_groups(RUNS, COST.cost(RUNS), [1e8, 9e9], 0.1, FACTORS)
+TARGET = Target("avg", SPACE, LAWS.spread(SPACE.factors), RunRange.of({k: RUNS[k] for k in FACTORS}, RUNS.n))
+X = {name: RUNS[name].to_numpy() for name in FACTORS}
+GROUPS = {
+    budget: RUNS.iloc[rows]
+    for budget, rows in equal_cost_rows(X, RUNS.n.to_numpy(), COST.cost(X), [1e8, 9e9], 0.1).items()
+}
+GRID = ElasticityGrid(np.array([5e7, 1e8, 2e8]), np.array([400.0, 800.0, 1600.0]), 2000.0)
 
 
 def all_figures():
@@ -77,15 +90,41 @@ def all_figures():
             "direction": ["not determined", "up", "not determined"],
         }
     )
-    fitted = pd.DataFrame({"measured": RUNS.avg, "predicted": RUNS.avg * 1.01, "sweep": "star"})
+    predicted = pd.DataFrame({"measured": RUNS.avg, "predicted": RUNS.avg * 1.01, "sweep": RUNS["sweep"]})
+    setups = pd.concat([predicted.assign(setup=setup) for setup in ("train", "cv", "extrapolation")])
+    lines = line_data(RUNS, FACTORS, {"avg": PREDICTOR})
+    two = pd.concat([lines, lines.assign(target="again")])
+    surfaces = contour_data(RUNS, FACTORS, {"avg": PREDICTOR}, COST, grid=12)
+    rivals = isoflop_data(GROUPS, {"avg": TARGET})
+    forms = pd.DataFrame({"target": ["avg", "again"] * 2, "setup": ["train"] * 2 + ["cv"] * 2, "e_pct": 3.0, "r2": 0.9})
+    boxes = pd.DataFrame({"form": ["add"] * 9, "member": [*range(8), -1], "e_pct": np.linspace(1, 3, 9)})
+    profile = pd.DataFrame({"parameter": ["a_N"] * 5, "value": np.linspace(0.2, 1, 5), "fit": 0.6})
+    losses = pd.DataFrame({"rule": ["scale T alone", "scale V alone"] * 2, "n": [400.0] * 2 + [800.0] * 2})
+    losses = losses.assign(mean_regret=[1.0, 2.0, 1.1, 2.1], mean_regret_lo=0.5, mean_regret_hi=3.0)
+    curves = pd.DataFrame({"run": "run0", "N": 14e3, "T": 8.0, "V": 16.0, "n": 400.0, "line": "N"} | {"step": [1, 2]})
+    costs = pd.DataFrame(
+        {"N": [14e3, 83e3], "c": [1e8, 2e8], "counted": [1.2e8, 2.3e8], "training_flops": [1e11, 2e11]}
+    )
+    costs = costs.assign(train_seconds=[3.0, 6.0], gpu_hours=[1.0, 2.0], measured_gpu_hours=[1.5, 2.5])
     return {
-        "star": star_figure(RUNS, FACTORS, PREDICTOR),
-        "tasks": tasks_figure(RUNS, "T", FACTORS, {"avg": PREDICTOR, "again": PREDICTOR}),
-        "contours": contours_figure(RUNS, FACTORS, PREDICTOR, COST),
-        "isoflop": isoflop_figure(GROUPS, TARGET, "avg"),
-        "frontier": frontier_figure(table, FACTORS, "avg", "FLOPs", "90% interval"),
+        "runs": runs_figure(RUNS.assign(c=COST.cost(X)), FACTORS, "avg", LABELS),
+        "learning": learning_figure(curves.assign(examples=[8.0, 400.0], loss=[1.2, 0.9]), FACTORS, LABELS),
+        "cost": planned_figure(costs, LABELS, True),
+        "star": star_figure(lines, LABELS),
+        "star-tasks": star_tasks_figure(two, LABELS),
+        "fit": fit_quality_figure(setups, LABELS),
+        "bags": bags_figure(boxes, "add"),
+        "extrapolation": extrapolation_figure(forms, 0.85),
+        "profiles": profiles_figure(profile.assign(delta_chi2=[4.0, 1.0, 0.0, 1.0, 4.0])),
+        "contours": contours_figure(surfaces, RUNS, "avg", LABELS),
+        "contours-tasks": contours_tasks_figure(pd.concat([surfaces, surfaces.assign(target="again")]), LABELS),
+        "isoflop": isoflop_figure(rivals, LABELS),
+        "isoflop-tasks": isoflop_tasks_figure(pd.concat([rivals, rivals.assign(target="again")]), LABELS),
+        "frontier": frontier_figure(table, FACTORS, LABELS, "90% interval"),
+        "frontier-tasks": frontier_tasks_figure({"avg": table, "again": table}, FACTORS, LABELS),
         "elasticity": elasticity_figure(elasticities, FACTORS),
-        "fit": fit_quality_figure({"train": fitted, "extrapolation": fitted}, "avg"),
+        "elasticity-budget": elasticity_budget_figure(elasticity_by_budget(TARGET, GRID), LABELS),
+        "regret": regret_figure(losses),
     }
 
 
@@ -94,11 +133,13 @@ def figures():
     return all_figures()
 
 
-def test_every_panel_has_labels_and_data(figures):
+def test_every_panel_has_data_and_its_axes_have_labels(figures):
     for name, figure in figures.items():
         for panel in figure.axes:
             assert panel.has_data() or panel.get_label() == "<colorbar>", name
-            assert panel.get_xlabel() or panel.get_ylabel() or panel.get_shared_x_axes().get_siblings(panel), name
+            labelled = [axis.get_label_text() for axis in (panel.xaxis, panel.yaxis)]
+            shared = panel.get_shared_x_axes().get_siblings(panel) or panel.get_shared_y_axes().get_siblings(panel)
+            assert any(labelled) or len(shared) > 1 or panel.get_title(), name
 
 
 def test_star_panels_show_every_run_of_their_line(figures):
@@ -113,7 +154,7 @@ def test_star_panels_show_every_run_of_their_line(figures):
 
 def test_many_data_sizes_share_a_few_colours():
     many = pd.concat([RUNS.assign(n=RUNS.n * factor) for factor in np.linspace(1, 3, 10)])
-    figure = star_figure(many, FACTORS, PREDICTOR)
+    figure = star_figure(line_data(many, FACTORS, {"avg": PREDICTOR}), LABELS)
     assert len(figure.legends[0].get_texts()) == 6
 
 
@@ -123,26 +164,41 @@ def test_isoflop_lines_are_the_least_error_at_each_level():
         rivals = (SPACE.factors["T"] == level) & (SPACE.cost <= 1e8)
         medians = np.median(TARGET.spread.pool.errors(np.flatnonzero(rivals), 800.0), axis=0)
         assert error == pytest.approx(medians.min())
+    data = isoflop_data(GROUPS, {"avg": TARGET})
+    law = data[(data.factor == "T") & (data.kind == "law")]
+    np.testing.assert_allclose(law.f, errors)
+    runs = data[(data.factor == "T") & (data.kind == "run")]
+    assert runs.f[runs.best].item() == GROUPS[1e8].avg.min()
 
 
 def test_isoflop_groups_hold_runs_of_one_budget_and_one_n():
     assert list(GROUPS) == [1e8]
     assert set(GROUPS[1e8].n) == {800}
     assert (np.abs(COST.cost(GROUPS[1e8]) / 1e8 - 1) <= 0.1).all()
+    assert most_frequent(np.array([400, 800, 800, 400])) == 800
 
 
-def test_what_cannot_be_shown_is_not_drawn():
-    assert star_figure(RUNS.iloc[:2], FACTORS, PREDICTOR) is None
-    assert tasks_figure(RUNS.iloc[:2], "T", FACTORS, {"avg": PREDICTOR}) is None
-    assert isoflop_figure({}, TARGET, "avg") is None
-    assert contours_figure(RUNS, ["N"], PREDICTOR, COST) is None
+def test_a_line_needs_three_levels_of_its_factor():
+    assert line_data(RUNS.iloc[:2], FACTORS, {"avg": PREDICTOR}).empty
 
 
 def test_files_are_the_same_for_the_same_data(tmp_path, figures):
+    again = star_figure(line_data(RUNS, FACTORS, {"avg": PREDICTOR}), LABELS)
     style.save(figures["star"], tmp_path / "a")
-    style.save(all_figures()["star"], tmp_path / "b")
+    style.save(again, tmp_path / "b")
     for suffix in (".png", ".svg"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_nothing_is_cut_off_at_the_edge(tmp_path, figures):
+    """Every label lies within the page; a pixel is left for antialiasing."""
+    for name, figure in figures.items():
+        figure.draw_without_rendering()
+        width, height = figure.get_size_inches() * figure.dpi
+        box = figure.get_tightbbox().padded(-1 / figure.dpi)
+        low, high = box.min * figure.dpi, box.max * figure.dpi
+        assert (low >= -1).all(), name
+        assert (high <= (width + 1, height + 1)).all(), name
 
 
 def test_ticks_keep_the_last_level_and_their_distance():
@@ -152,35 +208,45 @@ def test_ticks_keep_the_last_level_and_their_distance():
     assert len(ticks) <= 9
 
 
+def test_ticks_prefer_the_levels_with_most_runs():
+    assert style.thinned([1, 2, 2, 4, 4, 8, 8, 8, 11, 16, 16], log=True) == [1, 2, 4, 8, 16]
+
+
 def test_the_share_of_the_vision_model_is_drawn_per_size_and_along_the_frontier():
     shares = vision_share_table(COST, SPACE.levels("N"), 8, SPACE.levels("V"))
     table = frontier_table(TARGET, np.linspace(2e7, 3e8, 20), np.array([400.0, 800.0]), near=0.005)
-    levels, along = vision_share_figure(shares, table.assign(share=COST.vision_share(table)), "FLOPs").axes
+    levels, along = vision_share_figure(shares, table.assign(share=COST.vision_share(table)), LABELS).axes
     drawn = [line for line in levels.get_lines() if len(line.get_xdata()) == len(SPACE.levels("V"))]
     assert len(drawn) == len(SPACE.levels("N"))
     np.testing.assert_allclose(drawn[0].get_ydata(), 100 * shares.query("N == N.min()").share)
     assert [text.get_text() for text in along.get_legend().get_texts()] == ["x*, n = 400", "x*, n = 800"]
 
 
-def test_figures_of_the_frontier_have_their_numbers_beside_them(tmp_path, figures):
-    numbers = least_error_table(GROUPS, TARGET)
-    drawings = [
-        Drawing("isoflop-avg", "Rivals.", figures["isoflop"], numbers),
-        Drawing("star-avg", "Lines.", figures["star"]),
-        Drawing("nothing", "Nothing.", None, numbers),
-    ]
-    assert save_all(drawings, tmp_path) == [tmp_path / "isoflop-avg.png", tmp_path / "star-avg.png"]
-    assert {path.name for path in tmp_path.glob("*.csv")} == {"isoflop-avg.csv"}
-    written = pd.read_csv(tmp_path / "isoflop-avg.csv")
-    levels, errors = least_errors(TARGET, 1e8, "T", 800.0)
-    rows = written[(written.c == 1e8) & (written.factor == "T")]
-    np.testing.assert_array_equal(rows.level, levels)
-    np.testing.assert_allclose(rows.f, errors)
-    assert "Rivals. [Its numbers](isoflop-avg.csv)." in (tmp_path / "index.md").read_text()
-
-
 def test_a_bag_as_in_the_paper_is_not_called_an_interval():
     table = frontier_table(TARGET, np.linspace(2e7, 3e8, 5), np.array([400.0]), near=0.005)
     for pooling, words in (("paper", "bagging spread"), ("pool", "90% interval")):
-        figure = frontier_figure(table, FACTORS, "avg", "FLOPs", range_name(pooling))
+        figure = frontier_figure(table, FACTORS, LABELS, range_name(pooling))
         assert figure.axes[-1].get_title() == f"along the frontier, with {words}"
+
+
+def test_the_elasticity_at_single_budgets_averages_to_that_of_all():
+    table = elasticity_by_budget(TARGET, GRID)
+    members = elasticities_of_members(SPACE, TARGET.spread.pool, GRID)
+    alone = [elasticities_of_members(SPACE, TARGET.spread.pool, at(c)) for c in GRID.budgets]
+    np.testing.assert_allclose(np.mean(alone, axis=0), members, atol=1e-12)
+    for c, values in zip(GRID.budgets, alone, strict=True):
+        np.testing.assert_allclose(table.e_median[table.c == c], np.median(values, axis=0), atol=1e-12)
+
+
+def at(budget):
+    return ElasticityGrid(np.array([budget]), GRID.examples, GRID.step)
+
+
+def test_a_frontier_is_not_compared_with_itself():
+    table = pd.DataFrame({"rule": ["frontier at n = 400", "scale T alone"] * 2, "n": [400.0, 400.0, 800.0, 800.0]})
+    kept = shown_regret(table)
+    assert list(zip(kept.rule, kept.n, strict=True)) == [
+        ("scale T alone", 400.0),
+        ("frontier at n = 400", 800.0),
+        ("scale T alone", 800.0),
+    ]

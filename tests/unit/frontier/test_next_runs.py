@@ -69,7 +69,7 @@ def test_nothing_left_to_run_is_said():
 
 
 def test_a_second_round_of_suggestions_adds_to_the_first():
-    script = runpy.run_path(str(ROOT / "scripts/next_runs.py"))
+    script = runpy.run_path(str(ROOT / "scripts/next_sweep.py"))
     first = {"N": "m", "T": 4, "V": 9, "n": 500}
     study = load_study([ROOT / "config.yaml"], {"sweep": {"designs": {"next": {"design": "rows", "rows": [first]}}}})
     assert script["suggested_before"](study) == [first]

@@ -184,13 +184,11 @@ def test_captions_state_the_numbers_shown(complete: Known):
 
     figures = complete.folder / "figures"
     figures.mkdir(exist_ok=True)
-    (figures / "frontier-avg.png").write_bytes(b"")
-    (figures / "index.md").write_text("![frontier-avg](frontier-avg.png)\n\nThe frontier of avg.\n")
+    (figures / "frontier.png").write_bytes(b"")
     template = Environment(trim_blocks=True, lstrip_blocks=True).from_string(captions_template(complete))
 
-    figure = SimpleNamespace(rule="draw_figures", wildcards={"figure": "frontier-avg"})
-    forms = SimpleNamespace(rule="forms_table", wildcards={})
+    figure, forms = SimpleNamespace(rule="figure_frontier"), SimpleNamespace(rule="forms_table")
     said = template.render(snakemake=figure)
-    assert "The frontier of avg." in said
+    assert "The frontier x\\*(c; n) of avg" in said
     assert f"avg error {complete.answer.choice.f:.2f}" in said
     assert f"R² {complete.score('avg', 'cv')['r2']:.3f}" in template.render(snakemake=forms)

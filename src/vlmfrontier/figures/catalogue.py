@@ -1,0 +1,265 @@
+"""The figures there are: what each shows, where the report puts it, and which studies it applies to.
+
+The Snakefile reads this before any job, so nothing here imports matplotlib.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlmfrontier.cost import cost_model, has_cost, has_vision_share
+from vlmfrontier.frontier.lines import center_rows, equal_cost_budgets, equal_cost_rows
+from vlmfrontier.frontier.pool import range_name
+from vlmfrontier.study.root import Study
+
+if TYPE_CHECKING:
+    from vlmfrontier.laws.table import ResultsTable
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a study before its runs are: its keys and the configurations that it has runs of."""
+
+    study: Study
+    factors: Mapping[str, np.ndarray]
+    """Values of every factor, a row per run, each of shape (m,)."""
+    examples: np.ndarray | None
+    """n of every run, (m,); None for a table without data size."""
+
+    @classmethod
+    def of(cls, study: Study, table: "ResultsTable") -> "Outline":
+        """Return the outline of a study whose runs, or whose own table, are there."""
+        return cls(study, table.factors, table.data)
+
+    @property
+    def varied(self) -> list[str]:
+        """The factors with more than one value."""
+        return [name for name, values in self.factors.items() if len(np.unique(values)) > 1]
+
+    @property
+    def has_line(self) -> bool:
+        """Whether some factor is varied alone."""
+        return any(center_rows(self.factors, name) is not None for name in self.factors)
+
+    @property
+    def has_rivals(self) -> bool:
+        """Whether some budget has runs of equal cost."""
+        costs = np.broadcast_to(cost_model(self.study).cost(self.factors), len(next(iter(self.factors.values()))))
+        budgets, tolerance = equal_cost_budgets(self.study, costs)
+        return bool(equal_cost_rows(self.factors, self.examples, costs, budgets, tolerance))
+
+
+SECTIONS = ("runs", "laws", "frontier", "regret")
+"""Parts of a report that have figures."""
+
+Condition = Callable[[Outline], bool]
+
+NO_LINE: tuple[Condition, str] = (
+    lambda outline: outline.has_line,
+    "no factor is varied alone over at least three values",
+)
+ONE_FACTOR: tuple[Condition, str] = (lambda outline: len(outline.varied) > 1, "fewer than two factors are varied")
+ONE_TARGET: tuple[Condition, str] = (lambda outline: len(outline.study.targets()) > 1, "there is one target only")
+NO_COST: tuple[Condition, str] = (lambda outline: has_cost(outline.study), "the study gives no cost")
+NO_RIVALS: tuple[Condition, str] = (
+    lambda outline: outline.has_rivals,
+    "no budget has runs of three or more configurations at equal cost and equal n",
+)
+NO_DATA: tuple[Condition, str] = (lambda outline: outline.examples is not None, "the table has no data size")
+NO_VISION: tuple[Condition, str] = (
+    lambda outline: has_vision_share(outline.study),
+    "the cost has no part of its own for the vision model",
+)
+NOT_TRAINED: tuple[Condition, str] = (lambda outline: outline.study.trained, "the study starts at a table")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure of the catalogue."""
+
+    module: str
+    """Where it is drawn: the function draw_<name> of this module of `vlmfrontier.figures`."""
+    caption: str
+    """What it shows; `{target}`, `{shaded}` and `{factors}` are filled in."""
+    section: str
+    """Where the report puts it: one of `SECTIONS`."""
+    reads: tuple[str, ...] = ()
+    """Kinds of results it is drawn from, besides the table of runs: laws, frontier, results, or a file by its path."""
+    needs: tuple[tuple[Condition, str], ...] = field(default=())
+    """What a study must have for it, and why it is left out otherwise."""
+
+
+CATALOGUE = {
+    "runs": Entry(
+        "runs",
+        "All runs: error of {target} against {factors}, by number of examples; bars: standard errors.",
+        "runs",
+    ),
+    "learning": Entry(
+        "learning",
+        "Training loss of the runs in which one factor varies (others in grey), against the examples seen.",
+        "runs",
+        ("results",),
+        (NOT_TRAINED,),
+    ),
+    "cost": Entry(
+        "planned",
+        "Cost planned against measured: inference as the plan counts it and as counted in the models; training time.",
+        "runs",
+        ("results",),
+        (NOT_TRAINED,),
+    ),
+    "star": Entry(
+        "star",
+        "Measured and predicted error of {target} along each factor, the others at the center; shaded: {shaded}.",
+        "laws",
+        ("laws",),
+        (NO_LINE,),
+    ),
+    "star-tasks": Entry(
+        "star",
+        "Measured and predicted error of every other target along each factor; shaded: {shaded}.",
+        "laws",
+        ("laws",),
+        (ONE_TARGET, NO_LINE),
+    ),
+    "fit": Entry(
+        "fit_quality",
+        "Error of {target} as its law predicts it against the measured one, in sample and for runs left out.",
+        "laws",
+        ("laws", "laws/{target}/predictions.csv"),
+    ),
+    "bags": Entry(
+        "fit_quality",
+        "Error of each form's resampled fits of {target} on the runs they have not seen (boxes: quartiles, whiskers: "
+        "90%), and of the median of their predictions (diamond).",
+        "laws",
+        ("laws",),
+    ),
+    "extrapolation": Entry(
+        "fit_quality",
+        "How the law of every target predicts runs it has not seen: mean relative error and R².",
+        "laws",
+        ("laws",),
+        (ONE_TARGET,),
+    ),
+    "profiles": Entry(
+        "profiles",
+        "Profile likelihoods of {target}: how much worse the best fit gets with one parameter held and the others "
+        "fitted anew. Values below the dotted line, 1, fit as well; triangle: the law. Where it stands above 0, a "
+        "profile found a better fit than the law's own search.",
+        "laws",
+        ("laws", "laws/{target}/profile.csv"),
+    ),
+    "contours": Entry(
+        "contours",
+        "Predicted error of {target} over pairs of factors; dashed: equal cost; points: runs, by measured error.",
+        "laws",
+        ("laws",),
+        (ONE_FACTOR,),
+    ),
+    "contours-tasks": Entry(
+        "contours",
+        "Predicted error of every other target over pairs of factors, the others at the center.",
+        "laws",
+        ("laws",),
+        (ONE_TARGET, ONE_FACTOR),
+    ),
+    "isoflop": Entry(
+        "isoflop",
+        "Runs of equal cost (points; ringed: the best of each budget, joined by the empirical frontier) and the least "
+        "predicted error of {target} with one factor held at a level (lines); star: x*.",
+        "frontier",
+        ("laws", "frontier"),
+        (NO_COST, NO_RIVALS),
+    ),
+    "isoflop-tasks": Entry(
+        "isoflop",
+        "Runs of equal cost and the least predicted error of every other target; star: x*.",
+        "frontier",
+        ("laws", "frontier"),
+        (ONE_TARGET, NO_COST, NO_RIVALS),
+    ),
+    "frontier": Entry(
+        "frontier",
+        "The frontier x*(c; n) of {target} and its error with its {shaded}; dotted: outside the runs.",
+        "frontier",
+        ("frontier",),
+        (NO_COST,),
+    ),
+    "frontier-tasks": Entry(
+        "frontier",
+        "The frontier of every other target at one number of examples; shaded: 90% of the models' optima.",
+        "frontier",
+        ("frontier",),
+        (ONE_TARGET, NO_COST),
+    ),
+    "elasticity": Entry(
+        "elasticity",
+        "Elasticity of x* in n by target with its band; filled where the band excludes 0.",
+        "frontier",
+        ("tables/elasticity.csv",),
+        (NO_COST, NO_DATA),
+    ),
+    "elasticity-budget": Entry(
+        "elasticity",
+        "Elasticity of x* of {target} in n against the budget: median and 90% band over the models.",
+        "frontier",
+        ("laws", "frontier"),
+        (NO_COST, NO_DATA),
+    ),
+    "vision-share": Entry(
+        "vision_share",
+        "Share of c(x) spent in the vision model, by tokens per frame and along the frontier of {target}.",
+        "frontier",
+        ("frontier",),
+        (NO_COST, NO_VISION),
+    ),
+    "regret": Entry(
+        "regret",
+        "Points of error of {target} lost by simpler rules than the frontier, averaged over budgets; bars: 90% of the "
+        "models.",
+        "regret",
+        ("tables/regret.csv",),
+        (NO_COST,),
+    ),
+}
+"""Every figure by its name, in the order of a report."""
+
+
+def left_out(outline: Outline) -> dict[str, str]:
+    """Return for every figure that does not apply to a study why it does not."""
+    reasons = {name: _reason(entry, outline) for name, entry in CATALOGUE.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def drawn(outline: Outline) -> list[str]:
+    """Return the names of the figures that apply to a study."""
+    without = left_out(outline)
+    return [name for name in CATALOGUE if name not in without]
+
+
+def _reason(entry: Entry, outline: Outline) -> str:
+    return next((reason for condition, reason in entry.needs if not condition(outline)), "")
+
+
+def caption(name: str, study: Study, target: str) -> str:
+    """Return what a figure of a target shows."""
+    *most, last = [*study.factors(), *(["cost"] if has_cost(study) else [])]
+    factors = f"{', '.join(most)} and {last}" if most else last
+    return CATALOGUE[name].caption.format(target=target, shaded=range_name(study.frontier.pooling), factors=factors)
+
+
+def files_read(name: str, study: Study, results: str, target: str) -> list[str]:
+    """Return the files that a figure is drawn from, besides the table of runs and the results of the runs."""
+    targets = study.targets()
+    kinds = {
+        "laws": [f"{results}/laws/{each}/weights.json" for each in targets],
+        "frontier": [f"{results}/frontier/{each}.csv" for each in targets],
+        "results": [],
+    }
+    return [
+        path for kind in CATALOGUE[name].reads for path in kinds.get(kind, [f"{results}/{kind.format(target=target)}"])
+    ]

@@ -1,0 +1,111 @@
+"""Cost planned against measured: what inference and training take, as the plan has it and as they took."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vlmfrontier.cluster.site import SITE_FILE, Site, read_site
+from vlmfrontier.cost.model import cost_model
+from vlmfrontier.figures import style
+from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of
+from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.study.root import Study
+from vlmfrontier.study.units import format_number
+from vlmfrontier.sweep.placement import place
+from vlmfrontier.sweep.runs import plan_runs
+
+SECONDS = 3600.0
+
+
+def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], site: Site) -> pd.DataFrame:
+    """Return what every run was planned to take beside what it took, a row per result.
+
+    Columns: run, N, c (inference by the study's cost), counted (FLOPs of inference counted in the model),
+    training_flops (3·c·n, the plan's), train_seconds times processes, evaluate_seconds; gpu_hours as planned for
+    `site`, measured_gpu_hours of runs on GPUs. `records` are results by run.
+    """
+    rows = []
+    for run in plan_runs(study):
+        if run.key not in records:
+            continue
+        record = records[run.key]
+        placement = place(study, run, site)
+        processes = record.get("training", {}).get("processes", 1)
+        seconds = record["seconds"]["finetune"] * processes
+        on_gpu = str(record.get("provenance", {}).get("device", "cpu")) != "cpu"
+        rows.append(
+            {
+                "run": run.key,
+                "N": run.N,
+                "c": run.c,
+                "counted": record.get("counted_flops", {}).get("total", np.nan),
+                "training_flops": placement.flops,
+                "train_seconds": seconds,
+                "evaluate_seconds": record["seconds"]["evaluate"],
+                "gpu_hours": placement.gpu_hours,
+                "measured_gpu_hours": seconds / SECONDS if on_gpu else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@style.styled
+def planned_figure(data: pd.DataFrame, labels: Labels, counts_flops: bool) -> Figure:
+    """Return panels of measured against planned: inference, if both are FLOPs; training time; GPU-hours on a cluster.
+
+    Points are runs, coloured by N. Solid: equal; dashed: the median ratio.
+    """
+    kinds = [("c", "counted", f"planned {labels.cost}", "counted in the model (FLOPs)", True)] if counts_flops else []
+    kinds += [
+        ("training_flops", "train_seconds", "planned training (FLOPs)", "training took (s, all processes)", False)
+    ]
+    if data.measured_gpu_hours.notna().any():
+        kinds += [("gpu_hours", "measured_gpu_hours", "planned GPU-hours", "GPU-hours taken", True)]
+    figure, axes = style.panels(1, len(kinds), height=2.8)
+    sizes = np.unique(data.N)
+    colors = dict(zip(sizes.tolist(), style.sequence(len(sizes)), strict=True))
+    for panel, (planned, measured, x_name, y_name, equal) in zip(axes[0], kinds, strict=True):
+        known = data[data[measured].notna() & (data[measured] > 0)]
+        _draw(panel, known[planned], known[measured], equal)
+        for N, rows in known.groupby("N"):
+            name = f"N = {format_number(N, 'B')}"
+            panel.plot(rows[planned], rows[measured], "o", ms=4.5, mec="white", mew=0.5, color=colors[N], label=name)
+        style.number_axis(panel.xaxis, log=True)
+        style.number_axis(panel.yaxis, log=True)
+        panel.set_xlabel(x_name)
+        panel.set_ylabel(y_name)
+    style.legend_below(figure, axes[0].tolist())
+    return figure
+
+
+def _draw(panel: Axes, planned: pd.Series, measured: pd.Series, equal: bool) -> None:
+    """Draw the median ratio, and the diagonal where both axes count the same."""
+    ratio = float(np.median(measured / planned))
+    ends = np.array([planned.min(), planned.max()])
+    panel.plot(ends, ratio * ends, color=style.MUTED, lw=1, ls="--", zorder=1)
+    if equal:
+        panel.plot(ends, ends, color=style.MUTED, lw=1, zorder=1)
+        panel.set_title(f"measured = {ratio:.2f} × planned (median)")
+    else:
+        panel.set_title(f"{format_number(1 / ratio)} FLOPs per second (median)")
+
+
+def counts_flops(study: Study) -> bool:
+    """Return whether the study's cost counts FLOPs, so that it can be compared with counted ones."""
+    return cost_model(study).unit == "FLOPs"
+
+
+def draw_cost(results: Results, target: str) -> Drawing:
+    """Return the cost of the runs as planned against what they took."""
+    paths = {key: results.folder / "runs" / key / "result.json" for key in results.table.names}
+    records = {key: json.loads(path.read_text()) for key, path in paths.items() if path.exists()}
+    if not records:
+        raise NothingToShow("The results of the runs, runs/<run>/result.json, are not here.")
+    data = planned_data(results.study, records, read_site(SITE_FILE))
+    return Drawing(planned_figure(data, labels_of(results, target), counts_flops(results.study)), data)
