@@ -11,6 +11,7 @@ from vlmfrontier import command_line
 from vlmfrontier.frontier.elasticity import ablation_table, elasticity_table
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.write import write_table
+from vlmfrontier.progress import steps
 
 
 def main() -> None:
@@ -19,7 +20,8 @@ def main() -> None:
     given = parser.parse_args()
     results = Results.open(given.study)
     grid = results.elasticity_grid
-    parts = {name: elasticity_table(results.target(name), grid) for name in results.study.targets()}
+    targets = steps("elasticity", results.study.targets())
+    parts = {name: elasticity_table(results.target(name), grid) for name in targets}
     table = pd.concat(parts, names=["target", None]).reset_index(level="target").reset_index(drop=True)
     path = write_table(table, results.folder / "tables" / "elasticity")
     ablation = ablation_table(results.target(results.main_target), grid, float(np.max(results.table.data)))

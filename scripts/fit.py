@@ -12,8 +12,9 @@ import sys
 
 from vlmfrontier import command_line
 from vlmfrontier.laws.checks import table_warnings
-from vlmfrontier.laws.stage import fit_target
+from vlmfrontier.laws.stage import fit_target, steps_of
 from vlmfrontier.laws.table import load_results
+from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
 
 
@@ -26,7 +27,8 @@ def main() -> None:
     study, results = read_study(given.study), given.study.parent
     folder = results / "laws" / given.target
     table = load_results(study, results)
-    comparison = fit_target(table, given.target, study.laws, folder, given.threads)
+    progress = Progress(given.target, steps_of(study.laws))
+    comparison = fit_target(table, given.target, study.laws, folder, given.threads, progress)
     print(comparison.rows.to_string(index=False, float_format="%.4g"))
     print(f"{given.target}: {comparison.chosen} is chosen: {comparison.reason}")
     print(f"laws are in {folder}")

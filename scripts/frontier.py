@@ -7,6 +7,7 @@ from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.table import frontier_table
 from vlmfrontier.frontier.write import write_csv
+from vlmfrontier.progress import steps
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     parser.add_argument("--target", nargs="+", metavar="TARGET", help="targets to search for (default: all)")
     given = parser.parse_args()
     results = Results.open(given.study)
-    for target in given.target or results.study.targets():
+    for target in steps("frontier", given.target or results.study.targets()):
         table = frontier_table(results.target(target), results.budgets, results.examples, results.config.near)
         path = write_csv(table, results.folder / "frontier" / f"{target}.csv")
         print(f"{target}: {len(table)} rows → {path}")

@@ -13,6 +13,7 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.frontier.write import write_csv
+from vlmfrontier.progress import Progress
 from vlmfrontier.study.units import format_number
 
 LEAST_NOISE = 1e-6
@@ -48,7 +49,11 @@ def suggestions(results: Results, target: Target, count: int) -> pd.DataFrame:
     except UserError as nothing:
         print(nothing)
         return pd.DataFrame(columns=[*target.space.factors, *COLUMNS])
-    return suggest(target, candidates, results.budgets, results.examples, noise_of(results, target.name), count)
+    progress = Progress("next runs", count)
+    noise = noise_of(results, target.name)
+    table = suggest(target, candidates, results.budgets, results.examples, noise, count, progress)
+    progress.done()
+    return table
 
 
 def noise_of(results: Results, target: str) -> float:

@@ -11,6 +11,7 @@ from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.selection import chosen_form
 from vlmfrontier.laws.table import load_results
+from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
 
 
@@ -27,7 +28,9 @@ def main() -> None:
     folder, table = results / "laws" / given.target, load_results(study, results)
     law = LawFit.load(folder / f"{given.form or chosen_form(folder)}.json")
     parameters = given.parameters or [name for name, value in law.parameters.items() if value != 0]
-    found = profiles(table, law, parameters, study.laws, given.points, given.threads)
+    progress = Progress(f"profile {law.form.name} of {given.target}", len(parameters))
+    found = profiles(table, law, parameters, study.laws, given.points, given.threads, progress)
+    progress.done()
     path = write_csv(found, folder / "profile.csv")
     for name, rows in found.groupby("parameter", sort=False):
         inside = rows.value[rows.delta_chi2 < max(0, found.delta_chi2.min()) + 1]

@@ -39,6 +39,11 @@ class Outline:
         return [name for name, values in self.factors.items() if len(np.unique(values)) > 1]
 
     @property
+    def has_sizes(self) -> bool:
+        """Whether n varies."""
+        return self.examples is not None and len(np.unique(self.examples)) > 1
+
+    @property
     def has_line(self) -> bool:
         """Whether some factor is varied alone."""
         return any(center_rows(self.factors, name) is not None for name in self.factors)
@@ -60,7 +65,10 @@ NO_LINE: tuple[Condition, str] = (
     lambda outline: outline.has_line,
     "no factor is varied alone over at least three values",
 )
-ONE_FACTOR: tuple[Condition, str] = (lambda outline: len(outline.varied) > 1, "fewer than two factors are varied")
+ONE_FACTOR: tuple[Condition, str] = (
+    lambda outline: len(outline.varied) + outline.has_sizes > 1,
+    "fewer than two factors, or one and n, are varied",
+)
 ONE_TARGET: tuple[Condition, str] = (lambda outline: len(outline.study.targets()) > 1, "there is one target only")
 NO_COST: tuple[Condition, str] = (lambda outline: has_cost(outline.study), "the study gives no cost")
 NO_RIVALS: tuple[Condition, str] = (
@@ -155,7 +163,8 @@ CATALOGUE = {
     ),
     "contours": Entry(
         "contours",
-        "Predicted error of {target} over pairs of factors; dashed: equal cost; points: runs, by measured error.",
+        "Predicted error of {target} over pairs of factors (of one factor and n where only one varies); dashed: equal "
+        "cost; points: runs, by measured error.",
         "laws",
         ("laws",),
         (ONE_FACTOR,),

@@ -35,7 +35,9 @@ COLOR_BAR_WIDTH = 0.8
 # Without the darkest part, on which black lines would not show.
 COLORS = LinearSegmentedColormap.from_list("error", matplotlib.colormaps["viridis_r"](np.linspace(0, 0.75, 64)))
 EQUAL_COST = "#A03000"
-POINTS = {"s": 34, "ec": "black", "lw": 0.9, "zorder": 3, "clip_on": False}
+SIZE, MANY = 34, 60
+"""Of a point, in square points of the page; more points than this are a third as large."""
+POINTS = {"ec": "black", "lw": 0.9, "zorder": 3, "clip_on": False}
 ERROR_LABELS, COST_LABELS = ((0.03, 0.03), (0.97, 0.97)), ((0.06, 0.94), (0.06, 0.94))
 """Where labels stand, as two corners of the panel: those of errors along a diagonal, those of costs in the corner above
 small values, so that the two do not meet."""
@@ -50,7 +52,8 @@ def contour_data(
     cost: CostModel | None,
     grid: int = GRID,
 ) -> pd.DataFrame:
-    """Return the predicted error of every target over a grid of every pair of factors that vary.
+    """Return the predicted error of every target over a grid of every pair of factors that vary; of one factor and n
+    where only one does.
 
     Columns: target, first and second (names of the factors), held (the other factors, and n), every factor's value,
     n, f and, with a cost, c.
@@ -59,6 +62,8 @@ def contour_data(
     center = {factor: most_frequent(runs[factor]) for factor in factors}
     kept = runs if examples is None else runs[runs["n"] == examples]
     varied = [factor for factor in factors if kept[factor].nunique() > 1]
+    if len(varied) < 2 and "n" in runs:
+        return _over_data(runs, [factor for factor in factors if runs[factor].nunique() > 1], center, predictors, grid)
     parts = []
     for first, second in combinations(varied, 2):
         point = _grid(kept, (first, second), center, grid)
@@ -71,6 +76,27 @@ def contour_data(
     return pd.concat(parts, ignore_index=True)
 
 
+def _over_data(
+    runs: pd.DataFrame,
+    varied: Sequence[str],
+    center: Mapping[str, float],
+    predictors: Mapping[str, Predictor],
+    grid: int,
+) -> pd.DataFrame:
+    """Return the predicted error over a grid of one factor and n, as `contour_data`."""
+    (factor,) = varied
+    point = _grid(runs, (factor, "n"), {**center, "n": runs["n"].iloc[0]}, grid)
+    held = ", ".join(f"{name} = {format_number(center[name], 'B')}" for name in center if name != factor)
+    parts = []
+    for target, predictor in predictors.items():
+        f = np.empty(grid * grid)
+        for n in np.unique(point["n"]):
+            at = point["n"] == n
+            f[at] = predictor({name: point[name][at] for name in center}, float(n))[0]
+        parts.append(pd.DataFrame({"target": target, "first": factor, "second": "n", "held": held, **point, "f": f}))
+    return pd.concat(parts, ignore_index=True)
+
+
 @style.styled
 def contours_figure(data: pd.DataFrame, runs: pd.DataFrame, target: str, labels: Labels) -> Figure:
     """Return a panel per pair of factors: predicted error as a surface, equal cost as dashed lines, runs as points.
@@ -80,7 +106,7 @@ def contours_figure(data: pd.DataFrame, runs: pd.DataFrame, target: str, labels:
     """
     pairs = [surface for _, surface in data.groupby(["first", "second"], sort=False)]
     figure, tiles = style.tiles(len(pairs), COLUMNS, height=3.0)
-    runs = runs if data.n.isna().all() else runs[runs["n"] == data.n.iloc[0]]
+    runs = runs[runs["n"] == data.n.iloc[0]] if data.n.nunique() == 1 else runs
     scale = _scale(data.f, runs[target])
     for panel, surface in zip(tiles.all, pairs, strict=True):
         _draw_surface(panel, surface, scale, LEVELS, labels)
@@ -169,7 +195,7 @@ def _label(panel: Axes, lines: ContourSet, corners: tuple[tuple[float, float], t
         nearest = shares[np.argmin(((shares - (start + t * along)) ** 2).sum(axis=1))]
         places.append(panel.transData.inverted().transform(panel.transAxes.transform(nearest)))
     if places:
-        panel.clabel(lines, fmt=written, fontsize=7, manual=[tuple(place) for place in places])
+        panel.clabel(lines, fmt=written, fontsize=7, manual=[tuple(place) for place in places], zorder=4)
 
 
 def _shares(panel: Axes, points: np.ndarray) -> np.ndarray:
@@ -186,7 +212,8 @@ def _slice(runs: pd.DataFrame, surface: pd.DataFrame, labels: Labels) -> pd.Data
 
 def _draw_runs(panel: Axes, runs: pd.DataFrame, surface: pd.DataFrame, target: str, scale: Normalize) -> None:
     pair = (surface["first"].iloc[0], surface["second"].iloc[0])
-    panel.scatter(*(runs[name] for name in pair), c=runs[target], cmap=COLORS, norm=scale, **POINTS)
+    size = SIZE if len(runs) <= MANY else SIZE / 3
+    panel.scatter(*(runs[name] for name in pair), s=size, c=runs[target], cmap=COLORS, norm=scale, **POINTS)
     for axis, name in zip((panel.xaxis, panel.yaxis), pair, strict=True):
         if len(runs):
             style.factor_axis(axis, axis.get_label_text(), runs[name])

@@ -12,6 +12,7 @@ from vlmfrontier.figures.catalogue import CATALOGUE, Outline, left_out
 from vlmfrontier.figures.drawing import Drawing, NothingToShow
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.write import write_csv
+from vlmfrontier.progress import steps
 
 
 def draw(results: Results, name: str, target: str) -> Drawing:
@@ -36,7 +37,7 @@ def save(results: Results, names: Sequence[str], target: str, folder: Path) -> l
     for name in names:
         if name in reasons:
             raise UserError(f"the figure {name!r} does not apply to this study: {reasons[name]}")
-    for name in names:
+    for name in steps("draw", names):
         drawing = draw(results, name, target)
         style.save(drawing.figure, folder / name)
         write_csv(drawing.data, folder / f"{name}.csv")

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vlmfrontier.cluster.site import SITE_FILE, Site, read_site
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of
@@ -17,25 +16,24 @@ from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_number
-from vlmfrontier.sweep.placement import place
+from vlmfrontier.sweep.placement import training_flops
 from vlmfrontier.sweep.runs import plan_runs
 
 SECONDS = 3600.0
 
 
-def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], site: Site) -> pd.DataFrame:
+def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], hours: Mapping[str, float]) -> pd.DataFrame:
     """Return what every run was planned to take beside what it took, a row per result.
 
     Columns: run, N, c (inference by the study's cost), counted (FLOPs of inference counted in the model),
-    training_flops (3·c·n, the plan's), train_seconds times processes, evaluate_seconds; gpu_hours as planned for
-    `site`, measured_gpu_hours of runs on GPUs. `records` are results by run.
+    training_flops (3·c·n, the plan's), train_seconds times processes, evaluate_seconds; gpu_hours as planned,
+    measured_gpu_hours of runs on GPUs. `records` are results, `hours` planned GPU-hours, by run.
     """
     rows = []
     for run in plan_runs(study):
         if run.key not in records:
             continue
         record = records[run.key]
-        placement = place(study, run, site)
         processes = record.get("training", {}).get("processes", 1)
         seconds = record["seconds"]["finetune"] * processes
         on_gpu = str(record.get("provenance", {}).get("device", "cpu")) != "cpu"
@@ -45,10 +43,10 @@ def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], site: S
                 "N": run.N,
                 "c": run.c,
                 "counted": record.get("counted_flops", {}).get("total", np.nan),
-                "training_flops": placement.flops,
+                "training_flops": training_flops(study, run),
                 "train_seconds": seconds,
                 "evaluate_seconds": record["seconds"]["evaluate"],
-                "gpu_hours": placement.gpu_hours,
+                "gpu_hours": hours.get(run.key, np.nan),
                 "measured_gpu_hours": seconds / SECONDS if on_gpu else np.nan,
             }
         )
@@ -107,5 +105,7 @@ def draw_cost(results: Results, target: str) -> Drawing:
     records = {key: json.loads(path.read_text()) for key, path in paths.items() if path.exists()}
     if not records:
         raise NothingToShow("The results of the runs, runs/<run>/result.json, are not here.")
-    data = planned_data(results.study, records, read_site(SITE_FILE))
+    plan = results.folder / "plan.csv"
+    hours = dict(pd.read_csv(plan)[["run", "gpu_hours"]].itertuples(index=False)) if plan.exists() else {}
+    data = planned_data(results.study, records, hours)
     return Drawing(planned_figure(data, labels_of(results, target), counts_flops(results.study)), data)

@@ -13,18 +13,19 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.study.units import format_number
 
 MOST_SIZES = 6
-"""With more data sizes than this, the colour is a scale."""
+"""With more data sizes than this, n has an axis of its own."""
 COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""
 
 
 @style.styled
 def runs_figure(data: pd.DataFrame, factors: Sequence[str], target: str, labels: Labels) -> Figure:
-    """Return a panel per factor, and one for the cost `c` if `data` has it: every run as a point, a colour per n.
+    """Return a panel per factor, for n if it has many values, and for the cost `c`: runs as points, a colour per n.
 
     Markers tell sweeps apart where `data` has the column `sweep`. Bars are one standard error.
     """
-    axes = [*factors, *(["c"] if "c" in data and data.c.notna().any() else [])]
+    many = "n" in data and data["n"].nunique() > MOST_SIZES
+    axes = [*factors, *(["n"] if many else []), *(["c"] if "c" in data and data.c.notna().any() else [])]
     figure, tiles = style.tiles(len(axes), COLUMNS, sharey=True)
     colors = _colors(data)
     for panel, name in zip(tiles.all, axes, strict=True):

@@ -17,7 +17,9 @@ from vlmfrontier.study.units import format_number
 POINTS = 60
 """Points of a drawn curve."""
 MOST_SIZES = 6
-"""With more data sizes than this, runs of neighbouring sizes share a colour and a curve."""
+"""With more data sizes than this, a curve stands for several, with the runs whose n is near its own."""
+NEAR = 0.25
+"""How far from a curve's n that is, as a share of it."""
 COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""
 TASK_HEIGHT = 1.6
@@ -119,7 +121,7 @@ def _predicted(
 
 
 def _groups(line: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
-    """Return label, n and runs of every colour: each n, or where there are many, as many runs around a mean n each."""
+    """Return label, n and runs of every colour: each n, or where there are many, some with the runs near them."""
     if "n" not in line:
         return [("law", None, line)]
     if line["n"].nunique() <= MOST_SIZES:
@@ -127,7 +129,8 @@ def _groups(line: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
     means = []
     for _, rows in line.groupby(pd.qcut(line["n"], MOST_SIZES, duplicates="drop"), observed=True):
         mean = float(np.exp(np.log(rows["n"]).mean()))
-        means.append((f"n ≈ {format_number(mean, 'B')}", mean, rows))
+        near = rows[np.abs(rows["n"] / mean - 1) <= NEAR]
+        means += [(f"n ≈ {format_number(mean, 'B')}", mean, near)] if len(near) else []
     return means
 
 

@@ -29,10 +29,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 PANEL = (3.1, 2.6)
 """Width and height of one panel in inches; a row of three is readable across a page."""
 DOTS_PER_INCH = 160
-LEGEND_ENTRY = 0.95
-"""Least width of an entry of a legend in inches."""
-LETTER = 0.07
-"""Width of one of its letters."""
+LEGEND_ENTRY, LETTER = 0.5, 0.07
+"""Width of an entry of a legend without its text, and of a letter, in inches."""
 FEW_LEVELS = 10
 """A factor with more levels than this gets round numbers as ticks."""
 
@@ -174,9 +172,9 @@ def legend_below(figure: Figure, panels: Axes | Sequence[Axes], columns: int = 6
         handles, labels = panel.get_legend_handles_labels()
         unique |= {label: handle for label, handle in zip(labels, handles, strict=True) if label not in unique}
     if unique:
-        widest = max(len(label) for label in unique)
-        fitting = max(1, int(figure.get_figwidth() / max(LEGEND_ENTRY, LETTER * widest + 0.5)))
-        place = {"loc": "outside lower center", "ncols": min(columns, fitting, len(unique))}
+        widths = [LEGEND_ENTRY + LETTER * len(label) for label in unique]
+        fitting = len(unique) if sum(widths) <= figure.get_figwidth() else int(figure.get_figwidth() / max(widths))
+        place = {"loc": "outside lower center", "ncols": max(1, min(columns, fitting))}
         figure.legend(unique.values(), unique.keys(), **place)
 
 

@@ -19,6 +19,7 @@ from vlmfrontier.cost.training import training_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.target import Target
+from vlmfrontier.progress import Progress
 
 RIVAL = 1.1
 """A candidate's predicted error is at most this many times the least at its cost."""
@@ -69,7 +70,13 @@ def candidates_of(target: Target, runs: pd.DataFrame, budgets: np.ndarray, examp
 
 
 def suggest(
-    target: Target, candidates: Candidates, budgets: np.ndarray, examples: np.ndarray, noise: float, count: int
+    target: Target,
+    candidates: Candidates,
+    budgets: np.ndarray,
+    examples: np.ndarray,
+    noise: float,
+    count: int,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return `count` runs to train next, in order, a row each.
 
@@ -84,7 +91,9 @@ def suggest(
     evidence = np.zeros((len(truths), len(target.spread.pool)))
     before = problem.regret(evidence, truths)
     shown, rows = _screen(problem, predicted, candidates, noise), []
-    for _ in range(min(count, len(candidates.index))):
+    for number in range(min(count, len(candidates.index))):
+        if progress is not None:
+            progress(f"weigh {len(shown)} candidates for run {number + 1}")
         after = np.array([problem.regret(evidence + _evidence(predicted, k, truths, noise), truths) for k in shown])
         best = int(np.argmax((before - after) / candidates.cost[shown]))
         k = shown[best]

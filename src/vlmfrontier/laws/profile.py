@@ -13,6 +13,7 @@ from vlmfrontier.laws.fit import LawFit, problem_for
 from vlmfrontier.laws.kernel import Options
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.progress import Progress
 from vlmfrontier.study.laws import LawsConfig
 
 _ERRORS = 4.0  # standard errors to each side, where the fit has them
@@ -64,6 +65,7 @@ def profiles(
     config: LawsConfig | None = None,
     points: int = 13,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return the profiles of some parameters: columns parameter, value, objective, relative_objective, delta_chi2, fit.
 
@@ -75,7 +77,11 @@ def profiles(
     config = config or LawsConfig()
     lighter = config.model_copy(update={"starts": min(config.starts, _STARTS)})
     problem, bound = problem_for(table, law.form.name, law.target, lighter), config.exponent_bound or np.inf
-    found = [_searched(problem, law, _index(law, name), points, bound, threads) for name in parameters]
+    indices, found = {name: _index(law, name) for name in parameters}, []
+    for name, index in indices.items():
+        if progress is not None:
+            progress(name)
+        found.append(_searched(problem, law, index, points, bound, threads))
     best = min((each.best for each in found), key=lambda pair: pair[1])[0]
     for each in found:
         each.try_from(best)

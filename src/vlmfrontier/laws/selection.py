@@ -18,6 +18,7 @@ from vlmfrontier.laws.forms import FORMS
 from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated, extrapolated, leave_one_out
+from vlmfrontier.progress import Progress
 from vlmfrontier.study.laws import LawsConfig
 
 _REWEIGHTINGS = 400
@@ -55,6 +56,7 @@ def compare_forms(
     config: LawsConfig | None = None,
     laws: Mapping[str, LawFit] | None = None,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Comparison:
     """Return how `config.forms` predict `target`, in and out of sample, and which one is chosen.
 
@@ -62,7 +64,11 @@ def compare_forms(
     """
     config = config or LawsConfig()
     laws = laws or {form: fit(table, form, target, config, threads) for form in config.forms}
-    evidence = {form: _evidence(table, laws[form], config, threads) for form in by_size(config.forms)}
+    evidence = {}
+    for form in by_size(config.forms):
+        if progress is not None:
+            progress(f"judge {form} on runs left out")
+        evidence[form] = _evidence(table, laws[form], config, threads)
     chosen, reason = choose(table, target, evidence)
     rows = [row for form in evidence for row in _rows(table, target, form, evidence[form], config)]
     warnings = _poor_fit(table, target, chosen, evidence[chosen], config)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.cost.counted import CountedCost
+from vlmfrontier.figures.labels import error_label
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.laws import TargetLaws
@@ -169,7 +170,7 @@ def _target(results: Results, name: str) -> dict[str, Any]:
     # Which groups of models there are does not depend on where they predict: one configuration is enough to see them.
     spread = laws.spread({factor: np.array([level]) for factor, level in results.center.items()})
     return {
-        "label": results.error_label(name),
+        "label": error_label(results.study, name),
         "name": error_name(results.study, name),
         "rangeName": spread.range_name,
         "laws": laws_data(laws, spread),

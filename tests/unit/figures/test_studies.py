@@ -61,7 +61,7 @@ EXPECTED = {
     "complete": {"vision-share"},
     "one target": {"star-tasks", "extrapolation", "contours-tasks", "isoflop", "isoflop-tasks", "frontier-tasks"},
     "one factor": {
-        *{"star-tasks", "extrapolation", "contours", "contours-tasks", "isoflop", "isoflop-tasks", "frontier-tasks"},
+        *{"star-tasks", "extrapolation", "contours-tasks", "isoflop", "isoflop-tasks", "frontier-tasks"},
         "vision-share",
     },
     "no cost": {
