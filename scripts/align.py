@@ -14,6 +14,7 @@ from vlmfrontier.jobs import run_job
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--language", required=True, help="name of the language model in models.language")
+    parser.add_argument("--vision", default="", help="name of the vision model, where models.vision has several")
     layout_arguments(parser)
 
 
@@ -27,10 +28,12 @@ def main(given: Namespace) -> None:
     from vlmfrontier.training.state import TrainingState, write_json  # noqa: PLC0415
 
     check_placement(given)
-    study, results, name = read_study(given.study), ResultsFolder(given.study.parent), given.language
+    study, results = read_study(given.study), ResultsFolder(given.study.parent)
+    name = study.models.start_name(given.language, given.vision)
     state = results.models / "state" / f"align-{name}"
     if study.models.pretrained:
-        report = align_published(study, name, results, state, Layout(given.micro_batch, given.checkpointing))
+        layout = Layout(given.micro_batch, given.checkpointing)
+        report = align_published(study, given.language, given.vision, results, layout)
     else:
         report = align(study, name, results.models, results.split(SPLIT) / "features.npy", state)
     if report is None:  # another process of this training writes

@@ -95,11 +95,12 @@ class ResultsFolder:
         """What was found when the benchmarks were fetched."""
         return self.root / "data" / "benchmarks.json"
 
-    def start(self, models: ModelsConfig, language: str) -> Path:
-        """Return the folder of the starting model for `language`; `UserError` if a finished one is not there."""
+    def start(self, models: ModelsConfig, language: str, vision: str = "") -> Path:
+        """Return the folder of the starting model of a pair; `UserError` if a finished one is not there."""
+        name = models.start_name(language, vision)
         if models.start is None:
-            return self.models / language
-        folder = Path(models.start) / language
+            return self.models / name
+        folder = Path(models.start) / name
         if not (folder / "model.safetensors").exists():
             raise UserError(
                 f"models.start: no model.safetensors in {folder}; name a folder with one folder per language model, "

@@ -70,10 +70,11 @@ def check_files(study: Study, runs: Sequence[Run]) -> None:
 def check_starting_models(study: Study, runs: Sequence[Run]) -> None:
     """Raise `UserError` if the study starts from a model that is not there."""
     start = study.models.start
-    for language in sorted({run.language for run in runs}) if start is not None else ():
-        if not (Path(start) / language / "model.safetensors").exists():
+    names = {study.models.start_name(run.language, run.vision) for run in runs}
+    for name in sorted(names) if start is not None else ():
+        if not (Path(start) / name / "model.safetensors").exists():
             raise UserError(
-                f"study {study.study}: models.start = '{start}': no {language}/model.safetensors in this folder; "
+                f"study {study.study}: models.start = '{start}': no {name}/model.safetensors in this folder; "
                 "name a folder that has it, or write null to pretrain the models"
             )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vlmfrontier.cost.paper import by_level
 from vlmfrontier.errors import UserError
 
 
@@ -83,7 +84,8 @@ class Encoder:
 class CountedCost:
     """c(x) of the study's own models: T frames seen, T·V tokens projected and read with the text, an answer written."""
 
-    vision: Encoder
+    encoders: Mapping[float, Encoder]
+    """Vision models by M; a single one, whatever its M."""
     decoders: Mapping[float, Decoder]
     """Language models by N."""
     text_tokens: int
@@ -91,23 +93,31 @@ class CountedCost:
     answer_tokens: int
     """Tokens of the answer."""
     unit: str = "FLOPs"
-    factors: tuple[str, ...] = ("N", "T", "V")
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The columns that `cost` reads."""
+        return ("N", "T", "V", "M") if len(self.encoders) > 1 else ("N", "T", "V")
 
     def parts(self, values: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-        """Return the FLOPs per video of vision, projector, prefill and decode for the columns N, T and V.
+        """Return the FLOPs per video of vision, projector, prefill and decode for the columns N, T, V and, with several
+        vision models, M.
 
-        Raises `UserError` for an N that is none of the study's language models.
+        NaN where a vision model of several has fewer features than V. Raises `UserError` for an N or M that is none of
+        the study's models.
         """
-        N, T, V = (np.asarray(values[name], float) for name in self.factors)
+        N, T, V = (np.asarray(values[name], float) for name in ("N", "T", "V"))
+        seen, width = self._vision(values, V)
         visual = T * V
-        parts = {"vision": T * self.vision.per_frame + 0 * (N * V)}
+        parts = {"vision": T * seen + 0 * (N * V)}
         for name in ("projector", "prefill", "decode"):
             parts[name] = np.zeros(np.broadcast_shapes(N.shape, visual.shape))
         for size in np.unique(N):
             here = np.broadcast_to(size == N, parts["prefill"].shape)
             tokens = np.broadcast_to(visual, here.shape)[here]
             decoder = self._decoder(size)
-            parts["projector"][here] = 2.0 * tokens * decoder.hidden * (self.vision.hidden + decoder.hidden)
+            wide = np.broadcast_to(width, here.shape)[here]
+            parts["projector"][here] = 2.0 * tokens * decoder.hidden * (wide + decoder.hidden)
             parts["prefill"][here] = decoder.prefill(tokens + self.text_tokens)
             # Reading already gives the first word of the answer.
             parts["decode"][here] = decoder.decode(tokens + self.text_tokens, max(0, self.answer_tokens - 1))
@@ -120,6 +130,17 @@ class CountedCost:
     def vision_share(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
         """Return the share of c(x) spent in the vision model, between 0 and 1 (the paper's Figure 6)."""
         return self.parts(values)["vision"] / self.cost(values)
+
+    def _vision(self, values: Mapping[str, ArrayLike], V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the FLOPs of one frame and the width of the features, of every configuration."""
+        if len(self.encoders) == 1:
+            (encoder,) = self.encoders.values()
+            return np.asarray(encoder.per_frame), np.asarray(encoder.hidden, float)
+        asked = {"per_frame": {}, "hidden": {}, "features": {}}
+        for name, table in asked.items():
+            table.update({M: getattr(encoder, name) for M, encoder in self.encoders.items()})
+        seen, width, W = (by_level(values["M"], table, "vision models, M") for table in asked.values())
+        return np.where(V <= W, seen, np.nan), width
 
     def _decoder(self, size: float) -> Decoder:
         if size not in self.decoders:

@@ -62,7 +62,7 @@ def cost_model(study: "Study") -> CostModel:
     elif study.cost.model == "counted":
         model = _counted(study)
     else:
-        model = PaperCost(*_vision_constants(study))
+        model = PaperCost(*_vision_constants(study), _towers(study))
     known = study.factors()
     missing = [name for name in model.factors if name not in known]
     if missing:
@@ -77,8 +77,9 @@ def _counted(study: "Study") -> CountedCost:
             f"{study.study}: cost.model counted needs the study's models; for a table use paper or expression"
         )
     config = study.cost
+    encoders = {float(tower.parameters): tower.encoder for tower in study.models.towers.values()}
     decoders = {shape.N: shape.decoder(config.vocabulary) for shape in study.models.language.values()}
-    return CountedCost(study.models.vision.encoder, decoders, config.text_tokens, config.answer_tokens)
+    return CountedCost(encoders, decoders, config.text_tokens, config.answer_tokens)
 
 
 def _measured(study: "Study") -> MeasuredCost:
@@ -88,10 +89,17 @@ def _measured(study: "Study") -> MeasuredCost:
     return read_measured(Path(given.path), headers, given.column, study.cost.unit)
 
 
+def _towers(study: "Study") -> dict[float, float]:
+    """Return W by M of the study's vision models where there are several."""
+    if not study.trained or not study.models.several_towers:
+        return {}
+    return {float(tower.parameters): float(tower.features) for tower in study.models.towers.values()}
+
+
 def _vision_constants(study: "Study") -> tuple[float, float]:
     """Return M and W of Eq. 1: as configured, else of the study's vision model, else (own table) the paper's."""
     if study.trained:
-        vision = study.models.vision
+        vision = study.models.largest_tower
         default = (vision.parameters, vision.features)
     else:
         default = (PAPER_VISION_PARAMETERS, PAPER_VISION_FEATURES)

@@ -1,10 +1,12 @@
 """The paper's inference cost (Eq. 1): vision model and language model, per video."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from vlmfrontier.errors import UserError
 
 # The constants of the paper's own setting: SoViT-400m/14 at 384 px. Its Table 6 fits W = 768 visual features a frame;
 # the encoder really gives 27 x 27 = 729.
@@ -39,16 +41,41 @@ class PaperCost:
     """Parameters of the vision model, used where the table has no column M."""
     W: float
     """Visual features per frame inside the vision model."""
+    towers: Mapping[float, float] = field(default_factory=dict)
+    """W by M of a study's several vision models, in place of the two constants."""
     unit: str = "FLOPs"
-    factors: tuple[str, ...] = ("N", "T", "V")
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The columns that `cost` reads."""
+        return ("N", "T", "V", "M") if self.towers else ("N", "T", "V")
 
     def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
-        """Return c(x) in FLOPs per video for the columns N, T, V and, if there is one, M of `values` (Eq. 1)."""
-        return paper_cost(values["N"], values["T"], values["V"], self._vision_parameters(values), self.W)
+        """Return c(x) in FLOPs per video for the columns N, T, V and, if there is one, M of `values` (Eq. 1).
+
+        NaN where a vision model of several has fewer features than V. Raises `UserError` for an M that is none of them.
+        """
+        V, M, W = np.asarray(values["V"], float), *self._vision(values)
+        cost = paper_cost(values["N"], values["T"], V, M, W)
+        return np.where(V <= W, cost, np.nan) if self.towers else cost
 
     def vision_share(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
         """Return the share of c(x) spent in the vision model, between 0 and 1 (the paper's Figure 6)."""
-        return vision_cost(values["T"], self._vision_parameters(values), self.W) / self.cost(values)
+        return vision_cost(values["T"], *self._vision(values)) / self.cost(values)
 
-    def _vision_parameters(self, values: Mapping[str, ArrayLike]) -> ArrayLike:
-        return values.get("M", self.M)
+    def _vision(self, values: Mapping[str, ArrayLike]) -> tuple[ArrayLike, ArrayLike]:
+        """Return M and W of every configuration."""
+        M = values.get("M", self.M)
+        return M, by_level(M, self.towers, "vision models, M") if self.towers else self.W
+
+
+def by_level(levels: ArrayLike, known: Mapping[float, float], what: str) -> np.ndarray:
+    """Return what `known` says of each of `levels`. Raises `UserError` for a level that it does not know."""
+    levels = np.asarray(levels, float)
+    result = np.empty(levels.shape)
+    for level in np.unique(levels):
+        if level not in known:
+            listed = ", ".join(f"{value:g}" for value in known)
+            raise UserError(f"cost: there are only the study's {what} = {listed}, not {level:g}")
+        result[levels == level] = known[level]
+    return result

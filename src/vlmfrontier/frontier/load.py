@@ -92,7 +92,8 @@ class Results:
         if not has_vision_share(self.study):
             raise UserError("the vision model's share is known for cost.model paper and counted only")
         space = self.space
-        return vision_share_table(self.cost, space.levels("N"), self.center["T"], space.levels("V"))
+        center = self.center
+        return vision_share_table(self.cost, space.levels("N"), center["T"], space.levels("V"), center.get("M"))
 
     @property
     def range(self) -> RunRange:

@@ -76,8 +76,11 @@ def search_space(study: "Study", runs: Mapping[str, np.ndarray]) -> SearchSpace:
     unknown = [name for name in given if name not in runs]
     if unknown:
         raise UserError(f"space: there is no factor {unknown[0]!r}; the factors are {', '.join(runs)}")
-    names = language_models(study)
-    axes = {name: _values(given[name], names) if name in given else _default(study, name, runs[name]) for name in runs}
+    names = {"N": language_models(study), "M": vision_models(study)}
+    axes = {
+        name: _values(given[name], names.get(name, {})) if name in given else _default(study, name, runs[name])
+        for name in runs
+    }
     return grid_space(axes, cost_model(study))
 
 
@@ -111,10 +114,15 @@ def language_models(study: "Study") -> dict[str, float]:
     return {name: model.N for name, model in study.models.language.items()} if study.trained else {}
 
 
+def vision_models(study: "Study") -> dict[str, float]:
+    """Return M of the study's several vision models by their names; empty for an own table."""
+    return {name: float(tower.parameters) for name, tower in study.models.towers.items()} if study.trained else {}
+
+
 def _values(levels: Sequence[float | str], names: Mapping[str, float]) -> np.ndarray:
     unknown = [level for level in levels if isinstance(level, str) and level not in names]
     if unknown:
-        known = f", and the language models are {', '.join(names)}" if names else ""
+        known = f", and the models are {', '.join(names)}" if names else ""
         raise UserError(f"space: {unknown[0]!r} is not a number{known}")
     return np.array([names[level] if isinstance(level, str) else level for level in levels], float)
 
@@ -123,8 +131,10 @@ def _default(study: "Study", factor: str, runs: np.ndarray) -> np.ndarray:
     """Return the default axis of a factor from the study's models and the values of its runs."""
     if study.trained and factor == "N":
         return np.array(list(language_models(study).values()))
+    if study.trained and factor == "M":
+        return np.array(list(vision_models(study).values()))
     if study.trained and factor == "T":
         return np.arange(1.0, FRAMES_BEYOND * np.max(runs) + 1)
     if study.trained and factor == "V":
-        return np.arange(1.0, np.sqrt(study.models.vision.features) + 1) ** 2
+        return np.arange(1.0, np.sqrt(study.models.largest_tower.features) + 1) ** 2
     return np.unique(runs)

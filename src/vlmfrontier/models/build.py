@@ -56,11 +56,11 @@ def language_config(language: LanguageConfig, tokenizer: PreTrainedTokenizerBase
 
 
 def build_model(
-    models: ModelsConfig, language: str, tokenizer: PreTrainedTokenizerBase, tokens_per_frame: int
+    models: ModelsConfig, language: str, tokenizer: PreTrainedTokenizerBase, tokens_per_frame: int, vision: str = ""
 ) -> VideoVLM:
-    """Return a randomly initialised `VideoVLM` of the study's vision tower and the language model called `language`."""
+    """Return a randomly initialised `VideoVLM` of the study's models called `vision` and `language`."""
     config = VideoVLMConfig(
-        vision_config=vision_config(models.vision, models.attention),
+        vision_config=vision_config(models.towers[vision], models.attention),
         text_config=language_config(models.language[language], tokenizer, models.attention),
         video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TAG),
         tokens_per_frame=tokens_per_frame,
@@ -68,7 +68,7 @@ def build_model(
         eos_token_id=tokenizer.eos_token_id,
     )
     model = VideoVLM(config)
-    check_parameters(model, models, language)
+    check_parameters(model, models, language, vision)
     return model
 
 
@@ -91,10 +91,10 @@ def save_model(model: VideoVLM, tokenizer: PreTrainedTokenizerBase, folder: Path
     tokenizer.save_pretrained(folder)
 
 
-def check_parameters(model: VideoVLM, models: ModelsConfig, language: str) -> None:
+def check_parameters(model: VideoVLM, models: ModelsConfig, language: str, vision: str = "") -> None:
     """Raise `AssertionError` unless the built towers hold the M and N that plan and cost were computed with."""
     counts = count_parameters(model)
-    planned = {"vision": models.vision.parameters, "language": models.language[language].parameters}
+    planned = {"vision": models.towers[vision].parameters, "language": models.language[language].parameters}
     built = {name: counts[name] for name in planned}
     assert built == planned, f"built {built}, planned {planned}"
 

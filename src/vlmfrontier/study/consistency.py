@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
 
 Path = tuple[str | int, ...]
-FACTORS = ("N", "T", "V")
+FACTORS = ("N", "T", "V", "M")
 
 
 class Problem(NamedTuple):
@@ -85,16 +85,22 @@ def _no_alignment(study: "Study") -> Iterator[Problem]:
 
 def _unknown_in_space(study: "Study") -> Iterator[Problem]:
     """Yield factors of `space` that the study has not, and names of language models where there are none such."""
-    factors, models = study.factors(), study.models.language if study.trained else {}
+    factors = study.factors()
+    models = {"N": study.models.language, "M": study.models.towers} if study.trained else {}
     for factor, levels in (study.space or {}).items():
         if factor not in factors:
             yield Problem(("space", factor), levels, f"there is no such factor; {did_you_mean(factor, factors)}")
             continue
         for i, level in enumerate(levels):
             path = ("space", factor, i)
-            if isinstance(level, str) and (factor != "N" or level not in models):
-                yield Problem(path, level, f"is not a number; {did_you_mean(level, list(models))}")
-            elif study.trained and factor != "N":
+            known = list(models.get(factor, {}))
+            if isinstance(level, str) and level not in known:
+                yield Problem(
+                    path, level, f"is not a number; {did_you_mean(level, known or list(models.get('N', {})))}"
+                )
+            elif study.trained and factor == "M" and not isinstance(level, str):
+                yield Problem(path, level, f"write vision models by their names, {', '.join(known)}")
+            elif study.trained and factor not in models:
                 yield from _impossible_level(study, path, factor, level)
 
 
@@ -140,7 +146,9 @@ def _examples(study: "Study") -> Iterator[tuple[Path, int]]:
 
 def level_problems(study: "Study", path: Path, factor: str, level: Any) -> Iterator[Problem]:
     """Yield what is wrong with one level: no such language model, an impossible grid of tokens, too many examples."""
-    vision = study.models.vision
+    vision = study.models.largest_tower
+    if factor == "M":
+        yield from _vision_problems(study, path, level)
     if factor == "N" and level not in study.models.language:
         yield Problem(path, level, "no such language model; " + did_you_mean(level, study.models.language))
     if factor == "V" and not is_square(level):
@@ -155,18 +163,29 @@ def level_problems(study: "Study", path: Path, factor: str, level: Any) -> Itera
         yield Problem(path, level, f"the training data has {examples} examples; ask for at most as many")
 
 
+def _vision_problems(study: "Study", path: Path, name: str | None) -> Iterator[Problem]:
+    """Yield what is wrong with the vision model of a level: one is named where there is one, or none of several."""
+    towers = list(study.models.towers)
+    if not study.models.several_towers and name is not None:
+        yield Problem(path, name, "the study has one vision model; leave M out, or name several under models.vision")
+    elif study.models.several_towers and name not in towers:
+        mend = "; " + did_you_mean(name, towers) if name else f"; write M: one of {', '.join(towers)}"
+        yield Problem(path, name, f"{'no such' if name else 'names no'} vision model{mend}")
+
+
 def _center_problems(study: "Study", path: Path, design: Design) -> Iterator[Problem]:
     """Yield what is wrong with the center for one design: it is needed and missing, or outside the levels of a star."""
     center = study.sweep.center
     match design:
         case StarDesign():
-            needed = FACTORS
+            needed = study.factors()
         case GridDesign():
-            needed = [factor for factor in FACTORS if getattr(design, factor) is None]
+            needed = [factor for factor in study.factors() if getattr(design, factor) is None]
         case _:
             needed = []
     if needed and center is None:
-        yield Problem(("sweep", "center"), None, f"{'.'.join(path)} needs it; write center: {{ N: …, T: …, V: … }}")
+        written = ", ".join(f"{factor}: …" for factor in study.factors())
+        yield Problem(("sweep", "center"), None, f"{'.'.join(path)} needs it; write center: {{ {written} }}")
     elif isinstance(design, StarDesign):
         for factor, levels in design.vary.given().items():
             if (level := getattr(center, factor)) not in levels:

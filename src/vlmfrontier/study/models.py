@@ -1,9 +1,10 @@
 """Configuration of the towers: the vision models and the language models a sweep chooses from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from vlmfrontier.cost.counted import Decoder, Encoder
 from vlmfrontier.cost.parameters import llama_parameters, siglip_parameters
@@ -163,6 +164,12 @@ class LanguageConfig(TowerConfig):
         return float(self.size or self.parameters)
 
 
+def _one_or_many(value: Any) -> str:
+    """Return whether a `vision` section is one tower or a map of towers by name."""
+    by_name = isinstance(value, Mapping) and value and all(isinstance(v, Mapping | Section) for v in value.values())
+    return "many" if by_name else "one"
+
+
 class ModelsConfig(Section):
     """The models a run is put together from."""
 
@@ -172,8 +179,11 @@ class ModelsConfig(Section):
     models, stage 1."""
     hub: InputFile | None = None
     """Folder that fetched models are kept in, so that studies can share them; null: results/<study>/models/hub."""
-    vision: VisionConfig = VisionConfig()
-    """The vision tower."""
+    vision: Annotated[
+        Annotated[VisionConfig, Tag("one")] | Annotated[dict[str, VisionConfig], Field(min_length=1), Tag("many")],
+        Discriminator(_one_or_many),
+    ] = VisionConfig()
+    """The vision tower; or several by the names that the sweep uses for them, which makes their size M a factor."""
     language: dict[str, LanguageConfig] = Field(
         default={
             "xxs": LanguageConfig(hidden_size=24, layers=2, heads=2),
@@ -193,7 +203,32 @@ class ModelsConfig(Section):
         without = [name for name, tower in self._all_towers() if tower.pretrained is None]
         if self.pretrained and without:
             raise ValueError(f"{without[0]} has no `pretrained`, others have; give all of them one, or none")
+        if self.several_towers and self.start is None and not self.pretrained:
+            raise ValueError(
+                "several vision models cannot be pretrained here; give all models `pretrained`, or a `start`"
+            )
         return self
+
+    @property
+    def several_towers(self) -> bool:
+        """Say whether the vision model's size M is a factor of the sweep."""
+        return isinstance(self.vision, dict)
+
+    @property
+    def towers(self) -> dict[str, VisionConfig]:
+        """The vision towers by name; a single one is called by the empty name."""
+        return self.vision if isinstance(self.vision, dict) else {"": self.vision}
+
+    @property
+    def largest_tower(self) -> VisionConfig:
+        """The tower with the finest grid of features, the larger one of equals."""
+        return max(self.towers.values(), key=lambda tower: (tower.grid, tower.parameters))
+
+    @staticmethod
+    def start_name(language: str, vision: str) -> str:
+        """Return the folder of the starting model of a pair: of the language model's name, unless there are several
+        vision models."""
+        return f"{vision}+{language}" if vision else language
 
     @property
     def pretrained(self) -> bool:
@@ -201,6 +236,7 @@ class ModelsConfig(Section):
         return any(tower.pretrained is not None for _, tower in self._all_towers())
 
     def _all_towers(self) -> Iterator[tuple[str, TowerConfig]]:
-        yield "vision", self.vision
+        for name, tower in self.towers.items():
+            yield f"vision.{name}".rstrip("."), tower
         for name, tower in self.language.items():
             yield f"language.{name}", tower

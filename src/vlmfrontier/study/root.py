@@ -75,8 +75,10 @@ class Study(Section):
         return self.table is None
 
     def factors(self) -> list[str]:
-        """Return the names of the factors: N, T, V, or those of the table."""
-        return ["N", "T", "V"] if self.table is None else list(self.table.factors)
+        """Return the names of the factors: N, T, V and, with several vision models, M; or those of the table."""
+        if self.table is not None:
+            return list(self.table.factors)
+        return ["N", "T", "V", "M"] if self.models.several_towers else ["N", "T", "V"]
 
     def tasks(self) -> list[str]:
         """Return the names of the tasks that runs are tested on; none for a study with a table."""

@@ -11,11 +11,11 @@ from vlmfrontier.study.units import Count, Number
 
 Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-LanguageNames = Annotated[list[str], Field(min_length=1)]
+Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Configuration(Section):
-    """One configuration x = (N, T, V)."""
+    """One configuration x = (N, T, V), and M where there are several vision models."""
 
     N: str
     """Language model, by its name under `models.language`."""
@@ -23,6 +23,8 @@ class Configuration(Section):
     """Frames per video."""
     V: Annotated[int, Field(ge=1)]
     """Visual tokens per frame, a square."""
+    M: str | None = None
+    """Vision model, by its name under `models.vision`, where there are several."""
 
 
 class Row(Configuration):
@@ -37,15 +39,17 @@ class Row(Configuration):
 class FactorLevels(Section):
     """Levels of each factor; a factor left out stays at the center (star) or takes what the design says."""
 
-    N: LanguageNames | None = None
+    N: Names | None = None
     """Language models, by name."""
     T: Levels | None = None
     """Frames per video."""
     V: Levels | None = None
     """Visual tokens per frame: squares."""
+    M: Names | None = None
+    """Vision models, by name, where there are several."""
 
     def given(self) -> dict[str, list[Any]]:
-        """Return the levels of the factors that have some, in the order N, T, V."""
+        """Return the levels of the factors that have some, in the order N, T, V, M."""
         return {name: levels for name in type(self).model_fields if (levels := getattr(self, name)) is not None}
 
 
@@ -96,12 +100,14 @@ class GridDesign(_Design):
 
     design: Literal["grid"] = "grid"
     """This kind of design."""
-    N: LanguageNames | None = None
+    N: Names | None = None
     """Language models, by name."""
     T: Levels | None = None
     """Frames per video."""
     V: Levels | None = None
     """Visual tokens per frame: squares."""
+    M: Names | None = None
+    """Vision models, by name, where there are several."""
     n: Examples
     """Finetuning examples."""
 
@@ -114,7 +120,7 @@ class RowsDesign(_Design):
     rows: list[Row] = []
     """Runs as maps with N, T, V, n and, if wanted, seed."""
     file: InputFile | None = None
-    """CSV file with the columns N, T, V, n and, if wanted, seed; relative to the file that names it."""
+    """CSV file with the columns N, T, V, n and, if wanted, M and seed; relative to the file that names it."""
 
     @model_validator(mode="after")
     def _has_rows(self) -> "RowsDesign":

@@ -13,26 +13,31 @@ from vlmfrontier.sweep.runs import Run, plan_runs
 def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return the run table and the keys of the runs that have no result: those are no row, never a made-up value.
 
-    Columns: run, sweep, N (parameters), T, V, n (examples), seed, c (FLOPs), then every target's error on 0–100 and
-    every target's standard error `<target>_se`. Raises `UserError` if a result lacks a target or no run has a result.
+    Columns: run, sweep, N (parameters), T, V, with several vision models M (parameters), n (examples), seed, c (FLOPs),
+    then every target's error on 0–100 and every target's standard error `<target>_se`. Raises `UserError` if a result
+    lacks a target or no run has a result.
     """
     rows, missing = [], []
     for run in plan_runs(study):
         path = results / "runs" / run.key / "result.json"
         if path.exists():
-            rows.append({**_identity(run), **_errors(study, path)})
+            rows.append({**_identity(study, run), **_errors(study, path)})
         else:
             missing.append(run.key)
     if not rows:
         raise UserError(f"{results}: no run has a result yet; run `snakemake evaluate` first")
     targets = study.targets()
-    columns = ["run", "sweep", "N", "T", "V", "n", "seed", "c", *targets, *(f"{target}_se" for target in targets)]
+    identity = ["run", "sweep", *_numbers(study)]
+    columns = [*identity, *targets, *(f"{target}_se" for target in targets)]
     return pd.DataFrame(rows)[columns], missing
 
 
-def _identity(run: Run) -> dict[str, object]:
-    names = ("N", "T", "V", "n", "seed", "c")
-    return {"run": run.key, "sweep": run.sweeps[0], **{name: getattr(run, name) for name in names}}
+def _numbers(study: Study) -> list[str]:
+    return [*study.factors(), "n", "seed", "c"]
+
+
+def _identity(study: Study, run: Run) -> dict[str, object]:
+    return {"run": run.key, "sweep": run.sweeps[0], **{name: getattr(run, name) for name in _numbers(study)}}
 
 
 def _errors(study: Study, path: Path) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Each design as the list of runs it asks for."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +18,18 @@ from vlmfrontier.sweep.spacing import heights, imbalance, well_spaced
 
 
 class Point(NamedTuple):
-    """A run asked for by a design: language model by name, frames, tokens per frame, examples, seed."""
+    """A run asked for by a design: models by name, frames, tokens per frame, examples, seed."""
 
     language: str
     T: int
     V: int
+    vision: str
     n: int
     seed: int
+
+
+Configuration = tuple[str, int, int, str]
+"""Language model by name, T, V, and vision model by name: empty where there is only one."""
 
 
 def design_points(study: Study, name: str) -> list[Point]:
@@ -46,27 +51,43 @@ def design_points(study: Study, name: str) -> list[Point]:
     return [Point(*x, n, seed) for x in configurations for n in design.n for seed in seeds]
 
 
-def _star(study: Study, design: StarDesign) -> Iterator[tuple[str, int, int]]:
+def factor_columns(study: Study, configurations: Sequence[Configuration]) -> dict[str, np.ndarray]:
+    """Return the values of every factor of `study`, a column each: N and M in parameters."""
+    languages, frames, tokens, towers = zip(*configurations, strict=True)
+    columns = {
+        "N": [study.models.language[name].N for name in languages],
+        "T": frames,
+        "V": tokens,
+        "M": [study.models.towers[name].parameters for name in towers],
+    }
+    return {factor: np.array(columns[factor], float) for factor in study.factors()}
+
+
+def _star(study: Study, design: StarDesign) -> Iterator[Configuration]:
     """Yield the center with one factor at a time replaced by each of its levels."""
     center = study.sweep.center
     for factor, levels in design.vary.given().items():
         for level in levels:
-            x = {"N": center.N, "T": center.T, "V": center.V, factor: level}
-            yield x["N"], x["T"], x["V"]
+            x = {"N": center.N, "T": center.T, "V": center.V, "M": center.M or "", factor: level}
+            yield x["N"], x["T"], x["V"], x["M"]
 
 
-def _grid(study: Study, design: GridDesign) -> Iterator[tuple[str, int, int]]:
-    yield from product(*(getattr(design, factor) or [getattr(study.sweep.center, factor)] for factor in "NTV"))
+def _grid(study: Study, design: GridDesign) -> Iterator[Configuration]:
+    axes = (getattr(design, factor) or [getattr(study.sweep.center, factor)] for factor in study.factors())
+    yield from (x if study.models.several_towers else (*x, "") for x in product(*axes))
 
 
-def _isoflop(study: Study, name: str, design: IsoflopDesign) -> list[tuple[str, int, int]]:
-    """Return for each budget the well-spaced choice among the configurations whose cost is within tolerance of it."""
-    languages = design.space.N or list(study.models.language)
-    candidates = list(product(languages, design.space.T, design.space.V))
-    N = np.array([study.models.language[language].N for language, _, _ in candidates], float)
-    T, V = (np.array([x[axis] for x in candidates], float) for axis in (1, 2))
-    cost = cost_model(study).cost({"N": N, "T": T, "V": V})
-    points = np.column_stack([heights(levels) for levels in (N, T, V)])
+def _isoflop(study: Study, name: str, design: IsoflopDesign) -> list[Configuration]:
+    """Return for each budget the well-spaced choice among the configurations whose cost is within tolerance of it.
+
+    Configurations with more tokens than their vision model has features are none.
+    """
+    languages, towers = design.space.N or list(study.models.language), design.space.M or list(study.models.towers)
+    every = product(languages, design.space.T, design.space.V, towers)
+    candidates = [x for x in every if x[2] <= study.models.towers[x[3]].features]
+    columns = factor_columns(study, candidates)
+    cost = cost_model(study).cost(columns)
+    points = np.column_stack([heights(levels) for levels in columns.values()])
     chosen = []
     for budget in design.budgets:
         off = np.abs(cost / budget - 1)
@@ -87,30 +108,33 @@ def _no_rival(study: Study, name: str, budget: float, cost: np.ndarray) -> str:
 
 def _row_points(study: Study, design: RowsDesign, seeds: list[int]) -> Iterator[Point]:
     for row in design.rows:
-        yield from (Point(row.N, row.T, row.V, row.n, s) for s in ([row.seed] if row.seed is not None else seeds))
+        given = [row.seed] if row.seed is not None else seeds
+        yield from (Point(row.N, row.T, row.V, row.M or "", row.n, seed) for seed in given)
     if design.file is not None:
         yield from _file_points(study, Path(design.file), seeds)
 
 
 def _file_points(study: Study, path: Path, seeds: list[int]) -> Iterator[Point]:
-    """Yield the runs of a CSV file with the columns N, T, V, n and, if wanted, seed."""
+    """Yield the runs of a CSV file with a column for every factor, n and, if wanted, seed."""
     try:
         file = path.open(newline="")
     except OSError:
         raise UserError(f"{path}: no such file; a rows design reads its runs from it") from None
     with file:
         table = csv.DictReader(file)
-        missing = {"N", "T", "V", "n"} - set(table.fieldnames or ())
+        needed = [*study.factors(), "n"]
+        missing = set(needed) - set(table.fieldnames or ())
         if missing:
-            raise UserError(f"{path}: no column {sorted(missing)[0]!r}; it needs the columns N, T, V, n")
+            raise UserError(f"{path}: no column {sorted(missing)[0]!r}; it needs the columns {', '.join(needed)}")
         for line, row in enumerate(table, start=2):
-            values = {"N": row["N"], **{factor: _whole(path, line, factor, row[factor]) for factor in ("T", "V", "n")}}
+            numbers = {factor: _whole(path, line, factor, row[factor]) for factor in ("T", "V", "n")}
+            values = {"N": row["N"], **numbers, "M": row.get("M") or None}
             for factor, value in values.items():
                 for problem in level_problems(study, (), factor, value):
                     raise UserError(f"{path}, line {line}: {factor} = {value}: {problem.message}")
             given = row.get("seed")
             for seed in [_whole(path, line, "seed", given)] if given else seeds:
-                yield Point(values["N"], values["T"], values["V"], values["n"], seed)
+                yield Point(values["N"], values["T"], values["V"], values["M"] or "", values["n"], seed)
 
 
 def _whole(path: Path, line: int, column: str, text: str) -> int:

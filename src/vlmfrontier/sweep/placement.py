@@ -139,7 +139,7 @@ def finetuning(study: Study, run: Run) -> Training:
     """Return stage 2 of `run` as a training to be placed."""
     language = study.models.language[run.language]
     return Training(
-        vision=study.models.vision,
+        vision=study.models.towers[run.vision],
         language=language,
         vocabulary=vocabulary(study, language),
         size=run.N,
@@ -155,11 +155,11 @@ def finetuning(study: Study, run: Run) -> Training:
     )
 
 
-def alignment(study: Study, language: str, pictures: int) -> Training:
-    """Return stage 1 of the published models with `language` as a training to be placed, on one node."""
+def alignment(study: Study, language: str, pictures: int, vision: str = "") -> Training:
+    """Return stage 1 of a pair of published models as a training to be placed, on one node."""
     settings, model = study.pretrain.align, study.models.language[language]
     return Training(
-        vision=study.models.vision,
+        vision=study.models.towers[vision],
         language=model,
         vocabulary=vocabulary(study, model),
         size=model.N,

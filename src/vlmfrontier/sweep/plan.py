@@ -16,7 +16,7 @@ from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.spent import spent_hours
 from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status
 
-RUN = ["run", "sweep", "sweeps", "N", "T", "V", "n", "seed", "c", "training_flops"]
+RUN = ["run", "sweep", "sweeps", "N", "T", "V", "M", "n", "seed", "c", "training_flops"]
 CLUSTER = ["partition", "nodes", "gpus", "micro_batch", "accumulation", "checkpointing", "memory_gib", "weights_gib"]
 CLUSTER += ["gradients_gib", "optimizer_gib", "gathered_gib", "activations_gib", "host_memory_mb", "gpu_hours"]
 CLUSTER += ["wall_hours", "limit_minutes", "jobs", "disk_gib"]
@@ -28,7 +28,9 @@ ON_PAGE += ["status", "reason"]
 def plan_table(
     study: Study, results: Path, site: Site | None = None, live: Mapping[str, QueuedJob] | None = None
 ) -> pd.DataFrame:
-    """Return one row per run (`COLUMNS`) with its status read from `results`; no rows for a study with a table.
+    """Return one row per run (`COLUMNS`, M only with several vision models) with its status read from `results`.
+
+    No rows for a study with a table.
 
     What a run takes is counted for `site`, by default the one that a new site file describes. `gpus` are those of each
     node, `memory_gib` is that of one GPU, `gpu_hours` are those of all GPUs together; `measured_gpu_hours` is what the
@@ -44,7 +46,7 @@ def plan_table(
                 "run": run.key,
                 "sweep": run.sweeps[0],
                 "sweeps": "+".join(run.sweeps),
-                **{name: getattr(run, name) for name in ("N", "T", "V", "n", "seed", "c")},
+                **{name: getattr(run, name) for name in [*study.factors(), "n", "seed", "c"]},
                 "training_flops": training_flops(study, run),
                 **_on_cluster(site, placement),
                 "measured_gpu_hours": _measured(results, run, placement),
@@ -52,7 +54,8 @@ def plan_table(
                 "reason": status.reason,
             }
         )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    one_tower = not study.trained or not study.models.several_towers
+    return pd.DataFrame(rows, columns=[column for column in COLUMNS if not (one_tower and column == "M")])
 
 
 def _planned_status(found: Status, placement: Placement) -> Status:

@@ -66,16 +66,26 @@ def language_recipe(study: Study, language: str) -> str:
     return digest(settings_of(study.models.language[language]), settings, study.pretrain.seed)
 
 
-def align_recipe(study: Study, language: str) -> str:
-    """Return what decides stage 1 of the language model called `language`, besides its two towers."""
-    return digest(_training_of(study.pretrain.align, language), study.pretrain.seed)
+def align_recipe(study: Study, language: str, vision: str = "") -> str:
+    """Return what decides stage 1 of a pair of towers, besides its data and, if they are made here, the towers."""
+    settings = _training_of(study.pretrain.align, language), study.pretrain.seed
+    if not study.models.pretrained:
+        return digest(*settings)
+    towers = [settings_of(tower) for tower in (study.models.towers[vision], study.models.language[language])]
+    return digest(*settings, towers, study.models.attention)
+
+
+def fetch_recipe(study: Study) -> str:
+    """Return what decides which models are fetched."""
+    towers = [*study.models.towers.values(), *study.models.language.values()]
+    return digest(study.models.hub, [settings_of(tower) for tower in towers if tower.from_hub])
 
 
 def finetune_recipe(study: Study, run: Run) -> str:
     """Return what decides the weights of `run`, besides its training data and its starting model."""
     return digest(
         [run.language, run.T, run.V, run.n, run.seed, study.seed],
-        settings_of(study.models.vision),
+        settings_of(study.models.towers[run.vision]),
         settings_of(study.models.language[run.language]),
         [study.models.start, study.models.attention, study.data.turns],
         _training_of(study.finetune, run.language),
@@ -121,7 +131,8 @@ def laws_recipe(study: Study) -> str:
 def frontier_recipe(study: Study) -> str:
     """Return what decides frontier and answers, besides the laws."""
     sizes = [int(model.N) for model in study.models.language.values()] if study.trained else None
-    vision = [study.models.vision.parameters, study.models.vision.features] if study.trained else None
+    towers = study.models.towers.values() if study.trained else ()
+    vision = [number for tower in towers for number in (tower.parameters, tower.features)] or None
     sections = study.model_dump(mode="json", by_alias=True, include={"cost", "space", "frontier"})
     return digest(sections, sizes, vision)
 

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.designs import Point, design_points
+from vlmfrontier.sweep.designs import Point, design_points, factor_columns
 from vlmfrontier.sweep.keys import run_key
 
 
@@ -33,6 +31,10 @@ class Run:
     """Seed of subset, order and new weights."""
     c: float
     """Inference cost per video, in the unit of the study's cost (FLOPs for Eq. 1)."""
+    vision: str = ""
+    """Vision model, by its name in the configuration; empty where there is only one."""
+    M: float = 0.0
+    """Parameters of the vision model, without pooling head."""
 
 
 def plan_runs(study: Study) -> list[Run]:
@@ -47,14 +49,18 @@ def plan_runs(study: Study) -> list[Run]:
         for point in dict.fromkeys(design_points(study, name)):
             sweeps.setdefault(point, []).append(name)
     points = list(sweeps)
-    N = np.array([study.models.language[point.language].N for point in points], float)
-    cost = cost_model(study).cost({"N": N, "T": np.array([p.T for p in points]), "V": np.array([p.V for p in points])})
-    keys = [run_key(size, p.T, p.V, p.n, p.seed) for size, p in zip(N, points, strict=True)]
-    _refuse_collisions(study, keys, points)
-    return [
-        Run(key, tuple(sweeps[p]), p.language, float(size), p.T, p.V, p.n, p.seed, float(c))
-        for key, p, size, c in zip(keys, points, N, cost, strict=True)
-    ]
+    _refuse_fine_grids(study, points)
+    cost = cost_model(study).cost(factor_columns(study, [point[:4] for point in points]))
+    runs = [_run(study, p, tuple(sweeps[p]), float(c)) for p, c in zip(points, cost, strict=True)]
+    _refuse_collisions(study, [run.key for run in runs], points)
+    return runs
+
+
+def _run(study: Study, point: Point, sweeps: tuple[str, ...], cost: float) -> Run:
+    size, seen = study.models.language[point.language].N, float(study.models.towers[point.vision].parameters)
+    key = run_key(size, point.T, point.V, point.n, point.seed, seen if study.models.several_towers else None)
+    language, T, V, vision, n, seed = point
+    return Run(key, sweeps, language, size, T, V, n, seed, cost, vision, seen)
 
 
 def find_run(study: Study, key: str) -> Run:
@@ -63,6 +69,17 @@ def find_run(study: Study, key: str) -> Run:
     if key not in runs:
         raise UserError(f"study {study.study}: no run {key!r}; plan.csv lists its runs")
     return runs[key]
+
+
+def _refuse_fine_grids(study: Study, points: list[Point]) -> None:
+    """Raise `UserError` for a run with more tokens than its own vision model has features."""
+    for point in points:
+        tower = study.models.towers[point.vision]
+        if tower.features < point.V:
+            raise UserError(
+                f"study {study.study}: sweep: V = {point.V} with M = {point.vision}, whose frames have "
+                f"{tower.features} features; write less, or take the run out"
+            )
 
 
 def _refuse_collisions(study: Study, keys: list[str], points: list[Point]) -> None:
@@ -77,4 +94,5 @@ def _refuse_collisions(study: Study, keys: list[str], points: list[Point]) -> No
 
 
 def _describe(point: Point) -> str:
-    return f"(N: {point.language}, n: {point.n})"
+    vision = f", M: {point.vision}" if point.vision else ""
+    return f"(N: {point.language}{vision}, n: {point.n})"

@@ -126,7 +126,7 @@ def finetune(
     """
     folder, split = results.run(run.key), results.split("train")
     manifest = json.loads((split / "manifest.json").read_text())
-    start = results.start(study.models, run.language)
+    start = results.start(study.models, run.language, run.vision)
     recipe = run_recipe(study, run, manifest, start)
     with sole_writer(folder.state) as check:
         finished = told_by_first(lambda: finished_already(folder, recipe, again))
@@ -157,14 +157,14 @@ def _finetune(
 ) -> dict:
     state.begin()
     folder, split = results.run(run.key), results.split("train")
-    start = results.start(study.models, run.language)
+    start = results.start(study.models, run.language, run.vision)
     conversations = open_conversations(split)
     seed = 1000 * study.seed + run.seed
     subset, subset_id = _subset(conversations, run.n, seed)
     tokenizer = AutoTokenizer.from_pretrained(start, local_files_only=True)
     settings = study.finetune
     model = load_model(start, run.V, study.models.attention)
-    check_parameters(model, study.models, run.language)
+    check_parameters(model, study.models, run.language, run.vision)
     if settings.lora is not None:
         set_seed(seed)  # the same first updates in every process and attempt
         add_lora(model, settings.lora, settings.train)
@@ -174,7 +174,7 @@ def _finetune(
     if state.writer and not state.checkpoints():
         failures.clear()
     examples = VideoConversations(
-        Frames(split, study.models.vision.image_size, Reading.of(study.data), failures),
+        Frames(split, study.models.towers[run.vision].image_size, Reading.of(study.data), failures),
         conversations,
         order,
         PromptBuilder(tokenizer),

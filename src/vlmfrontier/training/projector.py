@@ -5,7 +5,6 @@ frame. Each batch has its V, so that the projector is at home in every grid of t
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -65,45 +64,49 @@ class CaptionedPictures(Dataset):
         return {"pixel_values": stacked(examples), "tokens_per_frame": examples[0]["tokens_per_frame"], **padded}
 
 
-def published_model(study: Study, language: str, results: ResultsFolder) -> tuple[VideoVLM, object]:
-    """Return the towers of `study` with the language model called `language` and a new projector, and the tokenizer.
+def published_model(study: Study, language: str, vision: str, results: ResultsFolder) -> tuple[VideoVLM, object]:
+    """Return the models called `language` and `vision` with a new projector between them, and the tokenizer.
 
     Raises `UserError` if a tower is not there or is not the one that the study describes.
     """
-    models = study.models
-    seen, read = results.tower(models, models.vision), results.tower(models, models.language[language])
-    key = f"models.language.{language}"
-    vision = read_vision_config(seen, models.vision, "models.vision", models.attention)
-    text = read_language_config(read, models.language[language], key, models.attention)
-    tokenizer = read_tokenizer(read, key)
-    model = assemble(vision, text, tokenizer, (seen, read))
-    check_parameters(model, models, language)
+    models, tower, text = study.models, study.models.towers[vision], study.models.language[language]
+    folders = results.tower(models, tower), results.tower(models, text)
+    keys = f"models.vision.{vision}".rstrip("."), f"models.language.{language}"
+    tokenizer = read_tokenizer(folders[1], keys[1])
+    configs = (
+        read_vision_config(folders[0], tower, keys[0], models.attention),
+        read_language_config(folders[1], text, keys[1], models.attention),
+    )
+    model = assemble(*configs, tokenizer, folders)
+    check_parameters(model, models, language, vision)
     return model, tokenizer
 
 
 def align_published(
-    study: Study, language: str, results: ResultsFolder, state: Path, layout: Layout = WHOLE_BATCHES
+    study: Study, language: str, vision: str, results: ResultsFolder, layout: Layout = WHOLE_BATCHES
 ) -> dict | None:
-    """Run stage 1 for `language`, save the whole `VideoVLM` as the start of its runs and return the report.
+    """Run stage 1 of a pair of models, save the whole `VideoVLM` as the start of its runs and return the report.
 
     None in all processes but the first. Raises `UserError` if a tower or the pictures are not as the study says.
     """
     settings, seed, split = study.pretrain.align, study.pretrain.seed, results.split(SPLIT)
     set_seed(seed)
-    model, tokenizer = published_model(study, language, results)
+    model, tokenizer = published_model(study, language, vision, results)
     conversations = open_conversations(split)
     # Whole batches alone: what is left over would have to share a V with others.
     steps = len(conversations) * (settings.epochs or 1) // settings.batch_size
     if not steps:
         raise UserError(f"pretrain.align.batch_size = {settings.batch_size}: there are {len(conversations)} pictures")
     order = training_order(list(range(len(conversations))), settings.epochs or 1, seed)[: steps * settings.batch_size]
-    recipe = {"language": language, "settings": settings.model_dump(), "seed": seed}
+    name = study.models.start_name(language, vision)
+    state = results.models / "state" / f"align-{name}"
+    recipe = {"pair": name, "settings": settings.model_dump(), "seed": seed}
     training = TrainingState(state, recipe, is_first())
     failures = Failures(state / "decode_failures.jsonl", int(study.data.llava.failures * len(conversations)))
     if training.writer and not training.checkpoints():
         failures.clear()
     examples = CaptionedPictures(
-        Frames(split, study.models.vision.image_size, Reading.of(study.data), failures),
+        Frames(split, study.models.towers[vision].image_size, Reading.of(study.data), failures),
         conversations,
         order,
         PromptBuilder(tokenizer),
@@ -120,13 +123,13 @@ def align_published(
         training,
         steps=steps,
         seed=seed,
-        label=f"align {language}",
+        label=f"align {name}",
         layout=layout,
         loading=Loading.of(study),
     )
     if not is_first():
         return None
-    save_model(summary.model, tokenizer, results.models / language)
+    save_model(summary.model, tokenizer, results.models / name)
     return {
         "steps": summary.steps,
         "loss": summary.loss,

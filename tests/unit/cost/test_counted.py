@@ -7,7 +7,7 @@ from vlmfrontier.cost.counted import CountedCost, Decoder, Encoder
 from vlmfrontier.errors import UserError
 
 DECODER = Decoder(hidden=48, layers=3, intermediate=128, vocabulary=100)
-MODEL = CountedCost(Encoder(64, 3, 128, 8, 64), {83e3: DECODER}, text_tokens=10, answer_tokens=4)
+MODEL = CountedCost({0.0: Encoder(64, 3, 128, 8, 64)}, {83e3: DECODER}, text_tokens=10, answer_tokens=4)
 
 
 @pytest.mark.parametrize("language", ["xs", "l"])
@@ -23,7 +23,7 @@ def test_counted_flops_are_those_of_the_built_models(language, frames, tokens):
     shape, vision = models.language[language], models.vision
     decoder = Decoder(shape.hidden_size, shape.layers, shape.mlp_size, len(words))
     encoder = Encoder(vision.hidden_size, vision.layers, vision.intermediate_size, vision.patch_size, vision.features)
-    model = CountedCost(encoder, {float(shape.parameters): decoder}, text_tokens=12, answer_tokens=1)
+    model = CountedCost({0.0: encoder}, {float(shape.parameters): decoder}, text_tokens=12, answer_tokens=1)
     parts = model.parts({"N": shape.parameters, "T": frames, "V": tokens})
     assert parts["vision"] == counted["vision"]
     assert parts["projector"] == counted["projector"]

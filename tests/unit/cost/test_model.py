@@ -11,9 +11,8 @@ from vlmfrontier.study.cost import CostConfig
 
 def study(cost, trained=True, factors=("N", "T", "V")):
     vision = SimpleNamespace(parameters=1000, features=64)
-    return SimpleNamespace(
-        study="mine", trained=trained, cost=cost, factors=lambda: list(factors), models=SimpleNamespace(vision=vision)
-    )
+    models = SimpleNamespace(towers={"": vision}, largest_tower=vision, several_towers=False)
+    return SimpleNamespace(study="mine", trained=trained, cost=cost, factors=lambda: list(factors), models=models)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ RUNS = {"N": np.array([10.0, 30.0]), "T": np.array([1.0, 4.0]), "V": np.array([4
 
 
 def study(space=None, trained=True, budgets=None):
-    language = {"xs": SimpleNamespace(parameters=10), "m": SimpleNamespace(parameters=30)}
-    models = SimpleNamespace(language=language, vision=SimpleNamespace(parameters=100, features=16))
+    language = {"xs": SimpleNamespace(N=10.0), "m": SimpleNamespace(N=30.0)}
+    tower = SimpleNamespace(parameters=100, features=16)
+    models = SimpleNamespace(language=language, towers={"": tower}, largest_tower=tower, several_towers=False)
     cost = CostConfig(model="paper", M=100, W=16)
     return SimpleNamespace(
         study="mine",
@@ -65,7 +66,7 @@ def test_an_own_table_may_deploy_its_own_levels():
     ("space", "message"),
     [
         ({"X": [1.0]}, "no factor 'X'; the factors are N, T, V"),
-        ({"N": ["huge"]}, "'huge' is not a number, and the language models are xs, m"),
+        ({"N": ["huge"]}, "'huge' is not a number, and the models are xs, m"),
         ({"T": []}, "T has no feasible value"),
     ],
 )
