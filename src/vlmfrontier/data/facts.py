@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from vlmfrontier.data.timeline import read_timeline
-from vlmfrontier.data.video import IMAGE_SUFFIXES, Deadline, count_frames, open_video, read_frames, watch_frames
+from vlmfrontier.data.video import (
+    IMAGE_SUFFIXES,
+    Deadline,
+    count_frames,
+    images_of,
+    open_video,
+    read_frames,
+    watch_frames,
+)
 
 SAMPLE = 1 << 16
 """Bytes from the beginning and from the end that the fingerprint is made of, with the size."""
@@ -15,7 +23,7 @@ SAMPLE = 1 << 16
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """Length, rate, size in pixels and fingerprint of a decodable video, or of an image (one frame, no seconds)."""
+    """Length, rate, size in pixels and fingerprint of a decodable video, or of images (which have no seconds)."""
 
     seconds: float
     frames: int
@@ -32,8 +40,11 @@ class VideoFacts:
 def fingerprint(path: Path) -> str:
     """Return 16 hexadecimal digits of a file's size, its first and its last 64 KiB: a changed video has others.
 
-    A hash of everything would read as much again as decoding does.
+    A hash of everything would read as much again as decoding does. Of a folder of images: of their names and sizes.
     """
+    if path.is_dir():
+        listed = "\n".join(f"{image.name} {image.stat().st_size}" for image in images_of(path))
+        return hashlib.sha256(listed.encode()).hexdigest()[:16]
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
@@ -48,9 +59,8 @@ def video_facts(path: Path, checked_frames: int, timeout: float | None = None) -
 
     Raises `VideoError` if it cannot be decoded, or not within `timeout` seconds.
     """
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        height, width = read_frames(path, 1).shape[1:3]
-        return VideoFacts(0.0, 1, 0.0, width, height, path.suffix.lower()[1:], 1, True, fingerprint(path))
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return _image_facts(path, checked_frames, timeout)
     deadline = Deadline(path, timeout)
     with open_video(path) as (container, stream):
         timeline = read_timeline(container, stream, path, deadline.check)
@@ -82,3 +92,17 @@ def video_facts(path: Path, checked_frames: int, timeout: float | None = None) -
         timeline.constant,
         fingerprint(path),
     )
+
+
+def _image_facts(path: Path, checked_frames: int, timeout: float | None) -> VideoFacts:
+    images = images_of(path)
+    sizes: set[tuple[int, ...]] = set()
+
+    def look(frame: np.ndarray) -> np.ndarray:
+        sizes.add(frame.shape[:2])
+        return np.empty(0, np.uint8)
+
+    read_frames(path, min(len(images), checked_frames or len(images)), timeout=timeout, resize=look)
+    height, width = next(iter(sizes))
+    codec = images[0].suffix.lower()[1:]
+    return VideoFacts(0.0, len(images), 0.0, width, height, codec, len(images), True, fingerprint(path))

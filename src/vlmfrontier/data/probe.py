@@ -25,7 +25,8 @@ Say = Callable[[str], None]
 def locate(root: Path, name: str, extensions: Iterable[str] = ()) -> Path:
     """Return the file called `name` inside `root`, a resolved folder, with one of `extensions` if it has none itself.
 
-    Raises `VideoError` if it is outside of the folder (also through a link), missing, or not a file.
+    Raises `VideoError` if it is outside of the folder (also through a link), missing, or neither a file nor a folder of
+    images.
     """
     try:
         found = next((p for p in (root / name, *(root / f"{name}{e}" for e in extensions)) if p.exists()), root / name)
@@ -35,8 +36,8 @@ def locate(root: Path, name: str, extensions: Iterable[str] = ()) -> Path:
             raise VideoError(OUTSIDE, name, f"is not inside {root}; name the folder that holds all videos")
         if not path.exists():
             raise VideoError(MISSING_FILE, name, f"no such file in {root}")
-        if not path.is_file():
-            raise VideoError(UNREADABLE, name, "is not a regular file")
+        if not (path.is_file() or path.is_dir()):
+            raise VideoError(UNREADABLE, name, "is neither a regular file nor a folder of images")
     except (OSError, ValueError) as error:
         raise VideoError(UNREADABLE, name, f"cannot be looked at ({error})") from None
     return path

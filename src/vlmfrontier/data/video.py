@@ -145,13 +145,12 @@ def read_frames(
 
     They are chosen by `frames_in_time`. Of the video only the wanted frames are kept, each passed through `resize` at
     once. `seek=False` decodes every frame from the start instead of from the key frames before wanted ones, which gives
-    the same frames. An image is a video of one frame. Raises `VideoError` if the file gives no frames, or not within
-    `timeout` seconds.
+    the same frames. An image is a video of one frame, a folder of images one of as many, in the order of their names.
+    Raises `VideoError` if there are no frames, or not within `timeout` seconds.
     """
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        frames = {0: _read_image(path, resize)}
-        return np.stack([frames[0]] * wanted)
     deadline = Deadline(path, timeout)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+        return _read_images(path, wanted, deadline, resize)
     with open_video(path) as (container, stream):
         timeline = read_timeline(container, stream, path, deadline.check)
         if timeline is None:
@@ -300,12 +299,38 @@ def _read_counted(path: Path, wanted: int, deadline: Deadline, resize: Resize | 
     return np.stack([keep.frames[index] for index in indices.tolist()])
 
 
-def _read_image(path: Path, resize: Resize | None) -> np.ndarray:
+def images_of(path: Path) -> list[Path]:
+    """Return the images of a folder in the order of their names, or the image that `path` is.
+
+    Raises `VideoError` if the folder has none.
+    """
+    if not path.is_dir():
+        return [path]
+    images = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise VideoError(NO_FRAME, path, "the folder has no image; remove it")
+    return images
+
+
+def _read_images(path: Path, wanted: int, deadline: Deadline, resize: Resize | None) -> np.ndarray:
+    images = images_of(path)
+    indices = sample_frames(len(images), wanted)
+    frames: dict[int, np.ndarray] = {}
+    size = None
+    for index in dict.fromkeys(indices.tolist()):
+        deadline.check()
+        frame = _read_image(images[index], size)
+        size = size or (frame.shape[1], frame.shape[0])
+        frames[index] = resize(frame) if resize else frame
+    return np.stack([frames[index] for index in indices.tolist()])
+
+
+def _read_image(path: Path, size: tuple[int, int] | None) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            array = np.asarray(image.convert("RGB"))
+            picture = image.convert("RGB")
+            return np.asarray(picture if size in (None, picture.size) else picture.resize(size))
     except FileNotFoundError as error:
         raise VideoError(MISSING_FILE, path, "no such file") from error
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise VideoError(UNREADABLE, path, f"not a readable image ({error}); repair or remove it") from error
-    return resize(array) if resize else array

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tests.made_videos import VIDEOS, MadeVideo, draw, encode, times, write_broken, write_sources
 from vlmfrontier.data.decoder import Decoder
+from vlmfrontier.data.facts import video_facts
 from vlmfrontier.data.frames import FrameReader, Reading
 from vlmfrontier.data.llava import build_llava
 from vlmfrontier.data.problems import VideoError
@@ -111,6 +112,24 @@ def test_images_are_videos_of_one_frame(tmp_path):
         read_frames(tmp_path / "broken.jpg", 1)
     with pytest.raises(VideoError, match="no such file"):
         read_frames(tmp_path / "missing.jpg", 1)
+
+
+def test_a_folder_of_images_is_a_video(tmp_path):
+    """LLaVA-Hound ships its videos so."""
+    frames = draw(MadeVideo("x", 40, 30, frames=10))
+    (tmp_path / "v_1").mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / "v_1" / f"c01_{number:04d}.png")
+    (tmp_path / "v_1" / "notes.txt").write_text("no image")
+    for wanted in (1, 4, 25):
+        assert np.array_equal(read_frames(tmp_path / "v_1", wanted), frames[sample_frames(10, wanted)])
+    facts = video_facts(tmp_path / "v_1", 3)
+    assert (facts.frames, facts.width, facts.height, facts.seconds) == (10, 40, 30, 0.0)
+    Image.fromarray(frames[0]).save(tmp_path / "v_1" / "c01_0010.png")
+    assert video_facts(tmp_path / "v_1", 0).fingerprint != facts.fingerprint
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VideoError, match="no image"):
+        read_frames(tmp_path / "empty", 1)
 
 
 def test_a_video_that_lies_is_stood_up(tmp_path):

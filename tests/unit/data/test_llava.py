@@ -138,7 +138,7 @@ def test_every_broken_input_is_named_with_its_id_and_counted(broken):
         "absolute": "path outside the folder",
         "through a link": "path outside the folder",
         "missing": "missing file",
-        "folder": "unreadable",
+        "folder": "no frame",
         "unknown role": "unknown role",
         "system": "unknown role",
         "two questions": "turns do not alternate",
