@@ -222,7 +222,8 @@ class _Growing:
 
 
 def open_conversations(folder: Path) -> Conversations:
-    """Return the conversations of the prepared split in `folder`, whichever way they are kept."""
-    if (folder / INDEX).exists():
+    """Return the conversations of the prepared split in `folder`, whichever way its manifest says they are kept."""
+    about = json.loads((folder / "manifest.json").read_text())
+    if "folders" in about:
         return ConversationFile(folder)
     return ConversationList(read_conversations(folder / LIST))

@@ -27,7 +27,7 @@ from vlmfrontier.data.video import WHOLE, FrameRule, Resize, read_frames, timed_
 
 GRACE = 2.0
 """Seconds beyond the time limit in which the process may say itself that it has given up, before it is killed."""
-START = 60.0
+START = 300.0
 """Seconds that it may take to start, on a file system under load."""
 _CHUNK = 1 << 20
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -196,6 +197,23 @@ def test_a_second_call_looks_into_nothing_again_but_what_has_changed(made, tmp_p
     assert again["hash_videos"] != first["hash_videos"]
     assert again["hash_conversations"] == first["hash_conversations"]
     assert build(tmp_path, settings) == first
+
+
+def test_a_preparation_that_is_killed_goes_on(made, tmp_path):
+    folder, _ = made
+    out = tmp_path / "out"
+    command = [sys.executable, "scripts/prepare_data.py", "--annotations", str(folder / "alpha.json")]
+    command += ["--videos", str(folder / "videos"), "--output", str(out), "--checked-frames", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (out / "probes.jsonl").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    seen = [json.loads(line)["video"] for line in (out / "probes.jsonl").read_text().splitlines()]
+    assert sorted(seen) == sorted({f"mine/{video.name}" for video in VIDEOS[:6]})  # each was looked into once
+    assert len(open_conversations(out)) == 12
 
 
 def test_other_data_folders_give_the_same_hashes(made, tmp_path):
