@@ -1,5 +1,6 @@
 """Ways to kill a training on a cluster, and what must hold afterwards: trained once, nothing lost, the same weights."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from tests.slurm.cluster import SlurmCluster
 from vlmfrontier.training.owner import OWNER
 
 WAIT_SECONDS = 3000.0
+BEGINNINGS = ("started", "resumed")
 
 
 class Training:
@@ -19,11 +21,11 @@ class Training:
 
     def __init__(self, folder: Path, cluster: SlurmCluster):
         self.folder, self.cluster = folder, cluster
-        self.state = folder / "state"
+        self.state, self.log = folder / "state", folder / "state" / "train.jsonl"
 
     @property
     def owner(self) -> dict:
-        """The process that trains, out of owner.json; empty if nobody does."""
+        """The process that trains, out of owner.json, which outlives a killed one; empty if there is no such file."""
         try:
             return json.loads((self.state / OWNER).read_text())
         except (OSError, ValueError):
@@ -33,11 +35,38 @@ class Training:
     def finished(self) -> bool:
         return (self.folder / "finetuned.json").exists()
 
-    def has_checkpoint(self) -> bool:
-        return any(self.state.glob("checkpoint-*/complete.json"))
+    @property
+    def attempts(self) -> int:
+        return len(attempts_of(self.log)) if self.log.exists() else 0
+
+    def has_saved(self) -> bool:
+        """Return whether the last attempt has saved its state."""
+        if not self.attempts:
+            return False
+        began = [entry["step"] for entry in entries_of(self.log) if entry.get("event") in BEGINNINGS][-1]
+        sealed = self.state.glob("checkpoint-*/complete.json")
+        return any(int(path.parent.name.split("-")[1]) > began for path in sealed)
 
     def node(self) -> str:
         return self.cluster.ask("squeue", "--noheader", "--job", self.owner["slurm_job_id"], "--format", "%N")
+
+    def hold(self) -> int | None:
+        """Stop the process that trains and return its number; None if there is none, or it has saved nothing yet.
+
+        Stopped it cannot finish before it is killed, however slow the machine is; Slurm wakes what it ends.
+        """
+        pid = self.owner.get("pid")
+        return pid if pid and self.has_saved() and is_stopped(pid, signal.SIGSTOP) else None
+
+
+def is_stopped(pid: int, number: int = 0) -> bool:
+    """Return whether a process is stopped, after sending it a signal."""
+    try:
+        os.kill(pid, number)
+        time.sleep(0.1 if number else 0)
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def kill_process(training: Training) -> None:
@@ -96,15 +125,20 @@ def wait_until(happened: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def attempts_of(log: Path) -> list[list[int]]:
-    """Return the steps that each attempt of a `train.jsonl` logged; half lines of killed attempts are none."""
-    attempts: list[list[int]] = []
+def entries_of(log: Path) -> list[dict]:
+    """Return the lines of a `train.jsonl`, without half lines of killed attempts."""
+    entries = []
     for line in log.read_text().splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry.get("event") in ("started", "resumed"):
+        with contextlib.suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries
+
+
+def attempts_of(log: Path) -> list[list[int]]:
+    """Return the steps that each attempt of a `train.jsonl` logged."""
+    attempts: list[list[int]] = []
+    for entry in entries_of(log):
+        if entry.get("event") in BEGINNINGS:
             attempts.append([])
         elif "loss" in entry:
             attempts[-1].append(entry["step"])
@@ -127,9 +161,13 @@ def assert_trained_once(log: Path, steps: int, save_every: int) -> int:
         reached = max(reached, numbers[-1])
     assert reached == steps
     assert {step for numbers in attempts for step in numbers} >= set(range(1, steps)) - _at_kills(attempts)
-    finished = [line for line in log.read_text().splitlines() if '"finished"' in line]
-    assert len(finished) == 1, f"{log}: finished {len(finished)} times"
     return len(attempts)
+
+
+def repeated_steps(log: Path) -> int:
+    """Return how many steps were taken more than once."""
+    taken = [step for numbers in attempts_of(log) for step in numbers]
+    return len(taken) - len(set(taken))
 
 
 def _at_kills(attempts: Iterable[list[int]]) -> set[int]:
