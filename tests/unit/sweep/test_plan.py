@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.calling import ROOT
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import collect
-from vlmfrontier.sweep.plan import plan_page, plan_table, sweep_totals, write_plan
+from vlmfrontier.sweep.plan import COLUMNS, plan_page, plan_table, sweep_totals, write_plan
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import run_status
 
@@ -44,6 +45,11 @@ def test_the_plan_has_every_run_once_with_its_cost(study: Study, tmp_path: Path)
     assert center.sweeps == "star+repeats"
     assert center.training_flops == 3 * center.c * 400
     assert sweep_totals(plan).runs.sum() == len(plan)
+
+
+def test_results_readme_explains_every_column():
+    readme = (ROOT / "results/README.md").read_text()
+    assert [column for column in COLUMNS if f"`{column}`" not in readme] == []
 
 
 def test_the_page_says_the_totals(study: Study, tmp_path: Path):
