@@ -74,6 +74,8 @@ localrules:
 
 onstart:
     write_study(STUDY, Path(STUDY_JSON))
+    if SITE and forgets_early():
+        print(forgets_early(), file=sys.stderr)
 
 
 onsuccess:

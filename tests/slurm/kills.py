@@ -32,12 +32,21 @@ class Training:
             return {}
 
     @property
+    def lives(self) -> bool:
+        """Whether a process holds the training now."""
+        return Path(f"/proc/{self.owner.get('pid')}").exists()
+
+    @property
     def finished(self) -> bool:
         return (self.folder / "finetuned.json").exists()
 
     @property
     def attempts(self) -> int:
         return len(attempts_of(self.log)) if self.log.exists() else 0
+
+    @property
+    def reached(self) -> int:
+        return max((step for steps in attempts_of(self.log) for step in steps), default=0) if self.log.exists() else 0
 
     def has_saved(self) -> bool:
         """Return whether the last attempt has saved its state."""

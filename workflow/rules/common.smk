@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vlmfrontier.cluster import resources
 from vlmfrontier.cluster.call import again, site_option
+from vlmfrontier.cluster.queue import forgets_early
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
@@ -68,8 +69,12 @@ FIGURE_FILES = expand(f"{RESULTS}/figures/{{figure}}.png", figure=FIGURES)
 
 
 def script(name, warm=False):
-    """Return the command line of scripts/<name> up to its study; neither its place nor `warm` counts as a change."""
-    return script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm and STUDY.execution.warm_start)
+    """Return the command line of scripts/<name> up to its study; neither its place nor `warm` counts as a change.
+
+    On a cluster no job is warm, and none is printed as if it were: its command can be repeated by hand.
+    """
+    warm = warm and STUDY.execution.warm_start and SITE is None
+    return script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm)
 
 
 def call_again():

@@ -12,6 +12,9 @@ _FIELDS = "%i|%T|%N|%M|%Z|%k"
 _COMMENT = re.compile(r"^rule_(?P<rule>.+?)(?:_wildcards_(?P<wildcards>.*))?$")
 _STARTED_IN = re.compile(r"^Slurm job (\d+) on (\S+)$", re.MULTILINE)
 
+LONGEST_INTERVAL = 180
+"""Seconds between two looks at the queue, at most: fixed in the plugin that submits."""
+
 
 class QueuedJob(NamedTuple):
     """A job that Slurm still runs or will run."""
@@ -56,6 +59,21 @@ def _parse(line: str, directory: Path) -> QueuedJob | None:
     if found is None or Path(folder).resolve() != directory:
         return None
     return QueuedJob(number, state, node, elapsed, found["rule"], found["wildcards"] or "")
+
+
+def forgets_early() -> str:
+    """Return a warning if Slurm may forget a job before Snakemake sees that it has ended; empty if it does not."""
+    if shutil.which("scontrol") is None:
+        return ""
+    answer = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=False)
+    found = re.search(r"^MinJobAge\s*=\s*(\d+)", answer.stdout, re.MULTILINE)
+    if found is None or int(found[1]) >= LONGEST_INTERVAL:
+        return ""
+    return (
+        f"warning: this Slurm forgets jobs {found[1]} s after their end (MinJobAge), but Snakemake looks only every "
+        f"{LONGEST_INTERVAL} s in the end: it may wait for ever for jobs that have ended. Ask for a MinJobAge of "
+        f"{LONGEST_INTERVAL} s or more, or see docs/slurm.md"
+    )
 
 
 def job_of(log: Path) -> JobEnd | None:
