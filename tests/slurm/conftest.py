@@ -13,9 +13,6 @@ import yaml
 from tests.calling import ROOT, Outcome
 from tests.slurm.cluster import SlurmCluster, why_not
 
-LONG = pytest.mark.skipif("VLMFRONTIER_SLURM" not in os.environ, reason="takes long: VLMFRONTIER_SLURM=all asks for it")
-"""For what starts dozens of jobs, each of which imports torch: a quarter of an hour on two cores."""
-
 SITE = Path(__file__).with_name("site.yaml")
 WAIT_SECONDS = 3000.0
 """For a call of Snakemake; only to end a test that hangs, on a machine however slow."""

@@ -9,10 +9,10 @@ import pytest
 
 from tests.calling import SMOKE, Workflow
 from tests.slurm.cluster import SlurmCluster
-from tests.slurm.conftest import LONG, OnCluster
+from tests.slurm.conftest import OnCluster
 from vlmfrontier.cluster.job import parse_record
 
-pytestmark = [pytest.mark.slow, LONG]
+pytestmark = pytest.mark.slow
 # What says when, where and how fast, not what: all else of a result must be equal.
 OCCASION = {"seconds", "provenance", "resumed_at"}
 
