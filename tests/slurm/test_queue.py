@@ -56,7 +56,7 @@ def test_a_slurm_that_forgets_early_is_told_of(asked: SlurmCluster):
     assert forgets_early() == ""
     usual = asked.conf.read_text()
     try:
-        asked.conf.write_text(usual.replace("MinJobAge=300", "MinJobAge=60"))
+        asked.conf.write_text(usual.replace("MinJobAge=36000", "MinJobAge=60"))
         asked.ask("scontrol", "reconfigure")
         assert "forgets jobs 60 s after their end (MinJobAge)" in forgets_early()
     finally:
