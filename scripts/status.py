@@ -92,7 +92,8 @@ def print_answer(study: Study, study_json: Path) -> None:
     pages = {"report": "report.html", "explorer": "explorer.html"}
     for page in [f"{name}: {results / file}" for name, file in pages.items() if (results / file).exists()]:
         print(page)
-    print(f"results are in {results}/: figures/index.md, tables/, frontier/, laws/, runs.csv, plan.md")
+    made = "figures/index.md, tables/, frontier/, laws/, runs.csv, " if (results / "runs.csv").exists() else ""
+    print(f"results are in {results}/: {made}plan.md")
 
 
 def write_what_is_known(study_json: Path) -> None:

@@ -99,6 +99,13 @@ def preempt(training: Training) -> None:
     training.cluster.ask("sbatch", "--parsable", *options, "--wrap=sleep 1")
 
 
+def warn(training: Training) -> None:
+    """The end of the time is near: the training saves its state and has its own job requeued."""
+    pid = training.owner["pid"]
+    os.kill(pid, signal.SIGUSR1)
+    os.kill(pid, signal.SIGCONT)  # nobody else wakes it
+
+
 def end_time(training: Training) -> None:
     """The time limit is reached: SIGTERM, a moment later SIGKILL, and the job ends as TIMEOUT."""
     training.cluster.ask("scontrol", "update", f"JobId={training.owner['slurm_job_id']}", "EndTime=now")
@@ -121,6 +128,7 @@ KILLS: dict[str, Callable[[Training], None]] = {
     "scancel": cancel,
     "requeue": requeue,
     "preemption": preempt,
+    "warning": warn,
     "time limit": end_time,
     "node": kill_node,
 }

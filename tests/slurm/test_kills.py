@@ -97,7 +97,7 @@ def assert_as_undisturbed(on_cluster: OnCluster, workflow: Workflow, study: dict
 
 # One run each, in this order. The first can fail twice, which is what the profile's retries allow; Slurm itself
 # starts the others again, but after a time limit.
-SCHEDULE = [["SIGKILL", "scancel"], ["requeue", "preemption", "time limit"], ["node"]]
+SCHEDULE = [["SIGKILL", "scancel"], ["requeue", "preemption", "time limit"], ["warning", "node"]]
 
 
 def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory):
