@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 HEARTBEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0
+STALE_SECONDS = 180.0
+"""Three times what a network file system may keep showing an old file (NFS: 60 s), or a living holder would look dead."""
 OWNER = "owner.json"
 
 
