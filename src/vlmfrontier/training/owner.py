@@ -17,7 +17,7 @@ from pathlib import Path
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 180.0
-"""Three times what a network file system may keep showing an old file (NFS: 60 s), or a living holder would look dead."""
+"""Three times as long as NFS may keep showing an old file (60 s): a living holder must not look dead."""
 OWNER = "owner.json"
 
 
