@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.made_studies import STUDY, fitted, made
+from vlmfrontier.figures.draw import save
 from vlmfrontier.frontier.answers import answer
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.explorer import write_explorer
@@ -164,11 +165,14 @@ def test_the_page_stays_below_8_megabytes_and_its_data_are_plain_json(explorer: 
 def test_the_report_is_accessible_fits_and_asks_for_nothing(browser, results: Results, width: int, scheme: str):
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 — only where there is a browser
 
+    save(results, ["runs", "bags"], results.main_target, results.folder / "figures")
     *_, path = write_report(results)
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
+    page.locator("details summary").first.click()
+    assert page.locator("figure img:visible").count() == 2
     found = Axe().run(page).response["violations"]
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     page.close()

@@ -97,6 +97,8 @@ class Entry:
     """Kinds of results it is drawn from, besides the table of runs: laws, frontier, results, or a file by its path."""
     needs: tuple[tuple[Condition, str], ...] = field(default=())
     """What a study must have for it, and why it is left out otherwise."""
+    main: bool = False
+    """Whether a report shows it at once; the others open."""
 
 
 CATALOGUE = {
@@ -104,6 +106,7 @@ CATALOGUE = {
         "runs",
         "All runs: error of {target} against {factors}, by number of examples; bars: standard errors.",
         "runs",
+        main=True,
     ),
     "learning": Entry(
         "learning",
@@ -125,6 +128,7 @@ CATALOGUE = {
         "laws",
         ("laws",),
         (NO_LINE,),
+        main=True,
     ),
     "star-tasks": Entry(
         "star",
@@ -138,6 +142,7 @@ CATALOGUE = {
         "Error of {target} as its law predicts it against the measured one, in sample and for runs left out.",
         "laws",
         ("laws", "laws/{target}/predictions.csv"),
+        main=True,
     ),
     "bags": Entry(
         "fit_quality",
@@ -168,6 +173,7 @@ CATALOGUE = {
         "laws",
         ("laws",),
         (ONE_FACTOR,),
+        main=True,
     ),
     "contours-tasks": Entry(
         "contours",
@@ -183,6 +189,7 @@ CATALOGUE = {
         "frontier",
         ("laws", "frontier"),
         (NO_COST, NO_RIVALS),
+        main=True,
     ),
     "isoflop-tasks": Entry(
         "isoflop",
@@ -197,6 +204,7 @@ CATALOGUE = {
         "frontier",
         ("frontier",),
         (NO_COST,),
+        main=True,
     ),
     "frontier-tasks": Entry(
         "frontier",
@@ -211,6 +219,7 @@ CATALOGUE = {
         "frontier",
         ("tables/elasticity.csv",),
         (NO_COST, NO_DATA),
+        main=True,
     ),
     "elasticity-budget": Entry(
         "elasticity",
@@ -233,6 +242,7 @@ CATALOGUE = {
         "regret",
         ("tables/regret.csv",),
         (NO_COST,),
+        main=True,
     ),
 }
 """Every figure by its name, in the order of a report."""

@@ -8,8 +8,10 @@ from functools import singledispatch
 
 from vlmfrontier.report.as_markdown import right_columns
 from vlmfrontier.report.assets import asset, filled
-from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, Picture, Table, Text
+from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, More, Picture, Table, Text
 
+SCALE = 0.6
+"""How large pictures are shown, so that writing in all of them is as large as that of captions."""
 SHORT = 34
 """Cells up to this length are not broken into lines."""
 _INLINE = (
@@ -77,9 +79,23 @@ def _(block: Lines) -> str:
 
 @_written.register
 def _(block: Picture) -> str:
-    source = base64.b64encode(block.path.read_bytes()).decode()
-    image = f'<img alt="{html.escape(block.description)}" src="data:image/png;base64,{source}">'
-    return f"<figure>{image}<figcaption>{inline(block.caption)}</figcaption></figure>"
+    content = block.path.read_bytes()
+    source, width = base64.b64encode(content).decode(), round(SCALE * _width(content))
+    image = f'<img alt="{html.escape(block.description)}" width="{width}" src="data:image/png;base64,{source}">'
+    name = html.escape(block.path.stem)
+    scrolled = f'<div class="picture" role="region" aria-label="figure {name}" tabindex="0">{image}</div>'
+    return f'<figure id="figure-{name}">{scrolled}<figcaption>{inline(block.caption)}</figcaption></figure>'
+
+
+def _width(png: bytes) -> int:
+    """Return the width of a PNG in pixels, which its header begins with."""
+    return int.from_bytes(png[16:20], "big")
+
+
+@_written.register
+def _(block: More) -> str:
+    inside = "\n".join(_written(picture) for picture in block.pictures)
+    return f"<details><summary>{inline(block.title)}</summary>{inside}</details>"
 
 
 @_written.register

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import singledispatch
 from pathlib import Path
 
-from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, Picture, Table, Text
+from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, More, Picture, Table, Text
 
 _NUMBER = re.compile(r"[+−-]?\d*\.?\d+(e[+-]?\d+)?[kMGBTPE%]?")
 
@@ -54,6 +54,12 @@ def _(block: Lines, folder: Path) -> str:
 @_written.register
 def _(block: Picture, folder: Path) -> str:
     return f"![{block.description}]({os.path.relpath(block.path, folder)})\n\n_{block.caption}_"
+
+
+@_written.register
+def _(block: More, folder: Path) -> str:
+    inside = [_written(picture, folder) for picture in block.pictures]
+    return "\n\n".join([f"<details><summary>{block.title}</summary>", *inside, "</details>"])
 
 
 @_written.register

@@ -74,7 +74,15 @@ class Picture:
         return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", self.caption)
 
 
-Block = Heading | Text | Answer | Caution | Items | Lines | Table | Picture
+@dataclass(frozen=True)
+class More:
+    """Pictures that a reader opens if they want to."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+
+
+Block = Heading | Text | Answer | Caution | Items | Lines | Table | Picture | More
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> Table:

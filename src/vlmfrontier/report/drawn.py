@@ -1,23 +1,34 @@
 """The figures that have been drawn, with their captions, and why others have not."""
 
+from pathlib import Path
+
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
-from vlmfrontier.report.blocks import Block, Heading, Items, Picture, Text
+from vlmfrontier.report.blocks import Block, Heading, Items, More, Picture, Text
 from vlmfrontier.report.known import Known
 
 INDEX = "figures/index.md"
 
 
-def figures(known: Known, section: str | None = None) -> dict[str, Picture]:
+def figures(known: Known, of: str | None = None) -> dict[str, Picture]:
     """Return the figures of a section of the report, or all, by name: those that apply to the study and are drawn."""
     without = not_drawn(known)
     return {
         name: Picture(path, f"{caption(name, known.study, known.main)} [Its numbers](figures/{name}.csv).")
         for name, entry in CATALOGUE.items()
-        if section in (None, entry.section) and name not in without and (path := _path(known, name)).exists()
+        if of in (None, entry.section) and name not in without and (path := _path(known, name)).exists()
     }
 
 
-def _path(known: Known, name: str):
+def section(known: Known, name: str) -> list[Block]:
+    """Return the figures of a section: the main ones, and the others to be opened."""
+    found = figures(known, name)
+    main = [picture for figure, picture in found.items() if CATALOGUE[figure].main]
+    others = {figure: picture for figure, picture in found.items() if not CATALOGUE[figure].main}
+    more = [More(f"More figures: {', '.join(others)}", tuple(others.values()))] if others else []
+    return [*main, *more]
+
+
+def _path(known: Known, name: str) -> Path:
     return known.folder / "figures" / f"{name}.png"
 
 

@@ -9,7 +9,7 @@ from vlmfrontier.report.as_markdown import markdown
 from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Text
 from vlmfrontier.report.captions import captions_template
 from vlmfrontier.report.doubts import doubts
-from vlmfrontier.report.drawn import INDEX, figures, index, reasons
+from vlmfrontier.report.drawn import INDEX, index, reasons, section
 from vlmfrontier.report.frontier_section import frontier, recommendation, regret
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.laws_section import laws
@@ -42,14 +42,14 @@ def report(known: Known) -> list[Block]:
         *_opening(known),
         *question(known),
         *runs(known),
-        *figures(known, "runs").values(),
+        *section(known, "runs"),
         *laws(known),
-        *figures(known, "laws").values(),
+        *section(known, "laws"),
         *recommendation(known),
         *frontier(known),
-        *figures(known, "frontier").values(),
+        *section(known, "frontier"),
         *regret(known),
-        *figures(known, "regret").values(),
+        *section(known, "regret"),
         *next_steps(known),
         *provenance(known),
         *reasons(known),

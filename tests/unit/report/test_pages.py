@@ -6,7 +6,7 @@ import pytest
 
 from vlmfrontier.report.as_html import inline, page
 from vlmfrontier.report.as_markdown import markdown, right_columns
-from vlmfrontier.report.blocks import Answer, Caution, Heading, Items, Lines, Picture, Text, table
+from vlmfrontier.report.blocks import Answer, Caution, Heading, Items, Lines, More, Picture, Text, table
 from vlmfrontier.report.explorer import explorer_page
 from vlmfrontier.report.explorer_data import round_numbers
 
@@ -50,6 +50,16 @@ def test_a_picture_is_inside_the_html_and_beside_the_markdown(tmp_path: Path):
     picture = Picture(path, "What it shows. [Its numbers](figures/one.csv).")
     assert "![What it shows. Its numbers.](figures/one.png)" in markdown([picture], tmp_path)
     assert 'src="data:image/png;base64,UE5H"' in page([Heading("Title", level=1), picture])
+
+
+def test_pictures_to_be_opened_are_inside_both_pages(tmp_path: Path):
+    path = tmp_path / "bags.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x05\xd0\x00\x00\x01\xf4")
+    blocks = [Heading("Title", level=1), More("More figures: bags", (Picture(path, "How fits spread."),))]
+    for text in (markdown(blocks, tmp_path), page(blocks)):
+        assert "<details><summary>More figures: bags</summary>" in text
+        assert "How fits spread." in text
+    assert 'width="893"' in page(blocks)  # 0.6 of its 1488 pixels
 
 
 def test_a_page_refuses_a_block_it_cannot_write(tmp_path: Path):
