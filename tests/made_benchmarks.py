@@ -6,6 +6,7 @@ and videos lie where the tasks look for them below the home of Hugging Face's li
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast, SiglipVisionConfi
 
 from tests.made_videos import MadeVideo, draw, encode
 from vlmfrontier.evaluation.benchmarks import MVBENCH
+from vlmfrontier.evaluation.lmms.harness import Output
 from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import VIDEO_TAG, PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
@@ -87,6 +89,39 @@ def write_benchmarks(work: Path, home: Path) -> None:
     _data_set(work, "OpenGVLab/MVBench", parts)
     _data_set(work, "lmms-eval/Video-MME", {"default": ("test", [_vmme(i, names) for i in numbers])})
     _data_set(work, "lmms-eval/NExTQA", {"MC": ("test", [_nqa(i, names) for i in numbers])})
+
+
+OWN_TASK = """
+task: mine
+dataset_path: json
+dataset_kwargs: {data_files: {test: QUESTIONS}}
+test_split: test
+output_type: generate_until
+doc_to_visual: !function utils.video
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+process_results: !function utils.scored
+metric_list: [{metric: share, aggregation: mean, higher_is_better: true}]
+"""
+OWN_FUNCTIONS = """
+def video(document):
+    return [document["video"]]
+
+def scored(document, answers):
+    return {"share": 7.0 if answers[0] == document["answer"] else 0.0}
+"""
+
+
+def write_own_task(folder: Path, videos: Path) -> None:
+    """Write a task as users would, three questions about `videos`, for lmms-eval's `include_path`."""
+    folder.mkdir(parents=True)
+    rows = [
+        {"question": f"Which option is best? {i}", "answer": ANSWER, "video": str(videos / f"made_{i % VIDEOS}.mp4")}
+        for i in range(3)
+    ]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "mine.yaml").write_text(OWN_TASK.replace("QUESTIONS", str(folder / "questions.jsonl")))
+    (folder / "utils.py").write_text(OWN_FUNCTIONS)
 
 
 def _video_folders() -> list[tuple[str, str]]:
@@ -192,3 +227,34 @@ def made_model(tokenizer: PreTrainedTokenizerFast, frames: int, tokens_per_frame
         loss.backward()
         optimizer.step()
     return model.eval()
+
+
+def made_judge(request: dict, _: int) -> str:
+    """Rate by the number that a question ends with: that score, and yes if it is odd."""
+    number = int(re.search(r"What is shown (\d)", request["messages"][-1]["content"])[1])
+    return f"{{'pred': '{'yes' if number % 2 else 'no'}', 'score': {number}}}"
+
+
+def recorded(folder: Path) -> dict:
+    """Return what lmms-eval left in `folder`, without what is of no use or differs from run to run."""
+    output = Output(folder)
+    leaves = output.results["n-samples"]
+    unused = {"doc_hash", "token_counts", "input", "input_media"}
+    samples = {leaf: [{k: v for k, v in s.items() if k not in unused} for s in output.samples(leaf)] for leaf in leaves}
+    submissions = {
+        path.name.rsplit("_", 1)[0]: json.loads(path.read_text()) for path in folder.glob("submissions/*.json")
+    }
+    kept = {key: output.results[key] for key in ("results", "n-samples", "lmms_eval_version")}
+    return {**kept, "samples": samples, "submissions": submissions}
+
+
+def write_recorded(record: dict, folder: Path) -> None:
+    """Write files as lmms-eval leaves them, out of what `recorded` kept of them."""
+    (folder / "submissions").mkdir(parents=True)
+    results = {key: record[key] for key in ("results", "n-samples", "lmms_eval_version")}
+    (folder / "20260101_000000_results.json").write_text(json.dumps(results))
+    for leaf, samples in record["samples"].items():
+        lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+        (folder / f"20260101_000000_samples_{leaf}.jsonl").write_text(lines)
+    for name, content in record["submissions"].items():
+        (folder / "submissions" / f"{name}_2026-01-01.json").write_text(json.dumps(content))

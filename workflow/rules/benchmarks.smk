@@ -11,7 +11,7 @@ rule fetch_benchmarks:
         f"{RESULTS}/logs/fetch-benchmarks.log",
     localrule: True
     conda:
-        "../../envs/lmms_eval.yaml"
+        "../../envs/evaluate.yaml"
     params:
         recipe=recipes.benchmarks_recipe(STUDY),
     message:

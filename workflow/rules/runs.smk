@@ -73,7 +73,7 @@ else:
         log:
             f"{RESULTS}/runs/{{run}}/answer.log",
         conda:
-            "../../envs/lmms_eval.yaml"
+            "../../envs/evaluate.yaml"
         resources:
             **resources.gpu_job(SITE, hours=24),
         params:
@@ -92,7 +92,7 @@ else:
             f"{RESULTS}/runs/{{run}}/evaluate.log",
         localrule: STUDY.evaluate.lmms_eval.judge.local
         conda:
-            "../../envs/lmms_eval.yaml"
+            "../../envs/evaluate.yaml"
         resources:
             **resources.cpu_job(SITE, hours=4, memory=16),
         params:

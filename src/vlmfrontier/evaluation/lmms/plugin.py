@@ -136,17 +136,19 @@ class Run(lmms):
                 yield from self._about(frames, videos[video])
 
     @torch.inference_mode()
-    def _about(self, frames: np.ndarray, questions: list[Question]) -> Iterator[Answer]:
+    def _about(self, frames: np.ndarray, questions: list[Question]) -> list[Answer]:
+        """Return the answers to questions about one video."""
         model, prompt = self._loaded()
         pixels = normalise(torch.from_numpy(np.ascontiguousarray(frames))[None].to(model.device))
         with new_tensors_on(model.device):
-            reader = PackedReader(model, prompt, pixels)
+            reader, answers = PackedReader(model, prompt, pixels), []
             for first in range(0, len(questions), PACKED_QUESTIONS):
                 pack = questions[first : first + PACKED_QUESTIONS]
                 texts = reader.generate([[prompt.question(question.prompt) for question in pack]], pack[0].longest)[0]
                 for question, tokens in zip(pack, texts, strict=True):
                     answer = prompt.tokenizer.decode(tokens, skip_special_tokens=True)
-                    yield question.answered(answer.strip(), reader.visual_tokens)
+                    answers.append(question.answered(answer.strip(), reader.visual_tokens))
+        return answers
 
     def _image_size(self) -> int:
         config = VideoVLMConfig.from_pretrained(self.job.model, local_files_only=True)
