@@ -8,7 +8,7 @@ was read of each, resized. Either gives the very frames that `video.read_frames`
 import contextlib
 import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -129,7 +129,7 @@ class _KeptFrames:
 
     def write(self, frames: np.ndarray) -> None:
         """Keep `frames`; where there is no room for them, or no permission, they are decoded again next time."""
-        temporary = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+        temporary = self.file.with_name(f".{self.file.name}.{uuid.uuid4().hex}")  # several may write the same frames
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:

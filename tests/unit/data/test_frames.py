@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -245,6 +246,18 @@ def test_frames_kept_on_disk_are_the_frames_decoded(split, tmp_path):
     files[0].write_bytes(files[0].read_bytes()[:100])
     assert np.array_equal(kept.read(video, 6), frames)
     assert np.array_equal(np.load(files[0]), frames)
+
+
+def test_readers_side_by_side_keep_the_same_frames_once(split, tmp_path):
+    video = f"beta/{VIDEOS[9].name}"
+    expected = FrameReader(split, resize=squeeze).read(video, 6)
+
+    def read(_: int) -> np.ndarray:
+        return FrameReader(split, Reading(cache=tmp_path), squeeze).read(video, 6)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(np.array_equal(frames, expected) for frames in pool.map(read, range(8)))
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".npy"]
 
 
 def test_frames_that_cannot_be_kept_are_decoded(split, tmp_path):

@@ -73,7 +73,7 @@ def weights(study: Study, results: ResultsFolder) -> dict:
 
 def test_workers_and_interruptions_change_no_weight(made, results):
     start, section, _ = made
-    plain = study_of(start, section)
+    plain = study_of(start, section, groups=2)
     undisturbed = trained(plain, results)
     assert undisturbed["steps"] == 5
     assert undisturbed["decode_failures"] == 0
@@ -81,7 +81,7 @@ def test_workers_and_interruptions_change_no_weight(made, results):
     before = load_file(start / "xs" / "model.safetensors")
     assert any(bool((changed[k] != before[k]).any()) for k in before if k.startswith("vision."))
 
-    ahead = study_of(start, section, workers=2)
+    ahead = study_of(start, section, workers=2, groups=2)
     shutil.rmtree(results.run(plan_runs(ahead)[0].key).root)
     assert trained(ahead, results)["weights"] == undisturbed["weights"]
 
