@@ -12,9 +12,10 @@ import pandas as pd
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.ablations import bagging_table, fitting_table
+from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
 from vlmfrontier.laws.report import write_table
 from vlmfrontier.laws.table import load_results
+from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
 
 TABLES = ("forms", "fitting", "bagging")
@@ -38,11 +39,13 @@ def main() -> None:
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
     targets = study.targets()
-    target = given.target or ("avg" if "avg" in targets else targets[0])
+    target = given.target or study.main_target
     if "forms" in given.tables:
         write_table(gathered(results / "laws", targets), results / "tables" / "forms")
     if "fitting" in given.tables:
-        frame = fitting_table(load_results(study, results), target, study.laws, given.scipy_starts, given.threads)
+        table, progress = load_results(study, results), Progress("fitting", SETTINGS)
+        frame = fitting_table(table, target, study.laws, given.scipy_starts, given.threads, progress)
+        progress.done()
         write_table(frame, results / "tables" / "fitting")
     if "bagging" in given.tables:
         frame = bagging_table(load_results(study, results), target, study.laws, given.threads)

@@ -91,8 +91,9 @@ def isoflop_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
 def _draw(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
     """Draw the runs of every budget, the least predicted error at each level, its minimum, the empirical frontier."""
     budgets = list(rows.c.unique())
-    best = rows[(rows.kind == RUN) & rows.best]
-    panel.plot(best.level, best.f, color=style.MUTED, lw=1, ls="--", zorder=1.5, label="empirical frontier")
+    if len(budgets) > 1:
+        best = rows[(rows.kind == RUN) & rows.best]
+        panel.plot(best.level, best.f, color=style.MUTED, lw=1, ls="--", zorder=1.5, label="empirical frontier")
     for budget, color in zip(budgets, style.sequence(len(budgets)), strict=True):
         group = rows[rows.c == budget]
         law, runs = group[group.kind == LAW], group[group.kind == RUN]

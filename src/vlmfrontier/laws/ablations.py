@@ -13,6 +13,7 @@ from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.selection import by_size
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated, extrapolated
+from vlmfrontier.progress import Progress
 from vlmfrontier.study.laws import LawsConfig
 
 _SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -28,6 +29,8 @@ _SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("exponent_bound", "3", {"exponent_bound": 3.0}),
     ("exponent_bound", "none", {"exponent_bound": None}),
 )
+SETTINGS = len(_SETTINGS)
+"""How many settings `fitting_table` reports."""
 _BAGS = ((1, "median"), (50, "median"), (100, "median"), (100, "mean"))
 
 
@@ -45,7 +48,12 @@ def main_form(table: ResultsTable, target: str, config: LawsConfig) -> str:
 
 
 def fitting_table(
-    table: ResultsTable, target: str, config: LawsConfig, scipy_starts: int = 0, threads: int | None = None
+    table: ResultsTable,
+    target: str,
+    config: LawsConfig,
+    scipy_starts: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return Table 8: target, form, ablation, level, setup (cv, extrapolation), mse, e_pct, r2.
 
@@ -55,6 +63,8 @@ def fitting_table(
     form = main_form(table, target, config)
     rows = []
     for ablation, level, changed in _SETTINGS:
+        if progress is not None:
+            progress(f"{ablation} {level}")
         setting = config.model_copy(update=changed)
         rows += [
             {"target": target, "form": form, "ablation": ablation, "level": level, **row}

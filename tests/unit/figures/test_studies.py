@@ -40,6 +40,15 @@ def variant(kind: str) -> tuple[dict, pd.DataFrame]:
             }
         case "no cost":
             study = {key: value for key, value in study.items() if key not in ("cost", "space", "frontier")}
+        case "four factors":
+            table["vision"] = 0.4e9
+            more = table[(table.params == 3e9) & (table.frames == 16) & (table.tokens == 100)]
+            sizes = (0.1, 0.2, 0.8)
+            table = pd.concat([table, *(more.assign(vision=m * 1e9, avg=more.avg * (m / 0.4) ** -0.1) for m in sizes)])
+            factors = {**section["factors"], "M": {"column": "vision", "unit": "1B"}}
+            section |= {"factors": factors, "targets": one}
+            study |= {"laws": {"forms": ["add"], **FEW}, "cost": {"expression": "N * T * V * M ** 0.01"}}
+            study["space"] = {**study["space"], "T": [4, 8, 16], "M": ["0.1B", "0.4B", "0.8B"]}
         case "no data size":
             table = table[table.examples == 1e6]
             del section["data"]
@@ -63,6 +72,9 @@ EXPECTED = {
     "one factor": {
         *{"star-tasks", "extrapolation", "contours-tasks", "isoflop", "isoflop-tasks", "frontier-tasks"},
         "vision-share",
+    },
+    "four factors": {
+        *{"star-tasks", "extrapolation", "contours-tasks", "isoflop-tasks", "frontier-tasks", "vision-share"},
     },
     "no cost": {
         *{"isoflop", "isoflop-tasks", "frontier", "frontier-tasks", "elasticity", "elasticity-budget", "vision-share"},
