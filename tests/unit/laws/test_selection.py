@@ -7,7 +7,7 @@ import pytest
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
 from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.report import write_table
-from vlmfrontier.laws.selection import Evidence, choose, compare_forms
+from vlmfrontier.laws.selection import Evidence, choose, chosen_form, compare_forms
 from vlmfrontier.laws.stage import fit_target
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import from_arrays
@@ -83,11 +83,16 @@ def test_metrics_are_those_of_the_paper():
 
 def test_the_stage_writes_what_the_frontier_reads(tmp_path, sweep, quick):
     config = quick.model_copy(update={"forms": ["mult", "add"]})
-    fit_target(sweep, "avg", config, tmp_path)
+    found = fit_target(sweep, "avg", config, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "add.bag.csv", "add.json", "add.txt", "add.wild.csv", "forms.csv", "mult.bag.csv", "mult.json", "mult.txt",
-        "weights.json",
+        "predictions.csv", "weights.json",
     ]  # fmt: skip
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    for row in found.rows.itertuples():
+        judged = predictions[(predictions.form == row.form) & (predictions.setup == row.setup)]
+        assert ((judged.predicted - judged.measured) ** 2).mean() == pytest.approx(row.mse, rel=1e-6)  # ten digits kept
+    assert chosen_form(tmp_path) == found.chosen
 
 
 def test_ablations_and_their_files(tmp_path, sweep, quick):
