@@ -60,6 +60,17 @@ def test_the_target_pretrain_makes_every_starting_model(workflow: Workflow):
     assert "finetune_run" not in jobs
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_benchmarks_are_fetched_once_and_answered_by_every_run(workflow: Workflow, profile: str):
+    study = {"base": str(ROOT / "workflow/studies/smoke.yaml"), "evaluate": {"harness": "lmms-eval"}}
+    jobs = workflow("--dry-run", "evaluate", config=study, profile=profile).jobs
+    runs = jobs["finetune_run"]
+    assert runs > 1
+    # The study's own test videos are not made.
+    made = {"prepare_split": 1, "fetch_benchmarks": 1, "finetune_run": runs, "answer_run": runs, "evaluate_run": runs}
+    assert jobs == {**made, "evaluate": 1}
+
+
 def test_one_run_can_be_asked_for_by_its_path(workflow: Workflow):
     run = plan_runs(load_study([ROOT / "config.yaml"]))[0]
     path = f"results/digits/runs/{run.key}/result.json"

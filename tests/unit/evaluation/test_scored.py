@@ -109,6 +109,17 @@ def test_a_missing_pair_is_an_error(output, answers):
         score("VCG", output("rated", lose_one), answers)
 
 
+def test_a_trial_of_some_questions_does_without_pairs_that_it_has_not(output, answers):
+    def lose_one(record):
+        kept = record["submissions"]["gpt_eval_result_videochatgpt_consistency"]
+        kept.pop()
+        record["results"]["videochatgpt_consistency"]["gpt_eval_score_consistency,none"] = kept[0]["score"]
+
+    benchmark = BENCHMARKS[PAPER_TASKS["VCG"]]
+    records = score_task("VCG", benchmark, output("rated", lose_one), answers, limited=True)
+    assert sum("consistency" in record["measure"] for record in records) == 1
+
+
 def test_a_task_without_results_is_an_error(output, answers):
     def lose_all(record):
         del record["n-samples"]["videomme"]

@@ -108,7 +108,14 @@ def run(
     """
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    process = subprocess.Popen(line, env=dict(variables), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        line,
+        env=dict(variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",  # a byte that is no text must not stop the reading, and with it lmms-eval
+    )
     last: deque[str] = deque(maxlen=KEPT_LINES)
     reader = threading.Thread(target=_pass_on, args=(process.stdout, last), daemon=True)
     reader.start()

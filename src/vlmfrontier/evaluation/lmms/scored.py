@@ -14,15 +14,20 @@ TOLERANCE = 1e-4
 """lmms-eval rounds one of its metrics to five digits."""
 
 
-def score_task(name: str, benchmark: Benchmark, output: Output, answers: Answers) -> list[dict[str, Any]]:
+def score_task(
+    name: str, benchmark: Benchmark, output: Output, answers: Answers, limited: bool = False
+) -> list[dict[str, Any]]:
     """Return a record for every question and measure: id, task, measure, video, question, truth, answer, score.
 
-    Questions about unreadable videos are left out. Raises `UserError` if questions are missing, a score is not one of
-    0 to 1, or the scores disagree with what lmms-eval itself reports.
+    Questions about unreadable videos are left out, and of a `limited` trial those whose partner is not in it. Raises
+    `UserError` if questions are missing, a score is not one of 0 to 1, or the scores disagree with what lmms-eval
+    itself reports.
     """
     records = []
     for measure in benchmark.measures:
-        scored = _aggregated(measure, output, answers) if measure.aggregated else _sampled(measure, output, answers)
+        scored = (
+            _aggregated(measure, output, answers, limited) if measure.aggregated else _sampled(measure, output, answers)
+        )
         _check(name, measure, output, scored)
         records += [{"task": name, **record} for record in scored if not record.pop("unreadable")]
     if not records:
@@ -47,10 +52,11 @@ def _sampled(measure: Measure, output: Output, answers: Answers) -> list[dict[st
     return records
 
 
-def _aggregated(measure: Measure, output: Output, answers: Answers) -> list[dict[str, Any]]:
+def _aggregated(measure: Measure, output: Output, answers: Answers, limited: bool) -> list[dict[str, Any]]:
     """Return the scores of a measure that is rated over pairs of questions, only when lmms-eval aggregates."""
     rated = output.submission(measure.aggregated)
-    _check_count(measure, output, len(rated), 2)
+    if not limited:
+        _check_count(measure, output, len(rated), 2)
     by_question = {(Path(a.video).stem, a.prompt): a for (leaf, _), a in answers.items() if leaf == measure.leaf}
     records = []
     for pair in rated:

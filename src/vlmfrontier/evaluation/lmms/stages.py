@@ -154,7 +154,7 @@ def rate(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
             outputs[True] = evaluation.lmms_eval(job, tasks, "rated", address, failed=answering.why)
         judge = describe_judge(settings.judge, bodies, replies)
     scored = {
-        name: score_task(name, task.benchmark, outputs[task.benchmark.judged], answers)
+        name: score_task(name, task.benchmark, outputs[task.benchmark.judged], answers, settings.limit is not None)
         for name, task in settings.tasks.items()
     }
     write_answers(evaluation.run_folder.answers, scored)
