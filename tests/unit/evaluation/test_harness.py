@@ -7,6 +7,7 @@ import pytest
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms import harness
+from vlmfrontier.evaluation.lmms.fetch import settle_links
 from vlmfrontier.evaluation.lmms.job import AnswerJob, answer_key, weights_hash
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 
@@ -67,11 +68,27 @@ def test_lmms_eval_is_offline_and_never_sees_the_key(tmp_path, monkeypatch):
     assert given["HF_HOME"] == str(tmp_path / "home")
     assert given["LMMS_EVAL_DATASETS_CACHE"].startswith(given["HF_HOME"])
     assert given["NO_PROXY"] == "127.0.0.1,localhost,elsewhere"
+    assert given["https_proxy"] == "http://127.0.0.1:9"
 
 
 def test_fetching_is_not_offline(tmp_path, monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    assert "HF_HUB_OFFLINE" not in variables(tmp_path, monkeypatch, offline=False)
+    monkeypatch.delenv("https_proxy", raising=False)
+    given = variables(tmp_path, monkeypatch, offline=False)
+    assert not {"HF_HUB_OFFLINE", "https_proxy"} & set(given)
+
+
+def test_a_link_that_lmms_eval_would_make_again_becomes_a_folder(tmp_path):
+    snapshot, home = tmp_path / "snapshot", tmp_path / "home"
+    (snapshot / "star").mkdir(parents=True)
+    (snapshot / "star/video.mp4").write_text("frames")
+    (home / "videomme").mkdir(parents=True)
+    (home / "mvbench_video").symlink_to(snapshot)
+    for _ in range(2):
+        settle_links(home)
+        assert not (home / "mvbench_video").is_symlink()
+        assert (home / "mvbench_video/star/video.mp4").read_text() == "frames"
+    assert list((home / "videomme").iterdir()) == []
 
 
 JOB = AnswerJob("m", "w", 8, 16, {"long_videos": "whole", "min_fps": 1.0}, 60.0, "fp32", 20, "v", "a")

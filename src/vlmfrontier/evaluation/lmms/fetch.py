@@ -36,10 +36,25 @@ def fetch(study: Study, results: ResultsFolder, offline: bool = False) -> dict[s
     status = subprocess.run(line, env=variables, check=False).returncode
     if status or not found_file.exists():
         raise UserError(f"fetching the benchmarks into {home} ended with status {status}; the lines above say why")
+    settle_links(home)
     found = json.loads(found_file.read_text())
     summary = {name: _of_task(settings, name, found) for name in settings.tasks}
     write_json(results.fetched, summary)
     return summary
+
+
+def settle_links(home: Path) -> None:
+    """Make a folder of links out of every link to a folder in `home`.
+
+    lmms-eval removes and makes such a link (MVBench's) again whenever it runs, which jobs side by side do not survive.
+    A folder it leaves alone.
+    """
+    for link in [path for path in home.iterdir() if path.is_symlink() and path.is_dir()]:
+        target = link.resolve()
+        link.unlink()
+        link.mkdir()
+        for entry in target.iterdir():
+            (link / entry.name).symlink_to(entry)
 
 
 def _of_task(settings: LmmsEvalConfig, name: str, found: Mapping[str, Any]) -> dict[str, int]:
