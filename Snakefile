@@ -43,7 +43,7 @@ include: "workflow/rules/plan.smk"
 if STUDY.trained:
 
     include: "workflow/rules/data.smk"
-    include: "workflow/rules/models.smk"
+    include: f"workflow/rules/{'published' if STUDY.models.pretrained else 'models'}.smk"
     include: "workflow/rules/runs.smk"
 
     if STUDY.evaluate.harness == "lmms-eval":

@@ -78,6 +78,11 @@ class ResultsFolder:
         """Where fetched models are kept."""
         return Path(models.hub) if models.hub is not None else self.models / "hub"
 
+    @property
+    def fetched_models(self) -> Path:
+        """What was found when the published models were fetched."""
+        return self.models / "fetched.json"
+
     def tower(self, models: ModelsConfig, tower: TowerConfig) -> Path:
         """The folder of a published tower: fetched from the hub, or the user's own."""
         if not tower.from_hub:

@@ -17,13 +17,37 @@ pytestmark = pytest.mark.workflow
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
 def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, study: Path, profile: str):
-    outcome = workflow("--dry-run", config=study, profile=profile)
-    assert outcome.status == 0, outcome.output
     trained = load_study([study])
+    config = with_data(study, workflow.folder) if trained.trained and trained.data.source == "llava" else study
+    outcome = workflow("--dry-run", config=config, profile=profile)
+    assert outcome.status == 0, outcome.output
     runs = len(plan_runs(trained))
-    assert outcome.jobs.get("finetune_run", 0) == outcome.jobs.get("evaluate_run", 0) == runs
+    trainings = outcome.jobs.get("finetune_run", 0) + outcome.jobs.get("finetune_run_on_nodes", 0)
+    assert trainings == outcome.jobs.get("evaluate_run", 0) == runs
     assert outcome.jobs["fit_target"] == len(trained.targets())
     assert outcome.jobs["figure_runs"] == outcome.jobs["figure_fit"] == 1
+
+
+def with_data(study: Path, folder: Path) -> dict:
+    """Return a change of `study` whose sets of real videos are there, as files to be looked into later."""
+    (folder / "made.json").write_text("[]")
+    made = {"name": "made", "annotations": str(folder / "made.json"), "videos": str(folder)}
+    return {"base": str(study), "data": {"llava": {"sources": [made], "align": made}}}
+
+
+@pytest.mark.parametrize("study", ["paper", "example-qwen"])
+def test_what_needs_a_network_is_one_target(workflow: Workflow, study: str):
+    jobs = workflow("--dry-run", "fetch", config=ROOT / f"workflow/studies/{study}.yaml").jobs
+    assert jobs == {"fetch": 1, "fetch_models": 1, "fetch_benchmarks": 1}
+
+
+def test_stage_1_is_done_once_for_each_pair(workflow: Workflow):
+    for name in ("paper", "example-qwen"):
+        study = ROOT / f"workflow/studies/{name}.yaml"
+        config = with_data(study, workflow.folder)
+        pairs = {(run.language, run.vision) for run in plan_runs(load_study([study]))}
+        jobs = workflow("--dry-run", "pretrain", config=config, profile="slurm").jobs
+        assert jobs == {"pretrain": 1, "fetch_models": 1, "prepare_split": 1, "align": len(pairs)}
 
 
 @pytest.mark.parametrize(

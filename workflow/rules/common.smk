@@ -15,7 +15,7 @@ from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
-from vlmfrontier.sweep.placement import place_all, refusals
+from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.workflow import (
     can_suggest,
@@ -122,7 +122,8 @@ def train_again(wildcards):
 
 def starting_model(wildcards):
     """Return the file whose change means another starting model: shipped weights, or the report of our own pretraining."""
-    language = planned(wildcards).language
+    run = planned(wildcards)
+    name = STUDY.models.start_name(run.language, run.vision)
     if STUDY.models.start is None:
-        return f"{RESULTS}/models/{language}/report.json"
-    return f"{STUDY.models.start}/{language}/model.safetensors"
+        return f"{RESULTS}/models/{name}/report.json"
+    return f"{STUDY.models.start}/{name}/model.safetensors"

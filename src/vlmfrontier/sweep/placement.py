@@ -26,6 +26,8 @@ SAFETY = 2.0
 """How many times the estimate a job asks for: a job that ends early costs nothing, one that is cut is requeued."""
 STARTUP_HOURS = 0.1
 """Until a training takes its first step, generously."""
+PICTURES = 558_128
+"""Of LCS-558k, the paper's stage 1."""
 SHOWN = 10
 """Refused runs that a message lists."""
 
@@ -155,9 +157,13 @@ def finetuning(study: Study, run: Run) -> Training:
     )
 
 
-def alignment(study: Study, language: str, pictures: int, vision: str = "") -> Training:
-    """Return stage 1 of a pair of published models as a training to be placed, on one node."""
+def alignment(study: Study, language: str, vision: str = "") -> Training:
+    """Return stage 1 of a pair of published models as a training to be placed, on one node.
+
+    Where the study does not say how many pictures it has, as many as the paper's are planned for.
+    """
     settings, model = study.pretrain.align, study.models.language[language]
+    pictures = (study.data.llava.align and study.data.llava.align.count) or PICTURES
     return Training(
         vision=study.models.towers[vision],
         language=model,

@@ -87,7 +87,7 @@ def test_updates_of_low_rank_need_little_more_than_the_weights(study):
 
 @pytest.mark.parametrize("language", ["1B", "3B", "8B"])
 def test_stage_1_fits_on_one_node(study, language):
-    placed = place_training(alignment(study, language, 558_128), Site())
+    placed = place_training(alignment(study, language), Site())
     assert placed.problem == ""
     assert placed.memory.total <= 80 * GIB
     assert placed.nodes == 1

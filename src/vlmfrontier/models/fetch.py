@@ -1,0 +1,78 @@
+"""Published models from the Hugging Face hub into folders, and the check that they are what the study says."""
+
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.models.pretrained import read_language_config, read_tokenizer, read_vision_config
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.study.models import TowerConfig
+from vlmfrontier.study.root import Study
+from vlmfrontier.training.state import write_json
+
+WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
+"""Configuration, weights without pickles, tokenizer."""
+NOT_WANTED = ["original/*", "onnx/*"]
+
+
+def fetch_models(study: Study, results: ResultsFolder) -> dict[str, dict]:
+    """Fetch every tower of `study` that the hub has, look at all of them, write and return what was found by key.
+
+    Raises `UserError` if one cannot be fetched, has no weights in safetensors, or is not the model that the study
+    describes.
+    """
+    found = {}
+    for name, tower in study.models.towers.items():
+        key = f"models.vision.{name}".rstrip(".")
+        commit = _fetch(key, tower, results.tower(study.models, tower))
+        read_vision_config(results.tower(study.models, tower), tower, key)
+        found[key] = _record(tower, results.tower(study.models, tower), commit, key)
+    for name, tower in study.models.language.items():
+        key = f"models.language.{name}"
+        commit = _fetch(key, tower, results.tower(study.models, tower))
+        read_language_config(results.tower(study.models, tower), tower, key)
+        read_tokenizer(results.tower(study.models, tower), key)
+        found[key] = _record(tower, results.tower(study.models, tower), commit, key)
+    results.models.mkdir(parents=True, exist_ok=True)
+    write_json(results.fetched_models, found)
+    return found
+
+
+def _fetch(key: str, tower: TowerConfig, folder: Path) -> str | None:
+    """Fetch a tower into `folder` and return its commit; None for a folder of the user's own."""
+    if not tower.from_hub:
+        return None
+    where = f"{key}.pretrained = {tower.pretrained!r}"
+    try:
+        commit = HfApi().model_info(tower.pretrained, revision=tower.revision).sha
+        snapshot_download(
+            tower.pretrained, revision=commit, local_dir=folder, allow_patterns=WANTED, ignore_patterns=NOT_WANTED
+        )
+    except GatedRepoError:
+        mend = "accept the licence on the model's page, then `hf auth login` with that account"
+        raise UserError(f"{where}: the model is behind a licence; {mend}") from None
+    except RevisionNotFoundError:
+        said = f"{key}.revision = {tower.revision!r}"
+        raise UserError(f"{said}: {tower.pretrained} has no such commit, tag or branch") from None
+    except RepositoryNotFoundError:
+        raise UserError(f"{where}: the hub has no such model, or none that this account may see") from None
+    except (HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{where}: cannot be fetched ({reason}); this step needs a node with network") from None
+    return commit
+
+
+def _record(tower: TowerConfig, folder: Path, commit: str | None, key: str) -> dict:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise UserError(f"{key}.pretrained: {folder} has no weights in safetensors")
+    return {
+        "pretrained": tower.pretrained,
+        "commit": commit,
+        "folder": str(folder),
+        "parameters": tower.parameters,
+        "gigabytes": round(sum(file.stat().st_size for file in weights) / 1e9, 3),
+        "files": [file.name for file in weights],
+    }

@@ -1,0 +1,61 @@
+# Published models: fetched once, then stage 1 for every pair of a vision and a language model that the sweep uses.
+STARTS = {STUDY.models.start_name(run.language, run.vision): (run.language, run.vision) for run in RUNS.values()}
+FETCHED = f"{RESULTS}/models/fetched.json"
+BENCHMARKS = [f"{RESULTS}/data/benchmarks.json"] if STUDY.evaluate.harness == "lmms-eval" else []
+
+
+# All that needs a network; jobs have none.
+rule fetch:
+    input:
+        FETCHED,
+        BENCHMARKS,
+
+
+# Local, since it needs the network, which nodes of a cluster may not have.
+rule fetch_models:
+    output:
+        FETCHED,
+    log:
+        f"{RESULTS}/logs/fetch-models.log",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        recipe=recipes.fetch_recipe(STUDY),
+    message:
+        "fetch the models"
+    shell:
+        script("fetch_models.py") + " > {log} 2>&1"
+
+
+rule pretrain:
+    input:
+        expand(f"{RESULTS}/models/{{start}}/report.json", start=STARTS),
+
+
+def stage_1(wildcards):
+    """Return where stage 1 of a starting model is trained on the cluster."""
+    return place_training(alignment(STUDY, *STARTS[wildcards.start]), SITE)
+
+
+rule align:
+    input:
+        data=f"{RESULTS}/data/align/manifest.json",
+        models=FETCHED,
+    output:
+        f"{RESULTS}/models/{{start}}/report.json",
+    log:
+        f"{RESULTS}/logs/align-{{start}}.log",
+    wildcard_constraints:
+        start="|".join(map(re.escape, STARTS)),
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        **resources.training_job(SITE, stage_1),
+    params:
+        recipe=lambda wildcards: recipes.align_recipe(STUDY, *STARTS[wildcards.start]),
+        pair=lambda wildcards: "--language {} --vision={}".format(*map(shlex.quote, STARTS[wildcards.start])),
+    message:
+        "stage 1 of {wildcards.start}"
+    shell:
+        script("align.py") + " {params.pair} {resources.layout} > {log} 2>&1"
