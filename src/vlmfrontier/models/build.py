@@ -59,7 +59,24 @@ def build_model(
     models: ModelsConfig, language: str, tokenizer: PreTrainedTokenizerBase, tokens_per_frame: int, vision: str = ""
 ) -> VideoVLM:
     """Return a randomly initialised `VideoVLM` of the study's models called `vision` and `language`."""
-    config = VideoVLMConfig(
+    model = VideoVLM(described_model(models, language, tokens_per_frame, vision, tokenizer))
+    check_parameters(model, models, language, vision)
+    return model
+
+
+def described_model(
+    models: ModelsConfig,
+    language: str,
+    tokens_per_frame: int,
+    vision: str = "",
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> VideoVLMConfig:
+    """Return the configuration that the shapes of `vision` and `language` describe: a SigLIP and a Llama.
+
+    Without a tokenizer the special tokens are those of the digits study, which changes no shape of real models.
+    """
+    tokenizer = tokenizer or digits_tokenizer()
+    return VideoVLMConfig(
         vision_config=vision_config(models.towers[vision], models.attention),
         text_config=language_config(models.language[language], tokenizer, models.attention),
         video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TAG),
@@ -67,9 +84,12 @@ def build_model(
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    model = VideoVLM(config)
-    check_parameters(model, models, language, vision)
-    return model
+
+
+def meta_model(models: ModelsConfig, language: str, tokens_per_frame: int, vision: str = "") -> VideoVLM:
+    """Return the model that the shapes describe on the meta device: of any size, in no memory."""
+    with torch.device("meta"):
+        return VideoVLM(described_model(models, language, tokens_per_frame, vision))
 
 
 def count_parameters(model: VideoVLM) -> dict[str, int]:

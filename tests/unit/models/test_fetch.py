@@ -105,7 +105,7 @@ def fetch(folder: Path, hub: str, language: dict | None = None) -> subprocess.Co
     write_study(study, folder / "study.json")
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "cache"), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "scripts/fetch_models.py", "--study", str(folder / "study.json")]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_models_are_fetched_once_without_pickles_and_their_commit_is_kept(hub, tmp_path):

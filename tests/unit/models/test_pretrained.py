@@ -11,9 +11,11 @@ from transformers import LlamaForCausalLM, SiglipModel
 
 from tests.published import SPECIAL, VISION, language_shape, save_language, save_siglip, tokenizer
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.build import count_parameters
+from vlmfrontier.models.build import check_parameters, count_parameters, described_model, meta_model
+from vlmfrontier.models.flops import count_flops
 from vlmfrontier.models.pretrained import assemble, read_language_config, read_tokenizer, read_vision_config
 from vlmfrontier.models.prompt import DATE, VIDEO_TAG, PromptBuilder
+from vlmfrontier.study.load import load_study
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.training.batches import encode_turns
 
@@ -162,3 +164,27 @@ def test_a_missing_folder_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({}))
     with pytest.raises(UserError, match=f"{KEY}.pretrained: no model in {tmp_path}"):
         read_language_config(tmp_path, language(tmp_path), KEY)
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "tied"), [("1B", 1_235_814_400, True), ("3B", 3_212_749_824, True), ("8B", 8_030_261_248, False)]
+)
+def test_models_of_real_size_have_the_published_parameters(name, total, tied):
+    """Built on the meta device from the shapes of the paper's study."""
+    models = load_study([Path(__file__).parents[3] / "workflow/studies/paper.yaml"]).models
+    counts = count_parameters(meta_model(models, name, 196))
+    assert counts["vision"] == 412_987_248
+    assert counts["embedding"] + counts["language"] == total
+    assert models.language[name].tied == tied
+    check_parameters(meta_model(models, name, 196), models, name)
+
+
+def test_attention_of_real_size_is_in_the_count():
+    """At (8B, 32, 196) attention is some 15% of what the language model does; Eq. 1 leaves it out."""
+    models = load_study([Path(__file__).parents[3] / "workflow/studies/paper.yaml"]).models
+    counted = count_flops(described_model(models, "8B", 196), 32, text_tokens=0)
+    decoder = models.language["8B"].decoder(128_256)
+    attention = float(decoder.prefill(32 * 196)) - decoder.per_token * 32 * 196 - decoder.head
+    assert attention > 0.1 * counted["language"]
+    assert counted["language"] == pytest.approx(float(decoder.prefill(32 * 196)), rel=1e-3)
+    assert counted["vision"] == pytest.approx(32 * models.vision.encoder.per_frame, rel=1e-3)
