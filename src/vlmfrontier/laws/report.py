@@ -26,11 +26,17 @@ def law_in_words(law: "LawFit") -> str:
         formula.text(law.form, law.parameters),
         f"objective {law.objective:.9g}, MSE {law.metrics['mse']:.4g}, E% {law.metrics['e_pct']:.3g}, "
         f"R² {law.metrics['r2']:.4f}, in sample",
-        f"{found['starts']} starts; {found['hit_rate']:.0%} of the last descents ended in this minimum",
+        f"{found['starts']} starts; {_reached(found['hit_rate'])}",
         f"condition number {found['condition_number']:.3g}; least certain together: {found['flattest_direction']}",
         *(f"warning: {warning}" for warning in law.warnings),
     ]
     return "\n".join([*lines, "", law.report])
+
+
+def _reached(hit_rate: float) -> str:
+    if hit_rate == 0:
+        return "none of the last descents ended in this minimum, to which fits of resamples led"
+    return f"{hit_rate:.0%} of the last descents ended in this minimum"
 
 
 def write_table(frame: pd.DataFrame, stem: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vlmfrontier.laws.bagging import bag
-from vlmfrontier.laws.fit import fit
+from vlmfrontier.laws.fit import fit, improved
 from vlmfrontier.laws.selection import Comparison, by_size, compare_forms
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.progress import Progress, Silent
@@ -27,17 +27,19 @@ def fit_target(
     """
     progress = progress or Silent()
     folder.mkdir(parents=True, exist_ok=True)
-    laws = {}
+    laws, bags = {}, {}
     for form in by_size(config.forms):
         progress(f"fit {form}")
-        laws[form] = fit(table, form, target, config, threads)
+        law = fit(table, form, target, config, threads)
+        progress(f"bag {form}")
+        bags[form] = bag(table, law, target, config, threads=threads)
+        # The paper's own protocol, `scipy`, knows no such help.
+        laws[form] = improved(table, law, bags[form].theta, config) if config.backend == "numba" else law
     comparison = compare_forms(table, target, config, laws, threads, progress)
     for form, law in laws.items():
-        progress(f"bag {form}")
-        pairs = bag(table, law, target, config, threads=threads)
-        found = law.diagnostics | {"out_of_bag": pairs.out_of_bag, "chosen": form == comparison.chosen}
+        found = law.diagnostics | {"out_of_bag": bags[form].out_of_bag, "chosen": form == comparison.chosen}
         replace(law, diagnostics=found, warnings=law.warnings + comparison.warnings).save(folder / f"{form}.json")
-        pairs.save(folder / f"{form}.bag.csv")
+        bags[form].save(folder / f"{form}.bag.csv")
     richest = list(laws)[-1]
     progress(f"bag {richest} with a wild bootstrap")
     bag(table, laws[richest], target, config, "wild", threads).save(folder / f"{richest}.wild.csv")

@@ -7,8 +7,9 @@ import pytest
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag, times_drawn
-from vlmfrontier.laws.fit import LawFit, fit
+from vlmfrontier.laws.fit import LawFit, fit, improved
 from vlmfrontier.laws.profile import profile
+from vlmfrontier.laws.report import law_in_words
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.laws.table import from_arrays
 
@@ -110,12 +111,22 @@ def test_bags_depend_on_the_seed_and_on_nothing_else(sweep, law, quick):
     assert not np.array_equal(first.theta, other.theta)
 
 
+def test_the_fits_of_resamples_lead_a_poor_search_to_the_minimum(sweep, law, quick):
+    start = fit(sweep, "add-interact", config=quick.model_copy(update={"starts": 1, "backend": "scipy"}))
+    assert start.objective > law.objective * 1.01
+    members = bag(sweep, law, config=quick)
+    better = improved(sweep, start, members.theta, quick)
+    assert better.objective == pytest.approx(law.objective, rel=1e-6)  # as close as two descents come
+    assert better.diagnostics["hit_rate"] == 0
+    assert "to which fits of resamples led" in law_in_words(better)
+    assert improved(sweep, better, members.theta, quick) is better
+
+
 def test_seeds_of_a_configuration_are_resampled_together(quick):
     T = np.repeat(np.geomspace(1, 64, 10), 2)
     noise = np.random.default_rng(0).normal(0, 0.01, 20)
     table = from_arrays({"T": T}, {"e": (20 + 30 * T**-0.5) * np.exp(noise)})
-    members = bag(table, "add", "e", quick)
-    assert members.out_of_bag is not None
+    assert bag(table, "add", "e", quick).out_of_bag is not None
     times = times_drawn(table, quick)
     assert np.array_equal(times[:, 0::2], times[:, 1::2])
     assert (times.sum(axis=1) == 20).all()
