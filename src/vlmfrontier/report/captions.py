@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from vlmfrontier.figures.catalogue import CATALOGUE
+from vlmfrontier.figures.catalogue import CATALOGUE, caption
 from vlmfrontier.report.blocks import Text
 from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.frontier_section import movement
@@ -31,9 +31,9 @@ def _figures(known: Known) -> Iterator[tuple[str, str]]:
     """Yield rule and caption of every figure: what it shows, and the numbers it stands for."""
     numbers = {"laws": _fit, "frontier": _deploy, "regret": _losses}
     special = {"elasticity": _moves, "elasticity-budget": _moves}
-    for name, picture in figures(known).items():
+    for name in figures(known):
         stated = special.get(name) or numbers.get(CATALOGUE[name].section, _measured)
-        yield f"figure_{name.replace('-', '_')}", f"{picture.description} {stated(known)}"
+        yield f"figure_{name.replace('-', '_')}", f"{caption(name, known.study, known.main)} {stated(known)}"
 
 
 def _rules(known: Known) -> Iterator[tuple[str, str]]:

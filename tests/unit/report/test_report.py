@@ -190,5 +190,6 @@ def test_captions_state_the_numbers_shown(complete: Known):
     figure, forms = SimpleNamespace(rule="figure_frontier"), SimpleNamespace(rule="forms_table")
     said = template.render(snakemake=figure)
     assert "The frontier x\\*(c; n) of avg" in said
+    assert "Its numbers" not in said  # a link that leads nowhere there
     assert f"avg error {complete.answer.choice.f:.2f}" in said
     assert f"R² {complete.score('avg', 'cv')['r2']:.3f}" in template.render(snakemake=forms)
