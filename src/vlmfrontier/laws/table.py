@@ -146,7 +146,7 @@ def read_runs(path: Path, study: "Study") -> ResultsTable:
     values = {name: _factor(frame, ColumnConfig(column=name), path, name) for name in [*study.factors(), DATA]}
     targets = {name: TargetConfig(column=name, se=f"{name}_se") for name in study.targets()}
     errors = {name: numbers(frame, name, path, f"target {name}") for name in targets}
-    least = 50.0 / study.data.digits.test
+    least = 50.0 / (study.evaluate.fewest_questions or study.data.digits.test)
     split = _condition(study.laws.split, frame, "laws.split") if study.laws.split else None
     return ResultsTable(
         name=str(path),

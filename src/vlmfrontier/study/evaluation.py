@@ -12,6 +12,8 @@ from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.units import Number
 
 Positive = Annotated[int, Field(gt=0)]
+UNKNOWN_QUESTIONS = 500
+"""Of a benchmark of one's own, whose number nobody has stated: about as many as the smallest of the paper has."""
 
 
 class TaskConfig(Section):
@@ -114,3 +116,11 @@ class EvaluateConfig(Section):
     def tasks(self) -> list[str] | None:
         """Names of the benchmarks; None where the data itself has the questions."""
         return None if self.harness == "packed" else list(self.lmms_eval.tasks)
+
+    @property
+    def fewest_questions(self) -> int | None:
+        """Questions of the smallest benchmark, as far as known; None where the data itself has the questions."""
+        if self.harness == "packed":
+            return None
+        known = [task.benchmark.questions for task in self.lmms_eval.tasks.values() if task.benchmark.questions]
+        return min([self.lmms_eval.limit or UNKNOWN_QUESTIONS, *known])

@@ -38,6 +38,12 @@ def test_a_task_is_a_name_that_is_known_or_a_name_and_what_its_metric_is():
     assert len(tasks["MV"].benchmark.measures) == 20
 
 
+def test_half_a_wrong_answer_is_one_of_the_smallest_benchmark():
+    assert study().evaluate.fewest_questions is None
+    assert study(harness="lmms-eval").evaluate.fewest_questions == BENCHMARKS["video_dc499"].questions == 499
+    assert study(harness="lmms-eval", lmms_eval={"limit": 20}).evaluate.fewest_questions == 20
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [
