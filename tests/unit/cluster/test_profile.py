@@ -46,6 +46,18 @@ def test_retries_are_the_profiles_and_never_a_rules():
         assert not re.search(r"^\s*(retries|group):", file.read_text(), re.MULTILINE), file.name
 
 
+def test_every_rule_is_local_or_says_what_its_job_asks_for():
+    """A job without resources would go to whatever partition and account are Slurm's defaults."""
+    local = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1]
+    for file in RULES:
+        # Each piece begins with a rule's name, but for the first one.
+        for rule in re.split(r"^ *rule\b ?", file.read_text(), flags=re.MULTILINE)[1:]:
+            name = rule.split(":")[0].strip()
+            runs = re.search(r"^ +shell:", rule, re.MULTILINE) is not None
+            placed = re.search(r"^ +(localrule|resources):", rule, re.MULTILINE) is not None
+            assert placed or not runs or f" {name}," in local, f"{file.name}: {name}"
+
+
 def test_what_jobs_ask_for_is_the_plans_alone():
     assert set(PROFILE) & {"set-resources", "set-threads"} == set()
     assert [text.partition("=")[0] for text in PROFILE["default-resources"]] == ["site"]
