@@ -53,7 +53,7 @@ def test_stage_1_is_done_once_for_each_pair(workflow: Workflow):
 @pytest.mark.parametrize(
     ("target", "last"),
     [
-        ("plan", "plan"),
+        ("plan", "write_plan"),
         ("data", "prepare_split"),
         ("finetune", "finetune_run"),
         ("evaluate", "evaluate_run"),

@@ -98,7 +98,7 @@ def test_a_frontier_budget_trains_nothing(smoke: Workflow):
     jobs = changed(smoke, {"frontier": {"budgets": {"to": "90M"}}})
     answers = {"search_frontier", "vision_share", "elasticity", "regret", "checks", "suggest_runs"}
     assert {job for job in jobs if not job.startswith("figure_")} == {
-        "plan",
+        "write_plan",
         "write_report",
         "write_explorer",
     } | answers
@@ -112,7 +112,7 @@ def test_another_number_of_starts_fits_the_laws_only(smoke: Workflow):
 
 
 def test_how_often_a_training_saves_retrains_nothing(smoke: Workflow):
-    assert set(changed(smoke, {"finetune": {"save_every": 7}})) == {"plan"}
+    assert set(changed(smoke, {"finetune": {"save_every": 7}})) == {"write_plan"}
 
 
 def test_a_cosmetic_edit_does_nothing_again(smoke: Workflow):

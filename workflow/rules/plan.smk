@@ -1,4 +1,17 @@
+# Runs whatever is up to date, so that its end, which says what the study costs and how far it is, is always printed.
 rule plan:
+    input:
+        f"{RESULTS}/plan.md",
+    log:
+        f"{RESULTS}/logs/planned.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        ": > {log}"
+
+
+rule write_plan:
     input:
         [design.file for design in STUDY.sweep.designs.values() if getattr(design, "file", None)]
         if STUDY.trained
