@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.training import OptimizationConfig
 from vlmfrontier.training.loading import OWN_PROCESS, Loading
-from vlmfrontier.training.sharding import on_meta, sharding_arguments, whole_model
+from vlmfrontier.training.sharding import on_meta, reduce_in_32_bits, shard_on_cpus, sharding_arguments, whole_model
 from vlmfrontier.training.state import TrainingState
 
 Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
@@ -95,6 +95,12 @@ class _StudyTrainer(Trainer):
 
     def _get_train_sampler(self, *_):
         return SequentialSampler(self.train_dataset)
+
+    def create_accelerator_and_postprocess(self):
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp_plugin_args is not None and not self.is_fsdp_enabled:
+            shard_on_cpus(self.accelerator, self.args.fsdp_plugin_args)
+            self.is_fsdp_enabled = True
 
     def create_optimizer(self, model=None):
         # Here and not passed to Trainer, which refuses that when weights are to be sharded.
@@ -258,6 +264,8 @@ def train(
         ),
     )
     trainer.remove_callback(_printer())
+    if shards(settings) and settings.precision == "bf16":
+        reduce_in_32_bits(trainer.accelerator)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, callback.stop)
     checkpoint = _agreed(state.newest_valid() if state.writer else None)
@@ -274,7 +282,7 @@ def train(
         )
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
-    trained = whole_model(trainer.accelerator, trainer.model, template, is_first()) if template else model
+    trained = whole_model(trainer.model, template, is_first()) if template else model
     return TrainingSummary(steps, first, callback.last_loss, seconds, trained)
 
 

@@ -5,7 +5,10 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.tensor import DTensor
 
 from vlmfrontier.models.video_vlm import VideoVLM
 
@@ -30,12 +33,29 @@ def sharding_arguments(model: nn.Module, checkpointing: bool) -> dict[str, Any]:
     }
 
 
-def whole_model(accelerator: Accelerator, model: nn.Module, template: VideoVLM, first: bool) -> VideoVLM | None:
+def reduce_in_32_bits(accelerator: Accelerator) -> None:
+    """Let layers compute in 16 bits, and add gradients up and give the loss in 32; by default all would be 16."""
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    accelerator.state.fsdp_plugin.mixed_precision_policy = policy
+
+
+def shard_on_cpus(accelerator: Accelerator, plugin: dict[str, Any]) -> None:
+    """Let `accelerator` shard on processes without a GPU too, where it leaves FSDP out without a word."""
+    accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(**plugin)
+    accelerator.state.distributed_type = DistributedType.FSDP
+
+
+def whole_model(model: nn.Module, template: VideoVLM, first: bool) -> VideoVLM | None:
     """Return the sharded `model` gathered in the memory of the first process; None in the others, which take part.
 
     `template` is a model of the same modules whose weights are on the meta device.
     """
-    weights = accelerator.get_state_dict(model)
+    assert any(isinstance(p, DTensor) for p in model.parameters()), "the model was not sharded"
+    weights = {}
+    for name, part in model.state_dict().items():
+        whole = part.full_tensor() if isinstance(part, DTensor) else part  # every process takes part
+        if first:
+            weights[name] = whole.cpu()
     if not first:
         return None
     template.load_state_dict(weights, assign=True)

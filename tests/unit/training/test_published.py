@@ -198,8 +198,9 @@ def train_on_two(study: Study, results: ResultsFolder, key: str, *more: str) -> 
         ({}, []),
         pytest.param({}, ["--checkpointing"], marks=pytest.mark.slow),
         pytest.param(LORA, [], marks=pytest.mark.slow),
+        pytest.param({"precision": "bf16"}, [], marks=pytest.mark.slow),
     ],
-    ids=["full", "again", "lora"],
+    ids=["full", "again", "lora", "bf16"],
 )
 def test_two_processes_share_one_model_and_train_as_one_does(hub, results, settings, options):
     study = study_of(hub, **SHARDED, **settings)
@@ -209,15 +210,17 @@ def test_two_processes_share_one_model_and_train_as_one_does(hub, results, setti
     results.run(run.key).finetuned.unlink()
     status, output = train_on_two(study, results, run.key, *options)
     assert status == 0, output
-    assert losses(results, run.key)[len(single) :] == pytest.approx(single, rel=1e-4)  # sums in another order
+    half = "precision" in settings  # whole layers in 16 bits against single products: eight bits of a number
+    # Else the same sums in another order.
+    assert losses(results, run.key)[len(single) :] == pytest.approx(single, rel=2e-2 if half else 1e-4)
     together = weights(results.run(run.key).model)
     assert together.keys() == apart.keys()
     # Adam divides by the root of small numbers, which blows rounding up to a share of one step's length.
-    assert all(torch.allclose(together[key], apart[key], atol=2e-3) for key in apart)
+    assert half or all(torch.allclose(together[key], apart[key], atol=2e-3) for key in apart)
     report = json.loads(results.run(run.key).finetuned.read_text())
     assert report["processes"] == 2
     assert report["parameters"] == alone["parameters"]
-    if settings:
+    if "lora" in settings:
         assert (results.run(run.key).adapter / "adapter_model.safetensors").exists()
 
 
@@ -236,6 +239,7 @@ def test_shared_state_is_resumed_and_refused_by_one_process(hub, results):
         time.sleep(0.01)
     os.kill(json.loads((state / "owner.json").read_text())["pid"], signal.SIGKILL)
     process.communicate()
+    assert list(state.glob("checkpoint-*/pytorch_model_fsdp_0/*.distcp"))  # each process wrote its part
     with pytest.raises(UserError, match="shared: True → False"):
         finetune(study, run, results)
     status, output = train_on_two(study, results, run.key)
