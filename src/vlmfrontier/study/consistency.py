@@ -46,6 +46,7 @@ def _all_problems(study: "Study") -> Iterator[Problem]:
     yield from _missing_learning_rates(study)
     yield from _unknown_in_execution(study)
     yield from _no_alignment(study)
+    yield from _impossible_training(study)
     yield from _untestable(study)
 
 
@@ -74,6 +75,17 @@ def _unknown_in_execution(study: "Study") -> Iterator[Problem]:
             if name not in study.models.language:
                 mend = f"is no language model of this study; {did_you_mean(name, study.models.language)}"
                 yield Problem(("execution", key, name), given[name], mend)
+
+
+def _impossible_training(study: "Study") -> Iterator[Problem]:
+    """Yield settings of training that cannot go together."""
+    attention, lora = study.models.attention, study.finetune.lora
+    if attention.startswith("flash") and study.data.turns == "independent":
+        message = "packed independent turns need a mask that it does not take; write data.turns: sequential"
+        yield Problem(("models", "attention"), attention, message)
+    if lora is not None and lora.dropout and study.finetune.sharding == "fsdp2":
+        message = "activations that are computed again would drop others under fsdp2; write 0, or sharding: none"
+        yield Problem(("finetune", "lora", "dropout"), lora.dropout, message)
 
 
 def _no_alignment(study: "Study") -> Iterator[Problem]:

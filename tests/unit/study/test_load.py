@@ -79,6 +79,21 @@ def test_a_path_is_relative_to_the_file_that_names_it(write, tmp_path, monkeypat
             {"finetune": {"batchsize": 3}},
             "study tiny: finetune.batchsize = 3: unknown key; did you mean 'batch_size'?",
         ),
+        (
+            {"models": {"attention": "flash_attention_2"}},
+            "study tiny: models.attention = 'flash_attention_2': packed independent turns need a mask that it does not "
+            "take; write data.turns: sequential",
+        ),
+        (
+            {"finetune": {"sharding": "fsdp2", "lora": {"dropout": 0.1}}},
+            "study tiny: finetune.lora.dropout = 0.1: activations that are computed again would drop others under "
+            "fsdp2; write 0, or sharding: none",
+        ),
+        (
+            {"models": {"language": {"m": {"hidden_size": 48, "layers": 3, "heads": 3, "pretrained": "Llama"}}}},
+            "study tiny: models.language.m.pretrained = 'Llama': write owner/name of a model of the Hugging Face hub, "
+            "or a folder beginning with ./",
+        ),
         ({"finetune": {"epochs": "many"}}, "study tiny: finetune.epochs = 'many': expected a whole number"),
         (
             {"finetune": {"learning_rates": {"vision": "high"}}},
