@@ -54,7 +54,7 @@ def entry(results: Results, name: str) -> str:
     study = results.study.study
     small = DOCS / "images" / f"{study}-{name}.png"
     shrink(results.folder / "figures" / f"{name}.png", small)
-    config = "" if study == "digits" else f" --configfile workflow/studies/{study}.yaml"
+    config = "" if study == "digits" else f" --configfile=workflow/studies/{study}.yaml"
     text = caption(name, results.study, results.main_target)
     command = f"snakemake{config} figure_{name.replace('-', '_')}"
     return f"### {name}\n\n![{text}](images/{small.name})\n\n{text}\n\n`{command}`\n"
