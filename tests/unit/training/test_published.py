@@ -173,9 +173,10 @@ def test_mid_epoch_it_goes_on_to_the_same_weights(hub, results):
     assert again["weights"] == whole["weights"]
 
 
-def started(study: Study, results: ResultsFolder, key: str, *more: str) -> subprocess.Popen:
+def started(study: Study, results: ResultsFolder, what: str, *more: str, script: str = "finetune") -> subprocess.Popen:
     write_study(study, results.root / "study.json")
-    command = [sys.executable, "scripts/finetune.py", "--study", str(results.root / "study.json"), "--run", key]
+    asked = "--language" if script == "align" else "--run"
+    command = [sys.executable, f"scripts/{script}.py", "--study", str(results.root / "study.json"), asked, what]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"}
     return subprocess.Popen(
         [*command, "--gpus", "2", "--without-cuda", *more],
@@ -184,6 +185,23 @@ def started(study: Study, results: ResultsFolder, key: str, *more: str) -> subpr
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+@pytest.mark.slow
+def test_stage_1_on_two_processes_is_that_of_one(hub, aligned, tmp_path):
+    given = study_of(hub)
+    align = given.pretrain.align.model_copy(update=SHARDED)
+    study = given.model_copy(update={"pretrain": given.pretrain.model_copy(update={"align": align})})
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "data").symlink_to(aligned / "data")
+    process = started(study, ResultsFolder(tmp_path / "tiny"), "x", script="align")
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, output
+    together, alone = weights(tmp_path / "tiny/models/x"), weights(aligned / "models/x")
+    assert together.keys() == alone.keys()
+    # Two steps of Adam: rounding of small gradients shows as a share of one step's length.
+    assert all(torch.allclose(together[key], alone[key], atol=2e-3) for key in alone)
+    assert (tmp_path / "tiny/models/x/report.json").exists()
 
 
 def train_on_two(study: Study, results: ResultsFolder, key: str, *more: str) -> tuple[int, str]:
