@@ -15,6 +15,8 @@ import pytest
 from tests.published import VISION, language_shape, save_language, save_siglip
 from vlmfrontier.study.load import validate, write_study
 
+pytestmark = pytest.mark.slow  # every call is a process that imports torch; without a network the client tries again
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ROWS = {"design": "rows", "rows": [{"N": "x", "T": 2, "V": 4, "n": 8}]}
 
@@ -104,6 +106,7 @@ def fetch(folder: Path, hub: str, language: dict | None = None) -> subprocess.Co
     )
     write_study(study, folder / "study.json")
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HOME": str(folder / "cache"), "HF_HUB_OFFLINE": "0"}
+    environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     command = [sys.executable, "scripts/fetch_models.py", "--study", str(folder / "study.json")]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
 
@@ -124,7 +127,6 @@ def test_models_are_fetched_once_without_pickles_and_their_commit_is_kept(hub, t
     assert not [path for path in Hub.asked if path.endswith(".safetensors")]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("language", "message"),
     [
@@ -143,7 +145,6 @@ def test_what_cannot_be_fetched_or_is_another_model_is_named(hub, tmp_path, lang
     assert not (tmp_path / "models/fetched.json").exists()
 
 
-@pytest.mark.slow  # the client tries several times
 def test_without_a_network_the_mend_is_named(tmp_path):
     done = fetch(tmp_path, "http://127.0.0.1:9")
     assert done.returncode == 2
