@@ -6,8 +6,9 @@ from pathlib import Path
 
 from numba import njit
 
-# Sums may be reordered, which is what vectorises them. NaN and ∞ keep their meaning (plain `fastmath=True` drops it).
-_OPTIONS = {"nogil": True, "fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+# No fastmath: sums that may be reordered come out otherwise where code was compiled anew than where it was read from the
+# cache, and an ill-determined law then ends elsewhere. It would save a tenth of the time.
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
 _SOURCES = ("compiled.py", "kernel.py", "matrix.py", "batch.py")
 
 
