@@ -6,8 +6,8 @@ from pathlib import Path
 
 from numba import njit
 
-# No fastmath: sums that may be reordered come out otherwise where code was compiled anew than where it was read from the
-# cache, and an ill-determined law then ends elsewhere. It would save a tenth of the time.
+# No fastmath: sums that may be reordered come out otherwise where code was compiled anew than where it was read from
+# the cache, and an ill-determined law then ends elsewhere. It would save a tenth of the time.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 _SOURCES = ("compiled.py", "kernel.py", "matrix.py", "batch.py")
 
