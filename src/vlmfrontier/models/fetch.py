@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from httpx2 import HTTPError
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.pretrained import read_language_config, read_tokenizer, read_vision_config
@@ -58,7 +59,7 @@ def _fetch(key: str, tower: TowerConfig, folder: Path) -> str | None:
         raise UserError(f"{said}: {tower.pretrained} has no such commit, tag or branch") from None
     except RepositoryNotFoundError:
         raise UserError(f"{where}: the hub has no such model, or none that this account may see") from None
-    except (HfHubHTTPError, OSError) as error:
+    except (HTTPError, OSError) as error:  # the hub's own errors, and no connection at all
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{where}: cannot be fetched ({reason}); this step needs a node with network") from None
     return commit
