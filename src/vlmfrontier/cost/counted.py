@@ -99,6 +99,12 @@ class CountedCost:
         """The columns that `cost` reads."""
         return ("N", "T", "V", "M") if len(self.encoders) > 1 else ("N", "T", "V")
 
+    @property
+    def models(self) -> dict[str, list[float]]:
+        """The sizes of the language models and, where there are several, of the vision models."""
+        sizes = {"N": list(self.decoders), "M": list(self.encoders)}
+        return {name: sizes[name] for name in self.factors if name in sizes}
+
     def parts(self, values: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
         """Return the FLOPs per video of vision, projector, prefill and decode for the columns N, T, V and, with several
         vision models, M.

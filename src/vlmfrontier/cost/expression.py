@@ -26,6 +26,11 @@ class ExpressionCost:
         """The factors that the formula reads."""
         return self.expression.names
 
+    @property
+    def models(self) -> dict[str, list[float]]:
+        """None: a formula knows every number."""
+        return {}
+
     def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
         """Return c(x) for the columns of `values`, shape of the columns.
 

@@ -39,6 +39,11 @@ class MeasuredCost:
         """The factors that the cost was measured over."""
         return tuple(self.levels)
 
+    @property
+    def models(self) -> dict[str, list[float]]:
+        """None: between measured levels it is interpolated."""
+        return {}
+
     def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
         """Return c(x) for the columns of `values`, elementwise; NaN where neither x nor all its neighbours were
         measured."""

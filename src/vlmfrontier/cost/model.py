@@ -1,6 +1,6 @@
 """Which cost a study counts with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +26,10 @@ class CostModel(Protocol):
     @property
     def factors(self) -> tuple[str, ...]:
         """The columns that `cost` reads."""
+
+    @property
+    def models(self) -> Mapping[str, Sequence[float]]:
+        """The sizes that `cost` knows, by factor, of those factors that are models; between them there is no cost."""
 
     def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
         """Return c(x) for columns of factor values (a mapping or a DataFrame), elementwise.

@@ -50,6 +50,11 @@ class PaperCost:
         """The columns that `cost` reads."""
         return ("N", "T", "V", "M") if self.towers else ("N", "T", "V")
 
+    @property
+    def models(self) -> dict[str, list[float]]:
+        """The sizes of the vision models where there are several."""
+        return {"M": list(self.towers)} if self.towers else {}
+
     def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
         """Return c(x) in FLOPs per video for the columns N, T, V and, if there is one, M of `values` (Eq. 1).
 

@@ -12,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.interpolate import RegularGridInterpolator
 
 from vlmfrontier.cost import CostModel
 from vlmfrontier.figures import style
@@ -70,10 +71,25 @@ def contour_data(
         held = [f"{name} = {format_number(center[name], 'B')}" for name in factors if name not in (first, second)]
         held += [] if examples is None else [f"n = {format_number(examples)}"]
         common = {"first": first, "second": second, "held": ", ".join(held), "n": examples, **point}
-        common |= {} if cost is None else {"c": np.broadcast_to(cost.cost(point), grid * grid)}
+        common |= {} if cost is None else {"c": grid_cost(cost, point, (first, second), grid)}
         for target, predictor in predictors.items():
             parts.append(pd.DataFrame({"target": target, **common, "f": predictor(point, examples)[0]}))
     return pd.concat(parts, ignore_index=True)
+
+
+def grid_cost(cost: CostModel, point: Mapping[str, np.ndarray], pair: tuple[str, str], grid: int) -> np.ndarray:
+    """Return c(x) over a grid of a pair of factors, (grid²,); in logs interpolated between the sizes of models, where
+    the cost knows no other. NaN where a cost is not known.
+    """
+    fine = [np.unique(point[name]) for name in pair]
+    known = [np.unique(cost.models.get(name, axis)) for name, axis in zip(pair, fine, strict=True)]
+    if all(name not in cost.models for name in pair):
+        return np.broadcast_to(cost.cost(point), grid * grid)
+    knots = dict(zip(pair, (values.ravel() for values in np.meshgrid(*known, indexing="ij")), strict=True))
+    held = {name: np.full(known[0].size * known[1].size, values[0]) for name, values in point.items()}
+    values = np.log(cost.cost({**held, **knots})).reshape(known[0].size, known[1].size)
+    between = RegularGridInterpolator([np.log(axis) for axis in known], values, bounds_error=False, fill_value=None)
+    return np.exp(between(np.log(np.stack([point[name] for name in pair], axis=1))))
 
 
 def _over_data(
