@@ -29,7 +29,7 @@ def main() -> None:
 
 def rules(results: Results, target: Target) -> dict[str, Rule]:
     """Return every rule that the study's results allow."""
-    found = scaling_rules(results.space, results.center) | llava_rule(results.space)
+    found = scaling_rules(results.space, results.center) | llava_rule(results.space, results.center)
     middle = None if results.examples is None else float(results.examples[len(results.examples) // 2])
     for other in results.study.targets():
         if other != target.name:

@@ -55,17 +55,17 @@ def scaling_rules(space: SearchSpace, center: Mapping[str, float]) -> dict[str, 
     return {f"scale {factor} alone": _scale(space, factor, center) for factor in space.factors}
 
 
-def llava_rule(space: SearchSpace) -> dict[str, Rule]:
+def llava_rule(space: SearchSpace, center: Mapping[str, float]) -> dict[str, Rule]:
     """Return LLaVA-Video's default: the largest LM, 196 tokens per frame or as near as there is, frames scaled down.
 
-    Empty for a space without N, T and V.
+    Other factors, such as the vision model's size, stay at the center. Empty for a space without N, T and V.
     """
     if not {"N", "T", "V"} <= set(space.factors):
         return {}
     tokens = space.levels("V")
     nearest = tokens[np.argmin(np.abs(np.log(tokens / LLAVA_TOKENS)))]
     name = f"largest LM, V = {nearest:g}, fewer frames"
-    return {name: _scale(space, "T", {"N": space.levels("N")[-1], "V": nearest})}
+    return {name: _scale(space, "T", {**center, "N": space.levels("N")[-1], "V": nearest})}
 
 
 def frontier_rule(space: SearchSpace, errors: np.ndarray) -> Rule:

@@ -24,9 +24,16 @@ def test_rules_take_what_they_say():
     assert SPACE.at(rules["scale T alone"](400.0)) == {"N": 1, "T": 2, "V": 4}
     assert SPACE.at(rules["scale V alone"](400.0)) == {"N": 1, "T": 2, "V": 16}
     assert rules["scale V alone"](200.0) == -1
-    (name, rule), *_ = llava_rule(SPACE).items()
+    (name, rule), *_ = llava_rule(SPACE, {"N": 1, "T": 2, "V": 4}).items()
     assert name == "largest LM, V = 16, fewer frames"
     assert SPACE.at(rule(900.0)) == {"N": 4, "T": 3, "V": 16}
+
+
+def test_a_rule_that_scales_frames_keeps_the_vision_model():
+    axes = {"N": [1.0, 4.0], "T": np.arange(1, 11), "V": [1, 4], "M": [1.0, 5.0, 9.0]}
+    space = grid_space(axes, PaperCost(M=5, W=16))
+    (rule,) = llava_rule(space, {"N": 1, "T": 2, "V": 4, "M": 5.0}).values()
+    assert space.at(rule(900.0)) == {"N": 4, "T": 4, "V": 4, "M": 5}
 
 
 def test_no_rule_beats_the_frontier_and_following_it_costs_nothing():
