@@ -30,7 +30,9 @@ LEVELS, TASK_LEVELS = 13, 7
 SHADES = 40
 COLUMNS = (3, 2, 1)
 """Columns of panels, the preferred number first."""
-TASK_HEIGHT = 1.75
+TASK_HEIGHT, TASK_COLUMNS = 1.75, 3
+TASK_TICKS = 0.4
+"""Inches for the label below every row, where rows do not share their axes."""
 COLOR_BAR_WIDTH = 0.8
 """Inches beside the panels."""
 # Without the darkest part, on which black lines would not show.
@@ -137,18 +139,26 @@ def contours_figure(data: pd.DataFrame, runs: pd.DataFrame, target: str, labels:
 
 @style.styled
 def contours_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
-    """Return a row of panels per target, a column per pair of factors; each target has a scale of its own."""
+    """Return panels of every target, one for each pair of factors; each target has a scale of its own.
+
+    A target has a row, or several if there are more pairs than a page is wide (six with four factors).
+    """
     targets, pairs = list(data.target.unique()), list(data.groupby(["first", "second"], sort=False).groups)
-    figure, axes = style.panels(len(targets), len(pairs), TASK_HEIGHT, sharex="col")
-    for row, target in zip(axes, targets, strict=True):
+    columns = min(len(pairs), TASK_COLUMNS)
+    rows = -(-len(pairs) // columns)
+    height, sharing = (TASK_HEIGHT, {"sharex": "col"}) if rows == 1 else (TASK_HEIGHT + TASK_TICKS, {})
+    figure, axes = style.panels(len(targets) * rows, columns, height, **sharing)
+    for panels, target in zip(axes.reshape(len(targets), -1), targets, strict=True):
         surfaces = data[data.target == target]
         scale = _scale(surfaces.f, surfaces.f)
-        for panel, (first, second) in zip(row, pairs, strict=True):
+        for panel, (first, second) in zip(panels, pairs, strict=False):
             surface = surfaces[(surfaces["first"] == first) & (surfaces["second"] == second)]
             _draw_surface(panel, surface, scale, TASK_LEVELS, labels)
             panel.set_ylabel(second)
-            panel.set_xlabel(labels.names[first] if target == targets[-1] else "")
+            panel.set_xlabel(labels.names[first] if rows > 1 or target == targets[-1] else "")
             panel.set_title(f"{target}: {surface.held.iloc[0]}")
+        for panel in panels[len(pairs) :]:
+            panel.remove()
     return figure
 
 

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vlmfrontier.cost import cost_model
-from vlmfrontier.figures.contours import grid_cost
+from vlmfrontier.figures.contours import contour_data, contours_tasks_figure, grid_cost
 from vlmfrontier.figures.draw import draw
+from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.stage import fit_target
 from vlmfrontier.study.load import validate, write_study
@@ -69,6 +71,18 @@ def test_contours_have_lines_of_equal_cost_between_the_models(tmp_path: Path, co
     assert len(panels) == 6
     assert all(len(panel.collections) == 4 for panel in panels)  # surface, lines of error and of cost, points
     assert bar.get_ylabel() == "avg: error (0–100)"
+
+
+def test_six_pairs_of_factors_make_two_rows_a_target():
+    runs = pd.DataFrame([{name: getattr(run, name) for name in (*"NTVM", "n")} for run in plan_runs(study())])
+    law = {
+        target: lambda point, _, k=k: (k * point["N"] ** -0.1 + point["M"] ** -0.1,) for k, target in enumerate("ab", 2)
+    }
+    data = contour_data(runs, list("NTVM"), law, None, 6)
+    figure = contours_tasks_figure(data, Labels.of(study(), "avg"))
+    assert [panel.get_ylabel() for panel in figure.axes] == list("TVMVMM") * 2
+    assert len({panel.get_position().y0 for panel in figure.axes}) == 4
+    assert all(panel.get_xlabel() for panel in figure.axes)
 
 
 @pytest.mark.parametrize("cost", ["paper", "counted"])
