@@ -6,11 +6,13 @@ and videos lie where the tasks look for them below the home of Hugging Face's li
 """
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast, SiglipVisionConfig
@@ -22,6 +24,13 @@ from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import VIDEO_TAG, PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
 
+LMMS_EVAL = Path(
+    os.environ.get("VLMFRONTIER_LMMS_EVAL_PYTHON", Path(__file__).parents[1] / ".venv-lmms-eval/bin/python")
+)
+"""Python of the environment of lmms-eval."""
+needs_lmms_eval = pytest.mark.skipif(
+    not LMMS_EVAL.exists(), reason="no environment with lmms-eval; `make lmms-eval-env` builds it"
+)
 QUESTIONS = 4
 """Questions of every task; of MVBench two for each of its 20 parts."""
 VIDEOS = 2

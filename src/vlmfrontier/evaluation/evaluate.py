@@ -1,14 +1,13 @@
 """Test one finetuned run on the test videos of its study and write its result."""
 
 import json
-import shutil
 import time
 
 import torch
 from transformers import AutoTokenizer
 
 from vlmfrontier.evaluation.answers import answer_all, group_by_video, show_wrong_videos
-from vlmfrontier.evaluation.result import check_model, write_answers, write_result
+from vlmfrontier.evaluation.result import check_model, drop_weights, write_answers, write_result
 from vlmfrontier.evaluation.statistics import task_errors
 from vlmfrontier.models.build import load_model
 from vlmfrontier.models.prompt import PromptBuilder
@@ -51,5 +50,5 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
     }
     result = write_result(study, run, results, model.config, seconds, measured)
     if not study.finetune.keep_model:
-        shutil.rmtree(folder.model)
+        drop_weights(folder)
     return result

@@ -13,6 +13,8 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.state import write_json
 
+WEIGHTS = "*.safetensors"
+
 
 def write_answers(folder: Path, answers: dict[str, list[dict]], suffix: str = "") -> None:
     """Write `<task><suffix>.jsonl`, a record a line, for every task."""
@@ -24,8 +26,14 @@ def write_answers(folder: Path, answers: dict[str, list[dict]], suffix: str = ""
 
 def check_model(folder: RunFolder) -> None:
     """Raise `UserError` if the weights of a run are gone."""
-    if not folder.model.exists():
+    if not any(folder.model.glob(WEIGHTS)):
         raise UserError(f"{folder.model}: the weights were removed; finetune the run again before evaluating it")
+
+
+def drop_weights(folder: RunFolder) -> None:
+    """Delete the weights of a run; its configuration stays, which a second rating of its answers reads."""
+    for path in folder.model.glob(f"{WEIGHTS}*"):  # with the index of weights in several files
+        path.unlink()
 
 
 def model_config(folder: RunFolder, V: int) -> VideoVLMConfig:

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.made_benchmarks import (
+    LMMS_EVAL,
     made_judge,
     made_model,
     made_tokenizer,
+    needs_lmms_eval,
     recorded,
     write_benchmarks,
     write_own_task,
@@ -30,25 +32,22 @@ from vlmfrontier.evaluation.benchmarks import PAPER_TASKS
 from vlmfrontier.evaluation.lines import read_lines
 from vlmfrontier.evaluation.lmms.fetch import fetch
 from vlmfrontier.evaluation.lmms.stages import answer, rate
+from vlmfrontier.evaluation.result import drop_weights
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run, find_run
 
 ROOT = Path(__file__).parents[3]
-PYTHON = Path(os.environ.get("VLMFRONTIER_LMMS_EVAL_PYTHON", ROOT / ".venv-lmms-eval/bin/python"))
 RECORDED = Path(__file__).parent / "recorded/lmms_eval.json"
 RUN = "N13.9k_T8_V16_n400_s0"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON.exists(), reason="no environment with lmms-eval; `make lmms-eval-env` builds it"),
-]
+pytestmark = [pytest.mark.slow, needs_lmms_eval]
 
 
 @dataclass
 class Outcome:
-    """A run that was answered, changed, answered again, rated, and rated again without a judge."""
+    """A run that was answered, changed, answered again, rated, and rated again without judge and weights."""
 
     first: dict
     second: dict
@@ -64,7 +63,7 @@ def study(home: Path, url: str = "http://127.0.0.1:9/v1", **more) -> Study:
     own = {"tasks": ["mine"], "metric": "share", "best": 10}
     tasks = {**PAPER_TASKS, "MINE": own}
     settings = {
-        "python": str(PYTHON),
+        "python": str(LMMS_EVAL),
         "benchmarks": str(home),
         "judge": judge(url),
         "include_path": str(home / "tasks"),
@@ -123,6 +122,7 @@ def tested(tmp_path_factory) -> Iterator[Outcome]:
             rate(study(home, **lenient), run, results)
         with judging(made_judge) as server:
             result = rate(study(home, server.url, **lenient), run, results)
+        drop_weights(folder)
         call("evaluate.py", study(home, server.url, **lenient), results)
         again = json.loads(folder.result.read_text())
         yield Outcome(first, second, asked, result, server, again, str(down.value), folder)
@@ -174,7 +174,7 @@ def test_without_a_judge_there_is_no_result(tested):
     assert "made at http://127.0.0.1:9/v1/chat/completions did not rate an answer" in tested.down
 
 
-def test_a_second_rating_needs_no_judge_and_says_the_same(tested):
+def test_a_second_rating_needs_neither_judge_nor_weights_and_says_the_same(tested):
     timings = {"seconds", "provenance"}
     one, two = ({k: v for k, v in r.items() if k not in timings} for r in (tested.result, tested.again))
     assert json.dumps(one) == json.dumps(two)  # as text: the standard error of one video is NaN
@@ -222,7 +222,7 @@ def test_frames_are_those_of_the_training_whatever_the_codec(tmp_path):
     ours, theirs = (
         subprocess.run([python, "-c", FRAMES, *videos], env=environment, capture_output=True, text=True, check=True)
         for environment in [{"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}]
-        for python in (sys.executable, str(PYTHON))
+        for python in (sys.executable, str(LMMS_EVAL))
     )
     assert len(ours.stdout.split()) == len(VIDEOS)
     assert theirs.stdout == ours.stdout

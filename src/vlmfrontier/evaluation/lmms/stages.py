@@ -5,7 +5,6 @@ weights, or rated by this judge, is not asked again.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -23,7 +22,7 @@ from vlmfrontier.evaluation.lmms import harness
 from vlmfrontier.evaluation.lmms.harness import Output
 from vlmfrontier.evaluation.lmms.job import Answer, AnswerJob, environment_file, read_answers, weights_hash
 from vlmfrontier.evaluation.lmms.scored import Answers, score_task
-from vlmfrontier.evaluation.result import check_model, model_config, write_answers, write_result
+from vlmfrontier.evaluation.result import check_model, drop_weights, model_config, write_answers, write_result
 from vlmfrontier.evaluation.statistics import task_errors
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
@@ -173,7 +172,7 @@ def rate(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     config = model_config(evaluation.run_folder, run.V)
     result = write_result(study, run, results, config, seconds, measured)
     if not study.finetune.keep_model:
-        shutil.rmtree(evaluation.run_folder.model)
+        drop_weights(evaluation.run_folder)
     return result
 
 
