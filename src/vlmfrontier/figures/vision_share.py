@@ -27,7 +27,8 @@ def vision_share_figure(shares: pd.DataFrame, frontier: pd.DataFrame, labels: La
     sizes = [(f"N = {format_number(N, 'B')}", rows.V, rows.share) for N, rows in shares.groupby("N")]
     _lines(levels, sizes, marker="o", ms=3)
     style.factor_axis(levels.xaxis, labels.names["V"], shares.V.unique())
-    levels.set_title(f"T = {shares['T'].iloc[0]:g}")
+    held = [f"{name} = {format_number(shares[name].iloc[0], 'B')}" for name in ("T", "M") if name in shares]
+    levels.set_title(", ".join(held))
     names = {n: "x*" if np.isnan(n) else f"x*, n = {format_number(n)}" for n in frontier.n.unique()}
     groups = frontier.groupby("n", dropna=False)
     _lines(along, [(names[n], rows.c, rows.share) for n, rows in groups], drawstyle="steps-post")

@@ -17,7 +17,7 @@ from vlmfrontier.frontier.laws import TargetLaws
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.pool import TAILS, Spread, shares
 from vlmfrontier.frontier.search import TIE
-from vlmfrontier.frontier.space import SearchSpace, language_models
+from vlmfrontier.frontier.space import SearchSpace, language_models, vision_models
 from vlmfrontier.frontier.table import DISTINCT, REGRET_QUANTILE
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.report.run_records import run_records
@@ -75,7 +75,8 @@ def _rules(results: Results) -> dict[str, Any]:
 
 def _factor(results: Results, name: str, space: SearchSpace | None) -> dict[str, Any]:
     runs = np.unique(results.table.factors[name])
-    names = {value: key for key, value in language_models(results.study).items()} if name == "N" else {}
+    models = {"N": language_models, "M": vision_models}
+    names = {value: key for key, value in models[name](results.study).items()} if name in models else {}
     return {
         "name": name,
         "label": factor_name(results.study, name),

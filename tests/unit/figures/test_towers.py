@@ -1,63 +1,18 @@
 """Figures of a trained study whose vision models have several sizes: M is a factor like the others."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.made_towers import results, study
 from vlmfrontier.cost import cost_model
 from vlmfrontier.figures.contours import contour_data, contours_tasks_figure, grid_cost
 from vlmfrontier.figures.draw import draw
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.stage import fit_target
-from vlmfrontier.study.load import validate, write_study
-from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.collect import collect
-from vlmfrontier.sweep.runs import Run, plan_runs
-
-TOWERS = {
-    "coarse": {"hidden_size": 32, "layers": 2, "heads": 2, "intermediate_size": 64},
-    "fine": {"hidden_size": 64, "layers": 3},
-    "wide": {"hidden_size": 96, "layers": 4},
-}
-VARY = {"N": ["xxs", "xs", "m"], "T": [2, 4, 8], "V": [4, 16, 36], "M": list(TOWERS)}
-
-
-def study(cost: str = "paper") -> Study:
-    star = {"design": "star", "vary": VARY, "n": [200, 400]}
-    return validate(
-        {
-            "study": "towers",
-            "models": {"vision": TOWERS},
-            "sweep": {"center": {"N": "m", "T": 4, "V": 16, "M": "fine"}, "designs": {"star": star}},
-            "laws": {"forms": ["add"], "starts": 10, "resamples": 5, "split": None},
-            "cost": {"model": cost},
-            "frontier": {"budgets": {"from": "20M", "to": "200M", "count": 10}, "examples": [200, 400], "members": 20},
-        }
-    )
-
-
-def error(run: Run) -> float:
-    """Return the error by the law that the runs follow."""
-    return (
-        20 * (run.N / 1e4) ** -0.3 + 15 * run.T**-0.5 + 20 * run.V**-0.5 + 9 * (run.M / 1e5) ** -0.4 + 30 / run.n**0.3
-    )
-
-
-def results(folder: Path, made: Study) -> Results:
-    """Return the results of a study whose runs have followed the law."""
-    file = folder / "results" / made.study / "study.json"
-    write_study(made, file)
-    for run in plan_runs(made):
-        own = file.parent / "runs" / run.key
-        own.mkdir(parents=True)
-        errors = {target: {"error": error(run), "standard_error": 1.0} for target in made.targets()}
-        (own / "result.json").write_text(json.dumps({"errors": errors}))
-    collect(made, file.parent)[0].to_csv(file.parent / "runs.csv", index=False)
-    return Results.open(file)
+from vlmfrontier.sweep.runs import plan_runs
 
 
 @pytest.mark.parametrize("cost", ["paper", "counted"])
