@@ -1,19 +1,33 @@
 """Tiny models in the published layouts, made and saved by transformers itself."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    BitImageProcessorPil,
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPModel,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
     SiglipConfig,
+    SiglipImageProcessorPil,
     SiglipModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessorPil,
 )
 
 TEXTS = ["what digit is white ?", "the red 3 moves to b2", "describe the video", "yellow green blue 1 2 4 5 6 7 8 9"]
@@ -31,6 +45,17 @@ TEMPLATE = (
 )
 VISION = {"hidden_size": 32, "layers": 2, "heads": 2, "intermediate_size": 48, "image_size": 30, "patch_size": 4}
 """The tower's shape in the words of a study: 30 pixels in patches of 4 give 7 × 7 features, as 384 and 14 give 27."""
+
+
+DINOV2 = {**VISION, "intermediate_size": 64}  # told as a multiple of the hidden size
+TOWERS = {
+    "siglip": VISION,
+    "clip": {"family": "clip", **VISION},
+    "dinov2": {"family": "dinov2", **DINOV2},
+    "dinov2_with_registers": {"family": "dinov2_with_registers", "registers": 3, **DINOV2},
+    "vit": {"family": "vit", **VISION},
+}
+"""A tower of every family in the words of a study."""
 
 
 def language_shape(**more) -> dict:
@@ -55,19 +80,57 @@ def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
 
 def save_siglip(folder: Path) -> Path:
     """Write a SigLIP with both of its towers, as published."""
+    return save_vision(folder, "siglip")
+
+
+def save_vision(folder: Path, family: str, **more) -> Path:
+    """Write a vision model of `family` as published: SigLIP and CLIP with their text tower, a ViT as a classifier, each
+    with the image processor it is published with."""
     torch.manual_seed(0)
-    vision = {
-        "hidden_size": VISION["hidden_size"],
-        "intermediate_size": VISION["intermediate_size"],
-        "num_hidden_layers": VISION["layers"],
-        "num_attention_heads": VISION["heads"],
-        "image_size": VISION["image_size"],
-        "patch_size": VISION["patch_size"],
+    model = _vision_models()[family]({**_published_words(TOWERS[family]), **more})
+    if family != "siglip":
+        with torch.no_grad():  # class tokens, registers and biases begin as zeros, which would hide a mistake
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    model.save_pretrained(folder)
+    PROCESSORS[family]().save_pretrained(folder)
+    return folder
+
+
+PROCESSORS = {
+    "siglip": SiglipImageProcessorPil,
+    "clip": CLIPImageProcessorPil,
+    "dinov2": BitImageProcessorPil,
+    "dinov2_with_registers": BitImageProcessorPil,
+    "vit": ViTImageProcessorPil,
+}
+"""The image processor that each family is published with."""
+
+
+def _published_words(shape: dict) -> dict:
+    words = {
+        "hidden_size": shape["hidden_size"],
+        "num_hidden_layers": shape["layers"],
+        "num_attention_heads": shape["heads"],
+        "image_size": shape["image_size"],
+        "patch_size": shape["patch_size"],
     }
+    if "dinov2" not in shape.get("family", ""):
+        return {**words, "intermediate_size": shape["intermediate_size"]}
+    registers = {"num_register_tokens": shape["registers"]} if "registers" in shape else {}
+    return {**words, "mlp_ratio": shape["intermediate_size"] // shape["hidden_size"], **registers}
+
+
+def _vision_models() -> dict[str, Callable[[dict], PreTrainedModel]]:
     text = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
     text |= {"vocab_size": 20, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
-    SiglipModel(SiglipConfig(vision_config=vision, text_config=text)).save_pretrained(folder)
-    return folder
+    return {
+        "siglip": lambda shape: SiglipModel(SiglipConfig(vision_config=shape, text_config=text)),
+        "clip": lambda shape: CLIPModel(CLIPConfig(vision_config=shape, text_config=text)),
+        "dinov2": lambda shape: Dinov2Model(Dinov2Config(**shape)),
+        "dinov2_with_registers": lambda shape: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**shape)),
+        "vit": lambda shape: ViTForImageClassification(ViTConfig(**shape)),
+    }
 
 
 def save_language(folder: Path, family: str = "llama", template: str | None = TEMPLATE, **more) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vlmfrontier.cost.paper import by_level
+from vlmfrontier.cost.vision_families import SIGLIP, VisionFamily
 from vlmfrontier.errors import UserError
 
 
@@ -71,13 +72,20 @@ class Encoder:
     patch: int
     features: int
     """W: patches of one frame."""
+    family: VisionFamily = SIGLIP
+    registers: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one frame inside the layers: its patches and what stands before them."""
+        return self.family.class_token + self.registers + self.features
 
     @property
     def per_frame(self) -> float:
-        """FLOPs of one frame: patch embedding; per layer four projections, the MLP, attention over all patches."""
+        """FLOPs of one frame: patch embedding; per layer four projections, the MLP, attention over all tokens."""
         embedding = 2.0 * self.features * 3 * self.patch**2 * self.hidden
-        matrices = 2.0 * self.features * (4 * self.hidden**2 + 2 * self.hidden * self.intermediate)
-        return embedding + self.layers * (matrices + 4.0 * self.features**2 * self.hidden)
+        matrices = 2.0 * self.tokens * (4 * self.hidden**2 + 2 * self.hidden * self.intermediate)
+        return embedding + self.layers * (matrices + 4.0 * self.tokens**2 * self.hidden)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,8 @@ FRAGMENTATION = 1.1
 
 # Numbers kept for the way back, per token and layer, in multiples of hidden size, width of the keys and MLP width.
 # Llama: two RMS norms (input, normalised, scaled), queries, rotated and not, attention's output twice; keys, rotated
-# and not, and values; gate, its activation, up, their product. SigLIP: two layer norms, the same projections, and an
-# MLP of one matrix in and one out.
+# and not, and values; gate, its activation, up, their product. Vision towers have theirs in `vision_families`.
 _LLAMA_HIDDEN, _LLAMA_KEYS, _LLAMA_MLP = 10, 3, 4
-_SIGLIP_HIDDEN, _SIGLIP_MLP = 9, 2
 _LOGITS = 3
 """Logits, their normalised copy and its gradient, for each supervised token, in 32 bits."""
 
@@ -114,8 +112,8 @@ def activation_bytes(
     `frames` frames of the vision model, `tokens` visual and text tokens of the language model, `supervised` of them
     predicted. With `checkpointing` a layer keeps its input alone and is computed again, one layer at a time.
     """
-    seen = frames * vision.features
-    layer_of_vision = seen * (_SIGLIP_HIDDEN * vision.hidden + _SIGLIP_MLP * vision.intermediate)
+    seen, of_patch = frames * vision.tokens, vision.family.kept
+    layer_of_vision = seen * (of_patch[0] * vision.hidden + of_patch[1] * vision.intermediate)
     of_token = _LLAMA_HIDDEN * decoder.hidden + _LLAMA_KEYS * decoder.keys + _LLAMA_MLP * decoder.intermediate
     layer_of_language = tokens * of_token
     if not trains_vision:

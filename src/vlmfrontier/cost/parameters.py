@@ -6,6 +6,7 @@ Training asserts that the built models hold exactly these numbers, so that plan,
 from collections.abc import Collection, Mapping
 
 from vlmfrontier.cost.counted import Decoder, Encoder
+from vlmfrontier.cost.vision_families import SIGLIP, VisionFamily
 
 
 def llama_parameters(
@@ -36,16 +37,24 @@ def llama_parameters(
     return layers * (attention + mlp + 2 * hidden) + hidden
 
 
-def siglip_parameters(hidden: int, layers: int, intermediate: int, image_size: int, patch_size: int) -> int:
-    """Return the parameters of a SigLIP vision tower without its pooling head (features are taken before it).
+def vision_parameters(
+    hidden: int,
+    layers: int,
+    intermediate: int,
+    image_size: int,
+    patch_size: int,
+    family: VisionFamily = SIGLIP,
+    registers: int = 0,
+) -> int:
+    """Return the parameters of a vision tower without what its patches do not go through, as a pooling head.
 
-    Patch embedding and positions; per layer four square projections with bias, a two-layer MLP with biases, two norms
-    with bias; and the last norm.
+    Patch embedding, positions, class token and registers; per layer four square projections with bias, a two-layer MLP
+    with biases, two norms with bias, two layer scales; and one norm after the layers, or in CLIP before them.
     """
-    patches = (image_size // patch_size) ** 2
-    embedding = 3 * patch_size**2 * hidden + hidden + patches * hidden
+    positions = (image_size // patch_size) ** 2 + family.class_token
+    embedding = hidden * (3 * patch_size**2 + family.patch_bias + positions + family.class_token + registers)
     layer = 4 * (hidden**2 + hidden) + 2 * hidden * intermediate + intermediate + hidden + 4 * hidden
-    return embedding + layers * layer + 2 * hidden
+    return embedding + layers * (layer + 2 * hidden * family.layer_scale) + 2 * hidden
 
 
 Layers = Mapping[str, tuple[int, int]]
@@ -66,11 +75,11 @@ def llama_layers(decoder: Decoder) -> tuple[int, Layers]:
     }
 
 
-def siglip_layers(encoder: Encoder) -> tuple[int, Layers]:
-    """Return how many transformer layers a SigLIP tower has, and the widths in and out of one's linear layers by
+def vision_layers(encoder: Encoder) -> tuple[int, Layers]:
+    """Return how many transformer layers a vision tower has, and the widths in and out of one's linear layers by
     name."""
     hidden, inner = encoder.hidden, encoder.intermediate
-    square = dict.fromkeys(("q_proj", "k_proj", "v_proj", "out_proj"), (hidden, hidden))
+    square = dict.fromkeys(("q_proj", "k_proj", "v_proj", encoder.family.output), (hidden, hidden))
     return encoder.layers, {**square, "fc1": (hidden, inner), "fc2": (inner, hidden)}
 
 

@@ -11,7 +11,6 @@ from vlmfrontier.data.digits.questions import SUBJECTS, TASKS
 from vlmfrontier.data.frames import FrameReader
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely
-from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 
@@ -51,7 +50,7 @@ def answer_all(
         pixels = torch.from_numpy(np.stack([reader.read(video, frames) for video, _ in batch])).to(model.device)
         shown = [video for video, _ in batch]
         with new_tensors_on(model.device):
-            packed = PackedReader(model, prompt, normalise(pixels))
+            packed = PackedReader(model, prompt, pixels)
             records = _choices(packed, prompt, shown, _of_kind(batch, choice=True))
             records += _texts(packed, prompt, shown, _of_kind(batch, choice=False), max_new_tokens)
         for record in records:

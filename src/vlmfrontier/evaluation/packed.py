@@ -25,8 +25,8 @@ def new_tensors_on(device: torch.device) -> AbstractContextManager:
 class PackedReader:
     """One batch of videos read into a cache, ready to be asked.
 
-    `pixel_values` is (batch, T, 3, height, width). What is asked afterwards is a list of lists: for each video its
-    texts.
+    `pixel_values` are what `VideoVLM.see` takes, T frames of each video. What is asked afterwards is a list of lists:
+    for each video its texts.
     """
 
     def __init__(self, model: VideoVLM, prompt: PromptBuilder, pixel_values: torch.Tensor):

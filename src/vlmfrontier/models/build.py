@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast, SiglipVisionConfig
+from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from vlmfrontier.data.digits.questions import VOCABULARY
 from vlmfrontier.errors import UserError
@@ -21,17 +21,20 @@ def digits_tokenizer() -> PreTrainedTokenizerFast:
     return word_tokenizer(VOCABULARY)
 
 
-def vision_config(vision: VisionConfig, attention: str) -> SiglipVisionConfig:
-    """Return the transformers configuration of a SigLIP tower without pooling head."""
-    return SiglipVisionConfig(
+def vision_config(vision: VisionConfig, attention: str) -> PreTrainedConfig:
+    """Return the transformers configuration of a vision tower without pooling head."""
+    family, width = vision.traits, vision.intermediate_size
+    return AutoConfig.for_model(
+        family.tower_type,
         hidden_size=vision.hidden_size,
-        intermediate_size=vision.intermediate_size,
-        num_hidden_layers=vision.layers,
+        num_hidden_layers=vision.used_layers,
         num_attention_heads=vision.heads,
         image_size=vision.image_size,
         patch_size=vision.patch_size,
-        vision_use_head=False,
         attn_implementation=attention,
+        **({"mlp_ratio": width // vision.hidden_size} if family.mlp_ratio else {"intermediate_size": width}),
+        **({"num_register_tokens": vision.registers} if family.registers else {}),
+        **family.settings,
     )
 
 
@@ -71,7 +74,8 @@ def described_model(
     vision: str = "",
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> VideoVLMConfig:
-    """Return the configuration that the shapes of `vision` and `language` describe: a SigLIP and a Llama.
+    """Return the configuration that the shapes of `vision` and `language` describe: a tower of the vision model's
+    family and a Llama.
 
     Without a tokenizer the special tokens are those of the digits study, which changes no shape of real models.
     """

@@ -1,13 +1,24 @@
 """Pixels as the vision tower takes them: the same for training and evaluation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+HALF = (0.5, 0.5, 0.5)
+"""Mean and standard deviation of SigLIP's colours, and of the digits study's: pixels in −1…1."""
 
-def normalise(frames: torch.Tensor) -> torch.Tensor:
-    """Return uint8 `frames` (…, height, width, 3) as floats in −1…1, channels first: (…, 3, height, width)."""
-    return (frames.movedim(-1, -3).float() / 127.5 - 1).contiguous()
+
+def normalise(frames: torch.Tensor, mean: Sequence[float] = HALF, std: Sequence[float] = HALF) -> torch.Tensor:
+    """Return uint8 `frames` (…, height, width, 3) as floats (x / 255 − mean) / std by colour, channels first:
+    (…, 3, height, width)."""
+    scale, shift = (torch.tensor(values, device=frames.device)[:, None, None] for values in _scales(mean, std))
+    return (frames.movedim(-1, -3).float() / scale - shift).contiguous()
+
+
+def _scales(mean: Sequence[float], std: Sequence[float]) -> tuple[list[float], list[float]]:
+    return [255 * s for s in std], [m / s for m, s in zip(mean, std, strict=True)]
 
 
 def resize(frames: np.ndarray, side: int) -> np.ndarray:

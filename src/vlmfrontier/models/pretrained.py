@@ -4,16 +4,22 @@ transformers knows the published layouts; what is added here is that nothing may
 counted for the very model that is loaded.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
+from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
 from vlmfrontier.errors import UserError
+from vlmfrontier.models.frames import HALF
 from vlmfrontier.models.prompt import VIDEO_TAG
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
+from vlmfrontier.models.vision_towers import build_tower, changed, resized, without_unused
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 
 # The study's keys and what the published configurations call them.
@@ -22,7 +28,6 @@ _VISION_KEYS = {
     "layers": "num_hidden_layers",
     "heads": "num_attention_heads",
     "intermediate_size": "intermediate_size",
-    "image_size": "image_size",
     "patch_size": "patch_size",
 }
 _LANGUAGE_KEYS = {
@@ -35,24 +40,65 @@ _LANGUAGE_KEYS = {
     "tied": "tie_word_embeddings",
 }
 _WRITTEN = {"key_value_heads": "kv_heads", "mlp_size": "intermediate_size"}
+Shape = dict[str, tuple[Any, str]]
+"""Values of a published configuration, and what they are called there, by the study's keys."""
 PADDING_TOKENS = ("<|finetune_right_pad_id|>", "<|endoftext|>")
 """What padding is called by models whose tokenizer names no padding token: Llama 3, Qwen."""
 
 
 def read_vision_config(folder: Path, vision: VisionConfig, key: str, attention: str = "sdpa") -> PreTrainedConfig:
-    """Return the configuration of the SigLIP tower in `folder`, without its pooling head.
+    """Return the configuration of the tower in `folder` as it is built: at the study's image size, without pooling head
+    and dropped layers.
 
     `key` is where `vision` stands in the study. Raises `UserError` for another family or another shape.
     """
-    config = _read_config(folder, key)
-    config = getattr(config, "vision_config", config)
-    if config.model_type != "siglip_vision_model":
-        raise UserError(f"{key}.pretrained: {folder} is a {config.model_type}; the vision model must be a SigLIP")
-    _check_shape(vision, config, _VISION_KEYS, key, folder)
-    config.vision_use_head = False  # the features are taken before it
+    family, config = vision.traits, _published_tower(folder, key)
+    if config.model_type != family.tower_type:
+        known = [name for name, other in FAMILIES.items() if other.tower_type == config.model_type]
+        mend = f"write family: {known[0]}" if known else f"a vision model must be one of {', '.join(FAMILIES)}"
+        raise UserError(f"{key}.family = {vision.family!r}, but {folder} is a {config.model_type}; {mend}")
+    if getattr(config, "use_swiglu_ffn", False):
+        raise UserError(f"{key}.pretrained: {folder} has gated MLPs, which are not counted; take a smaller DINOv2")
+    _check_shape(vision, _vision_shape(config, family), key, folder)
     config._attn_implementation = attention  # transformers has no public setter on a configuration
-    _check_count(vision.parameters, config, AutoModel, key, folder)
+    built = {"num_hidden_layers": vision.used_layers, "image_size": vision.image_size, **family.settings}
+    config = changed(config, built)
+    with torch.device("meta"):
+        tower = build_tower(config)
+    _check_count(vision.parameters, _num_parameters(tower), key, folder, "qkv_bias of its config.json must be true")
     return config
+
+
+def image_size_of(folder: Path, key: str = "models.vision") -> int:
+    """Return the pixels a side that the tower in `folder` was trained at."""
+    return _published_tower(folder, key).image_size
+
+
+def read_normalisation(folder: Path) -> dict[str, list[float]]:
+    """Return `image_mean` and `image_std` of the published image processor in `folder`.
+
+    Raises `UserError` if there is none, or if it does something else to colours.
+    """
+    file = "preprocessor_config.json"
+    try:
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
+    except (OSError, ValueError):
+        raise UserError(f"{folder}: {file} is missing, which says how pixels are normalised; fetch it too") from None
+    if not settings.get("do_normalize", True) or not math.isclose(settings.get("rescale_factor", 1 / 255), 1 / 255):
+        raise UserError(f"{folder}: {file} does not normalise pixels of 0 to 255; only that is known here")
+    lacking = [name for name in ("image_mean", "image_std") if len(settings.get(name) or ()) != len(HALF)]
+    if lacking:
+        raise UserError(f"{folder}: {file} has no {lacking[0]} of three colours")
+    return {name: settings[name] for name in ("image_mean", "image_std")}
+
+
+def _vision_shape(config: PreTrainedConfig, family: VisionFamily) -> Shape:
+    shape = _named(config, _VISION_KEYS)
+    if family.mlp_ratio:
+        shape["intermediate_size"] = config.hidden_size * config.mlp_ratio, "hidden_size * mlp_ratio"
+    if family.registers:
+        shape["registers"] = config.num_register_tokens, "num_register_tokens"
+    return shape
 
 
 def read_language_config(folder: Path, language: LanguageConfig, key: str, attention: str = "sdpa") -> PreTrainedConfig:
@@ -62,9 +108,13 @@ def read_language_config(folder: Path, language: LanguageConfig, key: str, atten
     are not counted right.
     """
     config = _read_config(folder, key)
-    _check_shape(language, config, _LANGUAGE_KEYS, key, folder)
+    _check_shape(language, _named(config, _LANGUAGE_KEYS), key, folder)
     config._attn_implementation = attention
-    _check_count(language.parameters, config, AutoModelForCausalLM, key, folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    found = _num_parameters(model) - model.get_input_embeddings().weight.numel()
+    mend = "compare head_size, qkv_bias and qk_norm with its config.json"
+    _check_count(language.parameters, found, key, folder, mend)
     return config
 
 
@@ -97,6 +147,7 @@ def assemble(vision: PreTrainedConfig, language: PreTrainedConfig, tokenizer, fo
         text_config=language,
         video_token_id=tokenizer.convert_tokens_to_ids(VIDEO_TAG),
         tokens_per_frame=1,
+        **read_normalisation(folders[0]),
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
@@ -106,14 +157,20 @@ def assemble(vision: PreTrainedConfig, language: PreTrainedConfig, tokenizer, fo
     for layer in model.projector:
         if hasattr(layer, "reset_parameters"):
             layer.reset_parameters()
-    model.vision = _load(AutoModel, folders[0], vision)
+    trained_at = changed(vision, {"image_size": image_size_of(folders[0])})
+    model.vision = resized(_load(AutoModel, folders[0], trained_at, without_unused), vision.image_size)
     model.language = _load(AutoModelForCausalLM, folders[1], language)
     return model
 
 
-def _load(auto: type, folder: Path, config: PreTrainedConfig) -> PreTrainedModel:
+def _load(
+    auto: type,
+    folder: Path,
+    config: PreTrainedConfig,
+    prepare: Callable[[PreTrainedModel], PreTrainedModel] = lambda model: model,
+) -> PreTrainedModel:
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # the text tower of a SigLIP is left out on purpose
+    logging.set_verbosity_error()  # a text tower, a pooling head and dropped layers are left out on purpose
     try:
         model, told = auto.from_pretrained(
             folder,
@@ -128,7 +185,9 @@ def _load(auto: type, folder: Path, config: PreTrainedConfig) -> PreTrainedModel
         raise UserError(f"{folder}: no weights in safetensors ({_first_line(error)})") from None
     finally:
         logging.set_verbosity(verbosity)
-    lacking = sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
+    model = prepare(model)
+    lacking = {*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])}
+    lacking = sorted(lacking & model.state_dict().keys())
     if lacking:
         raise UserError(f"{folder}: {len(lacking)} weights are missing or of another shape, the first {lacking[0]}")
     return model
@@ -141,24 +200,30 @@ def _read_config(folder: Path, key: str) -> PreTrainedConfig:
         raise UserError(f"{key}.pretrained: no model in {folder} ({_first_line(error)})") from None
 
 
-def _check_shape(given: object, config: PreTrainedConfig, keys: Mapping[str, str], key: str, folder: Path) -> None:
-    for own, published in keys.items():
-        said, found = getattr(given, own), getattr(config, published, None)
+def _published_tower(folder: Path, key: str) -> PreTrainedConfig:
+    config = _read_config(folder, key)
+    return getattr(config, "vision_config", config)
+
+
+def _named(config: PreTrainedConfig, keys: Mapping[str, str]) -> Shape:
+    return {own: (getattr(config, published, None), published) for own, published in keys.items()}
+
+
+def _check_shape(given: object, shape: Shape, key: str, folder: Path) -> None:
+    for own, (found, published) in shape.items():
+        said = getattr(given, own)
         if said != found:
             raise UserError(f"{key}.{_WRITTEN.get(own, own)} = {said}, but {folder} has {found} ({published})")
 
 
-def _check_count(planned: int, config: PreTrainedConfig, auto: type, key: str, folder: Path) -> None:
+def _num_parameters(model: PreTrainedModel) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _check_count(planned: int, found: int, key: str, folder: Path, mend: str) -> None:
     """Raise `UserError` unless the model has the parameters that plan and cost were counted with."""
-    with torch.device("meta"):
-        model = auto.from_config(config)
-    embedding = model.get_input_embeddings() if auto is AutoModelForCausalLM else None
-    found = sum(p.numel() for p in model.parameters()) - (0 if embedding is None else embedding.weight.numel())
     if found != planned:
-        raise UserError(
-            f"{key}: its shape counts {planned:,} parameters, but {folder} has {found:,}; compare head_size, qkv_bias "
-            "and qk_norm with its config.json"
-        )
+        raise UserError(f"{key}: its shape counts {planned:,} parameters, but {folder} has {found:,}; {mend}")
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,8 @@
 The same class carries the tiny models of the digits study and a SoViT-400m with Llama-8B: both towers are AutoModels.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
@@ -10,25 +12,35 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Generation
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from vlmfrontier.models.downsample import downsample
-from vlmfrontier.models.frames import normalise
+from vlmfrontier.models.frames import HALF, normalise
 from vlmfrontier.models.packing import additive, packed_mask, packed_positions
+from vlmfrontier.models.vision_towers import build_tower, leading_tokens
 
 IGNORED = -100  # label of a position that is not supervised
 
 
 class VideoVLMConfig(PreTrainedConfig):
-    """Configurations of the two towers, V, and the token that holds a place for each visual token."""
+    """Configurations of the two towers, V, the token that holds a place for each visual token, and what pixels are
+    normalised by: `image_mean` and `image_std` as in the vision tower's preprocessor_config.json."""
 
     model_type = "video_vlm"
     sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012  (transformers reads it)
 
     def __init__(
-        self, vision_config=None, text_config=None, video_token_id: int = 0, tokens_per_frame: int = 16, **kwargs
+        self,
+        vision_config=None,
+        text_config=None,
+        video_token_id: int = 0,
+        tokens_per_frame: int = 16,
+        image_mean: Sequence[float] = HALF,
+        image_std: Sequence[float] = HALF,
+        **kwargs,
     ):
         self.vision_config = _as_config(vision_config)
         self.text_config = _as_config(text_config)
         self.video_token_id = video_token_id
         self.tokens_per_frame = tokens_per_frame
+        self.image_mean, self.image_std = list(image_mean), list(image_std)
         kwargs.setdefault("tie_word_embeddings", False)  # the language model ties its own
         super().__init__(**kwargs)
 
@@ -58,7 +70,8 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: VideoVLMConfig):
         super().__init__(config)
-        self.vision = AutoModel.from_config(config.vision_config)
+        self.vision = build_tower(config.vision_config)
+        self.leading = leading_tokens(config.vision_config)
         self.projector = Projector(config.vision_config.hidden_size, config.text_config.hidden_size)
         self.language = AutoModelForCausalLM.from_config(config.text_config)
         self.post_init()
@@ -70,15 +83,15 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         return self.language.get_output_embeddings()
 
     def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Return features (batch, T, W, vision width) of `pixel_values`.
+        """Return features (batch, T, W, vision width) of `pixel_values`, those of the patches alone.
 
-        These are (batch, T, 3, height, width) in −1…1, or frames as they are decoded: (batch, T, height, width, 3)
-        uint8.
+        These are frames as they are decoded, (batch, T, height, width, 3) uint8, or (batch, T, 3, height, width)
+        normalised as the tower's family does.
         """
         if pixel_values.dtype == torch.uint8:
-            pixel_values = normalise(pixel_values)
+            pixel_values = normalise(pixel_values, self.config.image_mean, self.config.image_std)
         features = self.vision(pixel_values=pixel_values.flatten(0, 1).to(self.vision.dtype)).last_hidden_state
-        return features.unflatten(0, pixel_values.shape[:2])
+        return features[:, self.leading :].unflatten(0, pixel_values.shape[:2])
 
     def project(self, features: torch.Tensor, tokens_per_frame: int | None = None) -> torch.Tensor:
         """Return visual tokens (batch, T·V, language width) of vision `features` (batch, T, W, vision width)."""

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from vlmfrontier.cost.counted import Decoder, Encoder
-from vlmfrontier.cost.parameters import llama_parameters, siglip_parameters
+from vlmfrontier.cost.parameters import llama_parameters, vision_parameters
+from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile, PretrainedModel, is_folder
 from vlmfrontier.study.units import Number
@@ -39,18 +40,27 @@ class TowerConfig(Section):
 
 
 class VisionConfig(TowerConfig):
-    """A SigLIP vision tower: its shape and, if it is a published one, where it is."""
+    """A vision tower: its shape and, if it is a published one, its family and where it is."""
 
+    family: Literal["siglip", "clip", "dinov2", "dinov2_with_registers", "vit"] = "siglip"
+    """Family of a published model: `model_type` in its config.json. SigLIP 2 of fixed resolution is `siglip`."""
     hidden_size: int = 64
     """Width of the features handed to the projector."""
     layers: int = 3
     """Transformer layers."""
+    dropped_layers: int = Field(default=0, ge=0)
+    """How many of them are left out at the end of a published model: 1 takes the features of the last layer but one,
+    as LLaVA does of CLIP. They count neither in M nor in FLOPs. A last norm, where the model has one, follows all the
+    same."""
+    registers: int = Field(default=0, ge=0)
+    """`num_register_tokens` of a dinov2_with_registers."""
     heads: int = 4
     """Attention heads."""
     intermediate_size: int = 128
     """Width of the MLP."""
     image_size: int = 64
-    """Pixels a side of a frame."""
+    """Pixels a side of a frame. If a published model was trained at another size, its position embeddings are
+    interpolated to this one when stage 1 begins."""
     patch_size: int = 8
     """Pixels a side of a patch; a frame has (image_size / patch_size)² features, rounded down a side: the largest
     possible V. What is left over at the right and lower edge is not seen, as in SigLIP."""
@@ -62,6 +72,30 @@ class VisionConfig(TowerConfig):
         if self.hidden_size % self.heads:
             raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
         return self
+
+    @model_validator(mode="after")
+    def _is_of_its_family(self) -> "VisionConfig":
+        if self.pretrained is None and (self.family != "siglip" or self.dropped_layers):
+            raise ValueError("family and dropped_layers belong to a pretrained model; name it, or leave them out")
+        if self.traits.registers != (self.registers > 0):
+            raise ValueError(
+                "registers are missing; write num_register_tokens of the model's config.json"
+                if self.traits.registers
+                else f"a {self.family} has no registers; leave them out"
+            )
+        if self.dropped_layers >= self.layers:
+            raise ValueError(f"dropped_layers {self.dropped_layers} leaves none of {self.layers} layers")
+        return self
+
+    @property
+    def traits(self) -> VisionFamily:
+        """What sets the family apart."""
+        return FAMILIES[self.family]
+
+    @property
+    def used_layers(self) -> int:
+        """Transformer layers that the features go through."""
+        return self.layers - self.dropped_layers
 
     @property
     def grid(self) -> int:
@@ -75,15 +109,22 @@ class VisionConfig(TowerConfig):
 
     @cached_property
     def parameters(self) -> int:
-        """M, parameters without the pooling head."""
-        return siglip_parameters(
-            self.hidden_size, self.layers, self.intermediate_size, self.image_size, self.patch_size
+        """M, parameters that the features go through: without a pooling head and dropped layers."""
+        return vision_parameters(
+            self.hidden_size,
+            self.used_layers,
+            self.intermediate_size,
+            self.image_size,
+            self.patch_size,
+            self.traits,
+            self.registers,
         )
 
     @property
     def encoder(self) -> Encoder:
         """The shape that FLOPs and memory are counted from."""
-        return Encoder(self.hidden_size, self.layers, self.intermediate_size, self.patch_size, self.features)
+        shape = (self.hidden_size, self.used_layers, self.intermediate_size, self.patch_size, self.features)
+        return Encoder(*shape, self.traits, self.registers)
 
 
 class LanguageConfig(TowerConfig):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vlmfrontier.cluster.site import GIB, Site
 from vlmfrontier.cost.memory import BYTES, Numbers, TrainingMemory, activation_bytes, gathered_bytes, state_bytes
 from vlmfrontier.cost.paper import language_cost, vision_cost
-from vlmfrontier.cost.parameters import llama_layers, lora_parameters, siglip_layers
+from vlmfrontier.cost.parameters import llama_layers, lora_parameters, vision_layers
 from vlmfrontier.cost.training import BACKWARD
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
@@ -132,7 +132,7 @@ class Training:
         """Parameters that learn."""
         if self.lora is None:
             return sum(self.parameters[part] for part in self.learns)
-        shapes = {"vision": siglip_layers(self.vision.encoder), "language": llama_layers(self.language.decoder(0))}
+        shapes = {"vision": vision_layers(self.vision.encoder), "language": llama_layers(self.language.decoder(0))}
         towers = [lora_parameters(shapes[t], self.lora.rank, self.lora.targets) for t in self.learns if t in shapes]
         return sum(towers) + (self.parameters["projector"] if "projector" in self.learns else 0)
 

@@ -16,7 +16,7 @@ from vlmfrontier.sweep.runs import Run, plan_runs
 HOUSEKEEPING = {"save_every", "log_every", "keep_model"}
 # Keys that came later than the first results: at their defaults they are left out, so that no finished run is repeated.
 _LATER = {"pretrained", "revision", "kv_heads", "head_size", "vocabulary", "tied", "qkv_bias", "qk_norm", "size"}
-_LATER |= {"precision", "sharding", "lora"}
+_LATER |= {"precision", "sharding", "lora", "family", "dropped_layers", "registers"}
 
 
 def digest(*settings: Any) -> str:

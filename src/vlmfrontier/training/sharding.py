@@ -9,19 +9,18 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.distributed.tensor import DTensor
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from vlmfrontier.models.video_vlm import VideoVLM
-
-# Parts of a tower that are gathered one at a time; what is left (projector, last norms) is gathered with the root.
-_UNITS = ("EncoderLayer", "DecoderLayer")
 
 
 def sharding_arguments(model: nn.Module, checkpointing: bool) -> dict[str, Any]:
     """Return what transformers' TrainingArguments need to shard `model` layer by layer.
 
+    The layers of the towers are gathered one at a time; what is left (projector, last norms) with the root.
     Checkpoints are sharded as well: each process writes its own part.
     """
-    layers = sorted({type(m).__name__ for m in model.modules() if type(m).__name__.endswith(_UNITS)})
+    layers = sorted({type(m).__name__ for m in model.modules() if isinstance(m, GradientCheckpointingLayer)})
     return {
         "fsdp": True,
         "fsdp_config": {

@@ -91,10 +91,10 @@ def test_a_shape_that_is_not_the_models_is_refused_with_both_values(llama, chang
         read_language_config(llama, language(llama, **changes), KEY)
 
 
-def test_a_vision_model_must_be_a_siglip_of_the_shape(siglip, llama):
-    with pytest.raises(UserError, match=r"models.vision.image_size = 32, but .* has 30"):
-        read_vision_config(siglip, vision(siglip, image_size=32), "models.vision")
-    with pytest.raises(UserError, match="is a llama; the vision model must be a SigLIP"):
+def test_a_vision_model_must_be_a_tower_of_the_shape(siglip, llama):
+    with pytest.raises(UserError, match=r"models.vision.patch_size = 5, but .* has 4"):
+        read_vision_config(siglip, vision(siglip, patch_size=5), "models.vision")
+    with pytest.raises(UserError, match="is a llama; a vision model must be one of siglip, clip, dinov2, "):
         read_vision_config(llama, vision(llama), "models.vision")
 
 

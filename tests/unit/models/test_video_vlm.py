@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from transformers import SiglipImageProcessorPil
 
-from vlmfrontier.cost.parameters import llama_parameters, siglip_parameters
+from vlmfrontier.cost.parameters import llama_parameters, vision_parameters
 from vlmfrontier.models.build import build_model, count_parameters, digits_tokenizer, load_model
 from vlmfrontier.models.downsample import downsample
 from vlmfrontier.models.flops import count_flops
@@ -164,7 +164,7 @@ def test_parameter_counts_of_published_models():
     assert llama_parameters(2048, 16, 8192, 32, 8) == 973_146_112
     assert llama_parameters(3072, 28, 8192, 24, 8, 128) == 2_818_747_392
     assert llama_parameters(4096, 32, 14336, 32, 8) == 6_979_588_096
-    assert siglip_parameters(1152, 27, 4304, 384, 14) == 412_987_248
+    assert vision_parameters(1152, 27, 4304, 384, 14) == 412_987_248
 
 
 def test_counted_flops_follow_the_cost_formula_and_hold_attention(tokenizer):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from vlmfrontier.cost.memory import BYTES, Numbers, activation_bytes, gathered_bytes, state_bytes
+from vlmfrontier.cost.vision_families import FAMILIES
 from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
 
@@ -66,6 +67,22 @@ def test_16_bits_keep_a_little_more_than_half(language: dict):
     decoder, numbers = models.language["x"].decoder(len(digits_tokenizer())), Numbers("bf16", 8, sharded=True)
     planned = activation_bytes(models.vision.encoder, decoder, 4, 4 * 16 + 64, 64, False, True, numbers)
     assert planned == pytest.approx(kept_bytes(models, 4, 16, 64, dtype=torch.bfloat16), rel=0.25)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_vision_family_keeps_what_its_table_says(family: str, checkpointing: bool):
+    registers = {"registers": 4} if FAMILIES[family].registers else {}
+    vision = VisionConfig(family=family, pretrained="a/b", **registers, **TOWER)
+    small = LanguageConfig(pretrained="a/c", hidden_size=32, layers=1, heads=2, vocabulary=len(digits_tokenizer()))
+    models = ModelsConfig(vision=vision, language={"x": small})
+    decoder = small.decoder(small.vocabulary)
+    planned = activation_bytes(vision.encoder, decoder, 8, 8 * 4 + 64, 64, checkpointing, True)
+    kept = kept_bytes(models, 8, 4, 64, checkpointing)
+    if checkpointing:
+        assert 0.2 * planned < kept <= planned
+    else:
+        assert planned == pytest.approx(kept, rel=0.05)
 
 
 def test_weights_gradients_and_optimizer():

@@ -30,7 +30,7 @@ from vlmfrontier.evaluation.lines import LineFile
 from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer, AnswerJob, answer_key, environment_file, read_answers
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.models.build import PRECISIONS, load_model
-from vlmfrontier.models.frames import normalise, resize
+from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.provenance import provenance
@@ -139,7 +139,7 @@ class Run(lmms):
     def _about(self, frames: np.ndarray, questions: list[Question]) -> list[Answer]:
         """Return the answers to questions about one video."""
         model, prompt = self._loaded()
-        pixels = normalise(torch.from_numpy(np.ascontiguousarray(frames))[None].to(model.device))
+        pixels = torch.from_numpy(np.ascontiguousarray(frames))[None].to(model.device)
         with new_tensors_on(model.device):
             reader, answers = PackedReader(model, prompt, pixels), []
             for first in range(0, len(questions), PACKED_QUESTIONS):
