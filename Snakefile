@@ -1,9 +1,10 @@
 # From a study (config.yaml) to its compute-optimal frontier. `snakemake` makes everything; a named target stops earlier:
-#   plan · data · pretrain · benchmarks · finetune · evaluate · collect · laws · frontier · checks · figures · report ·
-#   explorer
+#   plan · fetch · data · pretrain · benchmarks · finetune · evaluate · collect · laws · frontier · checks · figures ·
+#   report · explorer
 # and any file can be asked for by its path:
 #   results/<study>/study.json plan.csv plan.md            the resolved study and its runs
 #   results/<study>/data/<split>/manifest.json             videos and questions: train, test (align: for pretraining)
+#   results/<study>/data/<split>/fetched.json              where a study fetches its sets itself
 #   results/<study>/models/<language>/                     starting models, where the study makes them itself
 #   results/<study>/runs/<run>/finetuned.json result.json  one run, <run> = N83.3k_T8_V16_n400_s0
 #   results/<study>/runs.csv                               one row per run; a user's own table enters here
@@ -49,6 +50,7 @@ if STUDY.trained:
     if STUDY.evaluate.harness == "lmms-eval":
 
         include: "workflow/rules/benchmarks.smk"
+    include: "workflow/rules/fetch.smk"
 
 else:
 

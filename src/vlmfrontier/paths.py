@@ -65,6 +65,10 @@ class ResultsFolder:
         """Videos and questions of the split called `name`."""
         return self.root / "data" / name
 
+    def fetched_data(self, split: str) -> Path:
+        """What was found when the sets of a split were fetched."""
+        return self.split(split) / "fetched.json"
+
     def run(self, key: str) -> RunFolder:
         """The folder of the run with this key."""
         return RunFolder(self.root / "runs" / key)

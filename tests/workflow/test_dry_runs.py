@@ -31,7 +31,7 @@ def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, stud
 def with_data(study: Path, folder: Path) -> dict:
     """Return a change of `study` whose sets of real videos are there, as files to be looked into later."""
     (folder / "made.json").write_text("[]")
-    made = {"name": "made", "annotations": str(folder / "made.json"), "videos": str(folder)}
+    made = {"name": "made", "annotations": str(folder / "made.json"), "videos": str(folder), "fetch": []}
     return {"base": str(study), "data": {"llava": {"sources": [made], "align": made}}}
 
 

@@ -1,14 +1,39 @@
 # Real videos are looked into side by side, for hours where there are many; one that is stopped goes on where it was.
 LLAVA = STUDY.data.llava if STUDY.data.source == "llava" else None
 
+# What says that the sets of a split are fetched, where it has sets that are.
+FETCHED_DATA = {
+    split: f"{RESULTS}/data/{split}/fetched.json" for split in ("train", "align") if STUDY.data.fetched(split)
+}
+
 
 rule data:
     input:
         expand(f"{RESULTS}/data/{{split}}/manifest.json", split=STUDY.data.splits()),
 
 
+# Local, since it needs the network, which nodes of a cluster may not have.
+rule fetch_data:
+    output:
+        f"{RESULTS}/data/{{split}}/fetched.json",
+    log:
+        f"{RESULTS}/logs/fetch-data-{{split}}.log",
+    wildcard_constraints:
+        split="train|align",
+    localrule: True
+    conda:
+        "../../envs/train.yaml"
+    params:
+        recipe=lambda wildcards: recipes.fetch_data_recipe(STUDY, wildcards.split),
+    message:
+        "fetch the data: {wildcards.split}"
+    shell:
+        script("fetch_data.py") + " --split {wildcards.split} > {log} 2>&1"
+
+
 rule prepare_split:
     input:
+        lambda wildcards: FETCHED_DATA.get(wildcards.split, []),
         lambda wildcards: STUDY.data.annotation_files(wildcards.split),
     output:
         manifest=f"{RESULTS}/data/{{split}}/manifest.json",

@@ -1,14 +1,6 @@
 # Published models: fetched once, then stage 1 for every pair of a vision and a language model that the sweep uses.
 STARTS = {STUDY.models.start_name(run.language, run.vision): (run.language, run.vision) for run in RUNS.values()}
 FETCHED = f"{RESULTS}/models/fetched.json"
-BENCHMARKS = [f"{RESULTS}/data/benchmarks.json"] if STUDY.evaluate.harness == "lmms-eval" else []
-
-
-# All that needs a network; jobs have none.
-rule fetch:
-    input:
-        FETCHED,
-        BENCHMARKS,
 
 
 # Local, since it needs the network, which nodes of a cluster may not have.

@@ -51,7 +51,7 @@ def build_llava(
     folder.mkdir(parents=True, exist_ok=True)
     for name in (MANIFEST, INDEX):
         (folder / name).unlink(missing_ok=True)
-    readers = [_SourceReader(source) for source in sources]
+    readers = [SourceReader(source) for source in sources]
     videos: dict[str, None] = {}
     for reader in readers:
         videos |= dict.fromkeys(reader.video_names())
@@ -72,7 +72,7 @@ def build_llava(
     return _write_manifest(folder, split, readers, probes, tally)
 
 
-class _SourceReader:
+class SourceReader:
     """The records of one source, checked one by one."""
 
     def __init__(self, source: SourceConfig):
@@ -160,7 +160,7 @@ class _SourceReader:
 class _Tally:
     """How many records of each source can be used, and what is wrong with the others."""
 
-    def __init__(self, readers: Sequence[_SourceReader]):
+    def __init__(self, readers: Sequence[SourceReader]):
         self.readers = readers
         self.usable: Counter[str] = Counter()
         self.turns = 0
@@ -201,7 +201,7 @@ class _Tally:
 
 
 def _usable(
-    readers: Sequence[_SourceReader], probes: Probes, tally: _Tally, table: Any
+    readers: Sequence[SourceReader], probes: Probes, tally: _Tally, table: Any
 ) -> Iterator[tuple[Conversation, int]]:
     """Yield the conversations whose video can be read, with the number of their source; tell `table` of all others."""
     for number, reader in enumerate(readers):
@@ -226,7 +226,7 @@ def _of_video(conversation: Conversation, source: str, where: str, probes: Probe
 
 
 def _write_manifest(
-    folder: Path, split: str, readers: Sequence[_SourceReader], probes: Probes, tally: _Tally
+    folder: Path, split: str, readers: Sequence[SourceReader], probes: Probes, tally: _Tally
 ) -> dict[str, Any]:
     videos, seconds, digest = _write_videos(folder, probes)
     with (folder / LINES).open("rb") as lines:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from httpx2 import HTTPError
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
+from vlmfrontier import hub
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.pretrained import read_language_config, read_tokenizer, read_vision_config
 from vlmfrontier.paths import ResultsFolder
@@ -46,22 +45,11 @@ def _fetch(key: str, tower: TowerConfig, folder: Path) -> str | None:
     if not tower.from_hub:
         return None
     where = f"{key}.pretrained = {tower.pretrained!r}"
-    try:
+    with hub.told(where, tower.pretrained, f"{key}.revision = {tower.revision!r}"):
         commit = HfApi().model_info(tower.pretrained, revision=tower.revision).sha
         snapshot_download(
             tower.pretrained, revision=commit, local_dir=folder, allow_patterns=WANTED, ignore_patterns=NOT_WANTED
         )
-    except GatedRepoError:
-        mend = "accept the licence on the model's page, then `hf auth login` with that account"
-        raise UserError(f"{where}: the model is behind a licence; {mend}") from None
-    except RevisionNotFoundError:
-        said = f"{key}.revision = {tower.revision!r}"
-        raise UserError(f"{said}: {tower.pretrained} has no such commit, tag or branch") from None
-    except RepositoryNotFoundError:
-        raise UserError(f"{where}: the hub has no such model, or none that this account may see") from None
-    except (HTTPError, OSError) as error:  # the hub's own errors, and no connection at all
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{where}: cannot be fetched ({reason}); this step needs a node with network") from None
     return commit
 
 

@@ -1,12 +1,14 @@
 """Configuration of the videos and conversations."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from vlmfrontier.data.digits.questions import TASKS
 from vlmfrontier.study.base import Section
-from vlmfrontier.study.files import InputFile
+from vlmfrontier.study.files import HUB_NAME, InputFile
 from vlmfrontier.study.units import Count, Number
 
 Positive = Annotated[int, Field(gt=0)]
@@ -24,6 +26,74 @@ class DigitsConfig(Section):
     """Seed of the training and test videos. Another seed gives another, equally distributed data set."""
     handwriting: Literal["test", "dev"] = "test"
     """Whose digits the test videos show: `test`, or `dev` while a study is being designed."""
+
+
+class UrlConfig(Section):
+    """One file of a host that is not the Hugging Face hub."""
+
+    url: str
+    """Its address, `https://` or `http://`, ending in the file's name."""
+    sha256: str | None = None
+    """Its SHA-256 in hexadecimal digits, if it is known; another file is then refused."""
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_file(cls, url: str) -> str:
+        address = urlsplit(url)
+        name = PurePosixPath(address.path).name
+        if address.scheme not in ("http", "https") or not address.netloc or name in ("", ".."):
+            raise ValueError("write https://, a host and a file")
+        return url
+
+    @field_validator("sha256")
+    @classmethod
+    def _is_a_hash(cls, sha256: str | None) -> str | None:
+        if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
+            raise ValueError("write 64 hexadecimal digits in lower case, as sha256sum prints them")
+        return sha256
+
+
+class FetchConfig(Section):
+    """Files that `snakemake fetch` gets for a set: of one data set of the Hugging Face hub, or of other hosts."""
+
+    dataset: str | None = None
+    """`owner/name` of a data set of the Hugging Face hub."""
+    revision: str | None = None
+    """Commit, tag or branch of `dataset`; a commit is the same for ever. Null: the newest."""
+    urls: list[UrlConfig] = []
+    """Files of other hosts, instead of `dataset`."""
+    annotations: list[str] = []
+    """Patterns such as `train/*_qa.json` of the published files with records, `*` standing for any text. The records of
+    all of them, in the order of their names, become the source's annotations file."""
+    videos: list[str] = []
+    """Patterns of the published videos: archives (.tar, .tar.gz, .zip and the like) are unpacked into the source's
+    folder and removed, other files keep their path in the repository below it."""
+    into: str = ""
+    """Folder inside the source's folder that the videos go to, where the records' paths begin with one."""
+
+    @field_validator("dataset")
+    @classmethod
+    def _is_of_the_hub(cls, dataset: str | None) -> str | None:
+        if dataset is not None and not HUB_NAME.match(dataset):
+            raise ValueError("write owner/name of a data set of the Hugging Face hub")
+        return dataset
+
+    @field_validator("into")
+    @classmethod
+    def _stays_inside(cls, into: str) -> str:
+        if PurePosixPath(into).is_absolute() or ".." in PurePosixPath(into).parts:
+            raise ValueError("write a folder inside the source's `videos`, such as frames/all")
+        return into
+
+    @model_validator(mode="after")
+    def _names_files(self) -> "FetchConfig":
+        if (self.dataset is None) == (not self.urls):
+            raise ValueError("write either `dataset` or `urls`")
+        if self.revision is not None and self.dataset is None:
+            raise ValueError("`revision` belongs to `dataset`; take it out")
+        if not self.annotations and not self.videos:
+            raise ValueError('say which files: `annotations: ["*.json"]`, `videos: ["*.tar.gz"]` or both')
+        return self
 
 
 class SourceConfig(Section):
@@ -45,6 +115,21 @@ class SourceConfig(Section):
     `id#k`. `unique`: an id that comes twice is a problem."""
     extensions: list[str] = []
     """Endings such as `.mp4` to try in turn behind names that are no file; some sets leave them out."""
+    fetch: list[FetchConfig] = []
+    """Where `snakemake fetch` gets the set from; empty: annotations and videos are there already."""
+    by_hand: str | None = None
+    """How to get the videos that `fetch` cannot get; told when they are missing."""
+
+    @model_validator(mode="after")
+    def _has_a_place_for_annotations(self) -> "SourceConfig":
+        if self.fetches_annotations and len(self.files) > 1:
+            raise ValueError("fetch makes one file of all records; name one file in `annotations`")
+        return self
+
+    @property
+    def fetches_annotations(self) -> bool:
+        """Say whether the annotations file is made by `snakemake fetch`."""
+        return any(part.annotations for part in self.fetch)
 
     @property
     def files(self) -> list[str]:
@@ -121,12 +206,20 @@ class DataConfig(Section):
         counts = [source.count for source in self.llava.sources]
         return None if None in counts else sum(counts)
 
-    def annotation_files(self, split: str) -> list[str]:
-        """Return the files that a split is prepared from; none for generated videos."""
+    def sources(self, split: str) -> list[SourceConfig]:
+        """Return the sets that a split is made of; none for generated videos."""
         if self.source == "digits":
             return []
         sources = self.llava.sources if split == "train" else [self.llava.align]
-        return [file for source in sources if source for file in source.files]
+        return [source for source in sources if source]
+
+    def fetched(self, split: str) -> list[SourceConfig]:
+        """Return the sets of a split that `snakemake fetch` gets something for."""
+        return [source for source in self.sources(split) if source.fetch]
+
+    def annotation_files(self, split: str) -> list[str]:
+        """Return the user's own files that a split is prepared from."""
+        return [file for source in self.sources(split) if not source.fetches_annotations for file in source.files]
 
     def splits(self) -> list[str]:
         """Return the splits that a study's runs read."""

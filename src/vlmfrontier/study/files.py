@@ -32,7 +32,7 @@ def _from_here(value: Any) -> Any:
 InputFile = Annotated[str, BeforeValidator(_from_here)]
 """A field that names a file of the user; after validation relative to the working directory."""
 
-_HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+HUB_NAME = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
 
 def is_folder(pretrained: str) -> bool:
@@ -47,7 +47,7 @@ def _model_from_here(value: Any) -> Any:
     if is_folder(value):
         path = _from_here(value)
         return path if is_folder(path) else f"./{path}"
-    if not _HUB_NAME.match(value):
+    if not HUB_NAME.match(value):
         raise ValueError("write owner/name of a model of the Hugging Face hub, or a folder beginning with ./")
     return str(value)
 

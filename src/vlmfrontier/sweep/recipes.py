@@ -48,9 +48,14 @@ def data_recipe(study: Study, split: str) -> str:
 
 
 def _llava_recipe(study: Study, split: str) -> str:
-    llava = study.data.llava
-    sources = llava.sources if split == "train" else [llava.align]
-    return digest("llava", [source.model_dump() for source in sources if source], llava.checked_frames)
+    sources = [source.model_dump(exclude={"fetch", "by_hand"}) for source in study.data.sources(split)]
+    return digest("llava", sources, study.data.llava.checked_frames)
+
+
+def fetch_data_recipe(study: Study, split: str) -> str:
+    """Return what decides which sets of a split are fetched, from where and to where."""
+    sources = [source.model_dump(exclude={"by_hand", "ids"}) for source in study.data.fetched(split)]
+    return digest(sources, study.data.llava.failures)
 
 
 def vision_recipe(study: Study) -> str:

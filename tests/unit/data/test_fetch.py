@@ -1,0 +1,338 @@
+"""Fetching training sets from a server that speaks as the hub does, and from one that does not: real archives of real
+videos, unpacked and prepared."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.made_hub import COMMIT, Hub, environment, serving
+from tests.made_videos import VIDEOS, draw, encode, records
+from vlmfrontier.data.archives import DamagedArchiveError, is_archive, is_piece, unpack
+from vlmfrontier.data.prepare import prepare_split
+from vlmfrontier.errors import UserError
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.study.load import load_study, read_study, write_study
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep import recipes
+
+ROOT = Path(__file__).parents[3]
+NAMES = ("alpha/plain.mp4", "alpha/portrait.mp4", "alpha/two_frames.mp4", "beta/one_frame.mp4")
+MADE = [video for video in VIDEOS if video.name in NAMES]
+HUB = {"dataset": "open/set", "annotations": ["*_qa*.json*"], "videos": ["*/videos_*.tar.gz", "beta/*.mp4"]}
+ZIP = {"dataset": "open/set", "videos": ["two/*.zip"], "into": "alpha"}
+"""The published set, but for a zip whose videos have no folder, as their records say."""
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    """Four real videos."""
+    folder = tmp_path_factory.mktemp("videos")
+    for video in MADE:
+        encode(draw(video), folder / video.name, video)
+    return folder
+
+
+@pytest.fixture
+def hub(videos, tmp_path) -> Iterator[Hub]:
+    """A hub with the data set open/set: two files of records, a tar and a zip with two videos and a loose one."""
+    root = tmp_path / "hub"
+    published = root / "datasets/open/set"
+    for folder in ("one", "two", "beta"):
+        (published / folder).mkdir(parents=True)
+    said = [record for video in MADE for record in records(video)]
+    (published / "one/first_qa.json").write_text(json.dumps(said[:5]))
+    (published / "two/second_qa.jsonl").write_text("".join(json.dumps(record) + "\n" for record in said[5:]))
+    write_tar(published / "one/videos_1.tar.gz", {name: (videos / name).read_bytes() for name in NAMES[:2]})
+    with zipfile.ZipFile(published / "two/videos_2.zip", "w") as archive:
+        archive.write(videos / NAMES[2], Path(NAMES[2]).name)
+    shutil.copy(videos / NAMES[3], published / "beta")
+    with serving(root) as hub:
+        yield hub
+
+
+def write_tar(path: Path, content: dict[str, bytes]) -> None:
+    """Write a tar, compressed as its name says."""
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def study_of(folder: Path, *parts: dict, **source) -> Study:
+    """Return a study of one fetched set, whose paths are in `folder`."""
+    made = {"name": "made", "annotations": str(folder / "sets/made.json"), "videos": str(folder / "sets/made")}
+    made |= {"count": 8, "fetch": list(parts), **source}
+    rows = {"design": "rows", "rows": [{"N": "xs", "T": 2, "V": 4, "n": 8}]}
+    return load_study(
+        [ROOT / "config.yaml"],
+        {
+            "study": "fetched",
+            "data": {"source": "llava", "llava": {"sources": [made]}},
+            "evaluate": {"harness": "lmms-eval"},
+            "sweep": {"designs": {"star": None, "isoflop": None, "repeats": None, "few": rows}},
+            "space": {"N": ["xs"], "T": [2], "V": [4]},
+            "laws": {"split": None},
+            "frontier": {"budgets": ["50M"], "examples": [8]},
+        },
+    )
+
+
+def command(folder: Path, study: Study) -> list[str]:
+    """Write the study and return the command line that fetches its set."""
+    write_study(study, folder / "study.json")
+    return [sys.executable, str(ROOT / "scripts/fetch_data.py"), "--study", str(folder / "study.json")]
+
+
+def fetch(folder: Path, address: str, study: Study) -> subprocess.CompletedProcess:
+    """Fetch with the script."""
+    line = command(folder, study)
+    return subprocess.run(line, env=environment(address, folder), capture_output=True, text=True, check=False)
+
+
+def refused(folder: Path, address: str, study: Study) -> str:
+    """Return the message of a fetch that is refused in one line, without a traceback and without a result."""
+    done = fetch(folder, address, study)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not ResultsFolder(folder).fetched_data("train").exists()
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+def kill_when(folder: Path, address: str, study: Study, happens) -> None:
+    """Fetch, and kill the process as soon as `happens()`."""
+    line = command(folder, study)
+    process = subprocess.Popen(line, env=environment(address, folder), stdout=subprocess.DEVNULL)
+    while not happens():
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+
+
+def downloads(hub: Hub) -> list[str]:
+    """Return the files that were asked for, by name."""
+    return [path.rsplit("/", 1)[1] for path in hub.asked if "resolve" in path or path.startswith("files/")]
+
+
+def test_a_set_is_fetched_unpacked_and_prepared_and_then_nothing_is_fetched(hub, videos, tmp_path):
+    study = study_of(tmp_path, HUB, ZIP)
+    done = fetch(tmp_path, hub.address, study)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(ResultsFolder(tmp_path).fetched_data("train").read_text())["made"]
+    assert [(origin["commit"], origin["files"]) for origin in found["origins"]] == [(COMMIT, 4), (COMMIT, 1)]
+    assert (found["records"], found["videos"], found["missing"]) == (8, 4, 0)
+    sets = tmp_path / "sets/made"
+    for name in NAMES:
+        assert (sets / name).read_bytes() == (videos / name).read_bytes()
+    assert not [path for path in sets.rglob("*") if is_archive(path.name)]  # removed once they are unpacked
+
+    manifest = prepare_split(read_study(tmp_path / "study.json"), "train", tmp_path / "data/train", 1)
+    assert (manifest["conversations"], manifest["videos"], manifest["problems"]) == (8, 4, {})
+    written = (tmp_path / "sets/made.json").stat().st_mtime_ns
+    hub.asked.clear()
+    assert fetch(tmp_path, hub.address, study).returncode == 0
+    assert downloads(hub) == []
+    assert (tmp_path / "sets/made.json").stat().st_mtime_ns == written  # nothing is prepared again
+
+
+def test_a_fetch_that_is_killed_goes_on_with_the_file_it_was_at(hub, tmp_path):
+    study = study_of(tmp_path, HUB, ZIP)
+    hub.hold = "videos_2.zip"
+    kill_when(tmp_path, hub.address, study, hub.held.is_set)
+    sets = tmp_path / "sets/made"
+    assert [(sets / name).exists() for name in NAMES] == [True, True, False, True]
+    assert list(sets.rglob("*.incomplete"))
+    hub.hold = None
+    hub.released.set()
+    hub.asked.clear()
+    done = fetch(tmp_path, hub.address, study)
+    assert done.returncode == 0, done.stderr
+    assert set(downloads(hub)) == {"videos_2.zip"}
+    assert (sets / NAMES[2]).exists()
+    assert not list(sets.rglob("*.incomplete"))
+
+
+def test_an_unpacking_that_is_killed_begins_again(hub, videos, tmp_path):
+    many = {f"alpha/{number}.txt": b"not a video" for number in range(6000)}
+    content = {name: (videos / name).read_bytes() for name in NAMES} | many
+    write_tar(hub.root / "datasets/open/set/one/videos_1.tar.gz", content)
+    study = study_of(tmp_path, {**HUB, "videos": ["one/*.tar.gz"]})
+    sets = tmp_path / "sets/made"
+    kill_when(tmp_path, hub.address, study, (sets / ".fetch/unpacking/alpha/9.txt").exists)
+    assert not (sets / "alpha").exists()  # nothing half done is in its place
+    hub.asked.clear()
+    done = fetch(tmp_path, hub.address, study)
+    assert done.returncode == 0, done.stderr
+    assert downloads(hub) == []  # it was whole
+    assert len(list((sets / "alpha").iterdir())) == 6003
+    assert not (sets / ".fetch/unpacking").exists()
+
+
+def test_a_file_of_another_host_goes_on_where_it_stopped(hub, videos, tmp_path):
+    (hub.root / "other").mkdir()
+    write_tar(hub.root / "other/all.tar", {name: (videos / name).read_bytes() for name in NAMES})
+    address = {"url": f"{hub.address}/files/other/all.tar"}
+    other = {"urls": [address], "videos": ["*.tar"]}
+    study = study_of(tmp_path, {**HUB, "videos": []}, other)
+    hub.hold = "all.tar"
+    half = (hub.root / "other/all.tar").stat().st_size // 2
+
+    def half_is_there() -> bool:
+        return sum(path.stat().st_size for path in tmp_path.glob("sets/made/.fetch/downloads/*/*.incomplete")) == half
+
+    kill_when(tmp_path, hub.address, study, half_is_there)
+    hub.hold = None
+    done = fetch(tmp_path, hub.address, study)
+    assert done.returncode == 0, done.stderr
+    assert hub.asked[-1] == f"files/other/all.tar from {half}"
+    assert json.loads((tmp_path / "data/train/fetched.json").read_text())["made"]["missing"] == 0
+
+    wrong = study_of(tmp_path, {**HUB, "videos": []}, {**other, "urls": [{**address, "sha256": "0" * 64}]})
+    (tmp_path / "data/train/fetched.json").unlink()
+    assert "made: fetch: all.tar has not the SHA-256 000000000000…" in refused(tmp_path, hub.address, wrong)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"dataset": "closed/set"}, "made: fetch.dataset = 'closed/set': the data set is behind a licence; accept"),
+        ({"dataset": "open/nothing"}, "made: fetch.dataset = 'open/nothing': the hub has no such data set"),
+        ({"revision": "f00"}, "made: fetch.revision = 'f00': open/set has no such commit, tag or branch"),
+        ({"videos": ["*/videos_3.tar"]}, "made: fetch.videos: no published file matches '*/videos_3.tar'"),
+        ({"videos": ["*/pieces*"]}, "two/pieces.tar.gz.00 is a piece of a split archive; join the pieces by hand"),
+        ({"videos": ["one/damaged.tar.gz"]}, "damaged.tar.gz: damaged archive (Compressed file ended before"),
+        ({"videos": ["one/outside.tar"]}, "outside.tar: refused for its member '../outside.mp4'"),
+    ],
+)
+def test_what_cannot_be_fetched_is_named_in_one_line(hub, tmp_path, part, message):
+    published = hub.root / "datasets/open/set"
+    (published / "two/pieces.tar.gz.00").write_bytes(b"begin")
+    whole = (published / "one/videos_1.tar.gz").read_bytes()
+    (published / "one/damaged.tar.gz").write_bytes(whole[: len(whole) // 2])
+    write_tar(published / "one/outside.tar", {"../outside.mp4": b"escaped"})
+    assert message in refused(tmp_path, hub.address, study_of(tmp_path, {**HUB, **part}))
+    assert not list(tmp_path.rglob("outside.mp4"))
+
+
+def test_what_is_wrong_is_found_before_the_videos_are_fetched(hub, tmp_path):
+    said = refused(tmp_path, hub.address, study_of(tmp_path, HUB, ZIP, count=9))
+    assert "have 8 records, not count: 9" in said
+    hub.sizes["one/videos_1.tar.gz"] = 10**18
+    said = refused(tmp_path, hub.address, study_of(tmp_path, HUB, ZIP))
+    assert "2,000,000,000.0 GB are needed to fetch and unpack the data" in said
+    assert not {"videos_1.tar.gz", "videos_2.zip"} & set(downloads(hub))
+
+
+def test_a_file_of_the_user_is_not_replaced(hub, tmp_path):
+    (tmp_path / "sets").mkdir()
+    mine = tmp_path / "sets/made.json"
+    mine.write_text("[]")
+    assert f"made: {mine} is there and was not fetched" in refused(tmp_path, hub.address, study_of(tmp_path, HUB))
+    assert mine.read_text() == "[]"
+
+
+def test_videos_that_are_got_by_hand_are_asked_for_where_they_belong(hub, tmp_path):
+    study = study_of(tmp_path, {**HUB, "videos": []}, by_hand="ask their owner")
+    said = refused(tmp_path, hub.address, study)
+    sets = tmp_path / "sets/made"
+    assert said.endswith(
+        f"made: 4 of 4 videos are missing, first alpha/plain.mp4: missing file; they belong in {sets}: ask their owner"
+    )
+
+
+def test_without_a_network_the_mend_is_named(tmp_path):
+    said = refused(tmp_path, "http://127.0.0.1:9", study_of(tmp_path, HUB))
+    assert "made: fetch.dataset = 'open/set': cannot be fetched (" in said
+    assert said.endswith("; this step needs a node with network")
+
+
+def zip_of(path: Path, name: str, content: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
+@pytest.mark.parametrize("member", ["../a.mp4", "/a.mp4", "b/../../a.mp4"])
+def test_no_member_leaves_the_folder(tmp_path, name, member):
+    if name.endswith("zip"):
+        zip_of(tmp_path / name, member, b"escaped")
+    else:
+        write_tar(tmp_path / name, {member: b"escaped"})
+    with pytest.raises(UserError, match=f"^{name}: refused for its member"):
+        unpack(tmp_path / name, tmp_path / "folder", tmp_path / "scratch")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
+
+
+def test_no_link_leads_out_of_the_folder(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        member = tarfile.TarInfo("inside")
+        member.type, member.linkname = tarfile.SYMTYPE, ".."
+        tar.addfile(member)
+    with pytest.raises(UserError, match=r"a\.tar: refused for its member 'inside'"):
+        unpack(tmp_path / "a.tar", tmp_path / "folder", tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.zip"])
+def test_a_damaged_archive_leaves_nothing(tmp_path, name):
+    path, content = tmp_path / name, bytes(range(256)) * 400
+    if name.endswith("zip"):
+        zip_of(path, "a.mp4", content)
+    else:
+        write_tar(path, {"a.mp4": content})
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-5 if name.endswith("gz") else len(whole) // 3] ^= 0xFF  # of a gzip only the checksum at its end
+    for damaged in (whole[: len(whole) // 2], bytes(flipped), b"<html>not found</html>"):
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedArchiveError, match=f"^{name}: damaged archive"):
+            unpack(path, tmp_path / "folder", tmp_path / "scratch")
+        assert not (tmp_path / "folder").exists()
+        assert not (tmp_path / "scratch").exists()
+
+
+def test_archives_and_their_pieces_are_known_by_their_names():
+    assert all(map(is_archive, ("a.tar", "a.TAR.GZ", "a.tgz", "a.tar.xz", "a.zip")))
+    assert not any(map(is_archive, ("a.mp4", "a.gz", "tar")))
+    assert all(map(is_piece, ("a.tar.gz.00", "a.tar.part-aa", "a.zip.001", "a.z01", "a.tar.gz.partab")))
+    assert not any(map(is_piece, ("a.tar.gz", "a.tar.xz", "v_1.mp4", "a.json", "videos_01.zip")))
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"videos": ["*"]}, "write either `dataset` or `urls`"),
+        ({"dataset": "open/set"}, "say which files"),
+        ({"dataset": "set", "videos": ["*"]}, "write owner/name of a data set"),
+        ({**HUB, "into": "../elsewhere"}, "write a folder inside the source's `videos`"),
+        ({"urls": [{"url": "ftp://x/y.zip"}], "videos": ["*"]}, "write https://, a host and a file"),
+        ({"urls": [{"url": "https://x/y.zip", "sha256": "12"}], "videos": ["*"]}, "write 64 hexadecimal digits"),
+        (
+            {"urls": [{"url": "https://x/y.zip"}], "videos": ["*"], "revision": "main"},
+            "`revision` belongs to `dataset`",
+        ),
+    ],
+)
+def test_a_mistake_in_fetch_is_told_before_anything_runs(tmp_path, part, message):
+    with pytest.raises(UserError, match=r"study fetched: data\.llava\.sources\.fetch") as error:
+        study_of(tmp_path, part)
+    assert message in str(error.value)
+
+
+def test_fetch_changes_nothing_that_is_prepared_or_trained(tmp_path):
+    with_fetch, without = study_of(tmp_path, HUB, by_hand="ask"), study_of(tmp_path)
+    assert recipes.data_recipe(with_fetch, "train") == recipes.data_recipe(without, "train")
+    assert with_fetch.data.annotation_files("train") == []
+    assert without.data.annotation_files("train") == [str(tmp_path / "sets/made.json")]
+    assert recipes.fetch_data_recipe(with_fetch, "train") != recipes.fetch_data_recipe(without, "train")
