@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from vlmfrontier.data.digits.questions import SUBJECTS, TASKS
 from vlmfrontier.data.frames import FrameReader
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely
+from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 
@@ -42,7 +44,7 @@ def answer_all(
     max_new_tokens: int,
 ) -> dict[str, list[dict]]:
     """Return the answered questions by task: id, video, shown, question, truth, answer, score in 0–1."""
-    reader = FrameReader(folder)
+    reader = FrameReader(folder, resize=partial(resize, side=model.config.vision_config.image_size))
     model.eval()
     answered: dict[str, list[dict]] = {name: [] for name in KINDS}
     for first in range(0, len(groups), batch_size):

@@ -61,6 +61,16 @@ def alone(model, prompt, pixels, question) -> str | list[float]:
     return totals
 
 
+def test_frames_are_squeezed_to_the_size_of_the_vision_model(tokenizer, small_results, groups):
+    """As in training: a published model wants other sizes than that of generated videos, 64 pixels."""
+    torch.manual_seed(0)
+    vision = {"hidden_size": 16, "heads": 2, "layers": 1, "image_size": 30, "patch_size": 4}
+    published = build_model(ModelsConfig(start=None, vision=vision), "xs", tokenizer, TOKENS).eval()
+    given = groups[:2]
+    told = answers(published, tokenizer, small_results, given)
+    assert {record["id"] for records in told.values() for record in records} == {q["id"] for _, qs in given for q in qs}
+
+
 def test_packed_answers_equal_those_asked_alone(model, tokenizer, small_results, groups):
     together = {r["id"]: r for rs in answers(model, tokenizer, small_results, groups).values() for r in rs}
     prompt, reader = PromptBuilder(tokenizer), FrameReader(small_results / "data/test")
