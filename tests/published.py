@@ -1,5 +1,8 @@
 """Tiny models in the published layouts, made and saved by transformers itself."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +33,10 @@ from transformers import (
     ViTImageProcessorPil,
 )
 
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.study.load import validate, write_study
+from vlmfrontier.study.root import Study
+
 TEXTS = ["what digit is white ?", "the red 3 moves to b2", "describe the video", "yellow green blue 1 2 4 5 6 7 8 9"]
 HEADER, END = ("<|start_header_id|>", "<|end_header_id|>"), "<|eot_id|>"
 SPECIAL = ["<|begin_of_text|>", *HEADER, END, "<|finetune_right_pad_id|>"]
@@ -56,6 +63,7 @@ TOWERS = {
     "vit": {"family": "vit", **VISION},
 }
 """A tower of every family in the words of a study."""
+SHORT = {"batch_size": 4, "save_every": 2, "log_every": 1}
 
 
 def language_shape(**more) -> dict:
@@ -148,3 +156,41 @@ def save_language(folder: Path, family: str = "llama", template: str | None = TE
     model(config(**{**shape, **more})).save_pretrained(folder)
     tokenizer(template).save_pretrained(folder)
     return folder
+
+
+def study_of(hub: Path, family: str = "siglip", **finetune_settings) -> Study:
+    """Return a study of one run whose towers are the folders `family` and `llama` in `hub`."""
+    rows = [{"N": "x", "T": 2, "V": 4, "n": 24}]
+    rates = {"vision": 1e-3, "projector": 5e-3, "language": 3e-3}
+    return validate(
+        {
+            "study": "tiny",
+            "data": {"digits": {"train": 24, "test": 10, "seed": 3}, "turns": "sequential"},
+            "models": {
+                "start": None,
+                "vision": {"pretrained": str(hub / family), **TOWERS[family]},
+                "language": {"x": {"pretrained": str(hub / "llama"), **language_shape()}},
+            },
+            "pretrain": {
+                "align": {"train": ["projector"], "epochs": 1, "grids": [1, 2, 7], "learning_rates": rates, **SHORT}
+            },
+            "finetune": {**SHORT, "learning_rates": rates, **finetune_settings},
+            "sweep": {"designs": {"few": {"design": "rows", "rows": rows}}},
+            "space": {"N": ["x"]},
+        }
+    )
+
+
+def started(study: Study, results: ResultsFolder, what: str, *more: str, script: str = "finetune") -> subprocess.Popen:
+    """Start a training of `study` as one of two processes on CPUs."""
+    write_study(study, results.root / "study.json")
+    asked = "--language" if script == "align" else "--run"
+    command = [sys.executable, f"scripts/{script}.py", "--study", str(results.root / "study.json"), asked, what]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"}
+    return subprocess.Popen(
+        [*command, "--gpus", "2", "--without-cuda", *more],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )

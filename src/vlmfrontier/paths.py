@@ -92,7 +92,7 @@ class ResultsFolder:
         if not tower.from_hub:
             return Path(tower.pretrained)
         revision = f"@{tower.revision}" if tower.revision else ""
-        return self.hub(models) / f"{tower.pretrained.replace('/', '--')}{revision}"
+        return self.hub(models) / f"{tower.pretrained}{revision}".replace("/", "--")
 
     def benchmarks(self, evaluate: EvaluateConfig) -> Path:
         """Data sets and videos of the benchmarks."""

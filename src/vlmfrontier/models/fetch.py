@@ -6,7 +6,13 @@ from huggingface_hub import HfApi, snapshot_download
 
 from vlmfrontier import hub
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.pretrained import read_language_config, read_tokenizer, read_vision_config
+from vlmfrontier.models.pretrained import (
+    image_size_of,
+    read_language_config,
+    read_normalisation,
+    read_tokenizer,
+    read_vision_config,
+)
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.models import TowerConfig
 from vlmfrontier.study.root import Study
@@ -27,8 +33,12 @@ def fetch_models(study: Study, results: ResultsFolder) -> dict[str, dict]:
     for name, tower in study.models.towers.items():
         key = f"models.vision.{name}".rstrip(".")
         commit = _fetch(key, tower, results.tower(study.models, tower))
-        read_vision_config(results.tower(study.models, tower), tower, key)
-        found[key] = _record(tower, results.tower(study.models, tower), commit, key)
+        folder = results.tower(study.models, tower)
+        read_vision_config(folder, tower, key)
+        size, colours = image_size_of(folder, key), read_normalisation(folder)
+        found[key] = _record(tower, folder, commit, key) | {"published_image_size": size, **colours}
+        if size != tower.image_size:
+            print(f"{key}: position embeddings will be interpolated from {size} to {tower.image_size} pixels")
     for name, tower in study.models.language.items():
         key = f"models.language.{name}"
         commit = _fetch(key, tower, results.tower(study.models, tower))
@@ -56,7 +66,8 @@ def _fetch(key: str, tower: TowerConfig, folder: Path) -> str | None:
 def _record(tower: TowerConfig, folder: Path, commit: str | None, key: str) -> dict:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        raise UserError(f"{key}.pretrained: {folder} has no weights in safetensors")
+        mend = "if the model's page offers them as a pull request, write its number: revision: refs/pr/1"
+        raise UserError(f"{key}.pretrained: {folder} has no weights in safetensors; {mend}")
     return {
         "pretrained": tower.pretrained,
         "commit": commit,

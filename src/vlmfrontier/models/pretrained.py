@@ -70,7 +70,7 @@ def read_vision_config(folder: Path, vision: VisionConfig, key: str, attention: 
 
 
 def image_size_of(folder: Path, key: str = "models.vision") -> int:
-    """Return the pixels a side that the tower in `folder` was trained at."""
+    """Return the pixels a side that the tower in `folder` was published for."""
     return _published_tower(folder, key).image_size
 
 

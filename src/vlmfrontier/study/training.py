@@ -68,8 +68,8 @@ class LoraConfig(Section):
         *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
         *("out_proj", "fc1", "fc2"),
     ]
-    """Names of the linear layers that get an update, in those towers that `train` names: first Llama's, then
-    SigLIP's."""
+    """Names of the linear layers that get an update, in those towers that `train` names: first Llama's, then the vision
+    towers'."""
     keep_adapter: bool = False
     """Save the updates as an adapter beside the merged weights, in `runs/<run>/adapter/`."""
 

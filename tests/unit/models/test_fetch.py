@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from transformers import CLIPImageProcessorPil
 
 from tests.made_hub import COMMIT, Hub, environment, serving
-from tests.published import VISION, language_shape, save_language, save_siglip
+from tests.published import VISION, language_shape, save_language, save_siglip, save_vision
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import validate, write_study
+from vlmfrontier.study.models import ModelsConfig
 
 pytestmark = pytest.mark.slow  # every call is a process that imports torch; without a network the client tries again
 
+LANGUAGE = {"pretrained": "open/llama", **language_shape()}
 ROWS = {"design": "rows", "rows": [{"N": "x", "T": 2, "V": 4, "n": 8}]}
 
 
@@ -21,21 +25,24 @@ ROWS = {"design": "rows", "rows": [{"N": "x", "T": 2, "V": 4, "n": 8}]}
 def hub(tmp_path_factory) -> Iterator[Hub]:
     root = tmp_path_factory.mktemp("hub")
     save_siglip(root / "open" / "siglip")
+    save_vision(root / "open" / "clip", "clip")
     save_language(root / "open" / "llama")
     (root / "open" / "llama" / "pytorch_model.bin").write_bytes(b"a pickle")
     with serving(root) as hub:
         yield hub
 
 
-def fetch(folder: Path, address: str, language: dict | None = None) -> subprocess.CompletedProcess:
+def fetch(
+    folder: Path, address: str, language: dict | None = None, vision: dict | None = None
+) -> subprocess.CompletedProcess:
     """Fetch the models of a study with scripts/fetch_models.py."""
     study = validate(
         {
             "study": "tiny",
             "models": {
                 "start": None,
-                "vision": {"pretrained": "open/siglip", **VISION},
-                "language": {"x": {"pretrained": "open/llama", **language_shape(), **(language or {})}},
+                "vision": {"pretrained": "open/siglip", **VISION, **(vision or {})},
+                "language": {"x": {**LANGUAGE, **(language or {})}},
             },
             "finetune": {"learning_rates": {"vision": 1e-3, "projector": 1e-3, "language": 1e-3}},
             "sweep": {"designs": {"few": ROWS}},
@@ -63,6 +70,25 @@ def test_models_are_fetched_once_without_pickles_and_their_commit_is_kept(hub, t
     hub.asked.clear()
     assert fetch(tmp_path, hub.address, {"revision": COMMIT}).returncode == 0
     assert not [path for path in hub.asked if path.endswith(".safetensors")]
+
+
+def test_another_vision_tower_is_fetched_with_its_colours_and_its_size_is_told(hub, tmp_path):
+    done = fetch(tmp_path, hub.address, vision={"pretrained": "open/clip", "family": "clip", "image_size": 38})
+    assert done.returncode == 0, done.stderr
+    assert "models.vision: position embeddings will be interpolated from 30 to 38 pixels" in done.stdout
+    found = json.loads((tmp_path / "models/fetched.json").read_text())["models.vision"]
+    assert found["published_image_size"] == 30
+    assert found["image_mean"] == list(CLIPImageProcessorPil().image_mean)
+    done = fetch(tmp_path, hub.address, vision={"pretrained": "open/clip"})
+    assert done.returncode != 0
+    assert "models.vision.family = 'siglip', but" in done.stderr
+    assert "write family: clip" in done.stderr
+
+
+def test_a_pull_requests_revision_is_one_folder(tmp_path):
+    vision = {"pretrained": "a/b", "revision": "refs/pr/1", **VISION}
+    models = ModelsConfig.model_validate({"vision": vision, "language": {"x": LANGUAGE}})
+    assert ResultsFolder(tmp_path).tower(models, models.vision) == tmp_path / "models/hub/a--b@refs--pr--1"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoModel, CLIPModel, SiglipModel, ViTForImageClassification
+from transformers import AutoModel, CLIPModel, Siglip2Config, SiglipModel, ViTForImageClassification
 
 from tests.published import PROCESSORS, TOWERS, language_shape, save_language, save_vision
 from vlmfrontier.errors import UserError
@@ -198,6 +198,14 @@ def test_what_is_not_counted_is_refused(tmp_path):
             read_vision_config(folder, shape_of(tmp_path, family), KEY)
 
 
+def test_a_siglip_2_without_a_fixed_grid_is_refused(tmp_path):
+    """SigLIP 2 of fixed resolution is published as `siglip`, in SigLIP's own layout."""
+    Siglip2Config().save_pretrained(tmp_path)
+    shape = VisionConfig.model_validate({"pretrained": str(tmp_path), **TOWERS["siglip"]})
+    with pytest.raises(UserError, match="is a siglip2_vision_model; a vision model must be one of siglip, clip"):
+        read_vision_config(tmp_path, shape, KEY)
+
+
 def test_without_the_published_colours_nothing_is_guessed(tmp_path):
     folder = save_vision(tmp_path / "clip", "clip")
     settings = (folder / "preprocessor_config.json").read_text()
@@ -210,9 +218,11 @@ def test_without_the_published_colours_nothing_is_guessed(tmp_path):
 
 
 LARGE = {"hidden_size": 1024, "layers": 24, "heads": 16, "intermediate_size": 4096, "patch_size": 14}
+SOVIT = {"hidden_size": 1152, "layers": 27, "intermediate_size": 4304, "image_size": 384}
 PUBLISHED = [
     # Millions of parameters as published, and those that M leaves out: a pooled output's norm and projection, a mask
     # token, a classifier of 1000 classes.
+    ("siglip", SOVIT, 428.2256, 15_238_352),  # SoViT-400m/14 of SigLIP and of SigLIP 2, and its pooling head
     ("clip", {"image_size": 336}, 304.29, 2 * 1024 + 1024 * 768),  # open_clip's profile of ViT-L-14-336
     ("dinov2", {"image_size": 518}, 304.4, 1024),  # timm's model card, as the next
     ("dinov2_with_registers", {"image_size": 518, "registers": 4}, 304.4, 1024),

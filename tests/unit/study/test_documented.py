@@ -1,6 +1,7 @@
 """The configuration is defined once: schema, shipped files and documentation follow from the classes."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import yaml
 
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.load import json_schema, load_study, read_with_base
+from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +28,16 @@ def test_every_shipped_study_is_valid(file: Path):
     study = load_study([file])
     assert study.study
     jsonschema.validate(json.loads(json.dumps(read_with_base(file))), json.loads(SCHEMA.read_text()))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_documented_models_are_valid(number: int):
+    block = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/models.md").read_text(), re.DOTALL | re.MULTILINE)[number]
+    models = ModelsConfig.model_validate(yaml.safe_load(block)["models"])
+    assert {name: round(tower.parameters / 1e6, 1) for name, tower in models.towers.items()} in (
+        {"": 413.0},
+        {"clip": 290.9, "dinov2": 303.6},
+    )
 
 
 def test_the_default_study_has_the_defaults_of_the_classes():

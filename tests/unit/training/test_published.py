@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,13 +12,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.published import VISION, language_shape, save_language, save_siglip
+from tests.published import save_language, save_siglip, started, study_of
 from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.build import count_parameters, load_model, save_model
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.paths import ResultsFolder
-from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training import finetune as stage
@@ -29,29 +26,6 @@ from vlmfrontier.training.loop import Interrupted, Layout
 from vlmfrontier.training.projector import align_published
 
 SHARDED, LORA = {"sharding": "fsdp2"}, {"lora": {"rank": 4, "alpha": 8, "keep_adapter": True}}
-SHORT = {"batch_size": 4, "save_every": 2, "log_every": 1}
-
-
-def study_of(hub: Path, **finetune_settings) -> Study:
-    rows = [{"N": "x", "T": 2, "V": 4, "n": 24}]
-    rates = {"vision": 1e-3, "projector": 5e-3, "language": 3e-3}
-    return validate(
-        {
-            "study": "tiny",
-            "data": {"digits": {"train": 24, "test": 10, "seed": 3}, "turns": "sequential"},
-            "models": {
-                "start": None,
-                "vision": {"pretrained": str(hub / "siglip"), **VISION},
-                "language": {"x": {"pretrained": str(hub / "llama"), **language_shape()}},
-            },
-            "pretrain": {
-                "align": {"train": ["projector"], "epochs": 1, "grids": [1, 2, 7], "learning_rates": rates, **SHORT}
-            },
-            "finetune": {**SHORT, "learning_rates": rates, **finetune_settings},
-            "sweep": {"designs": {"few": {"design": "rows", "rows": rows}}},
-            "space": {"N": ["x"]},
-        }
-    )
 
 
 @pytest.fixture(scope="module")
@@ -171,20 +145,6 @@ def test_mid_epoch_it_goes_on_to_the_same_weights(hub, results):
     again = finetune(study, run, results)
     assert again["resumed_at"] == 1
     assert again["weights"] == whole["weights"]
-
-
-def started(study: Study, results: ResultsFolder, what: str, *more: str, script: str = "finetune") -> subprocess.Popen:
-    write_study(study, results.root / "study.json")
-    asked = "--language" if script == "align" else "--run"
-    command = [sys.executable, f"scripts/{script}.py", "--study", str(results.root / "study.json"), asked, what]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"}
-    return subprocess.Popen(
-        [*command, "--gpus", "2", "--without-cuda", *more],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 @pytest.mark.slow
