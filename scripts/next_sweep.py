@@ -5,12 +5,14 @@ Reads results/<study>/next_runs.csv and writes next_runs.yaml beside it, which t
 Suggestions that the study already has in its design `next` stay in that file, so that a second round adds to the first.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 import yaml
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.space import language_models
+from vlmfrontier.frontier.space import language_models, vision_models
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.sweep import RowsDesign
@@ -28,7 +30,7 @@ def main() -> None:
         raise UserError("an own table trains nothing: next_runs.csv lists what would be worth a run")
     if not path.exists():
         raise UserError(f"{path}: no such file; run scripts/next_runs.py first")
-    rows = [*suggested_before(study), *rows_of(pd.read_csv(path), language_models(study))]
+    rows = [*suggested_before(study), *rows_of(pd.read_csv(path), study)]
     sweep = {"sweep": {"designs": {DESIGN: {"design": "rows", "rows": rows}}}} if rows else {}
     path.with_suffix(".yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
     print(f"→ {path.with_suffix('.yaml')}")
@@ -40,10 +42,18 @@ def suggested_before(study: Study) -> list[dict]:
     return [row.model_dump(exclude_none=True) for row in design.rows] if isinstance(design, RowsDesign) else []
 
 
-def rows_of(table: pd.DataFrame, names: dict[str, float]) -> list[dict]:
-    """Return the suggestions as rows of a design, language models by their names."""
-    by_size = {size: name for name, size in names.items()}
-    return [{"N": by_size[row.N], "T": int(row.T), "V": int(row.V), "n": int(row.n)} for row in table.itertuples()]
+def rows_of(table: pd.DataFrame, study: Study) -> list[dict]:
+    """Return the suggestions as rows of a design, language models and vision models by their names."""
+    models = {"N": language_models(study), "M": vision_models(study)}
+    return [
+        {name: _named(value, models[name]) if name in models else int(value) for name, value in row.items()}
+        for row in table[[*study.factors(), "n"]].to_dict("records")
+    ]
+
+
+def _named(size: float, models: Mapping[str, float]) -> str:
+    """Return the model of a size; the nearest, since a table rounds those of more than ten digits."""
+    return min(models, key=lambda name: abs(models[name] - size))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.next_runs import RIVAL, candidates_of, suggest
 from vlmfrontier.frontier.pool import as_in_the_paper
-from vlmfrontier.frontier.space import grid_space, language_models
+from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.runs import plan_runs
@@ -75,7 +75,7 @@ def test_a_second_round_of_suggestions_adds_to_the_first():
     assert script["suggested_before"](study) == [first]
     assert script["suggested_before"](load_study([ROOT / "config.yaml"])) == []
     table = pd.DataFrame({"N": [83280.0], "T": [3.0], "V": [16.0], "n": [250.0]})
-    rows = script["rows_of"](table, language_models(study))
+    rows = script["rows_of"](table, study)
     assert rows == [{"N": "m", "T": 3, "V": 16, "n": 250}]
     both = {"sweep": {"designs": {"next": {"design": "rows", "rows": [first, *rows]}}}}
     assert len(plan_runs(load_study([ROOT / "config.yaml"], both))) == len(plan_runs(study)) + 1

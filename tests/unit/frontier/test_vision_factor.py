@@ -1,5 +1,6 @@
 """The vision model's size as a fourth factor: the frontier finds the M* of the law that the runs follow."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ from tests.made_studies import fitted
 from tests.made_towers import error, results, study
 from vlmfrontier.frontier.answers import answer
 from vlmfrontier.frontier.wording import text
+from vlmfrontier.sweep.runs import plan_runs
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_m_of_the_frontier_is_that_of_the_law(tmp_path: Path):
@@ -29,6 +33,18 @@ def test_m_of_the_frontier_is_that_of_the_law(tmp_path: Path):
     true_M = space.factors["M"][best]
     assert set(true_M) == set(space.levels("M"))
     assert (true_M == frontier.M).mean() > 0.7
+
+
+def test_suggested_runs_name_the_vision_model(tmp_path: Path):
+    made = study()
+    script = runpy.run_path(str(ROOT / "scripts/next_sweep.py"))
+    sizes = {"N": made.models.language["m"].N, "M": float(made.models.towers["wide"].parameters)}
+    table = pd.DataFrame([{**sizes, "T": 3.0, "V": 9.0, "n": 300.0, "training_cost": 1.0}])
+    rows = script["rows_of"](table, made)
+    assert rows == [{"N": "m", "T": 3, "V": 9, "M": "wide", "n": 300}]
+    taken_up = made.sweep.model_dump()
+    taken_up["designs"]["next"] = {"design": "rows", "rows": rows}
+    assert len(plan_runs(study(sweep=taken_up))) == len(plan_runs(made)) + 1
 
 
 def test_an_answer_names_the_vision_model(tmp_path: Path):
