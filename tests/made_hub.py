@@ -5,9 +5,11 @@ owner `closed` want a licence. `/files/<path>` gives any file as another host wo
 """
 
 import hashlib
+import io
 import json
 import os
 import re
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -148,3 +150,12 @@ class _Answer(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def write_tar(path: Path, content: dict[str, bytes]) -> None:
+    """Write a tar, compressed as its name says."""
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))

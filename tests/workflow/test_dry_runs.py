@@ -38,7 +38,7 @@ def with_data(study: Path, folder: Path) -> dict:
 @pytest.mark.parametrize("study", ["paper", "example-qwen"])
 def test_what_needs_a_network_is_one_target(workflow: Workflow, study: str):
     jobs = workflow("--dry-run", "fetch", config=ROOT / f"workflow/studies/{study}.yaml").jobs
-    assert jobs == {"fetch": 1, "fetch_models": 1, "fetch_benchmarks": 1}
+    assert jobs == {"fetch": 1, "fetch_models": 1, "fetch_data": 2, "fetch_benchmarks": 1}
 
 
 def test_stage_1_is_done_once_for_each_pair(workflow: Workflow):

@@ -1,12 +1,10 @@
 """Fetching training sets from a server that speaks as the hub does, and from one that does not: real archives of real
 videos, unpacked and prepared."""
 
-import io
 import json
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.made_hub import COMMIT, Hub, environment, serving
+from tests.made_hub import COMMIT, Hub, environment, serving, write_tar
 from tests.made_videos import VIDEOS, draw, encode, records
-from vlmfrontier.data.archives import DamagedArchiveError, is_archive, is_piece, unpack
+from vlmfrontier.data.archives import is_archive
 from vlmfrontier.data.prepare import prepare_split
-from vlmfrontier.errors import UserError
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import load_study, read_study, write_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep import recipes
+
+pytestmark = pytest.mark.slow  # twenty processes that fetch, two seconds each
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("alpha/plain.mp4", "alpha/portrait.mp4", "alpha/two_frames.mp4", "beta/one_frame.mp4")
@@ -57,15 +55,6 @@ def hub(videos, tmp_path) -> Iterator[Hub]:
     shutil.copy(videos / NAMES[3], published / "beta")
     with serving(root) as hub:
         yield hub
-
-
-def write_tar(path: Path, content: dict[str, bytes]) -> None:
-    """Write a tar, compressed as its name says."""
-    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
-        for name, data in content.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
 
 
 def study_of(folder: Path, *parts: dict, **source) -> Study:
@@ -256,83 +245,3 @@ def test_without_a_network_the_mend_is_named(tmp_path):
     said = refused(tmp_path, "http://127.0.0.1:9", study_of(tmp_path, HUB))
     assert "made: fetch.dataset = 'open/set': cannot be fetched (" in said
     assert said.endswith("; this step needs a node with network")
-
-
-def zip_of(path: Path, name: str, content: bytes) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
-
-
-@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
-@pytest.mark.parametrize("member", ["../a.mp4", "/a.mp4", "b/../../a.mp4"])
-def test_no_member_leaves_the_folder(tmp_path, name, member):
-    if name.endswith("zip"):
-        zip_of(tmp_path / name, member, b"escaped")
-    else:
-        write_tar(tmp_path / name, {member: b"escaped"})
-    with pytest.raises(UserError, match=f"^{name}: refused for its member"):
-        unpack(tmp_path / name, tmp_path / "folder", tmp_path / "scratch")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [name]
-
-
-def test_no_link_leads_out_of_the_folder(tmp_path):
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        member = tarfile.TarInfo("inside")
-        member.type, member.linkname = tarfile.SYMTYPE, ".."
-        tar.addfile(member)
-    with pytest.raises(UserError, match=r"a\.tar: refused for its member 'inside'"):
-        unpack(tmp_path / "a.tar", tmp_path / "folder", tmp_path / "scratch")
-
-
-@pytest.mark.parametrize("name", ["a.tar.gz", "a.zip"])
-def test_a_damaged_archive_leaves_nothing(tmp_path, name):
-    path, content = tmp_path / name, bytes(range(256)) * 400
-    if name.endswith("zip"):
-        zip_of(path, "a.mp4", content)
-    else:
-        write_tar(path, {"a.mp4": content})
-    whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[-5 if name.endswith("gz") else len(whole) // 3] ^= 0xFF  # of a gzip only the checksum at its end
-    for damaged in (whole[: len(whole) // 2], bytes(flipped), b"<html>not found</html>"):
-        path.write_bytes(damaged)
-        with pytest.raises(DamagedArchiveError, match=f"^{name}: damaged archive"):
-            unpack(path, tmp_path / "folder", tmp_path / "scratch")
-        assert not (tmp_path / "folder").exists()
-        assert not (tmp_path / "scratch").exists()
-
-
-def test_archives_and_their_pieces_are_known_by_their_names():
-    assert all(map(is_archive, ("a.tar", "a.TAR.GZ", "a.tgz", "a.tar.xz", "a.zip")))
-    assert not any(map(is_archive, ("a.mp4", "a.gz", "tar")))
-    assert all(map(is_piece, ("a.tar.gz.00", "a.tar.part-aa", "a.zip.001", "a.z01", "a.tar.gz.partab")))
-    assert not any(map(is_piece, ("a.tar.gz", "a.tar.xz", "v_1.mp4", "a.json", "videos_01.zip")))
-
-
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [
-        ({"videos": ["*"]}, "write either `dataset` or `urls`"),
-        ({"dataset": "open/set"}, "say which files"),
-        ({"dataset": "set", "videos": ["*"]}, "write owner/name of a data set"),
-        ({**HUB, "into": "../elsewhere"}, "write a folder inside the source's `videos`"),
-        ({"urls": [{"url": "ftp://x/y.zip"}], "videos": ["*"]}, "write https://, a host and a file"),
-        ({"urls": [{"url": "https://x/y.zip", "sha256": "12"}], "videos": ["*"]}, "write 64 hexadecimal digits"),
-        (
-            {"urls": [{"url": "https://x/y.zip"}], "videos": ["*"], "revision": "main"},
-            "`revision` belongs to `dataset`",
-        ),
-    ],
-)
-def test_a_mistake_in_fetch_is_told_before_anything_runs(tmp_path, part, message):
-    with pytest.raises(UserError, match=r"study fetched: data\.llava\.sources\.fetch") as error:
-        study_of(tmp_path, part)
-    assert message in str(error.value)
-
-
-def test_fetch_changes_nothing_that_is_prepared_or_trained(tmp_path):
-    with_fetch, without = study_of(tmp_path, HUB, by_hand="ask"), study_of(tmp_path)
-    assert recipes.data_recipe(with_fetch, "train") == recipes.data_recipe(without, "train")
-    assert with_fetch.data.annotation_files("train") == []
-    assert without.data.annotation_files("train") == [str(tmp_path / "sets/made.json")]
-    assert recipes.fetch_data_recipe(with_fetch, "train") != recipes.fetch_data_recipe(without, "train")
