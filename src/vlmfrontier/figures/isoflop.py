@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
+from vlmfrontier.figures.by_factor import by_factor, by_target_and_factor
 from vlmfrontier.figures.drawing import Drawing, budget_groups, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
@@ -17,8 +18,7 @@ from vlmfrontier.study.units import format_number
 
 RUN, LAW = "run", "law"
 """Kinds of rows: a measured run, and the least error that the law predicts with the factor at a level."""
-COLUMNS = (3, 2, 4)
-"""Columns of panels, the preferred number first."""
+LEGEND_COLUMNS = 4
 TASK_HEIGHT = 1.7
 
 
@@ -53,39 +53,18 @@ def least_errors(target: Target, budget: float, factor: str, examples: float | N
     return levels, np.array([errors[values == level].min() for level in levels])
 
 
-@style.styled
 def isoflop_figure(data: pd.DataFrame, labels: Labels) -> Figure:
     """Return a panel per factor with the runs of each budget (points), and the least predicted error that the budget
     allows at each level of the factor (line), whose minimum, x*, is the star.
 
     The best run of each budget is ringed; the empirical frontier joins them.
     """
-    factors = list(data.factor.unique())
-    figure, tiles = style.tiles(len(factors), COLUMNS, sharey=True)
-    for panel, factor in zip(tiles.all, factors, strict=True):
-        _draw(panel, data[data.factor == factor], labels)
-        panel.set_xlabel(labels.names[factor])
-    tiles.all[0].set_ylim(*_limits(data))
-    for panel in tiles.left:
-        panel.set_ylabel(labels.error)
-    style.legend_below(figure, tiles.all[0], columns=4)
-    return figure
+    return by_factor(data, labels, _draw, _limits, LEGEND_COLUMNS)
 
 
-@style.styled
 def isoflop_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
     """Return a row of panels per target, each with a scale of its own, and a column per factor."""
-    targets, factors = list(data.target.unique()), list(data.factor.unique())
-    figure, axes = style.panels(len(targets), len(factors), TASK_HEIGHT, sharex="col", sharey="row")
-    for row, target in zip(axes, targets, strict=True):
-        for panel, factor in zip(row, factors, strict=True):
-            _draw(panel, data[(data.target == target) & (data.factor == factor)], labels)
-        row[0].set_ylim(*_limits(data[data.target == target]))
-        row[0].set_ylabel(f"{target}: error")
-    for panel, factor in zip(axes[-1], factors, strict=True):
-        panel.set_xlabel(labels.names[factor])
-    style.legend_below(figure, axes[0, 0], columns=4)
-    return figure
+    return by_target_and_factor(data, labels, _draw, _limits, TASK_HEIGHT, LEGEND_COLUMNS)
 
 
 def _draw(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
@@ -102,7 +81,7 @@ def _draw(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
         panel.plot(star.level, star.f, "*", color=color, ms=13, mec="white", mew=0.8, zorder=4)
         panel.plot(runs.level, runs.f, "o", color=color, ms=4.5, mec="white", mew=0.6, zorder=5)
         panel.plot(ringed.level, ringed.f, "o", color=color, ms=9, mfc="none", mew=1.1, zorder=5)
-    style.factor_axis(panel.xaxis, "", rows.level)
+    style.factor_axis(panel.xaxis, labels.names[rows.factor.iloc[0]], rows.level)
     shown = rows.level[rows.f <= _limits(rows)[1]]
     panel.set_xlim(0.85 * shown.min(), 1.18 * shown.max())
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
+from vlmfrontier.figures.by_factor import by_factor, by_target_and_factor
 from vlmfrontier.figures.curves import Predictor, center_line, predictors_of
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
@@ -20,8 +21,6 @@ MOST_SIZES = 6
 """With more data sizes than this, a curve stands for several, with the runs whose n is near its own."""
 NEAR = 0.25
 """How far from a curve's n that is, as a share of it."""
-COLUMNS = (3, 2, 4)
-"""Columns of panels, the preferred number first."""
 TASK_HEIGHT = 1.6
 
 
@@ -45,43 +44,18 @@ def line_data(runs: pd.DataFrame, factors: Sequence[str], predictors: Mapping[st
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-@style.styled
 def star_figure(data: pd.DataFrame, labels: Labels) -> Figure:
     """Return a panel per factor: measured errors, the predicted curve and its interval, a colour per n."""
-    factors = list(data.factor.unique())
-    figure, tiles = style.tiles(len(factors), COLUMNS, sharey=True)
-    for panel, factor in zip(tiles.all, factors, strict=True):
-        rows = data[data.factor == factor]
-        _draw(panel, rows)
-        style.factor_axis(panel.xaxis, labels.names[factor], _levels(rows))
-        panel.set_title(rows.held.iloc[0])
-    tiles.all[0].set_ylim(*_limits(data))
-    for panel in tiles.left:
-        panel.set_ylabel(labels.error)
-    style.legend_below(figure, tiles.all)
-    return figure
+    return by_factor(data, labels, _draw, _limits)
 
 
-@style.styled
 def star_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
     """Return a row of panels per target and a column per factor; a scale of error per row."""
-    targets, factors = list(data.target.unique()), list(data.factor.unique())
-    figure, axes = style.panels(len(targets), len(factors), TASK_HEIGHT, sharex="col", sharey="row")
-    for row, target in zip(axes, targets, strict=True):
-        for panel, factor in zip(row, factors, strict=True):
-            _draw(panel, data[(data.target == target) & (data.factor == factor)])
-        row[0].set_ylim(*_limits(data[data.target == target]))
-        row[0].set_ylabel(f"{target}: error")
-    for panel, bottom, factor in zip(axes[0], axes[-1], factors, strict=True):
-        rows = data[data.factor == factor]
-        panel.set_title(rows.held.iloc[0])
-        style.factor_axis(bottom.xaxis, labels.names[factor], _levels(rows))
-    style.legend_below(figure, axes.ravel().tolist())
-    return figure
+    return by_target_and_factor(data, labels, _draw, _limits, TASK_HEIGHT)
 
 
-def _draw(panel: Axes, data: pd.DataFrame) -> None:
-    """Draw points, curves and bands of one line, a colour per n."""
+def _draw(panel: Axes, data: pd.DataFrame, labels: Labels) -> None:
+    """Draw points, curves and bands of one line, a colour per n, with what is held as title."""
     sizes = list(dict.fromkeys(data["size"]))
     for size, color in zip(sizes, style.sequence(len(sizes)), strict=True):
         rows = data[data["size"] == size]
@@ -91,16 +65,15 @@ def _draw(panel: Axes, data: pd.DataFrame) -> None:
         bars = None if points.low.isna().all() else points.high - points.f
         look = {"fmt": "o", "ms": 3.8, "color": color, "mec": "white", "mew": 0.5, "elinewidth": 0.8}
         panel.errorbar(points.x, points.f, bars, **look)
+    levels = data.x[data.kind == "measured"].to_numpy()
+    style.factor_axis(panel.xaxis, labels.names[data.factor.iloc[0]], levels)
+    panel.set_title(data.held.iloc[0])
 
 
 def _limits(data: pd.DataFrame) -> tuple[float, float]:
     """Return limits of the error that show every run and every curve; wide bands are cut off."""
     low, high = data.f.min(), data.f.max()
     return low - 0.08 * (high - low), high + 0.08 * (high - low)
-
-
-def _levels(rows: pd.DataFrame) -> np.ndarray:
-    return rows.x[rows.kind == "measured"].to_numpy()
 
 
 def _measured(rows: pd.DataFrame, factor: str, target: str) -> pd.DataFrame:

@@ -109,16 +109,21 @@ def tiles(count: int, wide: Sequence[int], height: float = PANEL[1], **sharing: 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as `path`.png and `path`.svg; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.draw_without_rendering()
-    figure.set_layout_engine(
-        "none"
-    )  # what has been laid out stays so: once is enough for both files, and takes longest
+    _lay_out(figure)
     figure.set_dpi(DOTS_PER_INCH)
     figure.canvas.draw()
     pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
     few = pixels.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)  # a third of the size
     few.save(path.with_name(path.name + ".png"), optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
     figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place everything once for both files, which takes longest; a figure without axes has nothing to place."""
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def number_axis(axis: Axis, levels: Sequence[float] | None = None, log: bool = False, billions: str = "G") -> None:
