@@ -1,12 +1,17 @@
 """Studies of a table that is made up by a law: fitted in seconds, for tests that need a whole results folder."""
 
-from collections.abc import Mapping
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from tests.calling import ROOT
+from vlmfrontier.figures.draw import save
 from vlmfrontier.frontier.elasticity import elasticity_table
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import regret_table, scaling_rules, summary
@@ -94,3 +99,16 @@ def with_profile_and_regret(results: Results) -> Results:
         table = regret_table(results.target(name), results.budgets, results.examples, rules)
         write_table(summary(table), results.folder / "tables" / "regret")
     return results
+
+
+def assert_another_process_draws_the_same(results: Results, names: Sequence[str], folder: Path) -> None:
+    """Draw figures here, into `folder`, and in a process that orders its sets in another way; compare every byte."""
+    save(results, names, results.main_target, folder)
+    here = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(here) == {f"{name}{suffix}" for name in names for suffix in (".csv", ".png", ".svg")}
+    command = [sys.executable, str(ROOT / "scripts/figures.py"), "--study", str(results.folder / "study.json")]
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    subprocess.run([*command, "--figure", *names], env=environment, check=True, capture_output=True)
+    there = {name: (results.folder / "figures" / name).read_bytes() for name in here}
+    assert [name for name in here if here[name] != there[name]] == []

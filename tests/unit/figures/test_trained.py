@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.calling import SMOKE
+from tests.made_studies import assert_another_process_draws_the_same
 from vlmfrontier.figures.catalogue import Outline, drawn, left_out
 from vlmfrontier.figures.draw import draw
 from vlmfrontier.figures.learning import read_log
@@ -94,6 +95,10 @@ def test_costs_are_compared_run_by_run(trained: Results):
     one = data.loc[trained.table.names[0]]
     run = next(run for run in plan_runs(trained.study) if run.key == one.name)
     assert one.training_flops == pytest.approx(3 * run.c * run.n)
+
+
+def test_another_process_draws_them_to_the_same_bytes(tmp_path: Path, trained: Results):
+    assert_another_process_draws_the_same(trained, ["runs", "learning", "cost"], tmp_path / "here")
 
 
 def test_a_failed_run_is_in_no_figure_and_named_in_the_report(trained: Results):
