@@ -15,6 +15,7 @@ from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely
 from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.progress import Count
 
 KINDS = {task.name: task.kind for task in TASKS}
 
@@ -42,11 +43,16 @@ def answer_all(
     frames: int,
     batch_size: int,
     max_new_tokens: int,
+    name: str = "answer",
 ) -> dict[str, list[dict]]:
-    """Return the answered questions by task: id, video, shown, question, truth, answer, score in 0–1."""
+    """Return the answered questions by task: id, video, shown, question, truth, answer, score in 0–1.
+
+    Says under `name` how many videos are behind.
+    """
     reader = FrameReader(folder, resize=partial(resize, side=model.config.vision_config.image_size))
     model.eval()
-    answered: dict[str, list[dict]] = {name: [] for name in KINDS}
+    answered: dict[str, list[dict]] = {task: [] for task in KINDS}
+    count = Count(name, len(groups), "videos")
     for first in range(0, len(groups), batch_size):
         batch = groups[first : first + batch_size]
         pixels = torch.from_numpy(np.stack([reader.read(video, frames) for video, _ in batch])).to(model.device)
@@ -57,6 +63,8 @@ def answer_all(
             records += _texts(packed, prompt, shown, _of_kind(batch, choice=False), max_new_tokens)
         for record in records:
             answered[record["task"]].append(record)
+        count.add(len(batch))
+    count.done()
     return {task: records for task, records in answered.items() if records}
 
 

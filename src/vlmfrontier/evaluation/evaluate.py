@@ -38,7 +38,9 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
     control = None
     if settings.control_videos:
         wrong = show_wrong_videos(groups, min(settings.control_videos, len(groups)))
-        blind = answer_all(model, prompt, split, wrong, run.T, settings.batch_size, settings.max_new_tokens)
+        blind = answer_all(
+            model, prompt, split, wrong, run.T, settings.batch_size, settings.max_new_tokens, "answer with wrong videos"
+        )
         write_answers(folder.answers, blind, ".wrong_video")
         control = task_errors(tasks, blind)
     measured = {

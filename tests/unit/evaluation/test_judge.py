@@ -42,7 +42,7 @@ def config(url: str, **more) -> JudgeConfig:
 
 def ask(path: Path, judge: JudgeConfig, bodies=BODIES, sleep=None) -> tuple[Replies, int]:
     replies = Replies(path / "replies.jsonl", judge.model)
-    asked = ask_all(bodies, replies, judge, say=lambda _: None, sleep=Waits() if sleep is None else sleep)
+    asked = ask_all(bodies, replies, judge, sleep=Waits() if sleep is None else sleep)
     return replies, asked
 
 

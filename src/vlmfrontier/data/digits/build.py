@@ -17,6 +17,7 @@ from vlmfrontier.data.digits.render import render
 from vlmfrontier.data.digits.scene import FRAME_SIZE, FRAMES_PER_SECOND, NUM_FRAMES, Scene, sample_scene
 from vlmfrontier.data.frames import write_cache
 from vlmfrontier.data.video import encode_video
+from vlmfrontier.progress import counted
 
 SPLITS = ("align", "dev", "train", "test")  # the position is part of each video's seed
 
@@ -55,9 +56,9 @@ def build_split(folder: Path, split: str, count: int, images: str, seed: int, pr
     write = partial(_write_video, folder=folder, split=split, images=images, seed=seed)
     if processes > 1:
         with ProcessPoolExecutor(min(processes, os.cpu_count() or 1)) as pool:
-            asked = list(pool.map(write, range(count), chunksize=16))
+            asked = list(counted(f"{split}: make", pool.map(write, range(count), chunksize=16), count, "videos"))
     else:
-        asked = [write(i) for i in range(count)]
+        asked = list(counted(f"{split}: make", map(write, range(count)), count, "videos"))
     conversations, questions = [], []
     for index, items in enumerate(asked):
         name = f"{split}-{index:06d}"
@@ -67,7 +68,8 @@ def build_split(folder: Path, split: str, count: int, images: str, seed: int, pr
     write_conversations(conversations, folder / "conversations.json")
     (folder / "questions.json").write_text(json.dumps(questions, indent=1))
     videos = [(_video_name(i), folder / _video_name(i)) for i in range(count)]
-    write_cache(folder, videos, count * NUM_FRAMES, (FRAME_SIZE, FRAME_SIZE))
+    decoded = counted(f"{split}: decode", videos, count, "videos")
+    write_cache(folder, decoded, count * NUM_FRAMES, (FRAME_SIZE, FRAME_SIZE))
     manifest = {
         "split": split,
         "videos": count,

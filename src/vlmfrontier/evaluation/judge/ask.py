@@ -17,6 +17,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.judge.replies import GarbageError, Replies
 from vlmfrontier.evaluation.judge.requests import Body
 from vlmfrontier.evaluation.lines import LineFile
+from vlmfrontier.progress import counted
 from vlmfrontier.study.evaluation import JudgeConfig
 
 COMPLETIONS = "/chat/completions"
@@ -44,7 +45,6 @@ def ask_all(
     bodies: Sequence[Body],
     replies: Replies,
     judge: JudgeConfig,
-    say: Callable[[str], None] = print,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Ask every request that `replies` has no reply to, keep the replies, and return how many were asked.
@@ -59,10 +59,8 @@ def ask_all(
     with LineFile(replies.path) as file, ThreadPoolExecutor(judge.concurrency) as pool:
         started = [pool.submit(asker.ask, body, replies, file) for body in open_ones]
         try:
-            for done, future in enumerate(as_completed(started), start=1):
+            for future in counted(f"{judge.model} rates", as_completed(started), len(open_ones), "answers"):
                 future.result()
-                if done % 500 == 0 or done == len(open_ones):
-                    say(f"{judge.model} has rated {done} of {len(open_ones)}")
         except UnansweredError as failure:
             asker.given_up.set()
             for future in started:

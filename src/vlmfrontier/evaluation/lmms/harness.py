@@ -14,6 +14,7 @@ from typing import Any
 import vlmfrontier
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE
+from vlmfrontier.progress import EVERY
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 
 SOURCE = Path(vlmfrontier.__file__).parents[1]
@@ -60,6 +61,7 @@ def environment(
         "PYTHONPATH": os.pathsep.join(filter(None, [str(SOURCE), str(_registered(job)), own.get("PYTHONPATH")])),
         "PATH": os.pathsep.join([str(python_of(settings).parent), own.get("PATH", "")]),
         "PYTHONUNBUFFERED": "1",
+        "TQDM_MININTERVAL": f"{EVERY:g}",  # its bars become lines of our log
     }
     return own
 

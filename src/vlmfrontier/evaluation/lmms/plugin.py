@@ -20,7 +20,6 @@ import torch
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models.registry_v2 import ModelManifest
-from tqdm import tqdm
 from transformers import AutoTokenizer
 
 from vlmfrontier.data.decoder import Decoder
@@ -33,6 +32,7 @@ from vlmfrontier.models.build import PRECISIONS, load_model
 from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLMConfig
+from vlmfrontier.progress import counted
 from vlmfrontier.provenance import provenance
 
 manifest = ModelManifest("vlmfrontier", simple_class_path="vlmfrontier.evaluation.lmms.plugin.Run")
@@ -128,8 +128,10 @@ class Run(lmms):
                 yield question.answered("", 0, question.unreadable)
             else:
                 videos.setdefault((question.path, question.longest), []).append(question)
-        reader = VideoReader(self.job, self._image_size()) if videos else None
-        for video, frames in tqdm(reader.read_all(videos) if reader else (), total=len(videos), desc="videos"):
+        if not videos:
+            return
+        reader = VideoReader(self.job, self._image_size())
+        for video, frames in counted("answer", reader.read_all(videos), len(videos), "videos"):
             if isinstance(frames, str):
                 yield from (question.answered("", 0, frames) for question in videos[video])
             else:
