@@ -55,7 +55,7 @@ def by_target_and_factor(
         for panel, factor in zip(row, factors, strict=True):
             draw(panel, rows[rows.factor == factor], labels)
         row[0].set_ylim(*limits(rows))
-        row[0].set_ylabel(f"{target}: error")
+        row[0].set_ylabel(labels.small_error(target))
     for panel in axes[1:].ravel():
         panel.set_title("")
     for panel in axes[:-1].ravel():

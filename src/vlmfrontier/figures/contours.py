@@ -154,7 +154,7 @@ def contours_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
         for panel, (first, second) in zip(panels, pairs, strict=False):
             surface = surfaces[(surfaces["first"] == first) & (surfaces["second"] == second)]
             _draw_surface(panel, surface, scale, TASK_LEVELS, labels)
-            panel.set_ylabel(second)
+            panel.set_ylabel(labels.small_name(second))
             panel.set_xlabel(labels.names[first] if rows > 1 or target == targets[-1] else "")
             panel.set_title(f"{target}: {surface.held.iloc[0]}")
         for panel in panels[len(pairs) :]:

@@ -40,7 +40,7 @@ def fit_quality_figure(predictions: pd.DataFrame, labels: Labels) -> Figure:
         _draw_points(panel, frame, ends, looks)
         panel.set_title(f"{TITLES[setup]}: {_quality(frame)}")
         panel.set_xlabel(f"{labels.error}, measured")
-    axes[0, 0].set_ylabel("predicted")
+    axes[0, 0].set_ylabel(f"{labels.error}, predicted")
     style.legend_below(figure, axes[0].tolist())
     return figure
 

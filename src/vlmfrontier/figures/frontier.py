@@ -59,7 +59,7 @@ def frontier_tasks_figure(tables: Mapping[str, pd.DataFrame], factors: Sequence[
         row[0].set_ylabel(target)
     for panel, name in zip(axes[0], factors, strict=False):
         panel.set_title(labels.names[name])
-    axes[0, -1].set_title("error" if line.label == "frontier" else f"error, {line.label}")
+    axes[0, -1].set_title(f"error{labels.range}" + ("" if line.label == "frontier" else f", {line.label}"))
     for panel in axes[-1]:
         panel.set_xlabel(labels.budget)
     style.number_axis(axes[0, 0].xaxis, log=True)

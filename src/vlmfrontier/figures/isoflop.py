@@ -81,6 +81,8 @@ def _draw(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
         panel.plot(star.level, star.f, "*", color=color, ms=13, mec="white", mew=0.8, zorder=4)
         panel.plot(runs.level, runs.f, "o", color=color, ms=4.5, mec="white", mew=0.6, zorder=5)
         panel.plot(ringed.level, ringed.f, "o", color=color, ms=9, mfc="none", mew=1.1, zorder=5)
+    panel.plot([], [], "o", color=style.MUTED, ms=4.5, label="runs; ringed: the best of a budget")
+    panel.plot([], [], "*", color=style.MUTED, ms=9, label="x*")
     style.factor_axis(panel.xaxis, labels.names[rows.factor.iloc[0]], rows.level)
     shown = rows.level[rows.f <= _limits(rows)[1]]
     panel.set_xlim(0.85 * shown.min(), 1.18 * shown.max())
