@@ -20,6 +20,8 @@ from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, failure, in_
 
 LINES = 8
 """How many lines of the log of a failed run are shown."""
+MADE = ("figures/index.md", "tables/", "frontier/", "laws/", "runs.csv", "plan.md")
+"""What is named of a study's results, as far as it is there."""
 
 
 def main() -> None:
@@ -79,21 +81,31 @@ def print_hours(plan: pd.DataFrame, results: Path) -> None:
 
 
 def print_answer(study: Study, study_json: Path) -> None:
-    """Print the recommendation in two lines, if there is a frontier, and where the report and everything else is."""
+    """Print the recommendation in two lines, or without a cost the law, and where the report and everything else is."""
     results = study_json.parent
-    if any((results / "frontier").glob("*.csv")):
-        from vlmfrontier.frontier.load import Results  # noqa: PLC0415 — slow, and not needed before there is one
-        from vlmfrontier.report.known import middle_answer  # noqa: PLC0415
-        from vlmfrontier.report.words import two_lines  # noqa: PLC0415
-
-        deploy, sure = two_lines(middle_answer(Results.open(study_json)))
-        print(f"\n{deploy}\n{sure}")
-        print(f"\nask for other budgets: python scripts/query.py --study {study.study} --budget …")
+    if any((results / "laws").glob("*/weights.json")):
+        print_found(study, study_json)
     pages = {"report": "report.html", "explorer": "explorer.html"}
     for page in [f"{name}: {results / file}" for name, file in pages.items() if (results / file).exists()]:
         print(page)
-    made = "figures/index.md, tables/, frontier/, laws/, runs.csv, " if (results / "runs.csv").exists() else ""
-    print(f"results are in {results}/: {made}plan.md")
+    made = [name for name in MADE if (results / name).exists()]
+    print(f"results are in {results}/: {', '.join(made)}")
+
+
+def print_found(study: Study, study_json: Path) -> None:
+    """Print the recommendation in two lines, if there is a frontier; else the law, if the study gives no cost."""
+    from vlmfrontier.frontier.load import Results  # noqa: PLC0415 — slow, and not needed before there are laws
+    from vlmfrontier.report.doubts import NO_COST  # noqa: PLC0415
+    from vlmfrontier.report.known import Known  # noqa: PLC0415
+    from vlmfrontier.report.laws_section import best_form, left_out  # noqa: PLC0415
+    from vlmfrontier.report.words import two_lines  # noqa: PLC0415
+
+    known = Known(Results.open(study_json))
+    if known.frontier is not None:
+        print("", *two_lines(known.answer), sep="\n")
+        print(f"\nask for other budgets: python scripts/query.py --study {study.study} --budget …")
+    elif known.has_laws and known.results.cost is None:
+        print("", best_form(known), left_out(known), NO_COST, sep="\n")
 
 
 def write_what_is_known(study_json: Path) -> None:

@@ -100,6 +100,18 @@ def test_the_sliders_move_with_the_keyboard_and_the_address_keeps_the_state(visi
         assert again.page.locator("#answer").inner_text() == shown
 
 
+def label_tops(seen) -> set[int]:
+    """Return where the labels of the controls that show begin, in pixels."""
+    labels = seen.page.locator(".control:visible label").all()
+    return {round(label.bounding_box()["y"]) for label in labels}
+
+
+def test_the_labels_of_the_controls_stand_in_one_line(visit):
+    with visit() as seen:
+        assert seen.page.locator(".control:visible").count() == 3
+        assert len(label_tops(seen)) == 1
+
+
 def test_what_is_no_number_or_out_of_reach_is_said(visit):
     with visit() as seen:
         seen.write("budget-text", "plenty")
@@ -146,6 +158,7 @@ def test_a_study_without_a_cost_shows_its_law(visit, tmp_path: Path):
     path = write_explorer(results, tmp_path / "law.html")
     with visit(path=path, address="#n=1000000") as seen:
         assert "gives no cost" in seen.page.locator("main").inner_text()
+        assert len(label_tops(seen)) <= 2  # four controls may take two rows
         x = {name: seen.value(card) for name, card in CARDS.items()}
         laws = results.laws("avg")
         predicted = np.median(laws.spread({k: np.array([v]) for k, v in x.items()}).pool.errors(np.array([0]), 1e6))

@@ -8,6 +8,9 @@ from vlmfrontier.report.known import Known
 
 LIKELY = 0.5
 """A recommendation that fewer models than this share find good enough is a guess among rivals."""
+NO_COST = (
+    'The study gives no cost, so that there is no frontier; give for example `cost: {expression: "N * (50 + V)"}`.'
+)
 EXAMPLES_NAMED = 4
 """How many failed runs, or poorly fitted targets, are named in a sentence."""
 
@@ -69,8 +72,7 @@ def _r2(known: Known, target: str, setup: str) -> float:
 
 def _frontier(known: Known) -> Iterator[str]:
     if known.results.cost is None:
-        example = '`cost: {expression: "N * (50 + V)"}`'
-        yield f"The study gives no cost, so that there is no frontier; give for example {example}."
+        yield NO_COST
     if not known.has_frontier:
         return
     outside = (known.frontier.extrapolates != INSIDE).mean()

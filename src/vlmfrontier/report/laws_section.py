@@ -17,6 +17,21 @@ SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the s
 """The setups that are shown, and what they are called."""
 
 
+def best_form(known: Known) -> str:
+    """Return in a sentence which form the main target's law has."""
+    form = known.law(known.main).form.name
+    return f"The {error_name(known.study, known.main)} follows `{form}` best, of {_forms(known)}."
+
+
+def left_out(known: Known) -> str:
+    """Return in a sentence how the main target's law does on runs that it was not fitted to."""
+    score = known.score(known.main, "cv")
+    return (
+        f"On runs left out of the fit it is off by {score['e_pct']:.1f}% on average and explains {score['r2']:.0%} of "
+        f"the variance (R² {score['r2']:.3f})."
+    )
+
+
 def laws(known: Known) -> Iterator[Block]:
     """Yield the chosen law of the main target with its doubts, the rival forms, and every target's law in a row."""
     yield Heading("The laws")
@@ -24,12 +39,7 @@ def laws(known: Known) -> Iterator[Block]:
         yield Caution("No laws have been fitted yet.")
         return
     law = known.law(known.main)
-    left_out = known.score(known.main, "cv")
-    yield Text(
-        f"The {error_name(known.study, known.main)} follows `{law.form.name}` best, of {_forms(known)}. On runs left "
-        f"out of the fit it is off by {left_out['e_pct']:.1f}% on average and explains {left_out['r2']:.0%} of the "
-        f"variance (R² {left_out['r2']:.3f})."
-    )
+    yield Text(f"{best_form(known)} {left_out(known)}")
     yield Lines((formula.text(law.form), formula.text(law.form, law.parameters), _units(law)))
     for warning in law.warnings:
         yield Caution(warning_in_words(warning))

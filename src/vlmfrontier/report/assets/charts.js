@@ -27,6 +27,8 @@ const Charts = (data) => {
     };
   }
 
+  // A scale of colours stands below a chart that has no room beside it.
+  const narrow = () => innerWidth <= 600;
   const title = (text) => ({ text, standoff: 8, font: { size: 12, color: css("--soft") } });
 
   // Ticks at round numbers of a logarithmic axis: 1, 2, 5 where there is room.
@@ -122,7 +124,8 @@ const Charts = (data) => {
         marker.color = runs.map((run) => Math.log10(data.runs.n[run]));
         marker.colorscale = colours.map((value, i) => [i / (colours.length - 1), value]);
         const ticks = logTicks(Math.min(...data.runs.n), Math.max(...data.runs.n), "B");
-        marker.colorbar = { title: { text: "n" }, thickness: 10, len: 0.8, tickvals: ticks.tickvals.map(Math.log10), ticktext: ticks.ticktext, outlinewidth: 0 };
+        const place = narrow() ? { orientation: "h", y: -0.24, yanchor: "top", len: 1 } : { len: 0.8 };
+        marker.colorbar = { title: { text: "n", side: "top" }, thickness: 10, tickvals: ticks.tickvals.map(Math.log10), ticktext: ticks.ticktext, outlinewidth: 0, ...place };
       }
       return {
         type: "scatter",
@@ -219,7 +222,9 @@ const Charts = (data) => {
       { type: "scatter", mode: "lines", name: "predicted", x, y: curve.map((p) => p.f), line, hoverinfo: "skip" },
     ];
     const axis = { type: "log", title: title(factor.label), range: logRange(x[0], x[x.length - 1]), ...logTicks(x[0], x[x.length - 1], "B") };
-    return { traces, keys: keys(traces), layout: layout(axis, { title: title(view.label) }, { shapes: cursor(chosen) }), config };
+    const scaled = narrow() && traces.some((trace) => trace.marker && trace.marker.colorbar);
+    const extra = { shapes: cursor(chosen), ...(scaled ? { margin: { l: 62, r: 14, t: 8, b: 110 } } : {}) };
+    return { traces, keys: keys(traces), layout: layout(axis, { title: title(view.label) }, extra), config };
   }
 
   return { errorChart, factorChart, lawChart, record };
