@@ -1,6 +1,8 @@
 """A report says what a study found, and says what it lacks in its place."""
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.calling import SMOKE
+from tests.calling import ROOT, SMOKE
 from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
@@ -17,6 +19,7 @@ from vlmfrontier.report.captions import captions_template
 from vlmfrontier.report.doubts import doubts
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.page import report, write_report
+from vlmfrontier.report.words import two_lines
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.runs import plan_runs
 
@@ -134,6 +137,25 @@ def test_a_study_without_a_cost_has_laws_and_no_frontier(tmp_path: Path):
     known = Known(fitted(made(tmp_path, study)))
     assert any("gives no cost" in doubt for doubt in doubts(known))
     check_whole(report(known))
+    told = at_the_end(known)
+    assert "The avg follows `" in told
+    assert f"(R² {known.score('avg', 'cv')['r2']:.3f})" in told
+    assert "The study gives no cost" in told
+
+
+def test_the_terminal_ends_with_the_recommendation_and_where_the_report_is(complete: Known):
+    write_report(complete.results)
+    told = at_the_end(complete).splitlines()
+    deploy, sure = two_lines(complete.answer)
+    assert told[told.index(deploy) + 1] == sure
+    assert f"report: {complete.folder / 'report.html'}" in told
+    assert told[-1].startswith(f"results are in {complete.folder}/: ")
+
+
+def at_the_end(known: Known) -> str:
+    """Return what `snakemake` prints of a study that is done."""
+    command = [sys.executable, str(ROOT / "scripts/status.py"), "--study", str(known.folder / "study.json"), "--answer"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
