@@ -9,6 +9,7 @@ from models/state/align-<name>/.
 from argparse import ArgumentParser, Namespace
 
 from vlmfrontier.cluster.launch import layout_arguments, spread
+from vlmfrontier.files import write_json
 from vlmfrontier.jobs import run_job
 
 
@@ -25,7 +26,7 @@ def main(given: Namespace) -> None:
     from vlmfrontier.training.loop import Layout  # noqa: PLC0415
     from vlmfrontier.training.placed import check_placement  # noqa: PLC0415
     from vlmfrontier.training.projector import align_published  # noqa: PLC0415
-    from vlmfrontier.training.state import TrainingState, write_json  # noqa: PLC0415
+    from vlmfrontier.training.state import TrainingState  # noqa: PLC0415
 
     check_placement(given)
     study, results = read_study(given.study), ResultsFolder(given.study.parent)

@@ -7,6 +7,7 @@ Writes models/language/<name>/. Goes on from models/state/language-<name>/ if it
 
 from argparse import ArgumentParser, Namespace
 
+from vlmfrontier.files import write_json
 from vlmfrontier.jobs import run_job
 
 
@@ -18,7 +19,7 @@ def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.training.language import pretrain_language  # noqa: PLC0415
-    from vlmfrontier.training.state import TrainingState, write_json  # noqa: PLC0415
+    from vlmfrontier.training.state import TrainingState  # noqa: PLC0415
 
     models, name = ResultsFolder(given.study.parent).models, given.language
     folder, state = models / "language" / name, models / "state" / f"language-{name}"

@@ -8,13 +8,14 @@ stopped.
 
 from argparse import Namespace
 
+from vlmfrontier.files import write_json
 from vlmfrontier.jobs import run_job
 
 
 def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
-    from vlmfrontier.training.state import TrainingState, write_json  # noqa: PLC0415
+    from vlmfrontier.training.state import TrainingState  # noqa: PLC0415
     from vlmfrontier.training.vision import pretrain_vision  # noqa: PLC0415
 
     models = ResultsFolder(given.study.parent).models

@@ -1,11 +1,10 @@
 """Examples that could not be decoded while a run trained: named, counted, and fatal when they are many."""
 
-import json
-import os
 from pathlib import Path
 
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import append_line, read_lines
 
 
 class TooManyFailures(UserError):  # noqa: N818  (what happened, not what kind of thing it is)
@@ -27,13 +26,7 @@ class Failures:
 
     def add(self, example: str, error: VideoError) -> None:
         """Note that `example` failed. Raises `TooManyFailures` if that is one too many."""
-        line = json.dumps({"id": example, "kind": error.kind, "message": str(error)}) + "\n"
-        # One write at the end of the file: lines of several processes do not mix.
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+        append_line(self.path, {"id": example, "kind": error.kind, "message": str(error)})
         failed = self.count()
         if failed > self.allowed:
             raise TooManyFailures(
@@ -43,11 +36,7 @@ class Failures:
 
     def count(self) -> int:
         """Return how many different examples failed."""
-        try:
-            lines = self.path.read_text().splitlines()
-        except FileNotFoundError:
-            return 0
-        return len({json.loads(line)["id"] for line in lines})
+        return len({failure["id"] for failure in read_lines(self.path)})
 
     def clear(self) -> None:
         """Forget all: a training begins anew."""

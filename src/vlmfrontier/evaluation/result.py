@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import write_json
 from vlmfrontier.models.flops import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
-from vlmfrontier.training.state import write_json
 
 WEIGHTS = "*.safetensors"
 

@@ -6,6 +6,7 @@ from huggingface_hub import HfApi, snapshot_download
 
 from vlmfrontier import hub
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import write_json
 from vlmfrontier.models.pretrained import (
     image_size_of,
     read_language_config,
@@ -16,7 +17,6 @@ from vlmfrontier.models.pretrained import (
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.models import TowerConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.training.state import write_json
 
 WANTED = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
 """Configuration, weights without pickles, tokenizer."""

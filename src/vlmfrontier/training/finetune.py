@@ -14,6 +14,7 @@ from vlmfrontier.data.conversations import Conversations, open_conversations
 from vlmfrontier.data.failures import Failures
 from vlmfrontier.data.frames import Reading
 from vlmfrontier.data.subsets import nested_subset, subset_hash
+from vlmfrontier.files import hash_file, write_json
 from vlmfrontier.models.build import PRECISIONS, check_parameters, count_parameters, load_model, save_model
 from vlmfrontier.models.lora import add_lora, merge_lora, save_adapter
 from vlmfrontier.models.prompt import PromptBuilder
@@ -29,7 +30,7 @@ from vlmfrontier.training.examples import Frames, VideoConversations, training_o
 from vlmfrontier.training.loading import Loading
 from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, is_first, num_processes, train
 from vlmfrontier.training.owner import Ownership
-from vlmfrontier.training.state import TrainingState, finished_training, hash_file, write_json
+from vlmfrontier.training.state import TrainingState, finished_training
 
 WEIGHTS = "model.safetensors"
 FOUND = "finished already"

@@ -4,7 +4,6 @@ It holds the configuration that made it (another one is refused), the last two c
 manifest of its files written after them, the append-only log of all attempts, and the report of a finished training.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,31 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import append_line, hash_file, write_json
 
 MANIFEST = "complete.json"
 FINISHED = "finished.json"
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write `content` to `path` so that a reader sees the old file or the whole new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        json.dump(content, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file, however large, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _last_byte(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1)
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
@@ -115,12 +93,7 @@ class TrainingState:
         """Append one line to `train.jsonl`, with the time in seconds since 1970."""
         if not self.writer:
             return
-        entry = {**entry, "time": round(time.time(), 1)}
-        path = self.folder / "train.jsonl"
-        # An attempt that was killed while it wrote may have left half a line: the next one begins a new line.
-        begin = "" if not path.exists() or not path.stat().st_size or _last_byte(path) == b"\n" else "\n"
-        with path.open("a") as file:
-            file.write(f"{begin}{json.dumps(entry)}\n")
+        append_line(self.folder / "train.jsonl", {**entry, "time": round(time.time(), 1)})
 
     def clear_checkpoints(self) -> None:
         """Remove all checkpoints: the training is finished and its model saved."""

@@ -8,7 +8,8 @@ import pytest
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms import harness
 from vlmfrontier.evaluation.lmms.fetch import settle_links
-from vlmfrontier.evaluation.lmms.job import AnswerJob, answer_key, weights_hash
+from vlmfrontier.evaluation.lmms.job import AnswerJob, answer_key
+from vlmfrontier.files import weights_hash
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 
 

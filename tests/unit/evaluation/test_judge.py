@@ -14,7 +14,7 @@ from vlmfrontier.evaluation.judge.ask import ask_all
 from vlmfrontier.evaluation.judge.relay import PLACEHOLDER, Answering, Collecting, serving
 from vlmfrontier.evaluation.judge.replies import GarbageError, Replies, rating
 from vlmfrontier.evaluation.judge.requests import prompt_hashes
-from vlmfrontier.evaluation.lines import LineFile, read_lines
+from vlmfrontier.files import append_line, read_lines
 from vlmfrontier.study.evaluation import JudgeConfig
 
 
@@ -199,8 +199,7 @@ def test_the_relay_takes_requests_down_once_and_later_answers_them(tmp_path):
 def test_half_a_line_that_a_kill_left_is_neither_read_nor_written_on(tmp_path):
     path = tmp_path / "lines.jsonl"
     path.write_text('{"a": 1}\n{"b":')
-    with LineFile(path) as file:
-        file.append({"c": 3})
+    append_line(path, {"c": 3})
     assert list(read_lines(path)) == [{"a": 1}, {"c": 3}]
 
 

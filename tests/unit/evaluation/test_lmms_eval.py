@@ -29,10 +29,10 @@ from tests.made_judge import Judge, judging
 from tests.made_videos import VIDEOS, write_sources
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.benchmarks import PAPER_TASKS
-from vlmfrontier.evaluation.lines import read_lines
 from vlmfrontier.evaluation.lmms.fetch import fetch
 from vlmfrontier.evaluation.lmms.stages import answer, rate
 from vlmfrontier.evaluation.result import drop_weights
+from vlmfrontier.files import read_lines
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.study.root import Study

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.judge.replies import GarbageError, Replies
 from vlmfrontier.evaluation.judge.requests import Body
-from vlmfrontier.evaluation.lines import LineFile
 from vlmfrontier.progress import counted
 from vlmfrontier.study.evaluation import JudgeConfig
 
@@ -56,8 +55,8 @@ def ask_all(
     if not open_ones:
         return 0
     asker = Asker(judge, sleep)
-    with LineFile(replies.path) as file, ThreadPoolExecutor(judge.concurrency) as pool:
-        started = [pool.submit(asker.ask, body, replies, file) for body in open_ones]
+    with ThreadPoolExecutor(judge.concurrency) as pool:
+        started = [pool.submit(asker.ask, body, replies) for body in open_ones]
         try:
             for future in counted(f"{judge.model} rates", as_completed(started), len(open_ones), "answers"):
                 future.result()
@@ -92,13 +91,13 @@ class Asker:
         handlers = [urllib.request.ProxyHandler({})] if _is_here(self.address) else []
         self._opener = urllib.request.build_opener(*handlers)
 
-    def ask(self, body: Body, replies: Replies, file: LineFile) -> None:
+    def ask(self, body: Body, replies: Replies) -> None:
         """Ask, again while that fails in passing; keep the reply. Raises `UnansweredError` when all tries are up."""
         for tried in range(self.judge.retries + 1):
             if self.given_up.is_set():
                 raise UnansweredError("another request failed", passing=False)
             try:
-                replies.keep(file, body, *self._send(body))
+                replies.keep(body, *self._send(body))
                 return
             except GarbageError as garbage:
                 failure = UnansweredError(str(garbage), passing=True)

@@ -16,7 +16,7 @@ from typing import Protocol
 from vlmfrontier.evaluation.judge.ask import COMPLETIONS
 from vlmfrontier.evaluation.judge.replies import Replies
 from vlmfrontier.evaluation.judge.requests import Body, digest, request_body
-from vlmfrontier.evaluation.lines import LineFile, read_lines
+from vlmfrontier.files import append_line, read_lines
 
 PLACEHOLDER = str({"pred": "no", "score": 0})
 
@@ -33,14 +33,14 @@ class Collecting:
 
     def __init__(self, path: Path):
         self._known = {digest(body) for body in read_lines(path)}
-        self._file, self._lock = LineFile(path), threading.Lock()
+        self._path, self._lock = path, threading.Lock()
 
     def text(self, body: Body) -> str:
         """Return the placeholder."""
         with self._lock:
             if (key := digest(body)) not in self._known:
                 self._known.add(key)
-                self._file.append(body)
+                append_line(self._path, body)
         return PLACEHOLDER
 
 

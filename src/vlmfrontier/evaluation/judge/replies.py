@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmfrontier.evaluation.judge.requests import Body, request_key, wants_pred
-from vlmfrontier.evaluation.lines import LineFile, read_lines
+from vlmfrontier.files import append_line, read_lines
 
 HIGHEST = 5
 """The tasks ask for scores of 0 to 5."""
@@ -83,9 +83,9 @@ class Replies:
         """Return the model that answered a request, as the server named it."""
         return self._kept[request_key(self.judge, body)]["model"]
 
-    def keep(self, file: LineFile, body: Body, reply: str, model: str) -> None:
+    def keep(self, body: Body, reply: str, model: str) -> None:
         """Remember a reply that holds a rating, here and in the file. Raises `GarbageError` if it holds none."""
         rating(reply, wants_pred(body))
         line = {"key": request_key(self.judge, body), "judge": self.judge, "model": model, "reply": reply}
-        file.append(line)
+        append_line(self.path, line)
         self._kept[line["key"]] = line

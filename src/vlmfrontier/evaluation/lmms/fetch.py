@@ -8,10 +8,10 @@ from typing import Any
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms import harness
+from vlmfrontier.files import write_json
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.training.state import write_json
 
 
 def fetch(study: Study, results: ResultsFolder, offline: bool = False) -> dict[str, Any]:

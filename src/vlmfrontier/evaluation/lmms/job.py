@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmfrontier.evaluation.lines import read_lines
+from vlmfrontier.files import read_lines
 
 JOB_VARIABLE = "VLMFRONTIER_JOB"
 
@@ -98,12 +98,3 @@ def read_answers(path: Path, weights: str) -> dict[tuple[str, int], Answer]:
 def _all_answers(path: Path) -> Iterator[Answer]:
     for line in read_lines(path):
         yield Answer(**line)
-
-
-def weights_hash(folder: Path) -> str:
-    """Return 16 digits of the SHA-256 of all weight files of a saved model, in the order of their names."""
-    total = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()[:16]

@@ -25,9 +25,9 @@ from transformers import AutoTokenizer
 from vlmfrontier.data.decoder import Decoder
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.data.video import FrameRule
-from vlmfrontier.evaluation.lines import LineFile
 from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer, AnswerJob, answer_key, environment_file, read_answers
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
+from vlmfrontier.files import append_line
 from vlmfrontier.models.build import PRECISIONS, load_model
 from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
@@ -114,10 +114,9 @@ class Run(lmms):
         if open_ones and self.job.recorded:
             first = open_ones[0]
             raise ValueError(f"{len(open_ones)} questions were not answered, first {first.task} {first.doc_id}")
-        with LineFile(Path(self.job.answers)) as file:
-            for answer in self._answers(open_ones):
-                file.append(vars(answer))
-                given[answer.task, answer.doc_id] = answer
+        for answer in self._answers(open_ones):
+            append_line(Path(self.job.answers), vars(answer))
+            given[answer.task, answer.doc_id] = answer
         return [given[question.task, question.doc_id].answer for question in questions]
 
     def _answers(self, questions: list[Question]) -> Iterator[Answer]:

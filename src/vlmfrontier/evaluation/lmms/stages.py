@@ -17,18 +17,17 @@ from vlmfrontier.evaluation.judge.ask import ask_all, completions_address
 from vlmfrontier.evaluation.judge.relay import Answering, Collecting, serving
 from vlmfrontier.evaluation.judge.replies import Replies
 from vlmfrontier.evaluation.judge.requests import Body, digest, prompt_hashes
-from vlmfrontier.evaluation.lines import read_lines
 from vlmfrontier.evaluation.lmms import harness
 from vlmfrontier.evaluation.lmms.harness import Output
-from vlmfrontier.evaluation.lmms.job import Answer, AnswerJob, environment_file, read_answers, weights_hash
+from vlmfrontier.evaluation.lmms.job import Answer, AnswerJob, environment_file, read_answers
 from vlmfrontier.evaluation.lmms.scored import Answers, score_task
 from vlmfrontier.evaluation.result import check_model, drop_weights, model_config, write_answers, write_result
 from vlmfrontier.evaluation.statistics import task_errors
+from vlmfrontier.files import read_lines, weights_hash, write_json
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
-from vlmfrontier.training.state import write_json
 
 
 class Evaluation:

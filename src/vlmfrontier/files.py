@@ -1,0 +1,61 @@
+"""Files that outlive a kill: whole or not there, or lines that are only ever added; and hashes of what they hold."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` to `path` so that a reader sees the old file or the whole new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w") as file:
+        json.dump(content, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def append_line(path: Path, content: object) -> None:
+    """Append one object as a line of JSON, which then is the operating system's: the end of this process loses none.
+
+    A single write at the end of the file, so that lines of several threads and processes do not mix. What a kill left
+    half written stays a line by itself. Makes the folder if there is none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, b"\n" + line if cut else line)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path) -> Iterator[Any]:
+    """Yield the objects of a file of lines in their order, none if it does not exist; half a line is none."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, however large, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_hash(folder: Path) -> str:
+    """Return 16 digits of the SHA-256 of all weight files of a saved model, in the order of their names."""
+    total = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        total.update(bytes.fromhex(hash_file(path)))
+    return total.hexdigest()[:16]
