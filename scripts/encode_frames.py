@@ -12,10 +12,10 @@ from vlmfrontier.jobs import run_job
 
 def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
-    from vlmfrontier.training.align import SPLIT, encode_split  # noqa: PLC0415
+    from vlmfrontier.training.align import SPLIT, encode_split, features_of  # noqa: PLC0415
 
     results = ResultsFolder(given.study.parent)
-    output = results.split(SPLIT) / "features.npy"
+    output = features_of(results)
     encode_split(results.models / "vision", results.split(SPLIT), output)
     print(f"features → {output}")
 

@@ -2,31 +2,29 @@
 
     python scripts/pretrain_language.py --study results/digits-pretrain/study.json --language m
 
-Writes models/language/<name>/. Goes on from models/state/language-<name>/ if it was stopped.
+Writes models/language/<name>/, report.json last. Goes on from models/state/language-<name>/ if it was stopped; what has
+finished is not trained again without --again.
 """
 
 from argparse import ArgumentParser, Namespace
 
-from vlmfrontier.files import write_json
+from vlmfrontier.cluster.launch import again_argument
 from vlmfrontier.jobs import run_job
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--language", required=True, help="name of the language model in models.language")
+    again_argument(parser)
 
 
 def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.training.language import pretrain_language  # noqa: PLC0415
-    from vlmfrontier.training.state import TrainingState  # noqa: PLC0415
 
-    models, name = ResultsFolder(given.study.parent).models, given.language
-    folder, state = models / "language" / name, models / "state" / f"language-{name}"
-    report = pretrain_language(read_study(given.study), name, folder, state)
-    write_json(folder / "report.json", report)
-    TrainingState(state, report["recipe"]).clear_checkpoints()
-    print(f"language {name}: loss {report['loss']:.4f} → {folder}")
+    models = ResultsFolder(given.study.parent).models
+    report = pretrain_language(read_study(given.study), given.language, models, given.again)
+    print(f"language {given.language}: loss {report['loss']:.4f} → {models / 'language' / given.language}")
 
 
 if __name__ == "__main__":

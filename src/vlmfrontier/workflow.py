@@ -20,9 +20,10 @@ from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run, plan_runs
 
-TRAINING_RULES = ("finetune_run", "finetune_run_on_nodes")
 FORCED = "VLMFRONTIER_FORCED"
 """In the environment of jobs: what was forced, as JSON."""
+EVERYTHING = "*"
+"""Among the forced names: all of them."""
 
 
 def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> tuple[Study, dict[str, Run]]:
@@ -103,9 +104,9 @@ class Forced(NamedTuple):
     names: frozenset[str]
     """Rules and files."""
 
-    def option(self, finetuned: str) -> str:
-        """Return the option of the script that trains `finetuned` once more; empty if it is not forced."""
-        return f"--again {self.request}" if self.names & {*TRAINING_RULES, finetuned} else ""
+    def option(self, file: str, *rules: str) -> str:
+        """Return the option of the script that trains `file`, which `rules` make, once more; empty if not forced."""
+        return f"--again {self.request}" if self.names & {EVERYTHING, *rules, file} else ""
 
 
 def forced_trainings(settings: Any, main: bool) -> Forced:
@@ -119,7 +120,7 @@ def forced_trainings(settings: Any, main: bool) -> Forced:
         if settings.forcetargets:
             names |= set(map(os.path.normpath, settings.targets))
         if settings.forceall:
-            names |= set(TRAINING_RULES)
+            names.add(EVERYTHING)
         os.environ[FORCED] = json.dumps([uuid.uuid4().hex[:8], sorted(names)])
     request, names = json.loads(os.environ.get(FORCED, '["", []]'))
     return Forced(request, frozenset(names))

@@ -7,6 +7,7 @@ import pytest
 from vlmfrontier.workflow import FORCED, forced_trainings
 
 FILE, OTHER = "results/s/runs/a/finetuned.json", "results/s/runs/b/finetuned.json"
+RULES = ("finetune_run", "finetune_run_on_nodes")
 
 
 def settings(**given):
@@ -26,6 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, False, False),
         ({"targets": [FILE]}, False, False),
         ({"forcerun": {"fit_target"}}, False, False),
+        ({"forcerun": {"align"}}, False, False),
         ({"forcerun": {"finetune_run"}}, True, True),
         ({"forcerun": {f"./{FILE}"}}, True, False),
         ({"forcetargets": True, "targets": [FILE]}, True, False),
@@ -34,7 +36,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_only_what_is_forced_is_trained_again(given: dict, first: bool, second: bool):
     forced = forced_trainings(settings(**given), main=True)
-    assert [bool(forced.option(file)) for file in (FILE, OTHER)] == [first, second]
+    assert [bool(forced.option(file, *RULES)) for file in (FILE, OTHER)] == [first, second]
 
 
 def test_jobs_have_the_request_of_their_snakemake_and_two_calls_have_two():
@@ -43,11 +45,11 @@ def test_jobs_have_the_request_of_their_snakemake_and_two_calls_have_two():
         called = forced_trainings(settings(forcerun={"finetune_run"}), main=True)
         # On a cluster a job is a Snakemake that is forced to make its one target.
         assert forced_trainings(settings(forcetargets=True, targets=[OTHER]), main=False) == called
-        calls.append(called.option(FILE))
+        calls.append(called.option(FILE, *RULES))
     assert calls[0].startswith("--again ")
     assert calls[0] != calls[1]
 
 
 def test_a_job_without_such_an_environment_is_not_forced(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(FORCED)
-    assert forced_trainings(settings(forceall=True), main=False).option(FILE) == ""
+    assert forced_trainings(settings(forceall=True), main=False).option(FILE, *RULES) == ""

@@ -115,9 +115,9 @@ def forced():
     return forced_trainings(workflow.dag_settings, workflow.is_main_process)
 
 
-def train_again(wildcards):
-    """Return the option that has a forced run trained although it has finished; empty if it is not forced."""
-    return forced().option(f"{RESULTS}/runs/{wildcards.run}/finetuned.json")
+def train_again(file, *rules):
+    """Return what asks a training to be done although it has finished: an option, empty if `file` is not forced."""
+    return lambda wildcards: forced().option(f"{RESULTS}/{file.format(**wildcards)}", *rules)
 
 
 def starting_model(wildcards):

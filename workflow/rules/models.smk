@@ -15,12 +15,13 @@ rule pretrain_vision:
         "../../envs/train.yaml"
     resources:
         **resources.gpu_job(SITE, hours=4),
+        again=train_again("models/vision/report.json", "pretrain_vision"),
     params:
         recipe=recipes.vision_recipe(STUDY),
     message:
         "pretrain the vision model"
     shell:
-        script("pretrain_vision.py") + " > {log} 2>&1"
+        script("pretrain_vision.py") + " {resources.again} > {log} 2>&1"
 
 
 rule pretrain_language:
@@ -32,12 +33,13 @@ rule pretrain_language:
         "../../envs/train.yaml"
     resources:
         **resources.gpu_job(SITE, hours=4),
+        again=train_again("models/language/{language}/report.json", "pretrain_language"),
     params:
         recipe=lambda wildcards: recipes.language_recipe(STUDY, wildcards.language),
     message:
         "pretrain the language model {wildcards.language}"
     shell:
-        script("pretrain_language.py") + " --language {wildcards.language} > {log} 2>&1"
+        script("pretrain_language.py") + " --language {wildcards.language} {resources.again} > {log} 2>&1"
 
 
 rule encode_frames:
@@ -73,9 +75,10 @@ rule align:
         "../../envs/train.yaml"
     resources:
         **resources.gpu_job(SITE, hours=4),
+        again=train_again("models/{language}/report.json", "align"),
     params:
         recipe=lambda wildcards: recipes.align_recipe(STUDY, wildcards.language),
     message:
         "stage 1 of the language model {wildcards.language}"
     shell:
-        script("align.py") + " --language {wildcards.language} > {log} 2>&1"
+        script("align.py") + " --language {wildcards.language} {resources.again} > {log} 2>&1"

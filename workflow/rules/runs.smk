@@ -8,6 +8,9 @@ rule evaluate:
         expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
 
 
+FINETUNE_AGAIN = train_again("runs/{run}/finetuned.json", "finetune_run", "finetune_run_on_nodes")
+
+
 rule finetune_run:
     input:
         data=f"{RESULTS}/data/train/manifest.json",
@@ -19,7 +22,7 @@ rule finetune_run:
     conda:
         "../../envs/train.yaml"
     resources:
-        **resources.training_job(SITE, placement, train_again),
+        **resources.training_job(SITE, placement, FINETUNE_AGAIN),
     params:
         recipe=lambda wildcards: recipes.finetune_recipe(STUDY, planned(wildcards)),
     message:
@@ -36,7 +39,7 @@ if ON_NODES:
         wildcard_constraints:
             run="|".join(map(re.escape, ON_NODES)),
         resources:
-            **resources.training_job_on_nodes(SITE, placement, train_again),
+            **resources.training_job_on_nodes(SITE, placement, FINETUNE_AGAIN),
 
     ruleorder: finetune_run_on_nodes > finetune_run
 

@@ -6,6 +6,7 @@ So the rule's command is the same on a laptop, on one GPU and on two nodes, and 
 import os
 import subprocess
 import sys
+import uuid
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -15,6 +16,17 @@ from vlmfrontier.errors import UserError
 FIRST_PORT, PORTS = 20000, 20000
 # A signal reaches every process, which then has time to save; Slurm's own KillWait may be shorter.
 SIGNALS = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=600")
+
+
+def again_argument(parser: ArgumentParser) -> None:
+    """Add the option that has a finished training done once more."""
+    parser.add_argument(
+        "--again",
+        nargs="?",
+        const=uuid.uuid4().hex[:8],
+        metavar="REQUEST",
+        help="train although it has finished; not again if it has been for this request",
+    )
 
 
 def layout_arguments(parser: ArgumentParser) -> None:

@@ -10,12 +10,12 @@ from vlmfrontier.evaluation.answers import answer_all, group_by_video, show_wron
 from vlmfrontier.evaluation.result import check_model, drop_weights, write_answers, write_result
 from vlmfrontier.evaluation.statistics import task_errors
 from vlmfrontier.models.build import load_model
+from vlmfrontier.models.device import device_name
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.provenance import provenance
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
-from vlmfrontier.training.finetune import device_name
 
 
 def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:

@@ -142,9 +142,14 @@ def frontier_recipe(study: Study) -> str:
     return digest(sections, sizes, vision)
 
 
+def deciding(settings: OptimizationConfig) -> dict[str, Any]:
+    """Return the settings of a training that decide its weights."""
+    return {key: value for key, value in settings_of(settings).items() if key not in HOUSEKEEPING}
+
+
 def _training(settings: OptimizationConfig) -> dict[str, Any]:
     """Return what decides a result; how a training is spread over GPUs is no reason to repeat it."""
-    return {key: value for key, value in settings_of(settings).items() if key not in HOUSEKEEPING | {"sharding"}}
+    return {key: value for key, value in deciding(settings).items() if key != "sharding"}
 
 
 def _training_of(settings: OptimizationConfig, language: str) -> dict[str, Any]:

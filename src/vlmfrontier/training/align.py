@@ -16,17 +16,25 @@ from vlmfrontier.data.digits.build import scene_and_questions
 from vlmfrontier.data.digits.questions import ask, ask_frame
 from vlmfrontier.data.digits.scene import NUM_FRAMES
 from vlmfrontier.data.video import sample_frames
-from vlmfrontier.models.build import build_model, digits_tokenizer
+from vlmfrontier.files import weights_hash
+from vlmfrontier.models.build import build_model, digits_tokenizer, save_model
 from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import Alignment
 from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
 from vlmfrontier.training.loop import train
+from vlmfrontier.training.once import Stage, train_once
 from vlmfrontier.training.state import TrainingState
 
 SPLIT = "align"
+
+
+def features_of(results: ResultsFolder) -> Path:
+    """Return the file of what the frozen tower sees in the frames of stage 1."""
+    return results.split(SPLIT) / "features.npy"
 
 
 @torch.no_grad()
@@ -114,9 +122,21 @@ def features_loss(model: VideoVLM, batch: dict) -> torch.Tensor:
     return model(inputs_embeds=embeddings, labels=batch["labels"], segments=batch["segments"]).loss
 
 
-def align(study: Study, language: str, models: Path, features: Path, state: Path) -> dict:
-    """Run stage 1 for `language`, save the whole `VideoVLM` to `models/<language>` and return its report."""
-    settings, seed = study.pretrain.align, study.pretrain.seed
+def align(study: Study, language: str, results: ResultsFolder, again: str | None = None) -> dict:
+    """Run stage 1 for `language` unless it has been, save the whole `VideoVLM` to `models/<language>` and return its
+    report."""
+    recipe = {
+        "language": language,
+        "settings": study.pretrain.align.model_dump(),
+        "seed": study.pretrain.seed,
+        "towers": [weights_hash(results.models / part) for part in ("vision", f"language/{language}")],
+    }
+    stage = Stage.of_start(results.models, f"align {language}", language)
+    return train_once(stage, lambda: recipe, lambda state: _align(study, language, results, stage, state), again)
+
+
+def _align(study: Study, language: str, results: ResultsFolder, stage: Stage, state: TrainingState) -> dict:
+    settings, seed, models = study.pretrain.align, study.pretrain.seed, results.models
     set_seed(seed)
     tokenizer = digits_tokenizer()
     model = build_model(study.models, language, tokenizer, tokens_per_frame=1)
@@ -126,20 +146,18 @@ def align(study: Study, language: str, models: Path, features: Path, state: Path
     model.language.load_state_dict(text.state_dict())
     groups = parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, language))
     # Whole into memory (1.6 GB for 6,000 videos): each step reads scattered pages, which a disk would dominate.
-    examples = AlignmentExamples(tokenizer, settings, np.load(features), seed, seed)
-    recipe = {"language": language, "settings": settings.model_dump(), "seed": seed}
+    examples = AlignmentExamples(tokenizer, settings, np.load(features_of(results)), seed, seed)
     summary = train(
         model,
         examples,
         examples.collate,
         groups,
         settings,
-        TrainingState(state, recipe),
+        state,
         steps=settings.steps,
         seed=seed,
-        label=f"align {language}",
+        label=stage.name,
         loss=features_loss,
     )
-    model.save_pretrained(models / language)
-    tokenizer.save_pretrained(models / language)
-    return {"steps": summary.steps, "loss": summary.loss, "recipe": recipe}
+    save_model(model, tokenizer, stage.model)
+    return summary.report()

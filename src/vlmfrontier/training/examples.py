@@ -1,4 +1,4 @@
-"""Finetuning examples: a video's frames and the turns of its conversation, in the order of training."""
+"""Examples: a video's frames and the turns of its conversation, in the order of training."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +15,9 @@ from vlmfrontier.data.problems import VideoError
 from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import IGNORED
+from vlmfrontier.study.root import Study
 from vlmfrontier.training.batches import encode_turns, pad_batch
+from vlmfrontier.training.state import TrainingState
 
 
 def training_order(
@@ -74,36 +76,47 @@ class Frames:
         return {"frames": black, **encoded, "labels": np.full_like(encoded["labels"], IGNORED)}
 
 
-class VideoConversations(Dataset):
-    """The conversations at `order`, each with T = `frames_per_video` frames of its video out of `frames`."""
+def counted_frames(study: Study, split: Path, vision: str, state: TrainingState, examples: int) -> Frames:
+    """Return the frames of `split` for a training over so many examples; those lost are counted beside its state.
 
-    def __init__(
-        self,
-        frames: Frames,
-        conversations: Sequence[Conversation],
-        order: list[int],
-        prompt: PromptBuilder,
-        frames_per_video: int,
-        tokens_per_frame: int,
-        independent: bool,
-    ):
+    A training that begins anew forgets what an earlier one lost.
+    """
+    failures = Failures(state.folder / "decode_failures.jsonl", int(study.data.llava.failures * examples))
+    if state.writer and not state.checkpoints():
+        failures.clear()
+    return Frames(split, study.models.towers[vision].image_size, Reading.of(study.data), failures)
+
+
+class Examples(Dataset):
+    """The conversations at `order`, each behind frames of its video; subclasses say how many frames and tokens."""
+
+    def __init__(self, frames: Frames, conversations: Sequence[Conversation], order: list[int], prompt: PromptBuilder):
         self.frames, self.conversations, self.order, self.prompt = frames, conversations, order, prompt
-        self.frames_per_video, self.tokens_per_frame, self.independent = frames_per_video, tokens_per_frame, independent
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def example(self, index: int, frames: int, tokens: int, independent: bool) -> dict[str, np.ndarray]:
+        """Return an example with so many frames, and `tokens` places for what is seen in each."""
         conversation = self.conversations[self.order[index]]
-        places = self.frames_per_video * self.tokens_per_frame
-        encoded = encode_turns(self.prompt, places, conversation.turns, self.independent)
-        return self.frames.read(conversation, self.frames_per_video, encoded)
+        encoded = encode_turns(self.prompt, frames * tokens, conversation.turns, independent)
+        return self.frames.read(conversation, frames, encoded)
 
     def collate(self, examples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-        """Return a padded batch with pixel_values (batch, T, height, width, 3) uint8."""
-        return {"pixel_values": stacked(examples), **pad_batch(examples, self.prompt.pad_token_id)}
+        """Return a padded batch with pixel_values (batch, T, height, width, 3) in whole numbers.
+
+        A fourth of what floats would take on their way to the GPU.
+        """
+        pixels = torch.from_numpy(np.stack([e["frames"] for e in examples]))
+        return {"pixel_values": pixels, **pad_batch(examples, self.prompt.pad_token_id)}
 
 
-def stacked(examples: list[dict[str, np.ndarray]]) -> torch.Tensor:
-    """Return the frames of a batch in whole numbers: a fourth of what floats would take on their way to the GPU."""
-    return torch.from_numpy(np.stack([e["frames"] for e in examples]))
+class VideoConversations(Examples):
+    """Conversations about videos, each seen in T frames of V tokens."""
+
+    def __init__(self, *given, T: int, V: int, independent: bool):
+        super().__init__(*given)
+        self.T, self.V, self.independent = T, V, independent
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self.example(index, self.T, self.V, self.independent)

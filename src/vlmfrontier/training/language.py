@@ -21,6 +21,7 @@ from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.study.root import Study
 from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
 from vlmfrontier.training.loop import train
+from vlmfrontier.training.once import Stage, train_once
 from vlmfrontier.training.state import TrainingState
 
 WORDS_PER_PLACE = 3
@@ -74,8 +75,17 @@ def transcript_loss(model: VideoVLM, batch: dict[str, torch.Tensor]) -> torch.Te
     return model(inputs_embeds=embeddings, labels=batch["labels"], segments=batch["segments"]).loss
 
 
-def pretrain_language(study: Study, language: str, folder: Path, state: Path) -> dict:
-    """Pretrain the language model called `language`, save it to `folder` and return its report."""
+def pretrain_language(study: Study, language: str, models: Path, again: str | None = None) -> dict:
+    """Pretrain the language model called `language` unless it has been, save it to `models/language/<language>` and
+    return its report."""
+    settings, seed = study.pretrain.language, study.pretrain.seed
+    shape = study.models.language[language].model_dump()
+    recipe = {"language": shape, "settings": settings.model_dump(), "seed": seed}
+    stage = Stage.of_start(models, f"language {language}", f"language/{language}")
+    return train_once(stage, lambda: recipe, lambda state: _pretrain(study, language, stage, state), again)
+
+
+def _pretrain(study: Study, language: str, stage: Stage, state: TrainingState) -> dict:
     settings, seed = study.pretrain.language, study.pretrain.seed
     set_seed(seed)
     tokenizer = digits_tokenizer()
@@ -85,23 +95,18 @@ def pretrain_language(study: Study, language: str, folder: Path, state: Path) ->
     examples = Transcripts(
         tokenizer, settings.steps * settings.batch_size, settings.transcript_length, settings.max_frames, seed
     )
-    recipe = {
-        "language": study.models.language[language].model_dump(),
-        "settings": settings.model_dump(),
-        "seed": seed,
-    }
     summary = train(
         model,
         examples,
         examples.collate,
         groups,
         settings,
-        TrainingState(state, recipe),
+        state,
         steps=settings.steps,
         seed=seed,
-        label=f"language {language}",
+        label=stage.name,
         loss=transcript_loss,
     )
-    model.language.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return {"steps": summary.steps, "loss": summary.loss, "recipe": recipe}
+    model.language.save_pretrained(stage.model)
+    tokenizer.save_pretrained(stage.model)
+    return summary.report()

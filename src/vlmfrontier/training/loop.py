@@ -72,6 +72,16 @@ class TrainingSummary:
     model: nn.Module | None
     """The trained model, whole and in one memory; None in all processes but the first if they shared it."""
 
+    def report(self) -> dict[str, Any]:
+        """Return what reports of all stages say of the training."""
+        return {
+            "steps": self.steps,
+            "resumed_at": self.resumed_at,
+            "loss": self.loss,
+            "seconds": round(self.seconds, 2),
+            "processes": num_processes(),
+        }
+
 
 class Interrupted(SystemExit):
     """Training was asked to stop (SIGTERM, SIGUSR1, time limit), saved its state and left: the next attempt goes on.

@@ -1,12 +1,32 @@
-"""The last check before a training starts: what this process sees is what was planned."""
+"""A training as it was placed: what this process sees is what was planned, and the job's time limit ends nothing."""
 
+import contextlib
 import os
 from argparse import Namespace
+from collections.abc import Iterator
 
 import torch
 
-from vlmfrontier.cluster.job import job_id
+from vlmfrontier.cluster.job import job_id, last_moment, requeue
 from vlmfrontier.errors import UserError
+from vlmfrontier.training.loop import Interrupted, Layout, is_first
+
+
+@contextlib.contextmanager
+def placed(given: Namespace, name: str) -> Iterator[Layout]:
+    """Give the layout of the training called `name`; if its job's time limit interrupts it, have the job requeued.
+
+    Raises `UserError` as `check_placement` does.
+    """
+    check_placement(given)
+    stop_at = last_moment(given.warning) if given.warning else None
+    try:
+        yield Layout(given.micro_batch, given.checkpointing, stop_at)
+    except Interrupted as stopped:
+        # Without progress it would be requeued for ever.
+        if stopped.warned and stopped.progressed and is_first() and requeue():
+            print(f"{name}: the job is requeued and goes on where it was", flush=True)
+        raise
 
 
 def check_placement(given: Namespace) -> None:

@@ -4,64 +4,49 @@ Once for each pair of a vision and a language model; every run with the pair sta
 frame. Each batch has its V, so that the projector is at home in every grid of the sweep.
 """
 
-from collections.abc import Sequence
+import json
 
 import numpy as np
-from torch.utils.data import Dataset
 from transformers import set_seed
 
-from vlmfrontier.data.conversations import Conversation, open_conversations
-from vlmfrontier.data.failures import Failures
-from vlmfrontier.data.frames import Reading
+from vlmfrontier.data.conversations import open_conversations
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import weights_hash
 from vlmfrontier.models.build import check_parameters, save_model
 from vlmfrontier.models.pretrained import assemble, read_language_config, read_tokenizer, read_vision_config
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
-from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
-from vlmfrontier.training.examples import Frames, stacked, training_order
+from vlmfrontier.sweep.recipes import deciding
+from vlmfrontier.training.batches import parameter_groups
+from vlmfrontier.training.examples import Examples, counted_frames, training_order
 from vlmfrontier.training.loading import Loading
-from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, is_first, train
+from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, num_processes, train
+from vlmfrontier.training.once import Stage, train_once
 from vlmfrontier.training.state import TrainingState
 
 SPLIT = "align"
 
 
-class CaptionedPictures(Dataset):
-    """Pictures and what is said about them at `order`, in batches that share a V drawn from `grids`."""
+class CaptionedPictures(Examples):
+    """Pictures and what is said about them, in batches that share a V drawn from `grids`."""
 
-    def __init__(
-        self,
-        frames: Frames,
-        conversations: Sequence[Conversation],
-        order: list[int],
-        prompt: PromptBuilder,
-        grids: list[int],
-        batch_size: int,
-        seed: int,
-    ):
-        self.frames, self.conversations, self.order, self.prompt = frames, conversations, order, prompt
+    def __init__(self, *given, grids: list[int], batch_size: int, seed: int):
+        super().__init__(*given)
         self.grids, self.batch_size, self.seed = grids, batch_size, seed
-
-    def __len__(self) -> int:
-        return len(self.order)
 
     def tokens_of(self, batch: int) -> int:
         """Return V of batch number `batch`."""
         return int(np.random.default_rng([self.seed, 1, batch]).choice(self.grids)) ** 2
 
     def __getitem__(self, index: int) -> dict:
-        conversation = self.conversations[self.order[index]]
         tokens = self.tokens_of(index // self.batch_size)
-        encoded = encode_turns(self.prompt, tokens, conversation.turns, independent=False)
-        return {"tokens_per_frame": tokens, **self.frames.read(conversation, 1, encoded)}
+        return {"tokens_per_frame": tokens, **self.example(index, 1, tokens, independent=False)}
 
     def collate(self, examples: list[dict]) -> dict:
-        """Return a padded batch with pixel_values (batch, 1, height, width, 3) uint8 and its V."""
-        padded = pad_batch(examples, self.prompt.pad_token_id)
-        return {"pixel_values": stacked(examples), "tokens_per_frame": examples[0]["tokens_per_frame"], **padded}
+        """Return a padded batch with pixel_values (batch, 1, height, width, 3) in whole numbers and its V."""
+        return {"tokens_per_frame": examples[0]["tokens_per_frame"], **super().collate(examples)}
 
 
 def published_model(study: Study, language: str, vision: str, results: ResultsFolder) -> tuple[VideoVLM, object]:
@@ -83,12 +68,47 @@ def published_model(study: Study, language: str, vision: str, results: ResultsFo
 
 
 def align_published(
-    study: Study, language: str, vision: str, results: ResultsFolder, layout: Layout = WHOLE_BATCHES
+    study: Study,
+    language: str,
+    vision: str,
+    results: ResultsFolder,
+    layout: Layout = WHOLE_BATCHES,
+    again: str | None = None,
 ) -> dict | None:
-    """Run stage 1 of a pair of models, save the whole `VideoVLM` as the start of its runs and return the report.
+    """Run stage 1 of a pair of models unless it has been; save the whole `VideoVLM` as the start of its runs.
 
-    None in all processes but the first. Raises `UserError` if a tower or the pictures are not as the study says.
+    Returns the report, None in all processes but the first. Raises `UserError` if a tower or the pictures are not as
+    the study says.
     """
+    name = study.models.start_name(language, vision)
+    return train_once(
+        Stage.of_start(results.models, f"align {name}", name),
+        lambda: alignment_recipe(study, language, vision, results),
+        lambda state: _align(study, language, vision, results, layout, state),
+        again,
+    )
+
+
+def alignment_recipe(study: Study, language: str, vision: str, results: ResultsFolder) -> dict:
+    """Return everything that decides what stage 1 of a pair makes."""
+    manifest = json.loads((results.split(SPLIT) / "manifest.json").read_text())
+    models = study.models
+    towers = models.towers[vision], models.language[language]
+    return {
+        "pair": models.start_name(language, vision),
+        "seed": study.pretrain.seed,
+        "settings": deciding(study.pretrain.align),
+        "attention": models.attention,
+        "pictures": manifest["hash_videos"],
+        "conversations": manifest["hash_conversations"],
+        "towers": [weights_hash(results.tower(models, tower)) for tower in towers],
+        "shared": num_processes() > 1,
+    }
+
+
+def _align(
+    study: Study, language: str, vision: str, results: ResultsFolder, layout: Layout, state: TrainingState
+) -> dict | None:
     settings, seed, split = study.pretrain.align, study.pretrain.seed, results.split(SPLIT)
     set_seed(seed)
     model, tokenizer = published_model(study, language, vision, results)
@@ -98,42 +118,32 @@ def align_published(
     if not steps:
         raise UserError(f"pretrain.align.batch_size = {settings.batch_size}: there are {len(conversations)} pictures")
     order = training_order(list(range(len(conversations))), settings.epochs or 1, seed)[: steps * settings.batch_size]
-    name = study.models.start_name(language, vision)
-    state = results.models / "state" / f"align-{name}"
-    recipe = {"pair": name, "settings": settings.model_dump(), "seed": seed}
-    training = TrainingState(state, recipe, is_first())
-    failures = Failures(state / "decode_failures.jsonl", int(study.data.llava.failures * len(conversations)))
-    if training.writer and not training.checkpoints():
-        failures.clear()
+    frames = counted_frames(study, split, vision, state, len(conversations))
     examples = CaptionedPictures(
-        Frames(split, study.models.towers[vision].image_size, Reading.of(study.data), failures),
+        frames,
         conversations,
         order,
         PromptBuilder(tokenizer),
-        settings.grids,
-        settings.batch_size,
-        seed,
+        grids=settings.grids,
+        batch_size=settings.batch_size,
+        seed=seed,
     )
+    name = study.models.start_name(language, vision)
     summary = train(
         model,
         examples,
         examples.collate,
         parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, language)),
         settings,
-        training,
+        state,
         steps=steps,
         seed=seed,
         label=f"align {name}",
         layout=layout,
         loading=Loading.of(study),
     )
-    if not is_first():
+    if not state.writer:
         return None
+    state.check()
     save_model(summary.model, tokenizer, results.models / name)
-    return {
-        "steps": summary.steps,
-        "loss": summary.loss,
-        "seconds": round(summary.seconds, 2),
-        "decode_failures": failures.count(),
-        "recipe": recipe,
-    }
+    return {**summary.report(), "decode_failures": frames.failures.count()}

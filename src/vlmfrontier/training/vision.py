@@ -20,6 +20,7 @@ from vlmfrontier.models.downsample import downsample
 from vlmfrontier.models.frames import normalise
 from vlmfrontier.study.root import Study
 from vlmfrontier.training.loop import train
+from vlmfrontier.training.once import Stage, train_once
 from vlmfrontier.training.state import TrainingState
 
 NUM_CELLS = CELLS_PER_SIDE**2
@@ -126,20 +127,26 @@ def cell_accuracy(reader: CellReader, batch: dict[str, torch.Tensor]) -> dict[in
     return shares
 
 
-def pretrain_vision(study: Study, folder: Path, state: Path) -> dict:
-    """Pretrain the tower of `study`, save it to `folder` as a transformers model and return its report."""
+def pretrain_vision(study: Study, models: Path, again: str | None = None) -> dict:
+    """Pretrain the tower of `study` unless it has been, save it to `models/vision` and return its report."""
+    settings, seed = study.pretrain.vision, study.pretrain.seed
+    recipe = {"vision": study.models.vision.model_dump(), "settings": settings.model_dump(), "seed": seed}
+    stage = Stage.of_start(models, "vision", "vision")
+    return train_once(stage, lambda: recipe, lambda state: _pretrain(study, stage.model, state), again)
+
+
+def _pretrain(study: Study, folder: Path, state: TrainingState) -> dict:
     settings, seed = study.pretrain.vision, study.pretrain.seed
     set_seed(seed)
     tower = AutoModel.from_config(vision_config(study.models.vision, study.models.attention))
     reader = CellReader(tower, settings.grids)
-    recipe = {"vision": study.models.vision.model_dump(), "settings": settings.model_dump(), "seed": seed}
     summary = train(
         reader,
         StillFrames(settings.steps * settings.batch_size, seed),
         collate_frames,
         [{"params": list(reader.parameters()), "lr": settings.learning_rate}],
         settings,
-        TrainingState(state, recipe),
+        state,
         steps=settings.steps,
         seed=seed,
         label="vision",
@@ -148,4 +155,4 @@ def pretrain_vision(study: Study, folder: Path, state: Path) -> dict:
     unseen = StillFrames(300, seed + 1, images="dev")
     accuracy = cell_accuracy(reader, collate_frames([unseen[i] for i in range(len(unseen))]))
     tower.save_pretrained(folder)
-    return {"steps": summary.steps, "loss": summary.loss, "digits_read_right": accuracy, "recipe": recipe}
+    return {**summary.report(), "digits_read_right": accuracy}

@@ -9,6 +9,7 @@ import torch
 from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.data.digits.scene import CELLS_PER_SIDE, NUM_FRAMES, sample_scene
 from vlmfrontier.models.build import digits_tokenizer, load_model
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import validate
 from vlmfrontier.training.align import AlignmentExamples, align, encode_split
 from vlmfrontier.training.language import Transcripts, pretrain_language, transcript
@@ -49,27 +50,37 @@ def first_and_last_loss(state) -> tuple[float, float]:
     return losses[0], losses[-1]
 
 
+def starts(state) -> int:
+    return sum(json.loads(line).get("event") == "started" for line in (state / "train.jsonl").read_text().splitlines())
+
+
 @pytest.mark.slow
 def test_all_stages_from_scratch_to_a_model_that_loads(study, tmp_path):
     models, split = tmp_path / "models", tmp_path / "data" / "align"
-    report = pretrain_vision(study, models / "vision", tmp_path / "s1")
-    first, last = first_and_last_loss(tmp_path / "s1")
+    report = pretrain_vision(study, models)
+    first, last = first_and_last_loss(models / "state/vision")
     assert last < 0.9 * first
     assert set(report["digits_read_right"]) == {1, 4, 64}
 
-    pretrain_language(study, "xs", models / "language" / "xs", tmp_path / "s2")
-    first, last = first_and_last_loss(tmp_path / "s2")
+    pretrain_language(study, "xs", models)
+    first, last = first_and_last_loss(models / "state/language-xs")
     assert last < 0.9 * first
 
     build_split(split, "align", 12, "train", study.pretrain.seed)
     encode_split(models / "vision", split, split / "features.npy")
-    align(study, "xs", models, split / "features.npy", tmp_path / "s3")
+    align(study, "xs", ResultsFolder(tmp_path))
     loaded = load_model(models / "xs", 4)
     with torch.no_grad():
         pixels = torch.zeros(1, 2, 3, 64, 64)
         assert loaded.encode_video(pixels).shape == (1, 8, 24)
     features = np.load(split / "features.npy")
     assert features.shape == (12, NUM_FRAMES, 64, 64)
+
+    assert pretrain_vision(study, models)["weights"] == report["weights"]
+    assert pretrain_language(study, "xs", models, again="request")["resumed_at"] == 0
+    align(study, "xs", ResultsFolder(tmp_path))
+    for state, trained in (("vision", 1), ("language-xs", 2), ("align-xs", 1)):  # the same weights came out again
+        assert starts(models / "state" / state) == trained
 
 
 def test_still_frames_depend_on_seed_and_index_alone():

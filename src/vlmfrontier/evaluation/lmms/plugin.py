@@ -6,7 +6,6 @@ Frames, tokens and prompt are those of the training: the run's record says T and
 
 import json
 import os
-import platform
 import re
 import threading
 from collections import deque
@@ -29,6 +28,7 @@ from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer, AnswerJob, ans
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.files import append_line
 from vlmfrontier.models.build import PRECISIONS, load_model
+from vlmfrontier.models.device import device_name
 from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLMConfig
@@ -92,8 +92,7 @@ class Run(lmms):
         self.job = AnswerJob.read(Path(os.environ[JOB_VARIABLE]))
         self.model, self.prompt_builder = None, None
         if not self.job.recorded:
-            device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-            where = provenance(device)
+            where = provenance(device_name())
             where["versions"]["lmms-eval"] = version("lmms-eval")
             environment_file(self.job).write_text(json.dumps(where, indent=2))
 
