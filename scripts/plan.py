@@ -10,7 +10,7 @@ from vlmfrontier import command_line
 from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, write_study
-from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
+from vlmfrontier.sweep.plan import stage_1, summary, sweep_totals, write_plan
 from vlmfrontier.sweep.status import REFUSED
 
 
@@ -35,8 +35,9 @@ def main() -> None:
     write_study(study, folder / "study.json")
     plan = write_plan(study, folder, site)
     print(f"study {study.study}: {summary(plan)} → {folder / 'plan.md'}")
-    if not plan.empty:
-        print(sweep_totals(plan).to_string(index=False))
+    for table in (sweep_totals(plan), stage_1(study, site)):
+        if not table.empty:
+            print(table.to_string(index=False))
     for run, reason in plan.loc[plan.status == REFUSED, ["run", "reason"]].itertuples(index=False):
         print(f"refused: {run}: {reason}")
 

@@ -15,6 +15,7 @@ from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
+from vlmfrontier.sweep.answering import answering_hours
 from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.workflow import (

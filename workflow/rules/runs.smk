@@ -67,6 +67,10 @@ if STUDY.evaluate.harness == "packed":
 
 else:
 
+    def to_answer(wildcards):
+        """Return the hours that the answers of a run may take."""
+        return answering_hours(STUDY, planned(wildcards), SITE)
+
     rule answer_run:
         input:
             benchmarks=f"{RESULTS}/data/benchmarks.json",
@@ -78,7 +82,7 @@ else:
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **resources.gpu_job(SITE, hours=24),
+            **resources.answering_job(SITE, to_answer),
         params:
             recipe=recipes.answer_recipe(STUDY),
         message:

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vlmfrontier.cluster.site import Site
-from vlmfrontier.sweep.placement import Placement
+from vlmfrontier.cluster.site import GIB, Site
+from vlmfrontier.sweep.placement import Placement, limit_minutes
 
 MIB_PER_GIB = 1024
 Resources = dict[str, Any]
@@ -38,6 +38,13 @@ def gpu_job(site: Site | None, hours: float = 0.0) -> Resources:
     if site.gpu.model:
         asked["gpu_model"] = site.gpu.model
     return asked | _of_gpu_nodes(site)
+
+
+def answering_job(site: Site | None, hours: Callable[[Any], float]) -> Resources:
+    """Return the resources of a job that answers benchmarks on one GPU; `hours` looks a job's wildcards up."""
+    if site is None:
+        return {}
+    return gpu_job(site) | {"runtime": lambda wildcards: limit_minutes(site, hours(wildcards))}
 
 
 def training_job(
@@ -80,8 +87,8 @@ def training_job_on_nodes(
 
 
 def host_memory(site: Site, placement: Placement) -> int:
-    """Return the MiB of main memory that one node of a training is asked for."""
-    return int(placement.gpus * site.gpu.host_memory * MIB_PER_GIB)
+    """Return the MiB of main memory that one node of a training is asked for: the site's, or what it needs if more."""
+    return int(max(placement.gpus * site.gpu.host_memory, placement.host / GIB) * MIB_PER_GIB)
 
 
 def layout(site: Site, placement: Placement) -> str:

@@ -68,6 +68,8 @@ class GpuSite(Partition):
     """Peak FLOPs per second of one GPU in 16 bits, for `finetune.precision: bf16`."""
     mfu: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Share of the peak that training is expected to reach: GPU-hours = FLOPs / (flops · mfu)."""
+    token_seconds: PositiveNumber = 0.03
+    """Seconds in which an evaluation writes one token of an answer."""
     cuda: bool = True
     """Whether jobs must find CUDA there; false only to try the workflow on machines without GPUs."""
 

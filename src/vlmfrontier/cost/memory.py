@@ -15,6 +15,8 @@ HALF = 2
 ADAM_MOMENTS = 2
 CONTEXT = 1.5 * 2**30
 """Bytes that CUDA and its libraries take before any tensor."""
+PROCESS = 6 * 2**30
+"""Bytes of main memory that a process takes with torch and CUDA loaded, before weights and videos."""
 FRAGMENTATION = 1.1
 """An allocator holds a little more than the tensors in it."""
 
@@ -95,6 +97,15 @@ def gathered_bytes(vision: Encoder, decoder: Decoder, parameters: float, tied: b
     layer = max(decoder.per_token / 2 / decoder.layers, 4 * vision.hidden**2 + 2 * vision.hidden * vision.intermediate)
     ends = (1 if tied else 2) * decoder.hidden * decoder.vocabulary
     return (3 * numbers.computed + BYTES) * layer + (2 * numbers.computed + BYTES) * ends
+
+
+def host_bytes(parameters: float, batch: float, ahead: int) -> float:
+    """Return the bytes of main memory that the process of one GPU takes at most.
+
+    Each reads the whole start, in 32 bits, before weights are shared; its workers keep `ahead` micro-batches of `batch`
+    bytes ready, and two are on their way.
+    """
+    return PROCESS + BYTES * parameters + (ahead + 2) * batch
 
 
 def activation_bytes(

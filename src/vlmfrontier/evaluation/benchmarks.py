@@ -54,6 +54,8 @@ class Benchmark:
     """Whether a judge rates the answers."""
     questions: int | None = None
     """Questions of its data set."""
+    answer_tokens: int = 2
+    """Tokens of a usual answer, for the plan: a letter and its end; for open answers a guess."""
 
 
 MVBENCH = [
@@ -88,11 +90,12 @@ _CONSISTENCY = Measure(
 )
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "video_dc499": Benchmark((Measure("video_dc499", "gpt_eval_score", 5, field_score(5)),), True, 499),
+    "video_dc499": Benchmark((Measure("video_dc499", "gpt_eval_score", 5, field_score(5)),), True, 499, 300),
     "activitynetqa": Benchmark(
         (Measure("activitynetqa", "gpt_eval_accuracy", 100, field_equals("Correctness", "yes")),),
         True,
         8000,
+        10,
     ),
     "videochatgpt": Benchmark(
         (
@@ -104,6 +107,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
         True,
         1996 + 499 + 2 * 499,
+        100,
     ),
     "longvideobench_val_v": Benchmark(
         (Measure("longvideobench_val_v", "lvb_acc", 1, fields_agree("parsed_pred", "answer")),), questions=1337

@@ -7,6 +7,8 @@ from pydantic import Field
 from vlmfrontier.study.base import Section
 
 Positive = Annotated[int, Field(gt=0)]
+MOST_WORKERS = 16
+"""Decoding processes per GPU that are started without being asked for."""
 
 
 class ExecutionConfig(Section):
@@ -26,6 +28,13 @@ class ExecutionConfig(Section):
     without_failed: bool = False
     """Fit the laws on the runs that have a result when others failed for good; those are named. Off: nothing is fitted
     until every run has its result."""
+
+    def decoders(self, cores: int, generated: bool) -> int:
+        """Return the processes that decode ahead of a GPU with so many cores; none for `generated` videos, which come
+        out of memory."""
+        if self.workers is not None:
+            return self.workers
+        return 0 if generated else min(MOST_WORKERS, max(1, cores - 1))
 
     def gpus_of(self, language: str) -> int:
         """Return the GPUs per node of a finetuning of this language model."""

@@ -5,10 +5,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vlmfrontier.cluster.site import GIB, Site
-from vlmfrontier.cost.memory import BYTES, Numbers, TrainingMemory, activation_bytes, gathered_bytes, state_bytes
+from vlmfrontier.cost.memory import (
+    BYTES,
+    Numbers,
+    TrainingMemory,
+    activation_bytes,
+    gathered_bytes,
+    host_bytes,
+    state_bytes,
+)
 from vlmfrontier.cost.paper import language_cost, vision_cost
 from vlmfrontier.cost.parameters import llama_layers, lora_parameters, vision_layers
 from vlmfrontier.cost.training import BACKWARD
+from vlmfrontier.study.execution import ExecutionConfig
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import LoraConfig, OptimizationConfig, Part
@@ -51,6 +60,8 @@ class Placement:
     """Of all GPUs together, at the site's utilization."""
     disk: float
     """Bytes at most: model and checkpoints."""
+    host: float
+    """Bytes of main memory of one node at most."""
     problem: str = ""
 
     @property
@@ -64,13 +75,18 @@ class Placement:
         return self.gpu_hours / self.processes
 
     def minutes(self, site: Site) -> int:
-        """Return the time limit to ask for: twice the estimate, at least the site's minimum, at most its limit."""
-        wanted = max(site.minutes, math.ceil(60 * (STARTUP_HOURS + SAFETY * self.hours)))
-        return min(wanted, math.floor(60 * site.gpu.hours))
+        """Return the time limit to ask for."""
+        return limit_minutes(site, self.hours)
 
     def jobs(self, site: Site) -> int:
         """Return how many times the training is expected to start, being requeued at the partition's limit."""
         return max(1, math.ceil((self.hours + STARTUP_HOURS) / (site.gpu.hours - site.warning / 60)))
+
+
+def limit_minutes(site: Site, hours: float) -> int:
+    """Return the time limit of a GPU job that may take `hours`: twice that, within the site's shortest and longest."""
+    wanted = max(site.minutes, math.ceil(60 * (STARTUP_HOURS + SAFETY * hours)))
+    return min(wanted, math.floor(60 * site.gpu.hours))
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,9 @@ class Training:
     nodes: int
     section: str
     """Where its settings stand in the study."""
+    execution: ExecutionConfig
+    generated: bool
+    """Whether its videos come out of memory."""
 
     @property
     def lora(self) -> LoraConfig | None:
@@ -108,14 +127,19 @@ class Training:
         return Numbers(self.settings.precision, processes, self.settings.sharding == "fsdp2")
 
     @property
+    def forward(self) -> tuple[float, float]:
+        """FLOPs of one video by Eq. 1, with the model's real M·W: seen, and read."""
+        seen = vision_cost(self.T, self.vision.parameters, self.vision.features)
+        return float(seen), float(language_cost(self.size, self.T, self.V))
+
+    @property
     def flops(self) -> float:
         """FLOPs without recomputed activations, by Eq. 1: what learns costs three times the way forward, what its
         gradients only pass through twice, and a vision model that does not learn once."""
-        vision = vision_cost(self.T, self.vision.parameters, self.vision.features)
-        language = language_cost(self.size, self.T, self.V)
+        vision, language = self.forward
         whole = 2.0 if self.lora else BACKWARD
         passes = whole if "vision" in self.learns else 1.0, whole if "language" in self.learns else 2.0
-        return float(self.examples * (passes[0] * vision + passes[1] * language))
+        return self.examples * (passes[0] * vision + passes[1] * language)
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -154,6 +178,8 @@ def finetuning(study: Study, run: Run) -> Training:
         gpus=study.execution.gpus_of(run.language),
         nodes=study.execution.nodes_of(run.language),
         section="finetune",
+        execution=study.execution,
+        generated=study.data.source == "digits",
     )
 
 
@@ -178,6 +204,8 @@ def alignment(study: Study, language: str, vision: str = "") -> Training:
         gpus=study.execution.gpus_of(language),
         nodes=1,
         section="pretrain.align",
+        execution=study.execution,
+        generated=study.data.source == "digits",
     )
 
 
@@ -205,6 +233,7 @@ def place_training(training: Training, site: Site) -> Placement:
     flops = training.flops * (RECOMPUTED if checkpointing else 1.0)
     parameters = sum(training.parameters.values())
     states = BYTES * (parameters + 2 * training.learning)
+    ahead = training.execution.prefetch * training.execution.decoders(site.gpu.cpus, training.generated)
     return Placement(
         gpus=gpus,
         nodes=nodes,
@@ -215,6 +244,7 @@ def place_training(training: Training, site: Site) -> Placement:
         flops=flops,
         gpu_hours=flops / (site.gpu.peak(settings.precision) * site.gpu.mfu) / 3600,
         disk=parameters * training.numbers.computed + STATES_ON_DISK * states,
+        host=gpus * host_bytes(parameters, micro * training.T * 3 * training.vision.image_size**2, ahead),
         problem=problem,
     )
 

@@ -11,7 +11,8 @@ from vlmfrontier.cluster.resources import host_memory
 from vlmfrontier.cluster.site import GIB, Site
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_number
-from vlmfrontier.sweep.placement import Placement, place, training_flops
+from vlmfrontier.sweep.answering import answering_hours
+from vlmfrontier.sweep.placement import Placement, alignment, place, place_training, training_flops
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.spent import spent_hours
 from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status
@@ -19,7 +20,7 @@ from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run
 RUN = ["run", "sweep", "sweeps", "N", "T", "V", "M", "n", "seed", "c", "training_flops"]
 CLUSTER = ["partition", "nodes", "gpus", "micro_batch", "accumulation", "checkpointing", "memory_gib", "weights_gib"]
 CLUSTER += ["gradients_gib", "optimizer_gib", "gathered_gib", "activations_gib", "host_memory_mb", "gpu_hours"]
-CLUSTER += ["wall_hours", "limit_minutes", "jobs", "disk_gib"]
+CLUSTER += ["wall_hours", "limit_minutes", "jobs", "disk_gib", "evaluation_gpu_hours"]
 COLUMNS = [*RUN, *CLUSTER, "measured_gpu_hours", "status", "reason"]
 ON_PAGE = ["run", "sweeps", "c", "nodes", "gpus", "batch", "memory_gib", "gpu_hours", "wall_hours", "disk_gib"]
 ON_PAGE += ["status", "reason"]
@@ -49,6 +50,7 @@ def plan_table(
                 **{name: getattr(run, name) for name in [*study.factors(), "n", "seed", "c"]},
                 "training_flops": training_flops(study, run),
                 **_on_cluster(site, placement),
+                "evaluation_gpu_hours": float(f"{answering_hours(study, run, site):.4g}"),
                 "measured_gpu_hours": _measured(results, run, placement),
                 "status": status.state,
                 "reason": status.reason,
@@ -87,7 +89,7 @@ def _on_cluster(site: Site, placement: Placement) -> dict[str, object]:
 
 
 def sweep_totals(plan: pd.DataFrame) -> pd.DataFrame:
-    """Return runs, done runs and training FLOPs per sweep, every run counted in the first sweep it belongs to."""
+    """Return runs, training FLOPs and GPU-hours per sweep, every run counted in the first sweep it belongs to."""
     totals = [
         {
             "sweep": sweep,
@@ -99,17 +101,35 @@ def sweep_totals(plan: pd.DataFrame) -> pd.DataFrame:
             "training FLOPs": format_number(rows.training_flops.sum()),
             "GPU-hours": f"{rows.gpu_hours.sum():.3g}",
             "GPU-hours left": f"{rows.gpu_hours[rows.status != DONE].sum():.3g}",
+            "to evaluate": f"{rows.evaluation_gpu_hours.sum():.3g}",
         }
         for sweep, rows in plan.groupby("sweep", sort=False)
     ]
     return pd.DataFrame(totals)
 
 
+def stage_1(study: Study, site: Site) -> pd.DataFrame:
+    """Return a row for every pair of published models that stage 1 is run for, as it would be placed on `site`."""
+    pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study)) if study.models.pretrained else {}
+    placed = {study.models.start_name(*pair): place_training(alignment(study, *pair), site) for pair in pairs}
+    rows = [
+        {
+            "stage 1 of": name,
+            "gpus": placement.gpus,
+            "GPU-hours": f"{placement.gpu_hours:.3g}",
+            "wall hours": f"{placement.hours:.3g}",
+            **({"refused": placement.problem} if placement.problem else {}),
+        }
+        for name, placement in placed.items()
+    ]
+    return pd.DataFrame(rows)
+
+
 def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None) -> str:
     """Return the plan as Markdown: totals per sweep, then every run as it would be trained on `site`."""
     if not study.trained:
         return f"# Plan of {study.study}\n\nNothing is trained: the laws start at `{study.table.path}`.\n"
-    gpu = (site or Site()).gpu
+    gpu, before = (site or Site()).gpu, stage_1(study, site or Site())
     peak = format_number(gpu.peak(study.finetune.precision))
     again = plan.checkpointing.map({True: " again", False: ""})
     runs = plan.assign(
@@ -126,8 +146,10 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None) -> str
             f"{gpu.model or 'GPU'}, {peak} FLOPs/s. `gpus`: per node. `batch`: micro-batch",
             "× accumulation, `again` if activations must be computed again to fit. `memory_gib`: of one GPU, which has",
             f"{gpu.memory:g}. `disk_gib`: model and checkpoints while it trains, all runs {plan.disk_gib.sum():.3g}.",
+            "`to evaluate`: a forward pass for every question at that rate, and every token of the answers.",
             "plan.csv has more columns.\n",
             sweep_totals(plan).to_markdown(index=False) + "\n",
+            *([before.to_markdown(index=False) + "\n"] if len(before) else []),
             runs.to_markdown(index=False, disable_numparse=True) + "\n",
         ]
     )
@@ -139,7 +161,7 @@ def summary(plan: pd.DataFrame) -> str:
         return "no runs: the laws start at a table"
     counts = Counter(plan.status)
     states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    hours = f"{plan.gpu_hours.sum():.3g} GPU-hours on a cluster"
+    hours = f"{plan.gpu_hours.sum():.3g} GPU-hours on a cluster and {plan.evaluation_gpu_hours.sum():.2g} to evaluate"
     return f"{len(plan)} runs, {format_number(plan.training_flops.sum())} training FLOPs, {hours}: {states}"
 
 

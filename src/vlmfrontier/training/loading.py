@@ -6,9 +6,6 @@ from typing import Any
 
 from vlmfrontier.study.root import Study
 
-MOST = 16
-"""Workers per GPU that are started without being asked for."""
-
 
 @dataclass(frozen=True)
 class Loading:
@@ -19,16 +16,9 @@ class Loading:
 
     @classmethod
     def of(cls, study: Study) -> "Loading":
-        """Return what the study says.
-
-        By default there is a worker for each core but one, and none for generated videos, which come out of memory.
-        """
-        execution = study.execution
-        workers = execution.workers
-        if workers is None:
-            cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-            workers = 0 if study.data.source == "digits" else min(MOST, max(1, cores - 1))
-        return cls(workers, execution.prefetch)
+        """Return what the study says, for this process's share of the cores."""
+        cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return cls(study.execution.decoders(cores, study.data.source == "digits"), study.execution.prefetch)
 
     def arguments(self) -> dict[str, Any]:
         """Return what transformers' TrainingArguments call this."""

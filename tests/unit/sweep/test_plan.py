@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.calling import ROOT
+from vlmfrontier.cluster.resources import host_memory
+from vlmfrontier.cluster.site import Site
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.load import validate
+from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.answering import asked
 from vlmfrontier.sweep.collect import collect
-from vlmfrontier.sweep.plan import COLUMNS, plan_page, plan_table, sweep_totals, write_plan
+from vlmfrontier.sweep.placement import place
+from vlmfrontier.sweep.plan import COLUMNS, plan_page, plan_table, stage_1, sweep_totals, write_plan
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import run_status
 
@@ -106,3 +110,40 @@ def test_no_result_and_half_a_result_are_errors(study: Study, tmp_path: Path):
     path.write_text(json.dumps({"errors": {"avg": {"error": 1.0, "standard_error": 1.0}}}))
     with pytest.raises(UserError, match="no error of 'glyph'"):
         collect(study, tmp_path)
+
+
+def published(**align) -> Study:
+    file = ROOT / "workflow/studies/paper.yaml"
+    return load_study([file], {"pretrain": {"align": align}} if align else {})
+
+
+def test_the_paper_s_plan_has_stage_1_and_the_evaluation(tmp_path: Path):
+    study, site = published(), Site()
+    before = stage_1(study, site)
+    assert list(before["stage 1 of"]) == ["1B", "3B", "8B"]
+    plan = plan_table(study, tmp_path, site).set_index("run")
+    # 47,733 questions, of which 8,000 in a few words, 3,493 in a sentence or two and 499 in a description.
+    tokens = 10 * 8000 + 100 * 3493 + 300 * 499 + 2 * (1337 + 19140 + 4000 + 2700 + 8564)
+    assert asked(study) == (47733, tokens)
+    dear = plan.loc["N7.5B_T32_V196_n1M_s0"]
+    # Eq. 1 with the tower's 413M parameters and 729 features: 20.6 and 94.1 TFLOPs for the model of 7.5B.
+    reading = 47733 * (2 * 32 * 412.4e6 * 729 + 2 * 32 * 196 * 7.5e9) / (0.4 * 312e12)
+    assert dear.evaluation_gpu_hours == pytest.approx((reading + 0.03 * tokens) / 3600, rel=0.01)
+    page = plan_page(study, plan.reset_index(), site)
+    assert "| 8B           |      8 |" in page
+
+
+def test_stage_1_that_does_not_fit_is_said(tmp_path: Path):
+    before = stage_1(published(batch_size=100), Site())
+    assert set(before.refused) == {"pretrain.align.batch_size 100 cannot be shared by 8 GPUs; make it a multiple"}
+
+
+def test_main_memory_is_asked_for_what_every_process_reads(tmp_path: Path):
+    study = published()
+    few, site = Site.model_validate({"gpu": {"host_memory": 8}}), Site()
+    runs = {run.key: run for run in plan_runs(study)}
+    run = runs["N7.5B_T32_V196_n1M_s0"]
+    needed = place(study, run, few).host
+    assert needed > 8 * (4 * 8.4e9 + 4 * 7 * 32 * 3 * 384**2)  # eight processes: weights in 32 bits, batches ready
+    assert host_memory(few, place(study, run, few)) == int(needed / 2**20)
+    assert host_memory(site, place(study, run, site)) == 8 * 60 * 1024
