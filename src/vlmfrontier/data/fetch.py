@@ -21,10 +21,10 @@ from vlmfrontier.data.llava import SourceReader
 from vlmfrontier.data.origins import Origin, Remote, look
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import hash_file, write_json
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.data import SourceConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.training.state import hash_file, write_json
 
 HOME = ".fetch"
 GB = 1e9
