@@ -67,10 +67,6 @@ if STUDY.evaluate.harness == "packed":
 
 else:
 
-    def to_answer(wildcards):
-        """Return the hours that the answers of a run may take."""
-        return answering_hours(STUDY, planned(wildcards), SITE)
-
     rule answer_run:
         input:
             benchmarks=f"{RESULTS}/data/benchmarks.json",
@@ -82,7 +78,7 @@ else:
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **resources.answering_job(SITE, to_answer),
+            **resources.answering_job(SITE, lambda wildcards: answering_hours(STUDY, planned(wildcards), SITE)),
         params:
             recipe=recipes.answer_recipe(STUDY),
         message:
