@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from httpx2 import HTTPError
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 
 from vlmfrontier.errors import UserError
 
@@ -28,7 +28,10 @@ def told(where: str, repository: str, revision: str, kind: str = "model") -> Ite
         raise UserError(f"{revision}: {repository} has no such commit, tag or branch") from None
     except RepositoryNotFoundError:
         raise UserError(f"{where}: the hub has no such {kind}, or none that this account may see") from None
-    except (HTTPError, OSError) as error:  # the hub's own errors, no connection at all, and what the disk says
+    except HFValidationError as error:
+        raise UserError(f"{where}: {str(error).splitlines()[0]}") from None
+    # The hub's own errors, no connection at all, what the disk says, and what hf_xet raises when a download breaks off.
+    except (HTTPError, OSError, RuntimeError) as error:
         raise UserError(f"{where}: {refusal(error)}") from None
 
 

@@ -59,7 +59,7 @@ def _fetch(origins: Sequence[tuple[SourceConfig, list[Origin]]], say: Say) -> di
         _refuse_without_room([(shelves[source.name], origin) for source, several in origins for origin in several])
         for source, several in origins:
             _fetch_annotations(source, several, shelves[source.name])
-            _check_records(source, say)
+        _check_records([source for source, _ in origins], say)
         for source, several in origins:
             _fetch_videos(source, several, shelves[source.name], say)
         return {source.name: _found(source, several) for source, several in origins}
@@ -177,13 +177,20 @@ def _join(files: Sequence[Path], target: Path) -> None:
                 lines.write(json.dumps(raw.content) + "\n")
 
 
-def _check_records(source: SourceConfig, say: Say) -> None:
-    """Say how many records a source has; `UserError` if that is not its `count`."""
-    reader = SourceReader(source)
-    for _ in reader.video_names():
-        pass
-    say(f"{source.name}: {reader.records:,} records in {', '.join(source.files)}")
-    reader.check_count()
+def _check_records(sources: Sequence[SourceConfig], say: Say) -> None:
+    """Say how many records each source has; `UserError` with a line for each that has not its `count`."""
+    told = []
+    for source in sources:
+        reader = SourceReader(source)
+        for _ in reader.video_names():
+            pass
+        say(f"{source.name}: {reader.records:,} records in {', '.join(source.files)}")
+        try:
+            reader.check_count()
+        except UserError as error:
+            told.append(str(error))
+    if told:
+        raise UserError("\n".join(told))
 
 
 def _fetch_videos(source: SourceConfig, origins: Sequence[Origin], shelf: _Shelf, say: Say) -> None:

@@ -142,6 +142,9 @@ class LlavaConfig(Section):
 
     sources: list[SourceConfig] = []
     """The sets that runs are finetuned on."""
+    fetch: bool = True
+    """Whether `snakemake fetch` gets the sets that say where from, and the preparation waits for it. False: all files
+    are in their places already."""
     align: SourceConfig | None = None
     """The set that stage 1 reads; the paper's is LCS-558k (`kind: image`)."""
     long_videos: Literal["whole", "start"] = "whole"
@@ -215,11 +218,12 @@ class DataConfig(Section):
 
     def fetched(self, split: str) -> list[SourceConfig]:
         """Return the sets of a split that `snakemake fetch` gets something for."""
-        return [source for source in self.sources(split) if source.fetch]
+        return [source for source in self.sources(split) if source.fetch and self.llava.fetch]
 
     def annotation_files(self, split: str) -> list[str]:
         """Return the user's own files that a split is prepared from."""
-        return [file for source in self.sources(split) if not source.fetches_annotations for file in source.files]
+        made = {source.name for source in self.fetched(split) if source.fetches_annotations}
+        return [file for source in self.sources(split) if source.name not in made for file in source.files]
 
     def splits(self) -> list[str]:
         """Return the splits that a study's runs read."""

@@ -197,6 +197,7 @@ def test_a_file_of_another_host_goes_on_where_it_stopped(hub, videos, tmp_path):
     ("part", "message"),
     [
         ({"dataset": "closed/set"}, "made: fetch.dataset = 'closed/set': the data set is behind a licence; accept"),
+        ({"dataset": "open/no--name"}, "made: fetch.dataset = 'open/no--name': Cannot have -- or .. in repo_id"),
         ({"dataset": "open/nothing"}, "made: fetch.dataset = 'open/nothing': the hub has no such data set"),
         ({"revision": "f00"}, "made: fetch.revision = 'f00': open/set has no such commit, tag or branch"),
         ({"videos": ["*/videos_3.tar"]}, "made: fetch.videos: no published file matches '*/videos_3.tar'"),

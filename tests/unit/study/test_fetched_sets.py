@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 HUB = {"dataset": "open/set", "annotations": ["*_qa*.json*"], "videos": ["*/videos_*.tar.gz"]}
 
 
-def study_of(*parts: dict, **source) -> Study:
+def study_of(*parts: dict, fetch: bool = True, **source) -> Study:
     """Return a study of one set that is fetched as `parts` say."""
     made = {"name": "made", "annotations": "sets/made.json", "videos": "sets/made", "count": 8, "fetch": list(parts)}
     rows = {"design": "rows", "rows": [{"N": "xs", "T": 2, "V": 4, "n": 8}]}
@@ -22,7 +22,7 @@ def study_of(*parts: dict, **source) -> Study:
         [ROOT / "config.yaml"],
         {
             "study": "fetched",
-            "data": {"source": "llava", "llava": {"sources": [{**made, **source}]}},
+            "data": {"source": "llava", "llava": {"fetch": fetch, "sources": [{**made, **source}]}},
             "evaluate": {"harness": "lmms-eval"},
             "sweep": {"designs": {"star": None, "isoflop": None, "repeats": None, "few": rows}},
         },
@@ -56,6 +56,13 @@ def test_fetch_changes_nothing_that_is_prepared_or_trained():
     assert with_fetch.data.annotation_files("train") == []
     assert without.data.annotation_files("train") == ["sets/made.json"]
     assert recipes.fetch_data_recipe(with_fetch, "train") != recipes.fetch_data_recipe(without, "train")
+
+
+def test_a_study_may_have_its_sets_in_place_already():
+    there = study_of(HUB, fetch=False)
+    assert there.data.fetched("train") == []
+    assert there.data.annotation_files("train") == ["sets/made.json"]
+    assert recipes.data_recipe(there, "train") == recipes.data_recipe(study_of(HUB), "train")
 
 
 PUBLISHED = {
