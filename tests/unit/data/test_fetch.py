@@ -17,7 +17,7 @@ from tests.made_videos import VIDEOS, draw, encode, records
 from vlmfrontier.data.archives import is_archive
 from vlmfrontier.data.prepare import prepare_split
 from vlmfrontier.paths import ResultsFolder
-from vlmfrontier.study.load import load_study, read_study, write_study
+from vlmfrontier.study.load import load_study, read_study, validate, write_study
 from vlmfrontier.study.root import Study
 
 pytestmark = pytest.mark.slow  # twenty processes that fetch, two seconds each
@@ -246,3 +246,74 @@ def test_without_a_network_the_mend_is_named(tmp_path):
     said = refused(tmp_path, "http://127.0.0.1:9", study_of(tmp_path, HUB))
     assert "made: fetch.dataset = 'open/set': cannot be fetched (" in said
     assert said.endswith("; this step needs a node with network")
+
+
+LLAVA_VIDEO = {
+    "0_30_s_academic_v0_1/0_30_s_academic_v0_1_cap_processed.json": "academic_source/a.mp4",
+    "0_30_s_academic_v0_1/0_30_s_academic_oe_v0_1_qa_processed.json": "academic_source/a.mp4",
+    "1_2_m_youtube_v0_1/1_2_m_youtube_mc_v0_1_qa_processed.json": "liwei_youtube_videos/b.mp4",
+    "30_60_s_activitynetqa/30_60_s_activitynetqa_oe_qa_processed.json": "ActivityNet-QA/c.mp4",
+    "0_30_s_nextqa/0_30_s_nextqa_oe_qa_processed.json": "NextQA/NExTVideo/1006/8968804598.mp4",
+    "0_30_s_nextqa/0_30_s_nextqa_mc_qa_processed.json": "NextQA/NExTVideo/1006/8968804598.mp4",
+    "30_60_s_perceptiontest/30_60_s_perceptiontest_mc_qa_processed.json": "perception_test/d.mp4",
+    "llava_hound/sharegptvideo_qa_255k_processed.json": "shareVideoGPTV/frames/all_frames/e",
+}
+"""Files of records as lmms-lab/LLaVA-Video-178K names them, each with the video of its one record."""
+GPT_PLUS = ("conversation_videochatgpt", "vcg-plus_112K", "vcg_human_annotated", "conversation_videochat1")
+GPT_PLUS += ("caption_videochat", "classification_k710", "classification_ssv2", "reasoning_clevrer_qa")
+GPT_PLUS += ("reasoning_clevrer_mc", "vqa_webvid_qa")
+
+
+def publish_the_papers_sets(root: Path, video: bytes) -> None:
+    """Write a small edition of what paper.yaml fetches for training, under the published names."""
+    llava = root / "datasets/lmms-lab/LLaVA-Video-178K"
+    for name, path in LLAVA_VIDEO.items():
+        (llava / name).parent.mkdir(parents=True, exist_ok=True)
+        (llava / name).write_text(json.dumps([{**records(MADE[0])[0], "video": path}]))
+        if path.endswith(".mp4"):
+            folder = name.split("/")[0]
+            write_tar(llava / folder / f"{folder}_videos_1.tar.gz", {path: video})
+    frames = root / "datasets/ShareGPTVideo/train_video_and_instruction/train_300k"
+    frames.mkdir(parents=True)
+    write_tar(frames / "chunk_15.tar.gz", {f"e/c01_000{number}.jpeg": b"a frame" for number in range(3)})
+    plus = root / "datasets/MBZUAI/VideoGPT-plus_Training_Dataset/annotations"
+    plus.mkdir(parents=True)
+    for name in GPT_PLUS:
+        path = "video_00000-01000/f.mp4" if "clevrer" in name else f"{name}.mp4"
+        (plus / f"{name}.json").write_text(json.dumps([{**records(MADE[0])[0], "video": path}]))
+    with zipfile.ZipFile(root / "video_train.zip", "w") as archive:
+        archive.writestr("video_00000-01000/f.mp4", video)
+
+
+def test_the_papers_sets_are_fetched_and_seven_have_videos_to_be_put_by_hand(hub, videos, tmp_path):
+    publish_the_papers_sets(hub.root, (videos / NAMES[0]).read_bytes())
+    paper = json.loads(load_study([ROOT / "workflow/studies/paper.yaml"]).model_dump_json(by_alias=True))
+    paper["sweep"]["designs"] = {"one": {"design": "rows", "rows": [{"N": "1B", "T": 1, "V": 1, "n": 1}]}}
+    paper["laws"]["split"] = None
+    for source in paper["data"]["llava"]["sources"]:
+        source["count"] = None  # the published files have more
+        for key in ("annotations", "videos"):
+            source[key] = str(tmp_path / "datasets" / Path(source[key]).name)
+        for part in source["fetch"]:
+            part["revision"] = None
+            part["urls"] = [{"url": f"{hub.address}/files/video_train.zip"} for _ in part["urls"]]
+    done = fetch(tmp_path, hub.address, validate(paper))
+    assert done.returncode == 2
+    told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+    by_hand = ["VideoInstruct100K", "VCG+112K", "VideoChatGPT-Human", "VideoChat", "Kinetics-710"]
+    by_hand += ["Something-Something-v2", "WebVid"]
+    assert [line.split(":")[0] for line in told] == by_hand, done.stderr
+    assert (
+        f"they belong in {tmp_path / 'datasets/Activity_Videos'}: unpack instruction_tuning/Activity_Videos" in told[0]
+    )
+    for name in GPT_PLUS:
+        if "clevrer" not in name:
+            for folder in ("Activity_Videos", "VideoChat", "Kinetics-710", "Something-Something-v2", "WebVid"):
+                shutil.copy(videos / NAMES[0], tmp_path / "datasets" / folder / f"{name}.mp4")
+    again = fetch(tmp_path, hub.address, validate(paper))
+    assert again.returncode == 0, again.stderr
+    found = json.loads((tmp_path / "data/train/fetched.json").read_text())
+    assert {name: (entry["records"], entry["missing"]) for name, entry in found.items()} == {
+        source["name"]: ({"LLaVA-Video-178K": 3, "Next-QA": 2, "VideoChat": 2, "CLEVRER": 2}.get(source["name"], 1), 0)
+        for source in paper["data"]["llava"]["sources"]
+    }
