@@ -95,14 +95,13 @@ def print_answer(study: Study, study_json: Path) -> None:
 def print_found(study: Study, study_json: Path) -> None:
     """Print the recommendation in two lines, if there is a frontier; else the law, if the study gives no cost."""
     from vlmfrontier.frontier.load import Results  # noqa: PLC0415 — slow, and not needed before there are laws
-    from vlmfrontier.report.doubts import NO_COST  # noqa: PLC0415
+    from vlmfrontier.report.doubts import NO_COST, recommended  # noqa: PLC0415
     from vlmfrontier.report.known import Known  # noqa: PLC0415
     from vlmfrontier.report.laws_section import best_form, left_out  # noqa: PLC0415
-    from vlmfrontier.report.words import two_lines  # noqa: PLC0415
 
     known = Known(Results.open(study_json))
     if known.frontier is not None:
-        print("", *two_lines(known.answer), sep="\n")
+        print("", *recommended(known), sep="\n")
         print(f"\nask for other budgets: python scripts/query.py --study {study.study} --budget …")
     elif known.has_laws and known.results.cost is None:
         print("", best_form(known), left_out(known), NO_COST, sep="\n")

@@ -33,6 +33,8 @@ LEGEND_ENTRY, LETTER = 0.5, 0.07
 """Width of an entry of a legend without its text, and of a letter, in inches."""
 FEW_LEVELS = 10
 """A factor with more levels than this gets round numbers as ticks."""
+SHORT, MOST_SHORT, MOST_LONG = 4, 8, 7
+"""Letters of a short label of a tick, and how many ticks a panel has room for, of short labels and of long ones."""
 
 _SETTINGS = {
     "font.family": "DejaVu Sans",
@@ -131,7 +133,8 @@ def number_axis(axis: Axis, levels: Sequence[float] | None = None, log: bool = F
     if log:
         axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
     if levels is not None:
-        axis.set_major_locator(FixedLocator(thinned(levels, log)))
+        long = max(len(format_number(level, billions)) for level in levels) > SHORT
+        axis.set_major_locator(FixedLocator(thinned(levels, log, MOST_LONG if long else MOST_SHORT)))
     elif log:
         axis.set_major_locator(LogLocator(subs=_steps(*axis.get_data_interval()), numticks=12))
     else:
@@ -154,7 +157,7 @@ def factor_axis(axis: Axis, label: str, levels: Sequence[float]) -> None:
     axis.set_label_text(label)
 
 
-def thinned(levels: Sequence[float], log: bool, most: int = 8) -> list[float]:
+def thinned(levels: Sequence[float], log: bool, most: int = MOST_SHORT) -> list[float]:
     """Return at most about `most` of the levels, far enough from each other for their labels.
 
     The last one is always among them, then those that come most often, then the largest.

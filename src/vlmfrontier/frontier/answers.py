@@ -12,6 +12,7 @@ from vlmfrontier.frontier.search import affordable, judge, pooled_errors, search
 from vlmfrontier.frontier.space import check_budgets
 from vlmfrontier.frontier.table import REGRET_QUANTILE, runner_up
 from vlmfrontier.frontier.target import Target
+from vlmfrontier.study.units import format_number
 
 ALTERNATIVES = 2
 NEAREST_RUNS = 3
@@ -147,19 +148,21 @@ def extrapolation_warnings(runs: RunRange, x: dict[str, float], examples: float 
         if name == "n":
             warnings.append(_data_warning(*runs.examples, examples))
         else:
-            low, high = runs.factors[name]
-            warnings.append(f"{name} = {x[name]:g} is extrapolated: the runs have {name} from {low:g} to {high:g}")
+            low, high = (format_number(end, "B") for end in runs.factors[name])
+            value = format_number(x[name], "B")
+            warnings.append(f"{name} = {value} is extrapolated: the runs have {name} from {low} to {high}")
     return tuple(warnings)
 
 
 def _data_warning(low: float, high: float, examples: float) -> str:
+    n, smallest, largest = (format_number(size, "B") for size in (examples, low, high))
     if examples > high:
         return (
-            f"n = {examples:g} is extrapolated, {examples / high:.3g} times the runs' largest: the interval assumes "
-            f"that error keeps falling as n^-d beyond {high:g}, which these runs cannot check; read p_best as the part "
-            "of models that agree"
+            f"n = {n} is extrapolated, {examples / high:.3g} times the runs' largest: the interval assumes that error "
+            f"keeps falling as n^-d beyond {largest}, which these runs cannot check; read p_best as the part of models "
+            "that agree"
         )
-    return f"n = {examples:g} is extrapolated below the runs' smallest, {low:g}"
+    return f"n = {n} is extrapolated below the runs' smallest, {smallest}"
 
 
 def _check_examples(runs: RunRange, examples: float | None) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 
 from vlmfrontier.figures.catalogue import CATALOGUE, caption
 from vlmfrontier.report.blocks import Text
+from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.frontier_section import movement
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import error_name, two_lines
+from vlmfrontier.report.words import error_name
 
 _TEMPLATE = """\
 {{% set captions = {captions} %}}
@@ -60,7 +61,7 @@ def _fit(known: Known) -> str:
 
 
 def _deploy(known: Known) -> str:
-    return f"{'; '.join(two_lines(known.answer))}." if known.has_frontier else "There is no frontier yet."
+    return f"{'; '.join(recommended(known))}." if known.has_frontier else "There is no frontier yet."
 
 
 def _moves(known: Known) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.report.known import Known
+from vlmfrontier.report.words import two_lines
 
 LIKELY = 0.5
 """A recommendation that fewer models than this share find good enough is a guess among rivals."""
@@ -18,6 +20,13 @@ EXAMPLES_NAMED = 4
 def doubts(known: Known) -> list[str]:
     """Return a sentence for everything that is missing, failed, poor, narrow or extrapolated; none if nothing is."""
     return [*_runs(known), *_narrow(known), *_fits(known), *_frontier(known)]
+
+
+def recommended(known: Known) -> tuple[str, str]:
+    """Return the recommendation in two lines; the second says so if the law that it rests on fits poorly."""
+    deploy, sure = two_lines(known.answer)
+    poor = known.has_laws and _r2(known, known.main, "cv") < EXTRAPOLATION_R2
+    return deploy, f"{sure}; poor fit: R² {_r2(known, known.main, 'cv'):.2f} on runs left out" if poor else sure
 
 
 def _runs(known: Known) -> Iterator[str]:
@@ -52,6 +61,10 @@ def _fits(known: Known) -> Iterator[str]:
         scores = [f"{target} (R² {_r2(known, target, 'cv'):.2f})" for target in poor]
         share = f"{EXTRAPOLATION_R2:.0%} of the variance"
         yield f"Poor fit: the law explains less than {share} of left-out runs of {_named(scores)}."
+    worthless = [target for target in poor if _r2(known, target, "cv") < 0]
+    if worthless:
+        mean = "Below an R² of 0 the mean of the runs predicts better than the law"
+        yield f"{mean}: do not rely on it for {_named(worthless)}."
     beyond = known.score(known.main, "extrapolation")
     if beyond is None:
         yield (
@@ -75,6 +88,12 @@ def _frontier(known: Known) -> Iterator[str]:
         yield NO_COST
     if not known.has_frontier:
         return
+    outline = Outline.of(known.study, known.results.table)
+    if len(outline.varied) > 1 and not outline.has_rivals:
+        yield (
+            "No budget has runs of three or more configurations at equal cost and equal n, as isoFLOP runs are: "
+            "which of several rivals of equal cost is best rests on the law alone."
+        )
     outside = (known.frontier.extrapolates != INSIDE).mean()
     if outside > 0:
         yield f"{outside:.0%} of the frontier of {known.main} lies outside the runs and is extrapolated."

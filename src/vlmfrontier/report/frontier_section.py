@@ -9,8 +9,9 @@ from vlmfrontier.frontier.answers import Choice
 from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Text, table
+from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import amount, configuration, error_name, two_lines
+from vlmfrontier.report.words import amount, configuration, error_name
 from vlmfrontier.study.units import format_number
 
 BUDGETS = 6
@@ -26,7 +27,7 @@ def recommendation(known: Known) -> Iterator[Block]:
         yield Caution("There is no frontier, and so nothing to recommend yet.")
         return
     found = known.answer
-    yield Answer(two_lines(found))
+    yield Answer(recommended(known))
     choice = found.choice
     items = [
         f"next best: {configuration(other.x)}: {_compared(other, choice)}, at {format_number(other.cost)}"

@@ -26,10 +26,9 @@ def best_form(known: Known) -> str:
 def left_out(known: Known) -> str:
     """Return in a sentence how the main target's law does on runs that it was not fitted to."""
     score = known.score(known.main, "cv")
-    return (
-        f"On runs left out of the fit it is off by {score['e_pct']:.1f}% on average and explains {score['r2']:.0%} of "
-        f"the variance (R² {score['r2']:.3f})."
-    )
+    explained = f"explains {score['r2']:.0%} of the variance" if score["r2"] >= 0 else "predicts worse than their mean"
+    off = f"On runs left out of the fit it is off by {score['e_pct']:.1f}% on average"
+    return f"{off} and {explained} (R² {score['r2']:.3f})."
 
 
 def laws(known: Known) -> Iterator[Block]:

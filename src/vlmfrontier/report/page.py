@@ -8,7 +8,7 @@ from vlmfrontier.report.as_html import page
 from vlmfrontier.report.as_markdown import markdown
 from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Text
 from vlmfrontier.report.captions import captions_template
-from vlmfrontier.report.doubts import doubts
+from vlmfrontier.report.doubts import doubts, recommended
 from vlmfrontier.report.drawn import INDEX, index, reasons, section
 from vlmfrontier.report.frontier_section import frontier, recommendation, regret
 from vlmfrontier.report.known import Known
@@ -16,7 +16,6 @@ from vlmfrontier.report.laws_section import laws
 from vlmfrontier.report.next_section import next_steps
 from vlmfrontier.report.provenance_section import provenance
 from vlmfrontier.report.runs_section import question, runs
-from vlmfrontier.report.words import two_lines
 
 
 def write_report(results: Results) -> list[Path]:
@@ -59,7 +58,7 @@ def report(known: Known) -> list[Block]:
 def _opening(known: Known) -> Iterator[Block]:
     yield Heading(f"{known.study.study}: what was run, what was found, what to deploy", level=1)
     if known.has_frontier:
-        yield Answer(two_lines(known.answer))
+        yield Answer(recommended(known))
     found = doubts(known)
     if not found:
         yield Text("Nothing failed, the laws hold on runs they have not seen, and nothing is extrapolated.")

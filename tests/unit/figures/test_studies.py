@@ -117,7 +117,7 @@ def test_the_figures_that_do_not_apply_are_left_out_with_a_reason(study: tuple[s
 
 
 def test_no_figure_of_any_study_has_empty_axes_and_the_report_says_what_is_missing(study: tuple[str, Results]):
-    _, results = study
+    kind, results = study
     names = drawn(Outline.of(results.study, results.table))
     for name in names:
         drawing = draw(results, name, results.main_target)
@@ -128,6 +128,7 @@ def test_no_figure_of_any_study_has_empty_axes_and_the_report_says_what_is_missi
     *_, page = write_report(results)
     text = page.with_suffix(".md").read_text()
     assert "### Figures left out" in text
+    assert ("No budget has runs of three or more" in text) == (kind in {"one target", "no rivals"})
     for name, reason in left_out(Outline.of(results.study, results.table)).items():
         assert f"`{name}`" in text
         assert reason in text

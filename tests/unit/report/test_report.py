@@ -16,8 +16,9 @@ from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
 from vlmfrontier.report.captions import captions_template
-from vlmfrontier.report.doubts import doubts
+from vlmfrontier.report.doubts import doubts, recommended
 from vlmfrontier.report.known import Known
+from vlmfrontier.report.laws_section import left_out
 from vlmfrontier.report.page import report, write_report
 from vlmfrontier.report.words import two_lines
 from vlmfrontier.study.load import load_study, write_study
@@ -128,8 +129,24 @@ def test_a_poor_fit_is_called_one(tmp_path: Path):
     known = Known(fitted(made(tmp_path, table=table)))
     (poor,) = [doubt for doubt in doubts(known) if doubt.startswith("Poor fit")]
     assert "quiz (R²" in poor
+    assert any(doubt.startswith("Below an R² of 0") and "quiz" in doubt for doubt in doubts(known))
     by_target = next(block for block in report(known) if isinstance(block, Table) and block.heads[-1] == "fit")
     assert {row[0]: row[-1] for row in by_target.rows}["quiz"] == "poor"
+
+
+def test_a_recommendation_says_itself_that_its_law_is_poor(tmp_path: Path):
+    table = points()
+    table["avg"] = np.random.default_rng(1).uniform(20, 60, len(table))
+    known = Known(fitted(made(tmp_path, table=table)))
+    score = f"R² {known.score('avg', 'cv')['r2']:.2f}"
+    _, sure = recommended(known)
+    assert sure.endswith(f"; poor fit: {score} on runs left out")
+    assert sure in at_the_end(known)
+    assert "predicts worse than their mean" in left_out(known)
+
+
+def test_a_good_law_is_not_called_poor(complete: Known):
+    assert recommended(complete) == two_lines(complete.answer)
 
 
 def test_a_study_without_a_cost_has_laws_and_no_frontier(tmp_path: Path):
