@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.frontier.lines import center_rows
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
@@ -25,6 +26,8 @@ POWER_LAW_R2 = 0.9
 """Along one factor, a law that explains less of the variance is no power law recovered."""
 EXTRAPOLATION_R2 = 0.85
 """A law that explains less of the variance of unseen runs does not predict them."""
+TOO_FEW = "too few runs"
+"""The verdict on a line that no law can be fitted to."""
 AGREEMENT = 0.95
 """A direction is given where this share of the models moves that way, in the pool and in the pairs bootstrap alike."""
 
@@ -41,9 +44,13 @@ def power_law_check(table: ResultsTable, target: str, config: LawsConfig) -> lis
         line = table.rows(kept)
         line = replace(line, factors={factor: line.factors[factor]}, units={factor: table.units[factor]})
         form = "add-interact" if table.has_data else "add"
-        law = fit(line, form=form, target=target, config=config)
-        verdict = "power law" if law.metrics["r2"] >= POWER_LAW_R2 else "no power law"
-        common = {"check": "power law along one factor", "target": target, "factor": factor, "verdict": verdict}
+        common = {"check": "power law along one factor", "target": target, "factor": factor}
+        try:
+            law = fit(line, form=form, target=target, config=config)
+        except UserError:  # a line of few runs, which the law of the whole study can do without
+            rows.append({**common, "quantity": "runs", "value": len(line), "verdict": TOO_FEW})
+            continue
+        common["verdict"] = "power law" if law.metrics["r2"] >= POWER_LAW_R2 else "no power law"
         rows += [
             {**common, "quantity": "runs", "value": len(line)},
             {**common, "quantity": "r2", "value": law.metrics["r2"]},

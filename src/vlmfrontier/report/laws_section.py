@@ -84,7 +84,12 @@ def _rivals(known: Known) -> Block:
     rows = []
     for form, scores in forms.groupby("form", sort=False):
         by_setup = scores.set_index("setup")
-        cells = [cell for setup in judged for cell in _metrics(by_setup.loc[setup])]
+        # A form may have too many parameters for the runs inside the split.
+        cells = [
+            cell
+            for setup in judged
+            for cell in (_metrics(by_setup.loc[setup]) if setup in by_setup.index else ("", ""))
+        ]
         rows.append((f"**{form}**" if by_setup.chosen.any() else form, *cells))
     heads = [head for setup in judged for head in (f"E% {SETUPS[setup]}", f"R² {SETUPS[setup]}")]
     return table(("form", *heads), rows, f"All forms of {known.main}; the chosen one is bold. E%: mean relative error.")

@@ -33,6 +33,13 @@ def test_a_power_law_along_a_factor_is_recovered():
     assert values["r2"] > 0.999
 
 
+def test_a_line_of_few_runs_is_told_and_stops_nothing():
+    T, n = (grid.ravel() for grid in np.meshgrid([1.0, 2, 4], [100.0, 200]))
+    few = from_arrays({"T": T, "V": np.full(6, 4.0)}, {"avg": 20 / T + 10 / n}, data=n, data_unit=100.0)
+    (row,) = power_law_check(few, "avg", FEW)
+    assert (row["factor"], row["quantity"], row["value"], row["verdict"]) == ("T", "runs", 6, "too few runs")
+
+
 def test_noise_is_no_power_law():
     rng = np.random.default_rng(0)
     rows = power_law_check(line(lambda T, n: 40 + rng.uniform(0, 10, T.shape)), "avg", FEW)

@@ -57,6 +57,17 @@ def table_section(**changes) -> dict:
     return {**STUDY["table"], **changes}
 
 
+def test_a_form_with_too_many_parameters_for_the_split_has_empty_cells(complete: Known):
+    known, forms = Known(complete.results), complete.forms
+    vars(known)["forms"] = forms[(forms.form != "add-interact-s") | (forms.setup != "extrapolation")]
+    blocks = report(known)
+    check_whole(blocks)
+    (rivals,) = [block for block in blocks if isinstance(block, Table) and block.heads[0] == "form"]
+    last = {row[0].strip("*"): row[-2:] for row in rivals.rows}
+    assert last["add-interact-s"] == ("", "")
+    assert all(last["add"])
+
+
 def test_the_report_has_every_section_and_states_the_answer(complete: Known):
     *_, page = write_report(complete.results)
     markdown, html = page.with_suffix(".md").read_text(), page.read_text()
