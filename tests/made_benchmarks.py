@@ -28,9 +28,8 @@ LMMS_EVAL = Path(
     os.environ.get("VLMFRONTIER_LMMS_EVAL_PYTHON", Path(__file__).parents[1] / ".venv-lmms-eval/bin/python")
 )
 """Python of the environment of lmms-eval."""
-needs_lmms_eval = pytest.mark.skipif(
-    not LMMS_EVAL.exists(), reason="no environment with lmms-eval; `make lmms-eval-env` builds it"
-)
+NO_LMMS_EVAL = "no environment with lmms-eval; `make lmms-eval-env` builds it"
+needs_lmms_eval = pytest.mark.skipif(not LMMS_EVAL.exists(), reason=NO_LMMS_EVAL)
 QUESTIONS = 4
 """Questions of every task; of MVBench two for each of its 20 parts."""
 VIDEOS = 2
