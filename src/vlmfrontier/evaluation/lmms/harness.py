@@ -155,7 +155,7 @@ def _words(lines: Sequence[str]) -> str:
     """Return the line that says why, as far as a line of a log can be known to."""
     text = [line.strip() for line in lines if line.strip()]
     if any("Model 'vlmfrontier' not found" in line for line in text):
-        return "it could not import our model; its environment must have the packages of envs/lmms-eval.txt"
+        return "it could not import our model; its environment must have the packages of envs/constraints-lmms-eval.txt"
     told = [line for line in text if "Error" in line or "error" in line or "does not exist" in line]
     return (told or text or ["it said nothing"])[-1]
 

@@ -101,5 +101,5 @@ def _check(name: str, measure: Measure, output: Output, records: list[dict[str, 
     if not isinstance(told, int | float) or abs(mean - told / measure.best) > TOLERANCE:
         raise UserError(
             f"{name}: {measure.leaf} reports {measure.metric} = {told!r}, its samples make {mean * measure.best:.6g}; "
-            "this is not the lmms-eval of the pins (envs/lmms-eval.txt), or another task of the same name"
+            "this is not the lmms-eval of the pins (envs/constraints-lmms-eval.txt), or another task of the same name"
         )
