@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,6 @@ class _StateCallback(TrainerCallback):
         self.state, self.label, self.stop_at = state, label, stop_at
         self.stopped_by: int | None = None
         self.started = time.monotonic()
-        self.last_loss = float("nan")
 
     def stop(self, number: int, _frame) -> None:
         self.stopped_by = number
@@ -157,11 +156,10 @@ class _StateCallback(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "loss" not in logs:
             return
-        self.last_loss = float(logs["loss"])
         seconds = time.monotonic() - self.started
         self.state.log({"step": state.global_step, **logs, "seconds": round(seconds, 2)})
         print(
-            f"{self.label}  step {state.global_step}/{state.max_steps}  loss {self.last_loss:.4f}  {seconds:.0f} s",
+            f"{self.label}  step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {seconds:.0f} s",
             flush=True,
         )
 
@@ -293,7 +291,12 @@ def train(
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
     trained = whole_model(trainer.model, template, is_first()) if template else model
-    return TrainingSummary(steps, first, callback.last_loss, seconds, trained)
+    return TrainingSummary(steps, first, _last_loss(trainer.state.log_history), seconds, trained)
+
+
+def _last_loss(history: Sequence[Mapping[str, Any]]) -> float:
+    """Return the last loss that was reported, if need be in an earlier attempt that left only the report undone."""
+    return float(next(entry["loss"] for entry in reversed(history) if "loss" in entry))
 
 
 def _printer():

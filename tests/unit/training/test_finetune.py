@@ -17,6 +17,7 @@ from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.training import finetune as stage
 from vlmfrontier.training.finetune import finetune
 from vlmfrontier.training.loop import Interrupted, Layout
 
@@ -210,6 +211,20 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(start, results
     (newest / "model.safetensors").write_bytes(content[: len(content) // 2])
     report = finetune(study, run, results)
     assert older <= report["resumed_at"] < newest_step
+
+
+def test_killed_after_its_last_step_it_goes_on_to_the_same_report(start, results, monkeypatch):
+    study = study_of(start)
+    run = plan_runs(study)[1]
+    with monkeypatch.context() as killed:
+        killed.setattr(stage, "save_model", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit, match="killed"):
+            finetune(study, run, results)
+    report = finetune(study, run, results)
+    assert report["resumed_at"] == report["steps"] == 12
+    undisturbed = finetune(study, run, results, again="request")
+    assert undisturbed["resumed_at"] == 0
+    assert (report["loss"], report["weights"]) == (undisturbed["loss"], undisturbed["weights"])
 
 
 def test_a_state_of_another_configuration_is_refused_with_both_values(start, results):
