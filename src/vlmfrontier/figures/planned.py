@@ -36,7 +36,8 @@ def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], hours: 
         record = records[run.key]
         processes = record.get("training", {}).get("processes", 1)
         seconds = record["seconds"]["finetune"] * processes
-        on_gpu = str(record.get("provenance", {}).get("device", "cpu")) != "cpu"
+        # What trained, which need not be what answered the questions.
+        on_gpu = str(record.get("training", record).get("provenance", {}).get("device", "cpu")) != "cpu"
         rows.append(
             {
                 "run": run.key,

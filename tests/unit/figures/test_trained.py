@@ -97,6 +97,17 @@ def test_costs_are_compared_run_by_run(trained: Results):
     assert one.training_flops == pytest.approx(3 * run.c * run.n)
 
 
+def test_gpu_hours_are_those_of_trainings_on_gpus_wherever_questions_were_answered(trained: Results):
+    for name, trained_on, tested_on in zip(trained.table.names[:2], ("A100", "cpu"), ("cpu", "A100"), strict=True):
+        path = trained.folder / "runs" / name / "result.json"
+        record = json.loads(path.read_text())
+        record["provenance"]["device"] = tested_on
+        record["training"] = {"processes": 1, "provenance": {"device": trained_on}}
+        path.write_text(json.dumps(record))
+    measured = draw(trained, "cost", "avg").data.set_index("run").measured_gpu_hours
+    assert list(measured.index[measured.notna()]) == [trained.table.names[0]]
+
+
 def test_another_process_draws_them_to_the_same_bytes(tmp_path: Path, trained: Results):
     assert_another_process_draws_the_same(trained, ["runs", "learning", "cost"], tmp_path / "here")
 
