@@ -110,7 +110,8 @@ def sweep_totals(plan: pd.DataFrame) -> pd.DataFrame:
 
 def stage_1(study: Study, site: Site) -> pd.DataFrame:
     """Return a row for every pair of published models that stage 1 is run for, as it would be placed on `site`."""
-    pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study)) if study.models.pretrained else {}
+    published = study.trained and study.models.pretrained
+    pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study)) if published else {}
     placed = {study.models.start_name(*pair): place_training(alignment(study, *pair), site) for pair in pairs}
     rows = [
         {
