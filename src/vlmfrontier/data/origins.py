@@ -16,8 +16,8 @@ from huggingface_hub.hf_api import RepoFile
 from vlmfrontier import hub
 from vlmfrontier.data.archives import is_piece
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import hash_file
 from vlmfrontier.study.data import FetchConfig, SourceConfig
-from vlmfrontier.training.state import hash_file
 
 SILENCE = 60.0
 """Seconds without a byte after which another host is given up on."""
