@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from vlmfrontier.errors import UserError
 
@@ -59,15 +60,30 @@ def unpack(archive: Path, folder: Path, scratch: Path) -> int:
 
 
 def _untar(archive: Path, scratch: Path) -> None:
+    """Write files and folders alone, a link as a copy of its file: extraction filters came with Python 3.11.4."""
     with tarfile.open(archive) as tar:
         for member in tar:  # one pass: a compressed tar has no index to look into first
             _refuse_outside(archive, member.name)
-            try:
-                tar.extract(member, scratch, filter="data")
-            except tarfile.FilterError as error:
-                raise UserError(f"{archive.name}: refused for its member {member.name!r} ({_reason(error)})") from None
+            target = scratch / member.name
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _content(archive, tar, member) as content, target.open("wb") as file:
+                shutil.copyfileobj(content, file, _CHUNK)
         while tar.fileobj.read(_CHUNK):  # to the end, where the checksum of a compressed file is looked at
             pass
+
+
+def _content(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """Return the bytes of a member. Raises `UserError` for what is neither a file nor a link to one in the archive."""
+    try:
+        content = tar.extractfile(member)
+    except KeyError:
+        content = None
+    if content is None:
+        raise UserError(f"{archive.name}: refused for its member {member.name!r}, which is no file of the archive")
+    return content
 
 
 def _unzip(archive: Path, scratch: Path) -> None:
@@ -95,9 +111,8 @@ def _move_all(scratch: Path, folder: Path) -> int:
 
 
 def _files(scratch: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(scratch):
+    for parent, _, files in os.walk(scratch):
         yield from (Path(parent, name) for name in files)
-        yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
 
 
 def _reason(error: Exception) -> str:

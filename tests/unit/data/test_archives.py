@@ -1,5 +1,6 @@
 """Archives that are damaged or want to write elsewhere leave nothing behind."""
 
+import io
 import tarfile
 import zipfile
 from pathlib import Path
@@ -35,6 +36,19 @@ def test_no_link_leads_out_of_the_folder(tmp_path):
         tar.addfile(member)
     with pytest.raises(UserError, match=r"a\.tar: refused for its member 'inside'"):
         unpack(tmp_path / "a.tar", tmp_path / "folder", tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_link_to_a_file_of_the_archive_becomes_that_file(tmp_path, kind):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
+        file, link = tarfile.TarInfo("videos/a.mp4"), tarfile.TarInfo("videos/b.mp4")
+        file.size = 5
+        link.type, link.linkname = kind, "a.mp4" if kind == tarfile.SYMTYPE else "videos/a.mp4"
+        tar.addfile(file, io.BytesIO(b"video"))
+        tar.addfile(link)
+    assert unpack(tmp_path / "a.tar.gz", tmp_path / "folder", tmp_path / "scratch") == 2
+    assert (tmp_path / "folder/videos/b.mp4").read_bytes() == b"video"
+    assert not (tmp_path / "folder/videos/b.mp4").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.zip"])
