@@ -21,7 +21,8 @@ OCCASION = {"seconds", "provenance", "resumed_at"}
 def study(tmp_path_factory: pytest.TempPathFactory, cluster: SlurmCluster) -> OnCluster:
     """The smoke study, run to its end on the cluster."""
     on_cluster = OnCluster(tmp_path_factory.mktemp("study"), cluster)
-    outcome = on_cluster(config=SMOKE)
+    # The queue is looked at in turns that grow to 36 seconds: with few jobs in flight most of the time is waiting.
+    outcome = on_cluster("--jobs", "8", config=SMOKE)
     assert outcome.status == 0, outcome.output
     (on_cluster.folder / "output").write_text(outcome.output)
     return on_cluster

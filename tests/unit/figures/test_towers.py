@@ -34,8 +34,9 @@ def test_six_pairs_of_factors_make_two_rows_a_target():
         target: lambda point, _, k=k: (k * point["N"] ** -0.1 + point["M"] ** -0.1,) for k, target in enumerate("ab", 2)
     }
     data = contour_data(runs, list("NTVM"), law, None, 6)
-    figure = contours_tasks_figure(data, Labels.of(study(), "avg"))
-    assert [panel.get_ylabel() for panel in figure.axes] == list("TVMVMM") * 2
+    labels = Labels.of(study(), "avg")
+    figure = contours_tasks_figure(data, labels)
+    assert [panel.get_ylabel() for panel in figure.axes] == [labels.small_name(name) for name in "TVMVMM"] * 2
     assert len({panel.get_position().y0 for panel in figure.axes}) == 4
     assert all(panel.get_xlabel() for panel in figure.axes)
 

@@ -74,7 +74,7 @@ def test_an_answer_reads_as_text_and_as_json():
     assert "(bagging spread " in lines[2]  # one bag, as in the paper, is not called an interval
     assert sum("alternative" in line for line in lines) == 2
     assert sum("nearest run" in line for line in lines) == 3
-    assert any(line.startswith("  warning: n = 1200") for line in lines)
+    assert any(line.startswith("  warning: n = 1.2k") for line in lines)
     assert json.loads(json.dumps(found.record()))["choice"]["f"] == found.choice.f
 
 
