@@ -52,7 +52,10 @@ def judging(reply: Callable[[dict, int], Reply], retry_after: str | None = None)
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # by default 5: of many who connect at once some would be turned away
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         judge.url = f"http://127.0.0.1:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

@@ -64,6 +64,10 @@ class Answering:
         return "lmms-eval asks the judge something else than when the questions were answered; answer them again"
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # by default 5: of many who connect at once some would be turned away
+
+
 @contextmanager
 def serving(answers: Answers) -> Iterator[str]:
     """Serve chat completions on a free port of this machine; gives the full address."""
@@ -87,7 +91,7 @@ def serving(answers: Answers) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing: thousands of requests would fill the log."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with _Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
