@@ -1,7 +1,7 @@
 """Bags: a form fitted to many resamples of a table; their predictions, not their parameters, are aggregated."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.laws import diagnostics
 from vlmfrontier.laws.backend import solve
 from vlmfrontier.laws.fit import LawFit, fit, problem_for, scaled
 from vlmfrontier.laws.forms import Form
@@ -54,6 +55,22 @@ class Bag:
         """
         low, high = np.quantile(self.members(points), [0.5 - level / 2, 0.5 + level / 2], axis=0)
         return low, high
+
+    def errors_of(self, law: LawFit) -> LawFit:
+        """Return the law with the standard errors and correlations of this bag, unless it has one member only.
+
+        None where the law is at a bound, and of a vanished term, as for the law by itself.
+        """
+        if len(self) < 2:
+            return law
+        found, spread = law.diagnostics, self.theta.std(axis=0, ddof=1)
+        free = diagnostics.free_parameters(law.form, found["vanished_terms"], found["at_bound"])
+        return replace(
+            law,
+            standard_errors=diagnostics.named_errors(law.form, free, spread),
+            correlations=diagnostics.named_correlations(law.form, free, np.atleast_2d(np.cov(self.theta.T))),
+            diagnostics=found | {"standard_errors": f"{diagnostics.BOOTSTRAP}, {len(self)} resamples"},
+        )
 
     def save(self, path: Path) -> None:
         """Write one row per resample: parameters, objective, hit rate."""

@@ -13,6 +13,10 @@ _WEAK = 1e-8  # singular values below this share of the largest carry no informa
 _ILL_CONDITIONED = 1e8
 _NAMED = 0.3  # a parameter belongs to a direction if its component is at least this
 _AT_BOUND = 1e-6
+_LEAST_FREEDOM = 0.1  # a point that the fit follows whatever it says has no residual to learn from
+_UNDETERMINED = 0.01  # a parameter that shares more than this of its square with left-out directions has no error
+BOOTSTRAP, SANDWICH = "bootstrap", "sandwich"
+"""Where standard errors come from: the spread of a bag, or the sandwich formula where there is none."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +27,19 @@ class Diagnosis:
     warnings: list[str]
     covariance: np.ndarray
     degrees_of_freedom: int
-
-
-@dataclass(frozen=True)
-class Polished:
-    """lmfit's view of the best start."""
-
     standard_errors: dict[str, float | None]
     correlations: dict[str, float]
-    report: str
 
 
-def diagnose(problem: Problem, theta: np.ndarray, solution: Solution) -> Diagnosis:
-    """Return conditioning, flat directions, bounds and vanished terms of the fit of the first row of `problem`."""
+def diagnose(problem: Problem, theta: np.ndarray, solution: Solution, configuration: np.ndarray) -> Diagnosis:
+    """Return conditioning, flat directions, bounds, vanished terms and errors of the fit of `problem`'s first row.
+
+    `configuration` numbers the configuration of every point: its seeds are no independent evidence.
+    """
     form = problem.form
     vanished = [term.coefficient for term in form.terms if theta[form.index(term.coefficient)] == 0]
     at_bound = _at_bound(problem, theta)
-    free = _free(form, vanished, at_bound)
+    free = free_parameters(form, vanished, at_bound)
     jacobian = _weighted_jacobian(problem, theta)
     scale = np.linalg.norm(jacobian, axis=0)
     _, singular, directions = np.linalg.svd(jacobian[:, free] / scale[free], full_matrices=False)
@@ -59,9 +59,32 @@ def diagnose(problem: Problem, theta: np.ndarray, solution: Solution) -> Diagnos
         "flat_directions": flat,
         "at_bound": at_bound,
         "vanished_terms": vanished,
+        "standard_errors": SANDWICH,
     }
-    covariance = _covariance(problem, theta, free, singular, directions, scale, freedom)
-    return Diagnosis(record, _warnings(record, problem), covariance, freedom)
+    covariance, known = _sandwich(problem, theta, free, configuration)
+    errors = np.sqrt(np.diag(covariance)) * np.where(form.is_coefficient, theta, 1.0)
+    return Diagnosis(
+        record,
+        _warnings(record, problem),
+        covariance,
+        freedom,
+        named_errors(form, known, errors),
+        named_correlations(form, known, covariance),
+    )
+
+
+def named_errors(form: Form, known: np.ndarray, errors: np.ndarray) -> dict[str, float | None]:
+    """Return standard errors (P,) by parameter, None for those that are not `known` (P,) or not finite."""
+    pairs = zip(form.parameter_names, known & np.isfinite(errors) & (errors > 0), errors, strict=True)
+    return {name: float(error) if told else None for name, told, error in pairs}
+
+
+def named_correlations(form: Form, known: np.ndarray, covariance: np.ndarray) -> dict[str, float]:
+    """Return the correlations of the parameters that are `known`, as `a,b`."""
+    spread, names = np.sqrt(np.diag(covariance)), form.parameter_names
+    told = np.flatnonzero(known & np.isfinite(spread) & (spread > 0))
+    pairs = [(i, j) for place, i in enumerate(told) for j in told[place + 1 :]]
+    return {f"{names[i]},{names[j]}": float(covariance[i, j] / (spread[i] * spread[j])) for i, j in pairs}
 
 
 def log_jacobian(form: Form, theta: np.ndarray, X: np.ndarray, n: np.ndarray | None) -> np.ndarray:
@@ -77,40 +100,37 @@ def log_jacobian(form: Form, theta: np.ndarray, X: np.ndarray, n: np.ndarray | N
     return jacobian
 
 
-def polish(problem: Problem, theta: np.ndarray) -> Polished:
-    """Return lmfit's standard errors, correlations and report, from a least-squares run that starts at θ.
+def polish(problem: Problem, theta: np.ndarray, record: dict[str, Any]) -> str:
+    """Return lmfit's report of a least-squares run that starts at θ, parameters at a bound or of a vanished term held.
 
-    A parameter at a bound or of a vanished term is held fixed: its error would mean nothing, and is None.
+    It says nothing of errors: those of lmfit hold for noise of one size under squared residuals only.
     """
     import lmfit  # noqa: PLC0415 — a second to import
 
     form, weight = problem.form, np.sqrt(problem.weight[0])
-    vanished = [term.coefficient for term in form.terms if theta[form.index(term.coefficient)] == 0]
-    free = _free(form, vanished, _at_bound(problem, theta))
+    free = free_parameters(form, record["vanished_terms"], record["at_bound"])
     parameters = lmfit.Parameters()
     for name, value, vary, coefficient in zip(form.parameter_names, theta, free, form.is_coefficient, strict=True):
         parameters.add(name, value=value, vary=bool(vary), min=0.0 if coefficient else -np.inf)
 
     def residual(parameters) -> np.ndarray:
-        predicted = form.predict(np.array([parameters[name].value for name in form.parameter_names]), *problem.design)
-        difference = (
-            np.log(predicted) - problem.log_target[0]
-            if problem.options.log_space
-            else predicted - np.exp(problem.log_target[0])
-        )
+        theta = np.array([parameters[name].value for name in form.parameter_names])
+        difference = _residual(problem, theta)
         # A wild trial step may overflow: such a residual counts as huge, but stays finite and in its place.
         return np.nan_to_num(weight * _huber_root(difference, problem.options.delta), nan=1e6, posinf=1e6, neginf=-1e6)
 
-    names = form.parameter_names
     result = lmfit.minimize(residual, parameters, method="leastsq", max_nfev=2000)
-    errors = {name: _finite(result.params[name].stderr) if result.params[name].vary else None for name in names}
-    correlations = {
-        f"{a},{b}": float(value)
-        for i, a in enumerate(form.parameter_names)
-        for b, value in (result.params[a].correl or {}).items()
-        if b in form.parameter_names[i + 1 :] and np.isfinite(value)
-    }
-    return Polished(errors, correlations, lmfit.fit_report(result))
+    for parameter in result.params.values():
+        parameter.stderr, parameter.correl = None, None
+    return lmfit.fit_report(result, show_correl=False)
+
+
+def _residual(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """Return log f̂ − log f of the first row of `problem`, or f̂ − f where that is what is fitted."""
+    predicted = problem.form.predict(theta, *problem.design)
+    if problem.options.log_space:
+        return np.log(predicted) - problem.log_target[0]
+    return predicted - np.exp(problem.log_target[0])
 
 
 def _at_bound(problem: Problem, theta: np.ndarray) -> list[str]:
@@ -124,7 +144,7 @@ def _at_bound(problem: Problem, theta: np.ndarray) -> list[str]:
     ]
 
 
-def _free(form: Form, vanished: list[str], at_bound: list[str]) -> np.ndarray:
+def free_parameters(form: Form, vanished: list[str], at_bound: list[str]) -> np.ndarray:
     """Return which parameters the data can move: not at a bound, and felt in a term that has not vanished."""
     felt = {
         name
@@ -144,18 +164,48 @@ def _weighted_jacobian(problem: Problem, theta: np.ndarray) -> np.ndarray:
     return jacobian * np.sqrt(problem.weight[0])[:, None]
 
 
-def _covariance(problem, theta, free, singular, directions, scale, freedom) -> np.ndarray:
-    """Return σ²·(JᵀJ)⁺ over all parameters, from the singular values that carry information."""
+def _sandwich(
+    problem: Problem, theta: np.ndarray, free: np.ndarray, configuration: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the covariance (P, P) of (log coefficients, exponents), and which of them it knows (P,).
+
+    A⁻¹·B·A⁻¹ (Huber 1967), which holds for noise of any size at any point: A is the curvature of the loss, B the sum of
+    squared gradients of configurations, each enlarged for the point's pull on its own prediction. Directions without
+    information are left out.
+    """
+    residual, delta = _residual(problem, theta), problem.options.delta
+    jacobian = _weighted_jacobian(problem, theta)[:, free]
+    root = np.sqrt(_curvature(residual, delta))
+    scale = np.maximum(np.linalg.norm(jacobian * root[:, None], axis=0), 1e-300)
+    left, singular, directions = np.linalg.svd(jacobian * root[:, None] / scale, full_matrices=False)
     strong = singular > _WEAK * singular[0]
-    half = (directions[strong] / singular[strong, None]) / scale[free]
-    predicted = problem.form.predict(theta, *problem.design)
-    difference = np.log(predicted) - problem.log_target[0]
-    if not problem.options.log_space:
-        difference = predicted - np.exp(problem.log_target[0])
-    variance = np.sum(problem.weight[0] * difference**2) / freedom
-    covariance = np.zeros((len(free), len(free)))
-    covariance[np.ix_(free, free)] = variance * half.T @ half
-    return covariance
+    half = (directions[strong] / singular[strong, None]) / scale
+    pull = np.sum(left[:, strong] ** 2, axis=1)
+    slope = (np.clip(residual, -delta, delta) if delta > 0 else residual) / np.maximum(1 - pull, _LEAST_FREEDOM)
+    gradients = jacobian * (slope * np.sqrt(problem.weight[0]))[:, None]
+    _, position = np.unique(configuration, return_inverse=True)
+    together = np.zeros((position.max() + 1, gradients.shape[1]))
+    np.add.at(together, position, gradients)
+    spread = together @ (half.T @ half)
+    covariance, known = np.zeros((len(free), len(free))), free.copy()
+    covariance[np.ix_(free, free)] = spread.T @ spread * len(together) / max(1, len(together) - 1)
+    known[free] = np.sum(directions[~strong] ** 2, axis=0) < _UNDETERMINED
+    return covariance, known
+
+
+def _curvature(residual: np.ndarray, delta: float) -> np.ndarray:
+    """Return the second derivative of the loss at every residual: 1, or Huber's smoothed over residuals like it.
+
+    Huber's is 1 within δ and 0 beyond. Where δ is far below the noise few points lie within, and how the loss curves
+    is a matter of how dense residuals are near 0: the step is smoothed by a normal kernel of Silverman's width.
+    """
+    if delta <= 0:
+        return np.ones_like(residual)
+    from scipy.special import ndtr  # noqa: PLC0415 — slow to import, and needed for this loss only
+
+    size = np.abs(residual)
+    width = max(0.9 * np.median(size) / 0.6745 * len(size) ** -0.2, 1e-3 * delta)
+    return np.maximum(ndtr((delta - size) / width) - ndtr((-delta - size) / width), 1e-12)
 
 
 def _in_words(form: Form, free: np.ndarray, direction: np.ndarray) -> str:

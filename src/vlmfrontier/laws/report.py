@@ -7,6 +7,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from vlmfrontier.laws import formula
+from vlmfrontier.laws.diagnostics import BOOTSTRAP, SANDWICH
 
 if TYPE_CHECKING:
     from vlmfrontier.laws.fit import LawFit
@@ -30,7 +31,33 @@ def law_in_words(law: "LawFit") -> str:
         f"condition number {found['condition_number']:.3g}; least certain together: {found['flattest_direction']}",
         *(f"warning: {warning}" for warning in law.warnings),
     ]
-    return "\n".join([*lines, "", law.report])
+    return "\n".join([*lines, "", *_standard_errors(law), "", law.report])
+
+
+def _standard_errors(law: "LawFit") -> list[str]:
+    """Return a line per parameter with its standard error, below one that says what these are."""
+    lines = [f"parameters, and {errors_in_words(law)}"]
+    for name, value in law.parameters.items():
+        error = law.standard_errors.get(name)
+        known = f"± {error:.2g}" if error is not None else f"(no standard error: {missing_error(law, name)})"
+        lines.append(f"  {name} = {value:.4g} {known}")
+    return lines
+
+
+def errors_in_words(law: "LawFit") -> str:
+    """Return what a law's standard errors are."""
+    source = str(law.diagnostics.get("standard_errors", ""))
+    kinds = {SANDWICH: "by the sandwich formula", BOOTSTRAP: "of the bootstrap: standard deviations over"}
+    kind = next((words for name, words in kinds.items() if source.startswith(name)), "")
+    return f"standard errors {kind}{source.partition(',')[2]}".rstrip()
+
+
+def missing_error(law: "LawFit", name: str) -> str:
+    """Return why a parameter has no standard error."""
+    for key, words in (("at_bound", "at its bound"), ("vanished_terms", "vanished")):
+        if name in law.diagnostics.get(key, []):
+            return words
+    return "not determined"
 
 
 def _reached(hit_rate: float) -> str:

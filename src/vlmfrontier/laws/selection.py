@@ -1,8 +1,9 @@
 """Which form to believe: every form judged on rows it has not seen, weights for a pool, and a rule for one choice.
 
-The rule walks from the form with fewest parameters to the one with most. A richer form replaces the current choice only
-if it predicts left-out rows better by more than one standard error of the paired difference, and if it does not predict
-the rows outside the split worse by more than that. Ties go to the simpler form.
+The rule: the law that is shown is the form with fewest terms among those that have at least a quarter of the largest
+weight in the pool. So the pool, which predicts and recommends, decides which law is shown, and where it does not tell
+two forms apart the simpler one stands. A form whose cross-validation exploded in one fold has next to no weight, and
+cannot win by being uncertain.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,12 @@ from vlmfrontier.progress import Progress
 from vlmfrontier.study.laws import LawsConfig
 
 _REWEIGHTINGS = 400
+_CONSIDERED = 0.25
+"""A form with a smaller share than this of the largest weight in the pool is not shown, however simple it is. A quarter
+is about what one standard error of the difference leaves, where no fold explodes."""
+_EXACT, _WORST = 1e-12, 1e12
+"""Squared log errors count as at least and at most so much: below a millionth of the error rounding decides, and a
+prediction that overflowed has no square."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,15 @@ def compare_forms(
         if progress is not None:
             progress(f"judge {form} on runs left out")
         evidence[form] = _evidence(table, laws[form], config, threads)
-    chosen, reason = choose(table, target, evidence)
+    weights = pseudo_bma(table, target, evidence, config)
+    chosen, reason = choose(weights)
     rows = [row for form in evidence for row in _rows(table, target, form, evidence[form], config)]
-    warnings = _poor_fit(table, target, chosen, evidence[chosen], config)
+    warnings = _poor_fit(table, target, chosen, evidence, config)
     warnings += _not_extrapolated(table, evidence)
     return Comparison(
         target=target,
         rows=pd.DataFrame(rows).assign(chosen=lambda frame: frame.form == chosen),
-        weights=pseudo_bma(table, target, evidence, config),
+        weights=weights,
         chosen=chosen,
         reason=reason,
         warnings=warnings,
@@ -100,21 +108,18 @@ def by_size(forms: list[str]) -> list[str]:
     return sorted(forms, key=list(FORMS).index)
 
 
-def choose(table: ResultsTable, target: str, evidence: Mapping[str, Evidence]) -> tuple[str, str]:
-    """Return the form chosen by this module's rule, and why. `evidence` goes from few terms to many."""
-    forms = list(evidence)
-    chosen, reasons = forms[0], []
-    for form in forms[1:]:
-        gain = _gain(table, target, evidence[chosen], evidence[form], "cv")
-        loss = _gain(table, target, evidence[form], evidence[chosen], "extrapolation")
-        if gain <= 0:
-            reasons.append(f"{form} does not predict left-out rows better than {chosen} by a standard error")
-        elif loss > 0:
-            reasons.append(f"{form} predicts left-out rows better than {chosen}, but the rows outside the split worse")
-        else:
-            reasons.append(f"{form} predicts left-out rows better than {chosen}")
-            chosen = form
-    return chosen, "; ".join(reasons) or "the only form"
+def choose(weights: Mapping[str, float]) -> tuple[str, str]:
+    """Return the form chosen by this module's rule from the forms' weights in the pool, and why, in a sentence."""
+    forms = by_size(list(weights))
+    heaviest = max(forms, key=lambda form: weights[form])
+    chosen = next(form for form in forms if weights[form] >= _CONSIDERED * weights[heaviest])
+    if len(forms) == 1:
+        return chosen, "the only form"
+    shares = ", ".join(f"{form} {weights[form]:.0%}" for form in forms)
+    if chosen == heaviest:
+        return chosen, f"it has the largest weight in the pool, by cross-validation: {shares}"
+    near = f"at least a quarter of the largest weight in the pool, {heaviest}'s"
+    return chosen, f"it is the simplest form with {near}, by cross-validation: {shares}"
 
 
 def pseudo_bma(
@@ -122,7 +127,7 @@ def pseudo_bma(
 ) -> dict[str, float]:
     """Return the pseudo-BMA+ weight of every form: softmax of −m/2 · log MSE of left-out log errors, averaged over
     Dirichlet reweightings of the rows, so that a lead that hangs on few rows counts for little."""
-    squared = np.stack([_squared(table, target, each, "cv") for each in evidence.values()])
+    squared = np.stack([_squared(table, target, each) for each in evidence.values()])
     rows = squared.shape[1]
     reweighted = np.random.default_rng([config.seed, 6]).dirichlet(np.ones(rows), _REWEIGHTINGS)
     score = -0.5 * rows * np.log(squared @ reweighted.T)
@@ -170,34 +175,28 @@ def _measured(table: ResultsTable, target: str, setup: str) -> np.ndarray:
     return table.error(target)[~table.split] if setup == "extrapolation" else table.error(target)
 
 
-def _squared(table: ResultsTable, target: str, evidence: Evidence, setup: str) -> np.ndarray:
-    """Return squared log errors of the predictions of one setup."""
-    return (np.log(getattr(evidence, setup)) - np.log(_measured(table, target, setup))) ** 2
+def _squared(table: ResultsTable, target: str, evidence: Evidence) -> np.ndarray:
+    """Return squared log errors of the left-out predictions, (m,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squared = (np.log(evidence.cv) - np.log(table.error(target))) ** 2
+    return np.clip(np.nan_to_num(squared, nan=_WORST), _EXACT, _WORST)
 
 
-def _gain(table: ResultsTable, target: str, current: Evidence, richer: Evidence, setup: str) -> float:
-    """Return by how much `richer` beats `current` beyond one standard error; 0 if either was not run.
-
-    The standard error is over configurations, whose seeds are no independent evidence.
-    """
-    if getattr(current, setup) is None or getattr(richer, setup) is None:
-        return 0.0
-    difference = _squared(table, target, current, setup) - _squared(table, target, richer, setup)
-    configuration = table.configuration[~table.split] if setup == "extrapolation" else table.configuration
-    _, position, count = np.unique(configuration, return_inverse=True, return_counts=True)
-    mean = np.bincount(position, difference) / count
-    if len(mean) < 2:
-        return float(mean[0])
-    return float(mean.mean() - mean.std(ddof=1) / np.sqrt(len(mean)))
-
-
-def _poor_fit(table: ResultsTable, target: str, chosen: str, evidence: Evidence, config: LawsConfig) -> list[str]:
-    r2 = metrics(evidence.cv, table.error(target))["r2"]
-    if r2 >= config.poor_fit:
+def _poor_fit(
+    table: ResultsTable, target: str, chosen: str, evidence: Mapping[str, Evidence], config: LawsConfig
+) -> list[str]:
+    """Return a warning if the chosen form predicts rows that it has not seen badly; whether another does better."""
+    r2 = {form: metrics(each.cv, table.error(target))["r2"] for form, each in evidence.items()}
+    best = max(r2, key=lambda form: r2[form])
+    if r2[chosen] >= config.poor_fit:
         return []
+    below = f"explains R² {r2[chosen]:.2f} of rows it has not seen (below {config.poor_fit:g})"
+    if r2[best] < config.poor_fit:
+        which = f"the {'best form' if chosen == best else 'form chosen'} for {target}, {chosen},"
+        return [f"poor_fit: {which} {below}; no form fits these data, do not rely on its predictions"]
     return [
-        f"poor_fit: the best form for {target}, {chosen}, explains R² {r2:.2f} of rows it has not seen (below "
-        f"{config.poor_fit:g}); no form fits these data, do not rely on its predictions"
+        f"poor_fit: the form chosen for {target}, {chosen}, {below}; {best} explains {r2[best]:.2f}, but these rows do "
+        "not tell the two apart"
     ]
 
 

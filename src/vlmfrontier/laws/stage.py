@@ -36,7 +36,8 @@ def fit_target(
         # The paper's own protocol, `scipy`, knows no such help.
         laws[form] = improved(table, law, bags[form].theta, config) if config.backend == "numba" else law
     comparison = compare_forms(table, target, config, laws, threads, progress)
-    for form, law in laws.items():
+    for form, fitted in laws.items():
+        law = bags[form].errors_of(fitted)
         found = law.diagnostics | {"out_of_bag": bags[form].out_of_bag, "chosen": form == comparison.chosen}
         replace(law, diagnostics=found, warnings=law.warnings + comparison.warnings).save(folder / f"{form}.json")
         bags[form].save(folder / f"{form}.bag.csv")

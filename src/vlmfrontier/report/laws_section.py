@@ -8,6 +8,7 @@ import pandas as pd
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.laws import formula
 from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.report import errors_in_words, missing_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name
@@ -67,13 +68,14 @@ def warning_in_words(warning: str) -> str:
 def _parameters(law: LawFit) -> Block:
     errors = law.standard_errors
     rows = [
-        (name, f"{value:.4g}", f"{errors[name]:.2g}" if errors.get(name) is not None else "")
+        (name, f"{value:.4g}", f"{errors[name]:.2g}" if errors.get(name) is not None else missing_error(law, name))
         for name, value in law.parameters.items()
     ]
     return table(
         ("parameter", "value", "standard error"),
         rows,
-        f"Parameters of the law of {law.target}; none is given for what lies at a bound or vanished.",
+        f"Parameters of the law of {law.target}, with {errors_in_words(law)}. None is given at a bound, of a vanished "
+        "term, and for what the data do not determine.",
     )
 
 

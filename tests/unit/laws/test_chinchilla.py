@@ -48,3 +48,12 @@ def test_standard_errors_are_the_published_ones(study, law):
         low, high = PUBLISHED[name]
         # 15% of the published error, and 400 resamples leave 4% of noise
         assert found[name].std() == pytest.approx((high - low) / 3.92, rel=0.2)
+
+
+def test_a_law_by_itself_is_as_unsure_as_its_bag(study, law):
+    members = bag(read_table(study.table), law, "loss", study.laws.model_copy(update={"starts": 20}))
+    bagged = members.errors_of(law)
+    assert bagged.diagnostics["standard_errors"] == "bootstrap, 100 resamples"
+    assert bagged.standard_errors["a_N"] == pytest.approx(0.0149, rel=0.03)
+    assert law.diagnostics["standard_errors"] == "sandwich"
+    assert law.standard_errors["a_N"] == pytest.approx(bagged.standard_errors["a_N"], rel=0.25)

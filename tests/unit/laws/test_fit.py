@@ -12,6 +12,7 @@ from vlmfrontier.laws.profile import profile
 from vlmfrontier.laws.report import law_in_words
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.laws.table import from_arrays
+from vlmfrontier.study.laws import LawsConfig
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,55 @@ def test_errors_of_fixed_parameters_are_not_made_up(degenerate):
     held = {*degenerate.diagnostics["vanished_terms"], *degenerate.diagnostics["at_bound"]}
     assert held, "this sweep is chosen to have some"
     assert all(degenerate.standard_errors[name] is None for name in held)
+
+
+NOISE = {
+    "of one size": lambda rng, N: 0.01 * rng.standard_normal(len(N)),
+    "with tails": lambda rng, N: 0.01 * rng.standard_t(2.5, len(N)),
+    "peaked": lambda rng, N: 0.01 * rng.laplace(size=len(N)),
+    "larger for small models": lambda rng, N: 0.004 * rng.standard_normal(len(N)) * np.where(N < 5, 5, 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("loss", "delta", "noise"),
+    [
+        ("mse", 1e-3, "of one size"),
+        ("mse", 1e-3, "larger for small models"),
+        ("huber", 1e-3, "of one size"),
+        ("huber", 1e-3, "with tails"),
+        ("huber", 1e-3, "peaked"),
+        ("huber", 1e-3, "larger for small models"),
+        ("huber", 1e-2, "of one size"),
+        ("huber", 1e-2, "with tails"),
+        ("huber", 1.0, "of one size"),  # no residual is so large
+    ],
+)
+def test_standard_errors_are_the_spread_of_fits_to_fresh_noise(loss, delta, noise):
+    rng = np.random.default_rng(5)
+    N, n = np.exp(rng.uniform(0, 4, (2, 150)))
+    error = 1.8 + 0.4 * N**-0.5 + n**-0.5
+    config = LawsConfig(preset="fast", starts=6, loss=loss, delta=delta)
+    fits = [
+        fit(from_arrays({"N": N}, {"e": error * np.exp(NOISE[noise](rng, N))}, data=n), "add", "e", config)
+        for _ in range(40)
+    ]
+    assert {law.diagnostics["standard_errors"] for law in fits} == {"sandwich"}
+    for name in ("a_N", "d", "xi", "epsilon"):
+        told = np.median([law.standard_errors[name] for law in fits])
+        low, high = np.quantile([law.parameters[name] for law in fits], [0.16, 0.84])
+        # Forty fits know their spread to a tenth. Where noise has a sharp peak, a smoothed one is told too large.
+        assert 0.7 < told / ((high - low) / 2) < 1.6, name
+
+
+def test_seeds_of_a_configuration_are_no_independent_evidence():
+    T, n = np.repeat(np.geomspace(1, 64, 16), 8), np.repeat(np.tile([1.0, 2.0, 4.0, 8.0], 4), 8)
+    common = np.repeat(np.random.default_rng(1).normal(0, 0.02, 16), 8)
+    table = from_arrays({"T": T}, {"e": (10 + 20 * T**-0.5 + 5 * n**-0.5) * np.exp(common)}, data=n)
+    alone = table.rows(np.arange(len(T)) % 8 == 0)
+    many, once = (fit(each, "add", "e", LawsConfig(preset="fast", starts=20)) for each in (table, alone))
+    assert many.parameters["a_T"] == pytest.approx(once.parameters["a_T"], rel=1e-4)
+    assert many.standard_errors["a_T"] == pytest.approx(once.standard_errors["a_T"], rel=0.6)  # not a third of it
 
 
 def test_a_profile_is_lowest_at_the_fit_and_higher_elsewhere(sweep, quick):

@@ -1,5 +1,7 @@
 """The choice of a form: interactions found where they are, not where they are not; weights; tables."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
 from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.report import write_table
-from vlmfrontier.laws.selection import Evidence, choose, chosen_form, compare_forms
+from vlmfrontier.laws.selection import Evidence, choose, chosen_form, compare_forms, pseudo_bma
 from vlmfrontier.laws.stage import fit_target
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import from_arrays
@@ -36,25 +38,68 @@ def test_every_form_is_judged_in_every_setup(sweep, quick):
     assert by_setup["train"] < by_setup["cv"]
 
 
-def evidence(cv: float, extrapolation: float | None) -> Evidence:
-    """Return predictions whose log errors alternate with these sizes about an error of 30."""
-    off = 30 * np.exp(np.resize([1.0, -1.0, 1.1, -0.9], 40) * cv)
-    beyond = None if extrapolation is None else 30 * np.exp(np.resize([1.0, -0.9], 20) * extrapolation)
-    return Evidence(off, off, off, beyond)
+FORMS = ("mult", "add", "add-interact-s", "add-interact")
 
 
 @pytest.mark.parametrize(
-    ("rich", "chosen"),
+    ("shares", "chosen"),
     [
-        (evidence(0.01, 0.01), "add"),  # better at both
-        (evidence(0.01, 0.09), "mult"),  # better left out, worse beyond the split
-        (evidence(0.03, 0.01), "mult"),  # no better left out
-        (evidence(0.01, None), "add"),  # not judged on the split
+        ((0.05, 0.95), "add"),  # whatever the standard error of the simpler form's errors
+        ((0.15, 0.85), "add"),
+        ((0.3, 0.7), "mult"),  # not told apart: the simpler one
+        ((0.7, 0.3), "mult"),
+        ((0.01, 0.12, 0.43, 0.44), "add"),
+        ((0.01, 0.09, 0.43, 0.47), "add-interact-s"),
+        ((0.0, 0.003, 0.597, 0.4), "add-interact-s"),
+        ((0.0, 0.0, 0.1, 0.9), "add-interact"),
+        ((1.0,), "mult"),
     ],
 )
-def test_a_richer_form_must_win_left_out_and_not_lose_beyond_the_split(rich, chosen):
-    table = from_arrays({"T": np.arange(1, 41)}, {"e": np.full(40, 30.0)}, split=np.arange(40) < 20)
-    assert choose(table, "e", {"mult": evidence(0.03, 0.03), "add": rich})[0] == chosen
+def test_the_simplest_form_with_a_quarter_of_the_largest_weight_is_chosen(shares, chosen):
+    weights = dict(zip(FORMS, shares, strict=False))
+    form, reason = choose(weights)
+    assert form == chosen == choose(dict(reversed(weights.items())))[0]
+    assert len(shares) == 1 or all(f"{name} {share:.0%}" in reason for name, share in weights.items())
+
+
+def predictions(*errors: float) -> Evidence:
+    """Return left-out predictions that are off an error of 30 by these log errors, over and over."""
+    off = 30 * np.exp(np.resize(errors, 40))
+    return Evidence(off, off, off, None)
+
+
+def exploded(evidence: Evidence, size: float) -> Evidence:
+    """Return predictions of which those of one fold, four rows, are off by `size` in logs."""
+    spoilt = evidence.cv * np.exp(np.where(np.arange(40) < 4, size, 0.0))
+    return Evidence(evidence.train, spoilt, spoilt, None)
+
+
+GOOD, POOR, EXACT = predictions(0.01, -0.01, 0.011), predictions(0.03, -0.03, 0.033), predictions(0.0)
+
+
+@pytest.mark.parametrize(
+    ("simple", "rich", "chosen"),
+    [
+        (POOR, GOOD, "add"),
+        (GOOD, POOR, "mult"),
+        (GOOD, GOOD, "mult"),  # a tie
+        (exploded(GOOD, 3.0), POOR, "add"),  # its errors' standard error is as large as their mean
+        (exploded(GOOD, 3.0), GOOD, "add"),
+        (GOOD, exploded(GOOD, 3.0), "mult"),
+        (exploded(GOOD, 400.0), POOR, "add"),
+        (exploded(GOOD, np.inf), POOR, "add"),  # overflowed
+        (exploded(GOOD, np.nan), POOR, "add"),
+        (EXACT, EXACT, "mult"),  # an error of 0 has no logarithm
+        (EXACT, POOR, "mult"),
+        (POOR, EXACT, "add"),
+        (predictions(1e-14), EXACT, "mult"),  # rounding is no evidence
+    ],
+)
+def test_one_exploded_fold_does_not_win_by_its_uncertainty(simple, rich, chosen):
+    table = from_arrays({"T": np.arange(1, 41)}, {"e": np.full(40, 30.0)})
+    weights = pseudo_bma(table, "e", {"mult": simple, "add": rich}, LawsConfig())
+    assert sum(weights.values()) == pytest.approx(1)
+    assert choose(weights)[0] == chosen
 
 
 def test_folds_keep_seeds_of_a_configuration_together_and_have_like_sizes():
@@ -92,7 +137,19 @@ def test_the_stage_writes_what_the_frontier_reads(tmp_path, sweep, quick):
     for row in found.rows.itertuples():
         judged = predictions[(predictions.form == row.form) & (predictions.setup == row.setup)]
         assert ((judged.predicted - judged.measured) ** 2).mean() == pytest.approx(row.mse, rel=1e-6)  # ten digits kept
-    assert chosen_form(tmp_path) == found.chosen
+    weights = json.loads((tmp_path / "weights.json").read_text())
+    assert chosen_form(tmp_path) == found.chosen == choose(weights)[0]
+    for form in config.forms:
+        record, members = json.loads((tmp_path / f"{form}.json").read_text()), pd.read_csv(tmp_path / f"{form}.bag.csv")
+        assert record["diagnostics"]["chosen"] == (form == found.chosen)
+        assert record["diagnostics"]["standard_errors"] == "bootstrap, 12 resamples"
+        told = {name: error for name, error in record["standard_errors"].items() if error is not None}
+        assert told
+        assert told == pytest.approx({name: members[name].std() for name in told})
+        assert {*record["standard_errors"]} - {*told} >= {*record["diagnostics"]["at_bound"]}
+        name, other = list(told)[:2]
+        assert record["correlations"][f"{name},{other}"] == pytest.approx(members[name].corr(members[other]))
+        assert f"{name} = {record['parameters'][name]:.4g} ± {told[name]:.2g}" in (tmp_path / f"{form}.txt").read_text()
 
 
 def test_ablations_and_their_files(tmp_path, sweep, quick):
