@@ -4,7 +4,6 @@ Writes results/<study>/tables/checks.csv, .md and .tex: the power law along each
 unseen runs (out of tables/forms.csv), and x* at the middle budget against n with its direction.
 """
 
-import numpy as np
 import pandas as pd
 
 from vlmfrontier import command_line
@@ -22,8 +21,7 @@ def main() -> None:
     forms = pd.read_csv(results.folder / "tables" / "forms.csv")
     rows = power_law_check(results.table, target, results.study.laws) + extrapolation_check(forms, target)
     if results.cost is not None and results.examples is not None:
-        middle = float(np.sqrt(results.budgets[0] * results.budgets[-1]))
-        rows += shift_check(results.target(target), middle, results.examples)
+        rows += shift_check(results.target(target), results.middle_budget, results.examples)
     table = checks_table(rows)
     path = write_table(table, results.folder / "tables" / "checks")
     for names, rows_of in table.groupby(["check", "form", "factor"], dropna=False, sort=False):

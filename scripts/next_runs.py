@@ -14,7 +14,7 @@ from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.frontier.write import write_csv
 from vlmfrontier.progress import Progress
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count, format_number
 
 LEAST_NOISE = 1e-6
 """Errors that follow a law exactly have none, and would leave nothing to weigh models by."""
@@ -36,9 +36,9 @@ def main() -> None:
     table = suggestions(results, target, count)
     path = write_csv(table, results.folder / "next_runs.csv")
     for row in table.itertuples():
-        x = ", ".join(f"{factor} = {format_number(getattr(row, factor), 'B')}" for factor in target.space.factors)
+        x = ", ".join(f"{factor} = {format_count(getattr(row, factor))}" for factor in target.space.factors)
         regret = f"expected regret {row.regret_before:.3g} → {row.regret_after:.3g} points"
-        print(f"{x}, n = {format_number(row.n)}: {regret}, {format_number(row.training_cost)} {results.space.unit}")
+        print(f"{x}, n = {format_count(row.n)}: {regret}, {format_number(row.training_cost)} {results.space.unit}")
     print(f"→ {path}")
 
 

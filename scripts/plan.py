@@ -10,7 +10,8 @@ from vlmfrontier import command_line
 from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, write_study
-from vlmfrontier.sweep.plan import stage_1, summary, sweep_totals, write_plan
+from vlmfrontier.sweep.answering import uncounted
+from vlmfrontier.sweep.plan import assumptions, stage_1, summary, sweep_totals, write_plan
 from vlmfrontier.sweep.status import REFUSED
 
 
@@ -34,10 +35,12 @@ def main() -> None:
     folder = given.results / study.study
     write_study(study, folder / "study.json")
     plan = write_plan(study, folder, site)
-    print(f"study {study.study}: {summary(plan)} → {folder / 'plan.md'}")
-    for table in (sweep_totals(plan), stage_1(study, site)):
+    print(f"study {study.study}: {summary(plan, uncounted(study, folder))} → {folder / 'plan.md'}")
+    for table in (sweep_totals(plan), stage_1(study, site, folder)):
         if not table.empty:
             print(table.to_string(index=False))
+    for sentence in assumptions(study, site, folder):
+        print(f"assumed: {sentence}")
     for run, reason in plan.loc[plan.status == REFUSED, ["run", "reason"]].itertuples(index=False):
         print(f"refused: {run}: {reason}")
 

@@ -13,7 +13,7 @@ from vlmfrontier.frontier.regret import Rule, frontier_rule, llava_rule, regret_
 from vlmfrontier.frontier.search import pooled_errors
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.frontier.write import write_table
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def rules(results: Results, target: Target) -> dict[str, Rule]:
             found[f"frontier of {other}"] = followed(results.target(other), middle)
     if results.examples is not None and len(results.examples) > 1:
         for n in (results.examples[0], results.examples[-1]):
-            found[f"frontier at n = {format_number(n)}"] = followed(target, float(n))
+            found[f"frontier at n = {format_count(n)}"] = followed(target, float(n))
     return found
 
 

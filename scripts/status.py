@@ -15,6 +15,8 @@ from vlmfrontier.cluster.queue import QueuedJob, job_id_of, queued_jobs
 from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.units import format_quantity
+from vlmfrontier.sweep.answering import uncounted
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
 from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, failure, in_words, live_runs
 
@@ -44,7 +46,7 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
     """Print how far the runs are, and why some of them, or other jobs, failed."""
     jobs = jobs_of(results, tell=site is not None)
     plan = write_plan(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
-    print(f"study {study.study}: {summary(plan)}")
+    print(f"study {study.study}: {summary(plan, uncounted(study, results))}")
     if not plan.empty and not (plan.status == DONE).all():
         print(sweep_totals(plan).to_string(index=False))
     print_hours(plan, results)
@@ -77,7 +79,9 @@ def print_hours(plan: pd.DataFrame, results: Path) -> None:
     done = done[done.run.map(lambda run: job_id_of(results / "runs" / run / "finetune.log") is not None).astype(bool)]
     taken, planned = done.measured_gpu_hours.sum(), done.gpu_hours.sum()
     if taken > 0:
-        print(f"GPU-hours of what is done: {taken:.3g} taken, {planned:.3g} planned (× {taken / planned:.2g})")
+        took, meant = format_quantity(taken), format_quantity(planned)
+        ratio = f" (× {taken / planned:.2g})" if planned > 0 else ""
+        print(f"GPU-hours of what is done: {took} taken, {meant} planned{ratio}")
 
 
 def print_answer(study: Study, study_json: Path) -> None:

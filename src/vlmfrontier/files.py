@@ -18,6 +18,15 @@ def write_json(path: Path, content: object) -> None:
     temporary.replace(path)
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Return a JSON object that a hint is read from; empty if the file is not there, or holds no whole object."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 def append_line(path: Path, content: object) -> None:
     """Append one object as a line of JSON, which then is the operating system's: the end of this process loses none.
 

@@ -78,7 +78,9 @@ else:
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **resources.answering_job(SITE, lambda wildcards: answering_hours(STUDY, planned(wildcards), SITE)),
+            **resources.answering_job(
+                SITE, lambda wildcards: answering_hours(STUDY, planned(wildcards), SITE, Path(RESULTS))
+            ),
         params:
             recipe=recipes.answer_recipe(STUDY),
         message:

@@ -21,7 +21,7 @@ from vlmfrontier.figures.drawing import Drawing, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.lines import most_frequent
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count, format_number
 
 GRID, TASK_GRID = 48, 20
 """Points of a drawn surface along each factor, alone and among those of all targets."""
@@ -70,8 +70,8 @@ def contour_data(
     parts = []
     for first, second in combinations(varied, 2):
         point = _grid(kept, (first, second), center, grid)
-        held = [f"{name} = {format_number(center[name], 'B')}" for name in factors if name not in (first, second)]
-        held += [] if examples is None else [f"n = {format_number(examples)}"]
+        held = [f"{name} = {format_count(center[name])}" for name in factors if name not in (first, second)]
+        held += [] if examples is None else [f"n = {format_count(examples)}"]
         common = {"first": first, "second": second, "held": ", ".join(held), "n": examples, **point}
         common |= {} if cost is None else {"c": grid_cost(cost, point, (first, second), grid)}
         for target, predictor in predictors.items():
@@ -104,7 +104,7 @@ def _over_data(
     """Return the predicted error over a grid of one factor and n, as `contour_data`."""
     (factor,) = varied
     point = _grid(runs, (factor, "n"), {**center, "n": runs["n"].iloc[0]}, grid)
-    held = ", ".join(f"{name} = {format_number(center[name], 'B')}" for name in center if name != factor)
+    held = ", ".join(f"{name} = {format_count(center[name])}" for name in center if name != factor)
     parts = []
     for target, predictor in predictors.items():
         f = np.empty(grid * grid)

@@ -13,7 +13,7 @@ from vlmfrontier.figures.drawing import Drawing, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 COLUMNS = (2, 3)
 """Columns of panels, the preferred number first."""
@@ -86,7 +86,7 @@ def _lines(table: pd.DataFrame) -> list[_Line]:
     groups = list(table.groupby("n", dropna=False))
     widths = np.linspace(1.2 + 1.3 * (len(groups) - 1), 1.2, len(groups))
     look = zip(style.sequence(len(groups)), widths, strict=True)
-    names = ["frontier" if np.isnan(n) else f"n = {format_number(n)}" for n, _ in groups]
+    names = ["frontier" if np.isnan(n) else f"n = {format_count(n)}" for n, _ in groups]
     return [
         _Line(name, rows, color, width) for name, (_, rows), (color, width) in zip(names, groups, look, strict=True)
     ]

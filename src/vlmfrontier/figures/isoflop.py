@@ -14,7 +14,7 @@ from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.search import affordable, pooled_errors
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count, format_number
 
 RUN, LAW = "run", "law"
 """Kinds of rows: a measured run, and the least error that the law predicts with the factor at a level."""
@@ -90,7 +90,7 @@ def _draw(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
 
 def _name(group: pd.DataFrame, labels: Labels) -> str:
     n = group.n.iloc[0]
-    data = "" if pd.isna(n) else f", n = {format_number(n)}"
+    data = "" if pd.isna(n) else f", n = {format_count(n)}"
     return f"{format_number(group.c.iloc[0])} {labels.cost_unit}{data}"
 
 

@@ -15,7 +15,7 @@ from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, runs_
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.lines import most_frequent
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""
@@ -84,7 +84,7 @@ def learning_figure(data: pd.DataFrame, factors: Sequence[str], labels: Labels) 
         panel.set_xlabel("finetuning examples seen")
         style.number_axis(panel.xaxis, log=True)
         n = np.unique(data.n[on_line])
-        panel.set_title(f"n = {format_number(n[0])}" if len(n) == 1 else "all runs")
+        panel.set_title(f"n = {format_count(n[0])}" if len(n) == 1 else "all runs")
         panel.legend(title=factor, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     for panel in tiles.left:
         panel.set_ylabel("training loss (nats per answer token)")
@@ -97,7 +97,7 @@ def _plot(panel, data: pd.DataFrame, factor: str, colors: Mapping[float, object]
     for _, run in data.sort_values([factor, "run", "step"]).groupby("run", sort=False):
         level = float(run[factor].iloc[0])
         color = colors.get(level, "#DDDDDD")
-        label = format_number(level, "B") if colors and level not in named else None
+        label = format_count(level) if colors and level not in named else None
         named.add(level)
         panel.plot(
             run.examples, run.loss, color=color, lw=1.6 if colors else 0.6, label=label, zorder=3 if colors else 1

@@ -15,7 +15,7 @@ from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count, format_number
 from vlmfrontier.sweep.placement import training_flops
 from vlmfrontier.sweep.runs import plan_runs
 
@@ -73,7 +73,7 @@ def planned_figure(data: pd.DataFrame, labels: Labels, counts_flops: bool) -> Fi
         known = data[data[measured].notna() & (data[measured] > 0)]
         _draw(panel, known[planned], known[measured], equal)
         for N, rows in known.groupby("N"):
-            name = f"N = {format_number(N, 'B')}"
+            name = f"N = {format_count(N)}"
             panel.plot(rows[planned], rows[measured], "o", ms=4.5, mec="white", mew=0.5, color=colors[N], label=name)
         style.number_axis(panel.xaxis, log=True)
         style.number_axis(panel.yaxis, log=True)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, NothingToShow
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 MOST_SIZES = 4
 """At most as many data sizes are shown: the first, the last and some between."""
@@ -19,7 +19,7 @@ def shown_regret(table: pd.DataFrame) -> pd.DataFrame:
         sizes = np.unique(table.n)
         places = np.unique(np.linspace(0, len(sizes) - 1, min(len(sizes), MOST_SIZES)).round().astype(int))
         table = table[table.n.isin(sizes[places])]
-        table = table[table.rule != "frontier at n = " + table.n.map(format_number)]
+        table = table[table.rule != "frontier at n = " + table.n.map(format_count)]
     return table.reset_index(drop=True)
 
 
@@ -35,7 +35,7 @@ def regret_figure(data: pd.DataFrame) -> Figure:
     for (n, rows), color, offset in zip(groups, style.sequence(len(groups)), offsets, strict=True):
         places = [order.index(rule) + offset for rule in rows.rule]
         panel.hlines(places, rows.mean_regret_lo, rows.mean_regret_hi, color=color, lw=1.6)
-        label = None if pd.isna(n) else f"n = {format_number(n)}"
+        label = None if pd.isna(n) else f"n = {format_count(n)}"
         panel.plot(rows.mean_regret, places, "o", ms=4.5, color=color, mec="white", mew=0.5, label=label)
     panel.axvline(0, color=style.MUTED, lw=1)
     panel.set_yticks(range(len(order)), order)

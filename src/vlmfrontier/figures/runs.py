@@ -10,7 +10,7 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, labels_of, runs_with_sweeps
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 MOST_SIZES = 6
 """With more data sizes than this, n has an axis of its own."""
@@ -60,7 +60,7 @@ def _legend(figure: Figure, panel, data: pd.DataFrame, colors: dict[float, objec
         sizes = list(colors)
         places = np.unique(np.linspace(0, len(sizes) - 1, min(len(sizes), MOST_SIZES)).round().astype(int))
         for size in (sizes[place] for place in places):
-            name = f"n = {format_number(size, 'B')}"
+            name = f"n = {format_count(size)}"
             panel.plot([], [], "o", ms=5, color=colors[size], label=name)
     sweeps = list(dict.fromkeys(_sweeps(data)))
     for sweep, marker in zip(sweeps, style.MARKERS * len(sweeps), strict=False) if len(sweeps) > 1 else ():

@@ -13,7 +13,7 @@ from vlmfrontier.figures.curves import Predictor, center_line, predictors_of
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 POINTS = 60
 """Points of a drawn curve."""
@@ -98,17 +98,17 @@ def _groups(line: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
     if "n" not in line:
         return [("law", None, line)]
     if line["n"].nunique() <= MOST_SIZES:
-        return [(f"n = {format_number(n)}", float(n), rows) for n, rows in line.groupby("n")]
+        return [(f"n = {format_count(n)}", float(n), rows) for n, rows in line.groupby("n")]
     means = []
     for _, rows in line.groupby(pd.qcut(line["n"], MOST_SIZES, duplicates="drop"), observed=True):
         mean = float(np.exp(np.log(rows["n"]).mean()))
         near = rows[np.abs(rows["n"] / mean - 1) <= NEAR]
-        means += [(f"n ≈ {format_number(mean, 'B')}", mean, near)] if len(near) else []
+        means += [(f"n ≈ {format_count(mean)}", mean, near)] if len(near) else []
     return means
 
 
 def _held(line: pd.DataFrame, factor: str, factors: Sequence[str]) -> str:
-    held = [f"{other} = {format_number(line[other].iloc[0], 'B')}" for other in factors if other != factor]
+    held = [f"{other} = {format_count(line[other].iloc[0])}" for other in factors if other != factor]
     return ", ".join(held)
 
 

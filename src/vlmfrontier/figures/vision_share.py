@@ -11,7 +11,7 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, labels_of
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 HALF = 50.0
 
@@ -24,12 +24,12 @@ def vision_share_figure(shares: pd.DataFrame, frontier: pd.DataFrame, labels: La
     """
     figure, axes = style.panels(1, 2, sharey=True)
     levels, along = axes[0]
-    sizes = [(f"N = {format_number(N, 'B')}", rows.V, rows.share) for N, rows in shares.groupby("N")]
+    sizes = [(f"N = {format_count(N)}", rows.V, rows.share) for N, rows in shares.groupby("N")]
     _lines(levels, sizes, marker="o", ms=3)
     style.factor_axis(levels.xaxis, labels.names["V"], shares.V.unique())
-    held = [f"{name} = {format_number(shares[name].iloc[0], 'B')}" for name in ("T", "M") if name in shares]
+    held = [f"{name} = {format_count(shares[name].iloc[0])}" for name in ("T", "M") if name in shares]
     levels.set_title(", ".join(held))
-    names = {n: "x*" if np.isnan(n) else f"x*, n = {format_number(n)}" for n in frontier.n.unique()}
+    names = {n: "x*" if np.isnan(n) else f"x*, n = {format_count(n)}" for n in frontier.n.unique()}
     groups = frontier.groupby("n", dropna=False)
     _lines(along, [(names[n], rows.c, rows.share) for n, rows in groups], drawstyle="steps-post")
     style.number_axis(along.xaxis, log=True)

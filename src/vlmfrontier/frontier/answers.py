@@ -12,7 +12,7 @@ from vlmfrontier.frontier.search import affordable, judge, pooled_errors, search
 from vlmfrontier.frontier.space import check_budgets
 from vlmfrontier.frontier.table import REGRET_QUANTILE, runner_up
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 ALTERNATIVES = 2
 NEAREST_RUNS = 3
@@ -148,14 +148,14 @@ def extrapolation_warnings(runs: RunRange, x: dict[str, float], examples: float 
         if name == "n":
             warnings.append(_data_warning(*runs.examples, examples))
         else:
-            low, high = (format_number(end, "B") for end in runs.factors[name])
-            value = format_number(x[name], "B")
+            low, high = (format_count(end) for end in runs.factors[name])
+            value = format_count(x[name])
             warnings.append(f"{name} = {value} is extrapolated: the runs have {name} from {low} to {high}")
     return tuple(warnings)
 
 
 def _data_warning(low: float, high: float, examples: float) -> str:
-    n, smallest, largest = (format_number(size, "B") for size in (examples, low, high))
+    n, smallest, largest = (format_count(size) for size in (examples, low, high))
     if examples > high:
         return (
             f"n = {n} is extrapolated, {examples / high:.3g} times the runs' largest: the interval assumes that error "

@@ -116,6 +116,12 @@ class Results:
         return np.unique(given if isinstance(given, list) else given.values())
 
     @property
+    def middle_budget(self) -> float:
+        """The budget that stands for all where one must: the middle one of the list (the upper of two), which has a row
+        in the frontier. Report, explorer, captions, checks and status mean this one."""
+        return float(self.budgets[len(self.budgets) // 2])
+
+    @property
     def examples(self) -> np.ndarray | None:
         """The numbers of examples to answer for; by default those of the runs, None for a table without data size."""
         if self.table.data is None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from vlmfrontier.cost import CostModel, cost_model
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count, format_number
 
 if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
@@ -88,7 +88,7 @@ def check_budgets(space: SearchSpace, budgets: Sequence[float]) -> None:
     """Raise `UserError` if a budget cannot pay for the cheapest configuration."""
     least = min(budgets)
     if least < space.cost[0]:
-        cheapest = ", ".join(f"{name} = {format_number(value, 'B')}" for name, value in space.at(0).items())
+        cheapest = ", ".join(f"{name} = {format_count(value)}" for name, value in space.at(0).items())
         raise UserError(
             f"budget {format_number(least)} {space.unit} is below the cheapest configuration ({cheapest}), "
             f"which costs {format_number(space.cost[0])}; raise the budget"

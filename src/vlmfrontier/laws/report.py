@@ -1,5 +1,6 @@
 """Results as people read them: a law in words, and tables as CSV, Markdown and LaTeX."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {}
     for name, column in frame.items():
         if name in _FORMATS:
-            columns[name] = [_FORMATS[name].format(value) for value in column]
+            columns[name] = ["" if math.isnan(value) else _FORMATS[name].format(value) for value in column]
         elif column.dtype == bool:
             columns[name] = ["yes" if value else "" for value in column]
         else:

@@ -111,11 +111,11 @@ def _cost_parts(space: SearchSpace, cost: object) -> dict[str, list[float]] | No
 
 
 def _budgets(results: Results, space: SearchSpace) -> dict[str, float]:
-    """Return the ends of the slider and where it starts: at the middle of the study's budgets."""
+    """Return the ends of the slider and where it starts: at the study's middle budget."""
     budgets = results.budgets
     low = max(float(budgets[0]), float(space.cost[0]))
     high = max(float(budgets[-1]), min(BEYOND * float(budgets[-1]), float(space.cost[-1])))
-    return {"low": low, "high": high, "start": float(budgets[len(budgets) // 2]), "asked": [low, float(budgets[-1])]}
+    return {"low": low, "high": high, "start": results.middle_budget, "asked": [low, float(budgets[-1])]}
 
 
 def _examples(results: Results) -> dict[str, Any]:

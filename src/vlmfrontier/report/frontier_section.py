@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.answers import Choice
 from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.frontier.elasticity import UNDETERMINED
+from vlmfrontier.frontier.wording import compared
 from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Text, table
 from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import amount, configuration, error_name
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count, format_error, format_number
 
 BUDGETS = 6
 """Budgets that the table of the frontier shows, of all that were searched."""
@@ -30,29 +30,27 @@ def recommendation(known: Known) -> Iterator[Block]:
     yield Answer(recommended(known))
     choice = found.choice
     items = [
-        f"next best: {configuration(other.x)}: {_compared(other, choice)}, at {format_number(other.cost)}"
+        f"next best: {configuration(other.x)}: {compared(other, choice)}, at {format_number(other.cost)}"
         for other in found.alternatives
     ]
     more = {"twice the budget": found.double_budget, f"twice the {_data_word(known)}": found.double_examples}
     items += [
-        f"{name}: {configuration(other.x)}: {_compared(other, choice)}"
+        f"{name}: {configuration(other.x)}: {compared(other, choice)}"
         for name, other in more.items()
         if other is not None
     ]
-    items += [f"nearest run: {_run_name(run, found.target)}, measured {run[found.target]:.2f}" for run in found.nearest]
+    items += [
+        f"nearest run: {_run_name(run, found.target)}, measured {format_error(run[found.target])}"
+        for run in found.nearest
+    ]
     yield Items(tuple(items))
     for warning in found.warnings:
         yield Caution(warning)
-    examples = "" if found.examples is None else f" --examples {format_number(found.examples)}"
+    examples = "" if found.examples is None else f" --examples {format_count(found.examples)}"
     yield Text(
         f"Other questions: `explorer.html` beside this page, or `python scripts/query.py --study {known.study.study} "
         f"--budget {format_number(found.budget)}{examples}`."
     )
-
-
-def _compared(other: Choice, choice: Choice) -> str:
-    """Return a prediction with its difference from the recommended one's: `33.45 (+0.79)`."""
-    return f"{other.f:.2f} ({other.f - choice.f:+.2f})"
 
 
 def _run_name(run: dict, target: str) -> str:
@@ -76,12 +74,12 @@ def frontier(known: Known) -> Iterator[Block]:
     range_name = known.answer.range_name
     cells = [
         (
-            *((format_number(row["n"], "B"),) if has_data else ()),
+            *((format_count(row["n"]),) if has_data else ()),
             format_number(row["c"]),
             *(amount(name, row[name]) for name in factors),
             format_number(row["cost"]),
-            f"{row['f']:.2f}",
-            f"{row['f_lo']:.2f} to {row['f_hi']:.2f}",
+            format_error(row["f"]),
+            f"{format_error(row['f_lo'])} to {format_error(row['f_hi'])}",
             f"{row['p_near']:.0%}",
             "" if row["extrapolates"] == INSIDE else row["extrapolates"],
         )
@@ -126,7 +124,7 @@ def movement(known: Known) -> Iterator[Block]:
     bands = {row.factor: f"{row.e_lo:.2g} to {row.e_hi:.2g}" for row in rows.itertuples()}
     moving = {row.factor: row for row in rows.itertuples() if row.direction != UNDETERMINED}
     said = [
-        f"{name}* {'rises' if row.direction == 'up' else 'falls'} (elasticity {row.e:.2g}, {bands[name]})"
+        f"{name}* {'rises' if row.direction == 'up' else 'falls'} (elasticity {row.e_median:.2g}, {bands[name]})"
         for name, row in moving.items()
     ]
     still = [f"{name}* ({band})" for name, band in bands.items() if name not in moving]
@@ -142,8 +140,8 @@ def regret(known: Known) -> Iterator[Block]:
     yield Heading("What simpler rules lose")
     rows, size, data = known.regret, known.regret.n.max(), ""
     if not np.isnan(size):
-        data = f" at n = {format_number(size, 'B')}"
-        itself = f"frontier at n = {format_number(size)}"
+        data = f" at n = {format_count(size)}"
+        itself = f"frontier at n = {format_count(size)}"
         rows = rows[(rows.n == size) & (rows.rule != itself)]
     cells = [_loss(row) for row in rows.sort_values("mean_regret").to_dict("records")]
     yield table(

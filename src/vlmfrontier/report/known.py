@@ -138,6 +138,5 @@ class Known:
 def middle_answer(results: Results) -> Answer:
     """Return the recommendation at the middle budget and the largest number of examples."""
     target = results.target(results.main_target)
-    budget = float(results.budgets[len(results.budgets) // 2])
     examples = None if results.examples is None else float(results.examples[-1])
-    return answer(target, results.runs, budget, examples, results.config.near)
+    return answer(target, results.runs, results.middle_budget, examples, results.config.near)

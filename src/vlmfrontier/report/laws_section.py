@@ -12,7 +12,7 @@ from vlmfrontier.laws.report import errors_in_words, missing_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count
 
 SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
 """The setups that are shown, and what they are called."""
@@ -55,8 +55,8 @@ def _forms(known: Known) -> str:
 
 
 def _units(law: LawFit) -> str:
-    units = [f"{name} in {format_number(unit, 'B')}" for name, unit in law.units.items() if unit != 1]
-    units += [f"n in {format_number(law.data_unit, 'B')}"] if law.data_unit not in (None, 1) else []
+    units = [f"{name} in {format_count(unit)}" for name, unit in law.units.items() if unit != 1]
+    units += [f"n in {format_count(law.data_unit)}"] if law.data_unit not in (None, 1) else []
     return f"({', '.join(units)})" if units else "(all factors in units of one)"
 
 

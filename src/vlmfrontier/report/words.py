@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from vlmfrontier.frontier.answers import Answer
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_count, format_error, format_number
 
 FACTORS = {
     "N": ("size of the language model", "parameters"),
@@ -37,7 +37,7 @@ def error_name(study: Study, target: str) -> str:
 
 def amount(factor: str, value: float) -> str:
     """Return a value of a factor: `7.5B`, `16`."""
-    return format_number(value, "B")
+    return format_count(value)
 
 
 def configuration(x: Mapping[str, float]) -> str:
@@ -52,7 +52,7 @@ def per_video(unit: str) -> str:
 
 def question(budget: float, unit: str, examples: float | None) -> str:
     """Return the question that an answer is for: `100M FLOPs per video and 500 examples`."""
-    data = "" if examples is None else f" and {format_number(examples, 'B')} examples"
+    data = "" if examples is None else f" and {format_count(examples)} examples"
     return f"{format_number(budget)} {per_video(unit)}{data}"
 
 
@@ -61,7 +61,8 @@ def two_lines(answer: Answer) -> tuple[str, str]:
     choice = answer.choice
     deploy = (
         f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {configuration(choice.x)}: "
-        f"{answer.target} error {choice.f:.2f} ({answer.range_name} {choice.f_lo:.2f} to {choice.f_hi:.2f})"
+        f"{answer.target} error {format_error(choice.f)} "
+        f"({answer.range_name} {format_error(choice.f_lo)} to {format_error(choice.f_hi)})"
     )
     values = {**choice.x, "n": answer.examples}
     outside = [warning.split(" = ")[0] for warning in answer.warnings]

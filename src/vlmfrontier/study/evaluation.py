@@ -13,7 +13,8 @@ from vlmfrontier.study.units import Number
 
 Positive = Annotated[int, Field(gt=0)]
 UNKNOWN_QUESTIONS = 500
-"""Of a benchmark of one's own, whose number nobody has stated: about as many as the smallest of the paper has."""
+"""Of a benchmark of one's own, whose number nobody has stated: what a job asks time for, about as many as the smallest
+of the paper has. The plan says no hours then."""
 
 
 class TaskConfig(Section):

@@ -1,4 +1,4 @@
-"""Numbers as people write them: `10T`, `2M`, `250k`, `7.5B`, and back."""
+"""Numbers as people write them: `10T`, `2M`, `250k`, `7.5B`, and back; and how each kind of number is written."""
 
 import math
 import re
@@ -10,13 +10,15 @@ from vlmfrontier.errors import UserError
 
 # G and B are the same: FLOPs come as GFLOPs, parameters as billions.
 _FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
-_NUMBER = re.compile(r"^\s*([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([kKMGBTPE]?)\s*$")
+_FACTORS |= {"Z": 1e21, "Y": 1e24}
+_LARGEST, _LEAST = 1e27, 0.01
+_NUMBER = re.compile(r"^\s*([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([kKMGBTPEZY]?)\s*$")
 
 
 def parse_number(text: str | float) -> float:
     """Return the number that `text` says: `parse_number("2.5M") == 2_500_000.0`.
 
-    Raises `UserError` for anything that is not a number with an optional suffix k, M, G or B, T, P, E.
+    Raises `UserError` for anything that is not a number with an optional suffix k, M, G or B, T, P, E, Z, Y.
     """
     if isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
@@ -29,15 +31,51 @@ def parse_number(text: str | float) -> float:
 def format_number(value: float, billions: str = "G") -> str:
     """Return `value` with three significant digits and a suffix: `format_number(83_280) == "83.3k"`.
 
-    `billions` is the letter for 1e9: `G` for FLOPs, `B` for parameters.
+    `billions` is the letter for 1e9: `G` for FLOPs and other costs; what is counted has `format_count`.
     """
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
+    if math.isnan(value):
+        return "unknown"
+    if value == 0 or math.isinf(value):
+        return f"{value:zg}"
     rounded = float(f"{value:.3g}")  # first, so that 999.6k becomes 1M
-    for suffix, factor in (("E", 1e18), ("P", 1e15), ("T", 1e12), (billions, 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(rounded) >= factor:
-            return f"{float(f'{rounded / factor:.3g}'):g}{suffix}"
+    if abs(rounded) >= _LARGEST:
+        return f"{rounded:g}"
+    for suffix, factor in reversed(_FACTORS.items()):
+        if suffix not in ("", "K", "B") and abs(rounded) >= factor:
+            return f"{float(f'{rounded / factor:.3g}'):g}{billions if suffix == 'G' else suffix}"
     return f"{rounded:g}"
+
+
+def format_count(value: float) -> str:
+    """Return parameters, examples, tokens or frames: `format_count(7.5e9) == "7.5B"`."""
+    return format_number(value, billions="B")
+
+
+def format_flops(value: float) -> str:
+    """Return FLOPs with their unit: `format_flops(7.11e21) == "7.11 ZFLOPs"`."""
+    number = format_number(value)
+    return f"{number[:-1]} {number[-1]}FLOPs" if number[-1].isalpha() and math.isfinite(value) else f"{number} FLOPs"
+
+
+def format_quantity(value: float) -> str:
+    """Return hours or GiB, three digits: `16,300`, `23.6`, `< 0.01`; nothing for what is not known."""
+    if math.isnan(value):
+        return ""
+    if 0 < value < _LEAST:
+        return f"< {_LEAST}"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+
+
+def format_error(value: float) -> str:
+    """Return an error of a task, or a loss: two decimals from 1 on, three digits below: `33.45`, `0.0123`."""
+    return f"{value:z.2f}" if abs(value) >= 1 else f"{float(f'{value:.3g}'):zg}"
+
+
+def format_difference(value: float, beside: float) -> str:
+    """Return a difference of errors with its sign and as many decimals as the error `beside` it has: `+0.79`."""
+    decimals = 2 if abs(beside) >= 1 or beside == 0 else 2 - math.floor(math.log10(abs(beside)))
+    return f"{value:+z.{decimals}f}"
 
 
 def _number(value: object) -> float:

@@ -1,9 +1,13 @@
 """What the evaluation of a run takes of a GPU: seeing and reading every video, and writing the answers."""
 
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from vlmfrontier.cluster.site import Site
+from vlmfrontier.evaluation.benchmarks import Benchmark
+from vlmfrontier.files import read_record
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.placement import finetuning
@@ -19,23 +23,53 @@ class Asked(NamedTuple):
     """Tokens of all answers."""
 
 
-def asked(study: Study) -> Asked:
-    """Return what every run of `study` is asked; the digits study's answers, a word or two at once, count as none."""
-    evaluate, limit = study.evaluate, study.evaluate.lmms_eval.limit
+def asked(study: Study, results: Path | None = None, supposed: int = 0) -> Asked:
+    """Return what every run of `study` is asked; the digits study's answers, a word or two at once, count as none.
+
+    Of a benchmark whose number of questions nothing says, `supposed` questions.
+    """
+    evaluate = study.evaluate
     if evaluate.harness == "packed":
         videos = study.data.digits.test
         return Asked(videos + min(evaluate.control_videos, videos), 0)
-    benchmarks = [task.benchmark for task in evaluate.lmms_eval.tasks.values()]
-    counts = [(min(limit or math.inf, b.questions or UNKNOWN_QUESTIONS), b.answer_tokens) for b in benchmarks]
+    counts = [
+        (supposed if count is None else count, benchmark.answer_tokens)
+        for _, benchmark, count in _questions(study, results)
+    ]
     return Asked(sum(n for n, _ in counts), sum(n * tokens for n, tokens in counts))
 
 
-def answering_hours(study: Study, run: Run, site: Site) -> float:
+def uncounted(study: Study, results: Path | None = None) -> list[str]:
+    """Return the benchmarks whose number of questions nothing says, before their data is fetched."""
+    if study.evaluate.harness == "packed":
+        return []
+    return [name for name, _, count in _questions(study, results) if count is None]
+
+
+def _questions(study: Study, results: Path | None) -> Iterator[tuple[str, Benchmark, int | None]]:
+    """Yield every benchmark with how many questions are asked: of the fetched data, else as published or stated."""
+    settings = study.evaluate.lmms_eval
+    fetched = {} if results is None else read_record(results / "data" / "benchmarks.json")
+    for name, task in settings.tasks.items():
+        benchmark, found = task.benchmark, fetched.get(name)
+        count = found.get("questions") if isinstance(found, dict) else None
+        count = count if isinstance(count, int) and count > 0 else benchmark.questions
+        if settings.limit:  # which lmms-eval applies to each of its own tasks
+            at_most = settings.limit * len({measure.leaf for measure in benchmark.measures})
+            count = at_most if count is None else min(count, at_most)
+        yield name, benchmark, count
+
+
+def answering_hours(
+    study: Study, run: Run, site: Site, results: Path | None = None, supposed: int = UNKNOWN_QUESTIONS
+) -> float:
     """Return the GPU-hours of one run's evaluation: a pass of Eq. 1 for every question, and every token written.
 
     On one GPU of `site`, at the rate that a training is expected to reach. An upper bound for reading: a video is read
-    once for several questions.
+    once for several questions. NaN if nothing is known to be asked.
     """
-    readings, tokens = asked(study)
+    readings, tokens = asked(study, results, supposed)
+    if readings == 0:
+        return math.nan
     rate = site.gpu.peak(study.finetune.precision) * site.gpu.mfu
     return (readings * sum(finetuning(study, run).forward) / rate + tokens * site.gpu.token_seconds) / 3600

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from vlmfrontier.cluster.site import GIB, Site
 from vlmfrontier.cost.memory import (
@@ -17,6 +18,7 @@ from vlmfrontier.cost.memory import (
 from vlmfrontier.cost.paper import language_cost, vision_cost
 from vlmfrontier.cost.parameters import llama_layers, lora_parameters, vision_layers
 from vlmfrontier.cost.training import BACKWARD
+from vlmfrontier.files import read_record
 from vlmfrontier.study.execution import ExecutionConfig
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
@@ -36,7 +38,7 @@ SAFETY = 2.0
 STARTUP_HOURS = 0.1
 """Until a training takes its first step, generously."""
 PICTURES = 558_128
-"""Of LCS-558k, the paper's stage 1."""
+"""Of LCS-558k, the paper's stage 1: what a job asks time for where nothing says how many pictures there are."""
 SHOWN = 10
 """Refused runs that a message lists."""
 
@@ -183,13 +185,27 @@ def finetuning(study: Study, run: Run) -> Training:
     )
 
 
-def alignment(study: Study, language: str, vision: str = "") -> Training:
+def pictures(study: Study, results: Path | None = None) -> tuple[int | None, str]:
+    """Return how many pictures stage 1 reads in one pass, and what says so: the prepared data, else the study.
+
+    None if neither knows.
+    """
+    prepared = None if results is None else read_record(results / "data/align/manifest.json").get("conversations")
+    if isinstance(prepared, int) and prepared > 0:
+        return prepared, "the prepared data"
+    if study.data.source == "digits":
+        return study.pretrain.align.videos, "pretrain.align.videos"
+    return study.data.llava.align and study.data.llava.align.count, "data.llava.align.count"
+
+
+def alignment(study: Study, language: str, vision: str = "", results: Path | None = None) -> Training:
     """Return stage 1 of a pair of published models as a training to be placed, on one node.
 
-    Where the study does not say how many pictures it has, as many as the paper's are planned for.
+    Where nothing says how many pictures there are, as many as the paper's: a job must ask for some time. The plan says
+    no hours then.
     """
     settings, model = study.pretrain.align, study.models.language[language]
-    pictures = (study.data.llava.align and study.data.llava.align.count) or PICTURES
+    count = pictures(study, results)[0] or PICTURES
     return Training(
         vision=study.models.towers[vision],
         language=model,
@@ -197,7 +213,7 @@ def alignment(study: Study, language: str, vision: str = "") -> Training:
         size=model.N,
         T=1,
         V=max(settings.grids) ** 2,
-        examples=pictures * (settings.epochs or 1),
+        examples=count * (settings.epochs or 1),
         settings=settings,
         learns=tuple(settings.train),
         text=REAL_TEXT,

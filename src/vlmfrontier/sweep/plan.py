@@ -1,7 +1,7 @@
 """The plan of a study: every run with its cost, as a table and as a page."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +10,9 @@ from vlmfrontier.cluster.queue import QueuedJob
 from vlmfrontier.cluster.resources import host_memory
 from vlmfrontier.cluster.site import GIB, Site
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_number
-from vlmfrontier.sweep.answering import answering_hours
-from vlmfrontier.sweep.placement import Placement, alignment, place, place_training, training_flops
+from vlmfrontier.study.units import format_flops, format_number, format_quantity
+from vlmfrontier.sweep.answering import answering_hours, uncounted
+from vlmfrontier.sweep.placement import Placement, alignment, pictures, place, place_training, training_flops
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.spent import spent_hours
 from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status
@@ -22,8 +22,22 @@ CLUSTER = ["partition", "nodes", "gpus", "micro_batch", "accumulation", "checkpo
 CLUSTER += ["gradients_gib", "optimizer_gib", "gathered_gib", "activations_gib", "host_memory_mb", "gpu_hours"]
 CLUSTER += ["wall_hours", "limit_minutes", "jobs", "disk_gib", "evaluation_gpu_hours"]
 COLUMNS = [*RUN, *CLUSTER, "measured_gpu_hours", "status", "reason"]
-ON_PAGE = ["run", "sweeps", "c", "nodes", "gpus", "batch", "memory_gib", "gpu_hours", "wall_hours", "disk_gib"]
-ON_PAGE += ["status", "reason"]
+ON_PAGE = {
+    "run": "run",
+    "sweeps": "sweeps",
+    "c": "c (FLOPs)",
+    "nodes": "nodes",
+    "gpus": "GPUs",
+    "batch": "batch",
+    "memory_gib": "memory (GiB)",
+    "gpu_hours": "GPU-hours",
+    "wall_hours": "hours",
+    "disk_gib": "disk (GiB)",
+    "status": "status",
+    "reason": "reason",
+}
+"""Columns of the page, and what they are called there."""
+NOT_KNOWN = "not known"
 
 
 def plan_table(
@@ -50,7 +64,7 @@ def plan_table(
                 **{name: getattr(run, name) for name in [*study.factors(), "n", "seed", "c"]},
                 "training_flops": training_flops(study, run),
                 **_on_cluster(site, placement),
-                "evaluation_gpu_hours": float(f"{answering_hours(study, run, site):.4g}"),
+                "evaluation_gpu_hours": float(f"{answering_hours(study, run, site, results, 0):.4g}"),
                 "measured_gpu_hours": _measured(results, run, placement),
                 "status": status.state,
                 "reason": status.reason,
@@ -96,29 +110,38 @@ def sweep_totals(plan: pd.DataFrame) -> pd.DataFrame:
             "runs": len(rows),
             "done": int((rows.status == DONE).sum()),
             "failed": int((rows.status == FAILED).sum()),
-            "cheapest c": format_number(rows.c.min()),
-            "dearest c": format_number(rows.c.max()),
-            "training FLOPs": format_number(rows.training_flops.sum()),
-            "GPU-hours": f"{rows.gpu_hours.sum():.3g}",
-            "GPU-hours left": f"{rows.gpu_hours[rows.status != DONE].sum():.3g}",
-            "to evaluate": f"{rows.evaluation_gpu_hours.sum():.3g}",
+            "cheapest c": format_flops(rows.c.min()),
+            "dearest c": format_flops(rows.c.max()),
+            "training": format_flops(rows.training_flops.sum()),
+            "GPU-hours": format_quantity(rows.gpu_hours.sum()),
+            "GPU-hours left": format_quantity(rows.gpu_hours[rows.status != DONE].sum()),
+            "GPU-hours to evaluate": _evaluation_hours(rows),
         }
         for sweep, rows in plan.groupby("sweep", sort=False)
     ]
     return pd.DataFrame(totals)
 
 
-def stage_1(study: Study, site: Site) -> pd.DataFrame:
-    """Return a row for every pair of published models that stage 1 is run for, as it would be placed on `site`."""
+def _evaluation_hours(rows: pd.DataFrame) -> str:
+    """Return the GPU-hours of the evaluation of runs, as far as something says how many questions there are."""
+    return format_quantity(rows.evaluation_gpu_hours.sum(min_count=1)) or NOT_KNOWN
+
+
+def stage_1(study: Study, site: Site, results: Path | None = None) -> pd.DataFrame:
+    """Return a row for every pair of published models that stage 1 is run for, as it would be placed on `site`.
+
+    No hours where neither the study nor prepared data in `results` says how many pictures there are.
+    """
     published = study.trained and study.models.pretrained
     pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study)) if published else {}
-    placed = {study.models.start_name(*pair): place_training(alignment(study, *pair), site) for pair in pairs}
+    placed = {study.models.start_name(*pair): place_training(alignment(study, *pair, results), site) for pair in pairs}
+    known = bool(pairs) and pictures(study, results)[0] is not None
     rows = [
         {
             "stage 1 of": name,
-            "gpus": placement.gpus,
-            "GPU-hours": f"{placement.gpu_hours:.3g}",
-            "wall hours": f"{placement.hours:.3g}",
+            "GPUs": placement.gpus,
+            "GPU-hours": format_quantity(placement.gpu_hours) if known else NOT_KNOWN,
+            "hours": format_quantity(placement.hours) if known else NOT_KNOWN,
             **({"refused": placement.problem} if placement.problem else {}),
         }
         for name, placement in placed.items()
@@ -126,44 +149,81 @@ def stage_1(study: Study, site: Site) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None) -> str:
+def assumptions(study: Study, site: Site, results: Path | None = None) -> list[str]:
+    """Return in sentences what the numbers of the plan rest on that the study does not say, and what they leave out."""
+    if not study.trained:
+        return []
+    gpu = site.gpu
+    peak = f"{format_flops(gpu.peak(study.finetune.precision))} per second"
+    said = [f"GPU-hours are those of {gpu.model or 'a GPU'} at {gpu.mfu:.0%} of its peak of {peak} (site file)"]
+    if study.models.pretrained and study.models.start is None:
+        count, source = pictures(study, results)
+        if count is None:
+            said.append(
+                "stage 1 is not counted: nothing says how many pictures it reads; write data.llava.align.count, or "
+                "plan again once the data is prepared"
+            )
+        else:
+            said.append(f"stage 1 reads {count:,} pictures in a pass, as {source} says")
+    missing = uncounted(study, results)
+    if missing:
+        said.append(
+            f"the evaluation leaves out {', '.join(missing)}: nothing says how many questions there are; write "
+            f"evaluate.lmms_eval.tasks.{missing[0]}.questions, or plan again once the benchmarks are fetched"
+        )
+    tasks = {} if study.evaluate.harness == "packed" else study.evaluate.lmms_eval.tasks
+    own = [name for name, task in tasks.items() if task.metric is not None and name not in missing]
+    if own:
+        said.append(f"answers to {', '.join(own)} are taken to be as short as a letter; longer ones take longer")
+    return said
+
+
+def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None, results: Path | None = None) -> str:
     """Return the plan as Markdown: totals per sweep, then every run as it would be trained on `site`."""
     if not study.trained:
         return f"# Plan of {study.study}\n\nNothing is trained: the laws start at `{study.table.path}`.\n"
-    gpu, before = (site or Site()).gpu, stage_1(study, site or Site())
-    peak = format_number(gpu.peak(study.finetune.precision))
+    site = site or Site()
+    gpu, before = site.gpu, stage_1(study, site, results)
     again = plan.checkpointing.map({True: " again", False: ""})
     runs = plan.assign(
         c=plan.c.map(format_number),
         batch=plan.micro_batch.astype(str) + " × " + plan.accumulation.astype(str) + again,
-        **{name: plan[name].map("{:.3g}".format) for name in ("memory_gib", "gpu_hours", "wall_hours", "disk_gib")},
-    )[ON_PAGE]
+        **{name: plan[name].map(format_quantity) for name in ("memory_gib", "gpu_hours", "wall_hours", "disk_gib")},
+    )[list(ON_PAGE)].rename(columns=ON_PAGE)
     return "\n".join(
         [
             f"# Plan of {study.study}\n",
-            summary(plan) + "\n",
+            summary(plan, uncounted(study, results)) + "\n",
+            *(f"- {sentence}." for sentence in assumptions(study, site, results)),
+            "",
             "A run of several sweeps is trained once and counted in the first. `c`: inference FLOPs per video (Eq. 1);",
-            f"GPU-hours: three times the forward pass of Eq. 1 per example, at {gpu.mfu:.0%} of the peak of one",
-            f"{gpu.model or 'GPU'}, {peak} FLOPs/s. `gpus`: per node. `batch`: micro-batch",
-            "× accumulation, `again` if activations must be computed again to fit. `memory_gib`: of one GPU, which has",
-            f"{gpu.memory:g}. `disk_gib`: model and checkpoints while it trains, all runs {plan.disk_gib.sum():.3g}.",
-            "`to evaluate`: a forward pass for every question at that rate, and every token of the answers.",
+            "GPU-hours: three times the forward pass of Eq. 1 per example. `GPUs`: per node. `batch`: micro-batch",
+            "× accumulation, `again` if activations must be computed again to fit. `memory`: of one GPU, which has",
+            f"{gpu.memory:g} GiB. `disk`: model and checkpoints while it trains, all runs "
+            f"{format_quantity(plan.disk_gib.sum())} GiB.",
+            "`GPU-hours to evaluate`: a forward pass for every question at that rate, and every token of the answers.",
             "plan.csv has more columns.\n",
-            sweep_totals(plan).to_markdown(index=False) + "\n",
-            *([before.to_markdown(index=False) + "\n"] if len(before) else []),
+            sweep_totals(plan).to_markdown(index=False, disable_numparse=True) + "\n",
+            *([before.to_markdown(index=False, disable_numparse=True) + "\n"] if len(before) else []),
             runs.to_markdown(index=False, disable_numparse=True) + "\n",
         ]
     )
 
 
-def summary(plan: pd.DataFrame) -> str:
-    """Return the plan in one line: how many runs, what they cost to train, how far they are."""
+def summary(plan: pd.DataFrame, missing: Sequence[str] = ()) -> str:
+    """Return the plan in one line: how many runs, what they cost to train, how far they are.
+
+    `missing` are benchmarks that nothing says the size of.
+    """
     if plan.empty:
         return "no runs: the laws start at a table"
     counts = Counter(plan.status)
     states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    hours = f"{plan.gpu_hours.sum():.3g} GPU-hours on a cluster and {plan.evaluation_gpu_hours.sum():.2g} to evaluate"
-    return f"{len(plan)} runs, {format_number(plan.training_flops.sum())} training FLOPs, {hours}: {states}"
+    to_evaluate = plan.evaluation_gpu_hours.sum(min_count=1)
+    evaluation = f"{format_quantity(to_evaluate)} to evaluate" if to_evaluate >= 0 else "the evaluation not counted"
+    less = f" without {', '.join(missing)}" if missing and to_evaluate >= 0 else ""
+    hours = f"{format_quantity(plan.gpu_hours.sum())} GPU-hours on a cluster, {evaluation}{less}"
+    return f"{len(plan)} runs, {format_flops(plan.training_flops.sum())} of training, {hours}: {states}"
 
 
 def write_plan(
@@ -173,5 +233,5 @@ def write_plan(
     plan = plan_table(study, results, site, live)
     results.mkdir(parents=True, exist_ok=True)
     plan.to_csv(results / "plan.csv", index=False)
-    (results / "plan.md").write_text(plan_page(study, plan, site))
+    (results / "plan.md").write_text(plan_page(study, plan, site, results))
     return plan

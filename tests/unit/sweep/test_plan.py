@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,23 @@ from tests.calling import ROOT
 from vlmfrontier.cluster.resources import host_memory
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.answering import asked
+from vlmfrontier.study.units import format_quantity
+from vlmfrontier.sweep.answering import answering_hours, asked, uncounted
 from vlmfrontier.sweep.collect import collect
-from vlmfrontier.sweep.placement import place
-from vlmfrontier.sweep.plan import COLUMNS, plan_page, plan_table, stage_1, sweep_totals, write_plan
+from vlmfrontier.sweep.placement import PICTURES, alignment, pictures, place, place_training
+from vlmfrontier.sweep.plan import (
+    COLUMNS,
+    assumptions,
+    plan_page,
+    plan_table,
+    stage_1,
+    summary,
+    sweep_totals,
+    write_plan,
+)
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import run_status
 
@@ -130,7 +142,120 @@ def test_the_paper_s_plan_has_stage_1_and_the_evaluation(tmp_path: Path):
     reading = 47733 * (2 * 32 * 412.4e6 * 729 + 2 * 32 * 196 * 7.5e9) / (0.4 * 312e12)
     assert dear.evaluation_gpu_hours == pytest.approx((reading + 0.03 * tokens) / 3600, rel=0.01)
     page = plan_page(study, plan.reset_index(), site)
-    assert "| 8B           |      8 |" in page
+    assert "| 8B           | 8      | 24" in page
+
+
+OWN = {"mine": {"tasks": ["mytask"], "metric": "acc", "best": 1}}
+
+
+def qwen(align: int | None, tasks: dict, limit: int | None = None) -> Study:
+    """Return the example of other towers with so many pictures for stage 1, tested with these tasks."""
+    llava = {"align": {"count": align}}
+    lmms_eval = {"tasks": tasks, "limit": limit}
+    file = ROOT / "workflow/studies/example-qwen.yaml"
+    study = load_study([file], {"data": {"llava": llava}})
+    return study.model_copy(
+        update={"evaluate": EvaluateConfig.model_validate({"harness": "lmms-eval", "lmms_eval": lmms_eval})}
+    )
+
+
+def prepared(results: Path, pictures: object = None, questions: object = None) -> Path:
+    """Write what preparing the pictures of stage 1, and fetching the benchmark `mine`, leave; damaged for a text."""
+    manifest, benchmarks = results / "data/align/manifest.json", results / "data/benchmarks.json"
+    manifest.parent.mkdir(parents=True)
+    for path, content in (
+        (manifest, pictures if isinstance(pictures, str) else json.dumps({"conversations": pictures})),
+        (benchmarks, questions if isinstance(questions, str) else json.dumps({"mine": {"questions": questions}})),
+    ):
+        path.write_text(content)
+    return results
+
+
+@pytest.mark.parametrize(
+    ("stated", "prepared_now", "counted"),
+    [
+        (None, None, None),
+        (558_128, None, 558_128),
+        (1000, None, 1000),
+        (None, 7_000_000, 7_000_000),
+        (1000, 990, 990),  # a few were left out
+        (None, "{", None),
+        (None, "[]", None),
+        (1000, "", 1000),
+        (None, -5, None),
+        (None, "null", None),
+    ],
+)
+def test_stage_1_is_planned_for_as_many_pictures_as_something_says(stated, prepared_now, counted, tmp_path):
+    study = qwen(stated, OWN)
+    results = tmp_path if prepared_now is None else prepared(tmp_path, prepared_now)
+    assert pictures(study, results)[0] == counted
+    rows, site = stage_1(study, Site(), results), Site()
+    said = [sentence for sentence in assumptions(study, site, results) if sentence.startswith("stage 1")]
+    page = plan_page(study, plan_table(study, results, site), site, results)
+    assert all(sentence in page for sentence in said)
+    if counted is None:
+        assert set(rows["GPU-hours"]) == set(rows["hours"]) == {"not known"}
+        assert "data.llava.align.count" in said[0]
+        assert "558,128" not in page
+    else:
+        hours = place_training(alignment(study, "3B", "so400m", results), site).gpu_hours
+        assert rows.set_index("stage 1 of")["GPU-hours"]["so400m+3B"] == format_quantity(hours)
+        assert f"{counted:,} pictures" in said[0]
+    assert alignment(study, "3B", "so400m", results).examples == (counted or PICTURES)  # what a job asks time for
+
+
+@pytest.mark.parametrize(
+    ("tasks", "limit", "fetched", "questions", "missing"),
+    [
+        (OWN, None, None, 0, ["mine"]),
+        (OWN, 10, None, 10, []),
+        (OWN, None, 321, 321, []),
+        (OWN, 10, 321, 10, []),
+        (OWN, None, "{}", 0, ["mine"]),
+        (OWN, None, "[", 0, ["mine"]),
+        ({"mine": {**OWN["mine"], "questions": 44}}, None, None, 44, []),
+        ({"VMME": "videomme", **OWN}, None, None, 2700, ["mine"]),
+        ({"VMME": "videomme"}, None, None, 2700, []),
+        ({"VMME": "videomme"}, 100, None, 100, []),
+        ({"MV": "mvbench"}, 10, None, 200, []),  # a limit is that of each of its twenty parts
+    ],
+)
+def test_an_evaluation_is_planned_for_as_many_questions_as_something_says(
+    tasks, limit, fetched, questions, missing, tmp_path
+):
+    study, site = qwen(None, tasks, limit), Site()
+    results = tmp_path if fetched is None else prepared(tmp_path, questions=fetched)
+    assert asked(study, results).readings == questions
+    assert uncounted(study, results) == missing
+    plan = plan_table(study, results, site)
+    assert plan.evaluation_gpu_hours.isna().all() == (questions == 0)
+    line, said = summary(plan, missing), " ".join(assumptions(study, site, results))
+    assert ("the evaluation not counted" in line) == (questions == 0)
+    assert ("without mine" in line) == (questions > 0 and bool(missing))
+    assert ("the evaluation leaves out mine" in said) == bool(missing)
+    run = plan_runs(study)[0]
+    assert answering_hours(study, run, site, results) > 0  # a job must ask for some time
+
+
+def test_the_numbers_of_the_paper_s_plan_have_units_and_three_digits(tmp_path: Path):
+    study, site = published(), Site()
+    plan = plan_table(study, tmp_path, site)
+    line = "88 runs, 7.11 ZFLOPs of training, 16,300 GPU-hours on a cluster, 731 to evaluate: 88 missing"
+    assert summary(plan) == line
+    page = plan_page(study, plan, site, tmp_path)
+    assert line in page
+    assert "558,128 pictures" in page
+    for heads in ("c (FLOPs)", "memory (GiB)", "GPU-hours to evaluate", "disk (GiB)"):
+        assert heads in page
+    assert re.findall(r"\d{4,}E|e[+-]\d\d|\bnan\b|-0\b", page) == []
+    assert "2.98 ZFLOPs" in page
+
+
+def test_hours_of_a_laptop_s_study_are_few_and_not_written_as_powers(study: Study, tmp_path: Path):
+    page = plan_page(study, plan_table(study, tmp_path))
+    assert "< 0.01 GPU-hours" in page
+    assert re.findall(r"e-\d\d", page) == []
 
 
 def test_stage_1_that_does_not_fit_is_said(tmp_path: Path):

@@ -1,12 +1,13 @@
 // Numbers and words, as the command line says them.
 "use strict";
 
-const SUFFIXES = [["E", 1e18], ["P", 1e15], ["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]];
+const SUFFIXES = [["Y", 1e24], ["Z", 1e21], ["E", 1e18], ["P", 1e15], ["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]];
 
 // Three significant digits and a suffix: 83280 → 83.3k. `billions` is G for FLOPs and B for everything counted.
 function human(value, billions = "G") {
   if (value === 0 || !Number.isFinite(value)) return String(value);
   const rounded = Number(value.toPrecision(3));
+  if (Math.abs(rounded) >= 1e27) return String(rounded);
   for (const [suffix, factor] of SUFFIXES) {
     if (Math.abs(rounded) >= factor) return `${Number((rounded / factor).toPrecision(3))}${suffix === "G" ? billions : suffix}`;
   }
@@ -15,14 +16,19 @@ function human(value, billions = "G") {
 
 // 77.5M → 77500000; null for what is no number.
 function parseHuman(text) {
-  const match = /^\s*([+-]?\d*\.?\d+(?:e[+-]?\d+)?)\s*([kKMGBTPE]?)\s*$/i.exec(text.replace(/,/g, ""));
+  const match = /^\s*([+-]?\d*\.?\d+(?:e[+-]?\d+)?)\s*([kKMGBTPEZY]?)\s*$/i.exec(text.replace(/,/g, ""));
   if (!match) return null;
   const letter = match[2] === "K" ? "k" : match[2] === "B" ? "G" : match[2];
   const factor = letter === "" ? 1 : (SUFFIXES.find(([suffix]) => suffix === letter) || [])[1];
   return factor === undefined ? null : Number(match[1]) * factor;
 }
 
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+// A difference has as many decimals as the error `beside` it, and no minus before nothing.
+function signed(value, beside) {
+  const decimals = beside === 0 || Math.abs(beside) >= 1 ? 2 : 2 - Math.floor(Math.log10(Math.abs(beside)));
+  const size = Math.abs(value).toFixed(decimals);
+  return `${value < 0 && Number(size) !== 0 ? "−" : "+"}${size}`;
+}
 
 // Python's {:.0%} and {:.1%}: a half goes to the even neighbour.
 function percent(share, digits = 0) {
