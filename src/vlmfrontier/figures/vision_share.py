@@ -29,9 +29,9 @@ def vision_share_figure(shares: pd.DataFrame, frontier: pd.DataFrame, labels: La
     style.factor_axis(levels.xaxis, labels.names["V"], shares.V.unique())
     held = [f"{name} = {format_count(shares[name].iloc[0])}" for name in ("T", "M") if name in shares]
     levels.set_title(", ".join(held))
-    names = {n: "x*" if np.isnan(n) else f"x*, n = {format_count(n)}" for n in frontier.n.unique()}
     groups = frontier.groupby("n", dropna=False)
-    _lines(along, [(names[n], rows.c, rows.share) for n, rows in groups], drawstyle="steps-post")
+    lines = [("x*" if np.isnan(n) else f"x*, n = {format_count(n)}", rows.c, rows.share) for n, rows in groups]
+    _lines(along, lines, drawstyle="steps-post")
     style.number_axis(along.xaxis, log=True)
     along.set_xlabel(labels.budget)
     along.set_title("along the frontier")

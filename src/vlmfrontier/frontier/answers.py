@@ -53,6 +53,8 @@ class Answer:
     """The fraction that `p_near` allows."""
     range_name: str
     """What f_lo and f_hi are: `90% interval`, or `bagging spread` where the study pools as the paper does."""
+    largest: float | None
+    """The largest error that there can be, 100; None where there is no such. Above it a law cannot be right."""
     choice: Choice
     alternatives: tuple[Choice, ...]
     """The next best configurations that differ by a quarter in some factor."""
@@ -87,12 +89,13 @@ def answer(target: Target, runs: pd.DataFrame, budget: float, examples: float | 
         examples=examples,
         near=near,
         range_name=target.spread.range_name,
+        largest=target.largest,
         choice=choice,
         alternatives=choices[1:],
         double_budget=recommend(target, 2 * budget, examples, near)[0],
         double_examples=None if examples is None else recommend(target, budget, 2 * examples, near)[0],
         nearest=nearest_runs(runs, target, choice.x, examples),
-        warnings=extrapolation_warnings(target.runs, choice.x, examples),
+        warnings=(*extrapolation_warnings(target.runs, choice.x, examples), *impossible(choice, target.largest)),
     )
 
 
@@ -152,6 +155,14 @@ def extrapolation_warnings(runs: RunRange, x: dict[str, float], examples: float 
             value = format_count(x[name])
             warnings.append(f"{name} = {value} is extrapolated: the runs have {name} from {low} to {high}")
     return tuple(warnings)
+
+
+def impossible(choice: Choice, largest: float | None) -> tuple[str, ...]:
+    """Return a sentence if a prediction, or the upper end of its range, is an error that cannot be."""
+    if largest is None or choice.f_hi <= largest:
+        return ()
+    what = "the predicted error" if choice.f > largest else "the upper end of the error's range"
+    return (f"{what} is above {largest:g}, which no error can be: the laws do not hold there",)
 
 
 def _data_warning(low: float, high: float, examples: float) -> str:

@@ -21,6 +21,8 @@ from vlmfrontier.study.frontier import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 
+LARGEST_ERROR = 100.0
+"""All answers wrong. A law does not know that, and may predict more."""
 BUDGETS = 300
 """How many budgets a frontier has by default, as in the paper."""
 
@@ -153,4 +155,11 @@ class Results:
 
     def target(self, name: str) -> Target:
         """Return everything the frontier knows of a target."""
-        return Target(name, self.space, self.laws(name).spread(self.space.factors), self.range)
+        return Target(
+            name, self.space, self.laws(name).spread(self.space.factors), self.range, self.largest_error(name)
+        )
+
+    def largest_error(self, target: str) -> float | None:
+        """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""
+        table = self.study.table
+        return None if table is not None and table.targets[target].kind == "error" else LARGEST_ERROR

@@ -19,3 +19,5 @@ class Target:
     """The models of this target over that space."""
     runs: RunRange
     """What the runs cover."""
+    largest: float | None = None
+    """The largest error that there can be: 100 of a task; None for a loss, which has no end."""

@@ -15,6 +15,7 @@ from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.frontier_section import movement
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name
+from vlmfrontier.study.units import format_error, format_percentage
 
 _TEMPLATE = """\
 {{% set captions = {captions} %}}
@@ -56,7 +57,7 @@ def _fit(known: Known) -> str:
         return "The laws have not been fitted yet."
     left_out = known.score(known.main, "cv")
     error = error_name(known.study, known.main)
-    off = f"off by {left_out['e_pct']:.2f}% of the {error} on average"
+    off = f"off by {format_percentage(left_out['e_pct'])}% of the {error} on average"
     return f"On left-out runs {left_out['form']} is {off}, R² {left_out['r2']:.3f}."
 
 
@@ -82,7 +83,7 @@ def _losses(known: Known) -> str:
         return ""
     mean = known.regret.groupby("rule").mean_regret.mean()
     scaled = mean[mean.index.str.startswith("scale ")].sort_values()
-    return "; ".join(f"{rule}: {loss:.2f} points on average" for rule, loss in scaled.items())
+    return "; ".join(f"{rule}: {format_error(loss)} points on average" for rule, loss in scaled.items())
 
 
 def _escaped(text: str) -> str:

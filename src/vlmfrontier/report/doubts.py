@@ -7,6 +7,7 @@ from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import two_lines
+from vlmfrontier.study.units import format_percentage, format_share
 
 LIKELY = 0.5
 """A recommendation that fewer models than this share find good enough is a guess among rivals."""
@@ -72,10 +73,10 @@ def _fits(known: Known) -> Iterator[str]:
             "equal cost is judged by cross-validation alone."
         )
     elif beyond["r2"] < EXTRAPOLATION_R2:
+        off = f"off by {format_percentage(beyond['e_pct'], 1)}% on average"
         yield (
             f"Fitted without the runs that `split` keeps apart, the law of {known.main} predicts them with R² "
-            f"{beyond['r2']:.2f} and is off by {beyond['e_pct']:.1f}% on average: on such runs it is less reliable "
-            "than its fit looks."
+            f"{beyond['r2']:.2f} and is {off}: on such runs it is less reliable than its fit looks."
         )
 
 
@@ -96,9 +97,9 @@ def _frontier(known: Known) -> Iterator[str]:
         )
     outside = (known.frontier.extrapolates != INSIDE).mean()
     if outside > 0:
-        yield f"{outside:.0%} of the frontier of {known.main} lies outside the runs and is extrapolated."
+        yield f"{format_share(outside)} of the frontier of {known.main} lies outside the runs and is extrapolated."
     if known.answer.choice.p_near < LIKELY:
-        share = f"only {known.answer.choice.p_near:.0%} of the models"
+        share = f"only {format_share(known.answer.choice.p_near)} of the models"
         yield f"On the recommendation {share} agree within what is near enough: read it as one of several rivals."
 
 

@@ -19,9 +19,10 @@ from vlmfrontier.frontier.pool import TAILS, Spread, shares
 from vlmfrontier.frontier.search import TIE
 from vlmfrontier.frontier.space import SearchSpace, language_models, vision_models
 from vlmfrontier.frontier.table import DISTINCT, REGRET_QUANTILE
+from vlmfrontier.frontier.wording import per_video
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.report.run_records import run_records
-from vlmfrontier.report.words import amount, error_name, factor_name, factor_unit, per_video
+from vlmfrontier.report.words import amount, error_name, factor_name, factor_unit
 
 REACH = (0.5, 5.0)
 """The page answers for n from this multiple of the runs' smallest to this multiple of their largest."""
@@ -174,6 +175,7 @@ def _target(results: Results, name: str) -> dict[str, Any]:
         "label": error_label(results.study, name),
         "name": error_name(results.study, name),
         "rangeName": spread.range_name,
+        "largest": results.largest_error(name),
         "laws": laws_data(laws, spread),
     }
 

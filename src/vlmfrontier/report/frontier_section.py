@@ -12,7 +12,7 @@ from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Te
 from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import amount, configuration, error_name
-from vlmfrontier.study.units import format_count, format_error, format_number
+from vlmfrontier.study.units import format_count, format_error, format_number, format_range, format_share
 
 BUDGETS = 6
 """Budgets that the table of the frontier shows, of all that were searched."""
@@ -28,14 +28,13 @@ def recommendation(known: Known) -> Iterator[Block]:
         return
     found = known.answer
     yield Answer(recommended(known))
-    choice = found.choice
     items = [
-        f"next best: {configuration(other.x)}: {compared(other, choice)}, at {format_number(other.cost)}"
+        f"next best: {configuration(other.x)}: {compared(other, found)}, at {format_number(other.cost)} {found.unit}"
         for other in found.alternatives
     ]
     more = {"twice the budget": found.double_budget, f"twice the {_data_word(known)}": found.double_examples}
     items += [
-        f"{name}: {configuration(other.x)}: {compared(other, choice)}"
+        f"{name}: {configuration(other.x)}: {compared(other, found)}"
         for name, other in more.items()
         if other is not None
     ]
@@ -71,16 +70,16 @@ def frontier(known: Known) -> Iterator[Block]:
     rows = _shown(known.frontier)
     factors = known.study.factors()
     has_data = known.frontier.n.notna().any()
-    range_name = known.answer.range_name
+    found = known.answer
     cells = [
         (
             *((format_count(row["n"]),) if has_data else ()),
             format_number(row["c"]),
             *(amount(name, row[name]) for name in factors),
             format_number(row["cost"]),
-            format_error(row["f"]),
-            f"{format_error(row['f_lo'])} to {format_error(row['f_hi'])}",
-            f"{row['p_near']:.0%}",
+            format_error(row["f"], found.largest),
+            format_range(row["f_lo"], row["f_hi"], found.largest),
+            format_share(row["p_near"]),
             "" if row["extrapolates"] == INSIDE else row["extrapolates"],
         )
         for row in rows.to_dict("records")
@@ -90,9 +89,9 @@ def frontier(known: Known) -> Iterator[Block]:
         *(("n",) if has_data else ()),
         f"budget ({unit})",
         *factors,
-        "cost",
+        f"cost ({unit})",
         "error",
-        range_name,
+        found.range_name,
         "agree",
         "extrapolated",
     )
@@ -154,5 +153,7 @@ def regret(known: Known) -> Iterator[Block]:
 
 def _loss(row: dict) -> tuple[object, ...]:
     """Return a rule's row: its loss, the models' range of it, the largest at one budget, budgets that it can meet."""
-    mean, largest = f"{row['mean_regret']:.2f}", f"{row['largest_regret']:.1f}"
-    return row["rule"], mean, f"{row['mean_regret_lo']:.2f} to {row['mean_regret_hi']:.2f}", largest, row["budgets"]
+    mean, low, high, largest = (
+        format_error(row[name]) for name in ("mean_regret", "mean_regret_lo", "mean_regret_hi", "largest_regret")
+    )
+    return row["rule"], mean, f"{low} to {high}", largest, row["budgets"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from vlmfrontier.files import read_record
 from vlmfrontier.frontier.answers import Answer, answer
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.fit import LawFit
@@ -92,6 +93,10 @@ class Known:
         """Return the chosen law of a target."""
         form = self.score(target, "train")["form"]
         return LawFit.load(self.folder / "laws" / target / f"{form}.json")
+
+    def weights(self, target: str) -> dict[str, float]:
+        """Return the weights of a target's forms in the pool."""
+        return read_record(self.folder / "laws" / target / "weights.json")
 
     # ---- frontier ----
 

@@ -12,23 +12,33 @@ from vlmfrontier.laws.report import errors_in_words, missing_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name
-from vlmfrontier.study.units import format_count
+from vlmfrontier.study.units import format_count, format_percentage, format_share
 
 SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
 """The setups that are shown, and what they are called."""
 
 
 def best_form(known: Known) -> str:
-    """Return in a sentence which form the main target's law has."""
-    form = known.law(known.main).form.name
-    return f"The {error_name(known.study, known.main)} follows `{form}` best, of {_forms(known)}."
+    """Return in a sentence which form the main target's law has, and if another one has more weight, which."""
+    form, weights = known.law(known.main).form.name, known.weights(known.main)
+    error, heaviest = error_name(known.study, known.main), max(weights, key=lambda name: weights[name])
+    if weights[heaviest] <= weights[form]:
+        return f"The {error} follows `{form}` best, of {_forms(known)}."
+    return (
+        f"The law shown for {error} is `{form}`, the simplest of the forms that the runs do not count out: it has "
+        f"{format_share(weights[form])} of the pool, `{heaviest}` has {format_share(weights[heaviest])}."
+    )
 
 
 def left_out(known: Known) -> str:
     """Return in a sentence how the main target's law does on runs that it was not fitted to."""
     score = known.score(known.main, "cv")
-    explained = f"explains {score['r2']:.0%} of the variance" if score["r2"] >= 0 else "predicts worse than their mean"
-    off = f"On runs left out of the fit it is off by {score['e_pct']:.1f}% on average"
+    explained = (
+        f"explains {format_share(score['r2'])} of the variance"
+        if score["r2"] >= 0
+        else "predicts worse than their mean"
+    )
+    off = f"On runs left out of the fit it is off by {format_percentage(score['e_pct'], 1)}% on average"
     return f"{off} and {explained} (R² {score['r2']:.3f})."
 
 
@@ -98,22 +108,27 @@ def _rivals(known: Known) -> Block:
 
 
 def _metrics(row: pd.Series) -> tuple[str, str]:
-    return f"{row.e_pct:.2f}", f"{row.r2:.3f}"
+    return format_percentage(row.e_pct), _r2(row.r2)
+
+
+def _r2(value: float) -> str:
+    """Return an R²; nothing where a single run was judged, which has no variance."""
+    return "" if pd.isna(value) else f"{value:z.3f}"
 
 
 def _by_target(known: Known) -> Block:
     rows = []
     for target in known.study.targets():
         left_out, beyond = known.score(target, "cv"), known.score(target, "extrapolation")
-        r2 = left_out["r2"] if beyond is None else min(left_out["r2"], beyond["r2"])
+        judged = [score["r2"] for score in (left_out, beyond) if score is not None and pd.notna(score["r2"])]
         rows.append(
             (
                 target,
                 left_out["form"],
-                f"{left_out['e_pct']:.2f}",
-                f"{left_out['r2']:.3f}",
-                "" if beyond is None else f"{beyond['r2']:.3f}",
-                "good" if r2 >= EXTRAPOLATION_R2 else "poor",
+                format_percentage(left_out["e_pct"]),
+                _r2(left_out["r2"]),
+                "" if beyond is None else _r2(beyond["r2"]),
+                "good" if min(judged) >= EXTRAPOLATION_R2 else "poor",
             )
         )
     heads = ("target", "form", "E% left out", "R² left out", "R² beyond the split", "fit")

@@ -7,7 +7,7 @@ import pandas as pd
 from vlmfrontier.report.blocks import Block, Heading, Items, Lines, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import amount, configuration, question
-from vlmfrontier.study.units import format_number
+from vlmfrontier.study.units import format_number, format_share
 
 
 def next_steps(known: Known) -> Iterator[Block]:
@@ -58,9 +58,10 @@ def _contested(known: Known) -> Iterator[str]:
         return
     examples = None if pd.isna(row["n"]) else row["n"]
     first, second = ({name: row[prefix + name] for name in known.study.factors()} for prefix in ("", "second_"))
+    pair = f"a run with {configuration(first)} and one with {configuration(second)}"
     yield (
         f"With {question(row['c'], known.results.space.unit, examples)} the models agree least "
-        f"({row['p_near']:.0%}): a run with {configuration(first)} and one with {configuration(second)} tells most."
+        f"({format_share(row['p_near'])}): {pair} tells most."
     )
 
 
@@ -80,7 +81,7 @@ def _suggested(known: Known) -> Iterator[Block]:
         for row in rows.to_dict("records")
     ]
     yield table(
-        (*factors, "n", "training cost", "expected regret"),
+        (*factors, "n", f"training cost ({known.results.space.unit})", "expected regret"),
         cells,
         "Runs that would make the frontier surest for what they cost; regret in points of error. Where it is far below "
         "the noise of a run, none is worth it.",

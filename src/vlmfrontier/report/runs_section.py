@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vlmfrontier.frontier.wording import per_video
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import amount, error_name, factor_name, per_video
+from vlmfrontier.report.words import amount, error_name, factor_name
 from vlmfrontier.study.units import format_number
 from vlmfrontier.sweep.status import DONE, FAILED
 
@@ -103,7 +104,7 @@ def _best(known: Known) -> Iterator[Block]:
         )
         for row in place
     ]
-    heads = (*factors, *(() if costs is None else ("c",)), *targets)
+    heads = (*factors, *(() if costs is None else (f"c ({known.results.space.unit})",)), *targets)
     yield table(heads, rows, f"The {len(rows)} runs with the least {error_name(known.study, known.main)}, as measured.")
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from vlmfrontier.frontier.answers import Answer
+from vlmfrontier.frontier.answers import Answer, impossible
+from vlmfrontier.frontier.wording import per_video
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_count, format_error, format_number
+from vlmfrontier.study.units import format_count, format_error, format_number, format_range, format_share
 
 FACTORS = {
     "N": ("size of the language model", "parameters"),
@@ -45,11 +46,6 @@ def configuration(x: Mapping[str, float]) -> str:
     return ", ".join(f"{name} = {amount(name, value)}" for name, value in x.items())
 
 
-def per_video(unit: str) -> str:
-    """Return what a budget counts: FLOPs are those of one video; another unit is the user's own."""
-    return f"{unit} per video" if unit == "FLOPs" else unit
-
-
 def question(budget: float, unit: str, examples: float | None) -> str:
     """Return the question that an answer is for: `100M FLOPs per video and 500 examples`."""
     data = "" if examples is None else f" and {format_count(examples)} examples"
@@ -61,19 +57,20 @@ def two_lines(answer: Answer) -> tuple[str, str]:
     choice = answer.choice
     deploy = (
         f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {configuration(choice.x)}: "
-        f"{answer.target} error {format_error(choice.f)} "
-        f"({answer.range_name} {format_error(choice.f_lo)} to {format_error(choice.f_hi)})"
+        f"{answer.target} error {format_error(choice.f, answer.largest)} "
+        f"({answer.range_name} {format_range(choice.f_lo, choice.f_hi, answer.largest)})"
     )
     values = {**choice.x, "n": answer.examples}
-    outside = [warning.split(" = ")[0] for warning in answer.warnings]
+    outside = [name for name in (warning.split(" = ")[0] for warning in answer.warnings) if name in values]
     beyond = ", ".join(f"{name} = {amount(name, values[name])}" for name in outside)
     doubt = f"; beyond the runs: {beyond}" if beyond else ""
+    doubt += "".join(f"; {sentence}" for sentence in impossible(choice, answer.largest))
     return deploy, f"{sureness(choice.p_near, choice.p_best, answer.near)}{doubt}"
 
 
 def sureness(p_near: float, p_best: float, near: float) -> str:
     """Return how many models agree: `96% of the models have nothing better by more than 0.5% of the error; …`."""
     return (
-        f"{p_near:.0%} of the models have nothing better by more than {near:.1%} of the error; "
-        f"for {p_best:.0%} it is the optimum"
+        f"{format_share(p_near)} of the models have nothing better by more than {near:.1%} of the error; "
+        f"for {format_share(p_best)} it is the optimum"
     )

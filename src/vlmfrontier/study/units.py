@@ -11,7 +11,7 @@ from vlmfrontier.errors import UserError
 # G and B are the same: FLOPs come as GFLOPs, parameters as billions.
 _FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _FACTORS |= {"Z": 1e21, "Y": 1e24}
-_LARGEST, _LEAST = 1e27, 0.01
+_LARGEST, _LEAST, _NOTHING = 1e27, 0.01, 1e-9
 _NUMBER = re.compile(r"^\s*([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([kKMGBTPEZY]?)\s*$")
 
 
@@ -67,9 +67,33 @@ def format_quantity(value: float) -> str:
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
 
 
-def format_error(value: float) -> str:
-    """Return an error of a task, or a loss: two decimals from 1 on, three digits below: `33.45`, `0.0123`."""
-    return f"{value:z.2f}" if abs(value) >= 1 else f"{float(f'{value:.3g}'):zg}"
+def format_error(value: float, largest: float | None = None) -> str:
+    """Return an error of a task, or a loss: two decimals from 1 on, three digits below: `33.45`, `0.0123`.
+
+    Above the `largest` that can be, `>100`: a law knows no such end, but its number would mean nothing.
+    """
+    if largest is not None and value > largest:
+        return f">{largest:g}"
+    if abs(value) < _NOTHING:
+        return "0"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:#.3g}"
+
+
+def format_percentage(value: float, decimals: int = 2) -> str:
+    """Return a mean relative error in per cent, without its sign: `2.69`, from 100 on three digits: `89,600`."""
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.{decimals}f}"
+
+
+def format_share(value: float) -> str:
+    """Return a share in per cent; nothing that exists becomes 0%, and all is said of all only: `70%`, `<1%`, `>99%`."""
+    if 0 < value < 0.005 or 0.995 <= value < 1:
+        return "<1%" if value < 0.5 else ">99%"
+    return f"{value:.0%}"
+
+
+def format_range(low: float, high: float, largest: float | None = None) -> str:
+    """Return the ends of a range of errors: `30.10 to 35.22`."""
+    return f"{format_error(low, largest)} to {format_error(high, largest)}"
 
 
 def format_difference(value: float, beside: float) -> str:

@@ -41,7 +41,7 @@ def asked(study: Study, results: Path | None = None, supposed: int = 0) -> Asked
 
 def uncounted(study: Study, results: Path | None = None) -> list[str]:
     """Return the benchmarks whose number of questions nothing says, before their data is fetched."""
-    if study.evaluate.harness == "packed":
+    if not study.trained or study.evaluate.harness == "packed":
         return []
     return [name for name, _, count in _questions(study, results) if count is None]
 

@@ -135,7 +135,7 @@ function showSplit(chosen) {
 
 function showRivals(view) {
   const { chosen } = view;
-  const row = (name, other) => [name, words(other.x), { number: human(other.cost) }, { number: `${points(other.f)} (${signed(other.f - chosen.f, chosen.f)})` }];
+  const row = (name, other) => [name, words(other.x), { number: human(other.cost) }, { number: compared(other, chosen) }];
   const rows = engine.rivals(state.target, state.n, state.budget, data.rules.alternatives).map((other) => row("next best", other));
   rows.push(row("twice the budget", engine.optimum(state.target, state.n, 2 * state.budget)));
   if (data.hasData) rows.push(row(`twice the ${data.examples.word}`, engine.optimum(state.target, 2 * state.n, state.budget)));

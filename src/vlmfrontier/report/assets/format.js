@@ -30,16 +30,30 @@ function signed(value, beside) {
   return `${value < 0 && Number(size) !== 0 ? "−" : "+"}${size}`;
 }
 
-// Python's {:.0%} and {:.1%}: a half goes to the even neighbour.
+// Python's {:.0%} and {:.1%}: a half goes to the even neighbour; 0% and 100% are said of none and all only.
 function percent(share, digits = 0) {
+  if (digits === 0 && share > 0 && share < 0.005) return "<1%";
+  if (digits === 0 && share >= 0.995 && share < 1) return ">99%";
   const scaled = 100 * share * 10 ** digits;
   const below = Math.floor(scaled);
   const half = Math.abs(scaled - below - 0.5) < 1e-9;
   return `${((half ? below + (below % 2) : Math.round(scaled)) / 10 ** digits).toFixed(digits)}%`;
 }
 
-// A number's error has two digits behind the point, as long as that says enough.
-const points = (value) => (Math.abs(value) >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(3))));
+// A number's error has two digits behind the point, as long as that says enough. Above the largest that can be a law's
+// number means nothing.
+function points(value) {
+  const { largest } = data.targets[state.target];
+  if (largest != null && value > largest) return `>${largest}`;
+  if (Math.abs(value) >= 1) return value.toFixed(2);
+  return Math.abs(value) < 1e-9 ? "0" : value.toPrecision(3);
+}
+
+// A prediction with its difference from the recommended one's.
+function compared(other, chosen) {
+  const said = points(other.f);
+  return said.startsWith(">") ? said : `${said} (${signed(other.f - chosen.f, chosen.f)})`;
+}
 
 // A measured error with its standard error, where it has one.
 const measured = (value, se) => (se === null ? points(value) : `${points(value)} ± ${Math.abs(value) >= 1 ? se.toFixed(2) : points(se)}`);
