@@ -7,6 +7,7 @@ import numpy as np
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.forms import DATA, FORMS, Form, form_for
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.study.units import format_count
 
 _SHOWN = 5
 
@@ -78,8 +79,8 @@ def _duplicates(table: ResultsTable) -> list[str]:
 def _few_levels(table: ResultsTable) -> list[str]:
     """Return a warning per factor with two values only: a coefficient and an exponent fit any two points."""
     return [
-        f"two_levels: {name} has only the values {_listed([f'{v:g}' for v in np.unique(values)])}; its exponent cannot "
-        "be identified, and predictions between or beyond them are guesses"
+        f"two_levels: {name} has only the values {_listed([format_count(v) for v in np.unique(values)])}; its exponent "
+        "cannot be identified, and predictions between or beyond them are guesses"
         for name, values in table.points().items()
         if len(np.unique(values)) == 2
     ]
