@@ -60,7 +60,7 @@ def noise_of(results: Results, target: str) -> float:
     """Return the relative error of the chosen form on runs it has not seen: the noise a new run would have."""
     forms = pd.read_csv(results.folder / "laws" / target / "forms.csv")
     chosen = forms[(forms.setup == "cv") & forms.chosen].iloc[0]
-    return max(float(np.sqrt(chosen.mse) / results.table.error(target).mean()), LEAST_NOISE)
+    return max(float(np.sqrt(chosen.mse) / np.nanmean(results.table.error(target))), LEAST_NOISE)
 
 
 if __name__ == "__main__":

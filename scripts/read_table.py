@@ -7,7 +7,7 @@ errors.
 import sys
 
 from vlmfrontier import command_line
-from vlmfrontier.laws.checks import table_warnings
+from vlmfrontier.laws.checks import check_study, table_warnings
 from vlmfrontier.laws.table import load_results
 from vlmfrontier.study.load import read_study
 
@@ -18,10 +18,12 @@ def main() -> None:
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
     table = load_results(study, results)
+    check_study(table, study.laws)
     if study.table:
         table.plain().to_csv(results / "runs.csv", index=False)
     split = "" if table.split is None else f", {table.split.sum()} inside the split"
-    print(f"{table.name}: {len(table)} rows, {table.configurations} configurations{split}; {', '.join(table.targets)}")
+    targets = ", ".join(f"{name} ({len(table.measured(name))} rows)" for name in table.targets)
+    print(f"{table.name}: {len(table)} rows, {table.configurations} configurations{split}; {targets}")
     for warning in table_warnings(table):
         print(f"warning: {warning}", file=sys.stderr)
 

@@ -18,6 +18,7 @@ from vlmfrontier.frontier.space import check_frontier
 from vlmfrontier.study.laws import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.columns import check_split
 from vlmfrontier.sweep.runs import Run, plan_runs
 
 FORCED = "VLMFRONTIER_FORCED"
@@ -56,14 +57,19 @@ def outline(study: Study, runs: Iterable[Run]) -> Outline:
 
 
 def check_files(study: Study, runs: Sequence[Run]) -> None:
-    """Raise `UserError` for a starting model that is not there, a table with a mistake, a frontier without solution."""
+    """Raise `UserError` for a starting model that is not there, a table with a mistake or too few rows for its laws, a
+    split that names no column, a frontier without solution."""
     if not study.trained:
-        from vlmfrontier.laws.table import read_table  # noqa: PLC0415 — pandas is slow, and most studies have no table
+        from vlmfrontier.laws.checks import check_study  # noqa: PLC0415 — pandas is slow, and most have no table
+        from vlmfrontier.laws.table import read_table  # noqa: PLC0415
 
-        factors = read_table(study.table).factors
+        table = read_table(study.table)
+        check_study(table, study.laws)
+        factors = table.factors
     else:
         factors = {name: np.array([getattr(run, name) for run in runs], float) for name in study.factors()}
         check_starting_models(study, runs)
+        check_split(study, runs)
     if has_cost(study) and all(map(len, factors.values())):
         check_frontier(study, factors)
 

@@ -1,5 +1,6 @@
 """A user's own table, from a CSV to its frontier: nothing is trained, and torch is not needed."""
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -80,3 +81,26 @@ def test_a_study_with_a_table_and_a_sweep_is_refused(workflow: Workflow, table: 
     sweep = {"center": {"N": "m", "T": 8, "V": 16}, "designs": {"g": {"design": "grid", "n": [400]}}}
     outcome = workflow("--dry-run", config={**STUDY, "sweep": sweep})
     assert "error: study own: sweep: a study with a table trains nothing" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"exclude": "failed == True"}, "table.exclude: 'failed == True' holds for no row"),
+        ({"targets": {"error": {"column": "error", "se": "sem"}}}, "table.targets.error.se: .* has no column 'sem'"),
+        (
+            {"exclude": "params > 3e9 or frames > 8 or examples > 1e6"},
+            "8 distinct configurations in 8 rows, and form add with 7 parameters needs at least 9; fit mult only",
+        ),
+    ],
+)
+def test_what_a_table_lacks_is_told_before_any_job(workflow: Workflow, table: Path, changed: dict, message: str):
+    lines = table.read_text().splitlines()
+    table.write_text(
+        "\n".join(f"{line};{'False' if i else 'failed'}" for i, line in enumerate(lines)).replace(",", ";")
+    )
+    outcome = workflow("--dry-run", config={**STUDY, "table": {**STUDY["table"], **changed}})
+    assert outcome.status != 0
+    (line,) = [text for text in outcome.output.splitlines() if text.startswith("error")]
+    assert re.search(message, line)
+    assert not outcome.jobs

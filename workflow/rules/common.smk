@@ -16,6 +16,7 @@ from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep import recipes
 from vlmfrontier.sweep.answering import answering_hours
+from vlmfrontier.sweep.columns import hopeless_forms
 from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.workflow import (
@@ -36,6 +37,9 @@ CONFIGFILES = [str(file) for file in workflow.overwrite_configfiles] or [f"{work
 OVERRIDES = dict(workflow.config_settings.config)
 STUDY, RUNS = study_or_exit(CONFIGFILES, OVERRIDES)
 RESULTS = f"results/{STUDY.study}"
+if workflow.is_main_process:
+    for text in hopeless_forms(STUDY, RUNS.values()):
+        print(f"warning: {text}", file=sys.stderr)
 
 # The cluster, where the profile names one (`site`): jobs then ask for what the plan says of each run.
 DEFAULTS = workflow.resource_settings.default_resources  # None without a profile that has some

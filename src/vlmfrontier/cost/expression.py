@@ -32,12 +32,27 @@ class ExpressionCost:
         return {}
 
     def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
-        """Return c(x) for the columns of `values`, shape of the columns.
+        """Return c(x) for the columns of `values`, shape of the columns; a formula of constants costs the same
+        everywhere.
 
-        Raises `UserError` if a cost is not a positive number.
+        Raises `UserError` if a cost is not a positive finite number.
         """
-        shape = np.broadcast_shapes(*(np.shape(values[name]) for name in self.factors if name in values))
-        cost = np.broadcast_to(self.expression(values).astype(float), shape)
-        if not (np.isfinite(cost) & (cost > 0)).all():
-            raise UserError(f"cost.expression: {self.text!r} is not a positive number everywhere; check the formula")
+        # Columns that the formula does not read may be texts; those that it reads decide the shape.
+        columns = {name: np.asarray(values[name], float) for name in self.factors if name in values}
+        shape = np.broadcast_shapes(*map(np.shape, columns.values())) if columns else _shape_of(values)
+        known = {name: values[name] for name in values} | columns
+        cost = np.broadcast_to(self.expression.numbers(known), shape)
+        bad = np.flatnonzero(~(np.isfinite(cost) & (cost > 0)))
+        if len(bad):
+            at = {name: np.broadcast_to(column, shape).flat[bad[0]] for name, column in columns.items()}
+            where = ", ".join(f"{name} = {value:g}" for name, value in at.items())
+            raise UserError(
+                f"cost.expression: {self.text!r} is not a positive number everywhere: it is {cost.flat[bad[0]]:g}"
+                f"{' where ' + where if where else ''}; mend the formula, or take such levels out of `space`"
+            )
         return cost
+
+
+def _shape_of(values: Mapping[str, ArrayLike]) -> tuple[int, ...]:
+    """Return the shape of all columns together."""
+    return np.broadcast_shapes(*(np.shape(values[name]) for name in values))

@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.units import parse_number
-
-if TYPE_CHECKING:
-    import pandas as pd
+from vlmfrontier.tables.delimited import Delimited, read_delimited
+from vlmfrontier.tables.numerals import problem_of
 
 SAME = 0.005
 """Relative difference up to which a value counts as a measured level: people write 83.3k for 83,280 parameters."""
@@ -77,17 +75,15 @@ def read_measured(path: Path, headers: Mapping[str, str], column: str, unit: str
     Raises `UserError` with file, line and column for a missing file or column, and for cells that are no positive
     number.
     """
-    from vlmfrontier.laws.cells import read_csv  # noqa: PLC0415 — pandas is slow, and most studies measure no cost
-
-    table = read_csv(path)
-    missing = [header for header in (*headers.values(), column) if header not in table]
+    table = read_delimited(path)
+    missing = [header for header in (*headers.values(), column) if " ".join(header.split()) not in table.header]
     if missing:
         raise UserError(
-            f"cost.table: {path} has no column {missing[0]!r}; its columns are {', '.join(table.columns)}. Name the "
+            f"cost.table: {path} has no column {missing[0]!r}; its columns are {', '.join(table.header)}. Name the "
             "cost's in cost.table.column and the factors' in cost.table.factors, as {N: params, T: frames}"
         )
-    factors = {name: _positive(table[header], path) for name, header in headers.items()}
-    return measured_cost(factors, _positive(table[column], path), unit)
+    factors = {name: _positive(table, header, path) for name, header in headers.items()}
+    return measured_cost(factors, _positive(table, column, path), unit)
 
 
 def _place(levels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -103,15 +99,10 @@ def _place(levels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return below, np.where((values < levels[0]) | (values > levels[-1]), np.nan, above)
 
 
-def _positive(column: "pd.Series", path: Path) -> np.ndarray:
-    """Return a column of text, indexed by line, as positive numbers."""
-    values = []
-    for line, cell in column.items():
-        try:
-            value = parse_number(cell)
-        except UserError:
-            value = np.nan
-        if not value > 0:
-            raise UserError(f"{path}: line {line}, column {column.name!r} has {cell!r}, which is no positive number")
-        values.append(value)
-    return np.array(values)
+def _positive(table: Delimited, header: str, path: Path) -> np.ndarray:
+    """Return a column as positive numbers."""
+    for line, cell in zip(table.lines, table.column(header), strict=True):
+        problem = problem_of(cell) or ("" if parse_number(cell) > 0 else f"has {cell!r}, which is no positive number")
+        if problem:
+            raise UserError(f"cost.table: {path}: line {line}, column {header!r} {problem}")
+    return np.array([parse_number(cell) for cell in table.column(header)])

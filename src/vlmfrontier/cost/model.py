@@ -90,6 +90,8 @@ def _measured(study: "Study") -> MeasuredCost:
     """Return the measured cost; columns that the section does not name are called as the study's factors."""
     given = study.cost.table
     headers = given.factors or {name: name for name in study.factors()}
+    if given.column in headers.values():
+        raise UserError(f"cost.table.column = {given.column!r} is the column of a factor too; name that of the cost")
     return read_measured(Path(given.path), headers, given.column, study.cost.unit)
 
 

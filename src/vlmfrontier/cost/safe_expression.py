@@ -1,42 +1,40 @@
 """Formulas and conditions over column names, read from a configuration and evaluated without `eval`.
 
-Only what `_NODES` lists can be written: numbers, strings, names, arithmetic, comparisons, `and`/`or`/`not` and the
-functions in `_FUNCTIONS`. Attributes, subscripts, calls of anything else are refused before anything is computed.
+Only what `_problem` lets pass can be written: numbers, names, arithmetic, comparisons (also with text), `and`, `or`,
+`not` and the functions in `FUNCTIONS`. Everything else, and what is too long, is refused before anything is computed.
+All arithmetic is that of 64-bit floats: no number grows without bound, no integer wraps around.
 """
 
 import ast
-import operator
-from collections.abc import Iterable, Mapping
-from functools import partial, reduce
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vlmfrontier.cost.values import Column, Value, as_number, as_truth, both, compare, either, is_in, opposite
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.suggest import did_you_mean
+
+LONGEST = 1000
+"""Characters of a text that is read at all."""
+_MOST_PARTS, _DEEPEST = 300, 40
 
 _ARITHMETIC = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.FloorDiv: np.floor_divide,
+    ast.Mod: np.mod,
+    ast.Pow: np.power,
 }
-_UNARY = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: np.logical_not}
-_COMPARISONS = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: np.isin,
-    ast.NotIn: partial(np.isin, invert=True),
-}
-_BOOLEAN = {ast.And: np.logical_and, ast.Or: np.logical_or}
-_FUNCTIONS = {
+_SIGNS = {ast.USub: np.negative, ast.UAdd: np.positive}
+_COMPARISONS = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
+_MEMBERSHIP = (ast.In, ast.NotIn)
+_OF_ONE = {
     "sqrt": np.sqrt,
     "log": np.log,
     "log2": np.log2,
@@ -44,9 +42,10 @@ _FUNCTIONS = {
     "abs": np.abs,
     "ceil": np.ceil,
     "floor": np.floor,
-    "min": np.minimum,
-    "max": np.maximum,
 }
+_OF_SEVERAL = {"min": np.minimum, "max": np.maximum}
+FUNCTIONS = (*_OF_ONE, *_OF_SEVERAL)
+_EXAMPLE = '"N * (50 + V)" or "sweep == \'star\' and T > 1"'
 
 
 class SafeExpression:
@@ -59,95 +58,226 @@ class SafeExpression:
     def __init__(self, text: str, where: str):
         self.text = text
         self.where = where
-        try:
-            self._body = ast.parse(text.strip(), mode="eval").body
-        except SyntaxError as error:
-            raise UserError(f"{where}: {text!r} is not a formula ({error.msg}); write for example {_EXAMPLE}") from None
-        self.names = tuple(dict.fromkeys(self._names_in(self._body)))
+        self._body = self._parsed()
+        if problem := _problem(self._body):
+            raise self._error(f"{problem}; write for example {_EXAMPLE}")
+        self.names = tuple(dict.fromkeys(_names(self._body)))
 
-    def __call__(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
-        """Return the value of the expression for the columns in `values`, elementwise.
+    def __call__(self, values: Mapping[str, ArrayLike | Column]) -> np.ndarray:
+        """Return the value for the columns in `values`, elementwise: numbers, or for a condition whether it holds.
 
-        Raises `UserError` if a name is not among the columns or the types do not fit.
+        Raises `UserError` if a name is not among the columns, the types do not fit, or a number is not finite.
         """
-        self.check_names(values)
-        try:
-            with np.errstate(all="ignore"):
-                return np.asarray(self._value(self._body, values))
-        except (TypeError, ValueError) as error:
-            raise UserError(f"{self.where}: {self.text!r} cannot be computed: {error}") from None
+        value = self._computed(values)
+        if value.kind == "text":
+            raise self._error("is text, neither a number nor a condition")
+        if value.kind == "truth" and not np.isnan(value.data).any():
+            return value.data.astype(bool)
+        return value.data
+
+    def numbers(self, values: Mapping[str, ArrayLike | Column]) -> np.ndarray:
+        """Return the numbers that the formula gives for the columns in `values`; a condition is refused."""
+        value = self._computed(values)
+        if value.kind != "number":
+            raise self._error(
+                f"gives {value.kind if value.kind == 'text' else 'true or false'}, and a number is needed"
+            )
+        return value.data
+
+    def holds(self, columns: Mapping[str, ArrayLike | Column], rows: Sequence[object]) -> np.ndarray:
+        """Return for which rows the condition holds, (m,); `rows` is what messages call them.
+
+        Raises `UserError` for a formula that is no condition on columns, and for rows whose empty cells leave it open.
+        """
+        value = self._computed(columns)
+        if value.kind != "truth" or value.data.shape != (len(rows),):
+            raise self._error("is no condition on columns; write for example \"sweep == 'star'\"")
+        open_ = np.flatnonzero(np.isnan(value.data))
+        if len(open_):
+            raise self._error(self._left_open(columns, int(open_[0]), rows))
+        return value.data.astype(bool)
 
     def check_names(self, known: Iterable[str]) -> None:
         """Raise `UserError` if the expression uses a name that is not in `known`."""
-        known = list(known)
-        unknown = [name for name in self.names if name not in known]
-        if unknown:
-            raise UserError(f"{self.where}: {self.text!r} uses {unknown[0]!r}; the names are {', '.join(known)}")
+        known = [str(name) for name in known]
+        for name in self.names:
+            if name in known:
+                continue
+            if name in FUNCTIONS:
+                raise self._error(f"uses {name!r} as a name, and it is a function; write for example {name}(N, 1)")
+            listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+            raise self._error(f"uses {name!r}; the names are {listed}{_meant(name, known)}")
 
-    def _names_in(self, node: ast.AST) -> list[str]:
-        """Return the column names under `node`, refusing every kind of node that is not allowed."""
-        if not _allowed(node):
-            piece = ast.unparse(node)
-            raise UserError(f"{self.where}: {piece!r} in {self.text!r} is not allowed; write for example {_EXAMPLE}")
-        if isinstance(node, ast.Name):
-            return [node.id]
-        return [name for child in _operands(node) for name in self._names_in(child)]
+    def compared_texts(self) -> dict[str, list[str]]:
+        """Return the texts that every column is compared with, by the column's name."""
+        found: dict[str, list[str]] = {}
+        for node in ast.walk(self._body):
+            if isinstance(node, ast.Compare):
+                inside = [part for side in (node.left, *node.comparators) for part in ast.walk(side)]
+                texts = [
+                    each.value for each in inside if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                ]
+                for each in inside:
+                    if isinstance(each, ast.Name):
+                        found.setdefault(each.id, []).extend(texts)
+        return found
 
-    def _value(self, node: ast.AST, columns: Mapping[str, ArrayLike]) -> ArrayLike:
-        """Return the value of a node that `_names_in` has let pass."""
+    def _left_open(self, columns: Mapping[str, ArrayLike | Column], row: int, rows: Sequence[object]) -> str:
+        typed = {name: columns[name] for name in self.names if isinstance(columns[name], Column)}
+        empty = [(name, str(column.cells[row])) for name, column in typed.items() if column.missing[row]]
+        where = " and ".join(f"{name} is {cell!r}" if cell else f"{name} is empty" for name, cell in empty)
+        mend = f"fill the cell, or write what counts there: {empty[0][0]} == {empty[0][1]!r} or …" if empty else ""
+        return f"cannot be decided for {rows[row]}, where {where}; {mend}"
+
+    def _error(self, message: str) -> UserError:
+        shown = self.text if len(self.text) <= 120 else f"{self.text[:100]}…"
+        return UserError(f"{self.where}: {shown!r} {message}")
+
+    def _parsed(self) -> ast.expr:
+        """Return the body of the text, which is short and shallow enough to be walked through."""
+        if len(self.text) > LONGEST:
+            raise self._error(f"has {len(self.text)} characters; write at most {LONGEST}")
+        try:
+            body = ast.parse(" ".join(self.text.splitlines()).strip(), mode="eval").body
+        except (SyntaxError, ValueError) as error:
+            reason = error.msg if isinstance(error, SyntaxError) else error
+            raise self._error(f"is not a formula ({reason}); write for example {_EXAMPLE}") from None
+        except (MemoryError, RecursionError):
+            raise self._error("is nested too deeply; write a simpler formula") from None
+        parts, layer, depth = 0, [body], 0
+        while layer:
+            parts, depth = parts + len(layer), depth + 1
+            if parts > _MOST_PARTS or depth > _DEEPEST:
+                raise self._error("has too many parts or levels; write a simpler formula")
+            layer = [child for node in layer for child in _operands(node)]
+        return body
+
+    def _computed(self, values: Mapping[str, ArrayLike | Column]) -> Value:
+        self.check_names(values)
+        try:
+            with np.errstate(all="ignore"):
+                return self._value(self._body, values)
+        except (TypeError, ValueError) as error:
+            raise self._error(f"cannot be computed: {error}") from None
+
+    def _value(self, node: ast.AST, columns: Mapping[str, ArrayLike | Column]) -> Value:
+        """Return the value of a node that `_problem` has let pass."""
         if isinstance(node, ast.Name):
-            return np.asarray(columns[node.id])
+            return Value.of_column(node.id, columns[node.id])
         if isinstance(node, ast.Constant):
-            return node.value
-        return _combine(node, [self._value(child, columns) for child in _operands(node)])
+            return Value.of_constant(node.value)
+        operands = [self._value(child, columns) for child in _operands(node)]
+        if isinstance(node, ast.Compare):
+            return _compared(node.ops, operands)
+        if isinstance(node, ast.BoolOp):
+            return reduce(both if isinstance(node.op, ast.And) else either, map(as_truth, operands))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return opposite(as_truth(operands[0]))
+        return self._finite(node, operands)
+
+    def _finite(self, node: ast.expr, operands: list[Value]) -> Value:
+        """Return numbers computed from numbers. Raises `UserError` where they become infinite or undefined."""
+        numbers = [as_number(operand) for operand in operands]
+        function = _function_of(node)
+        result = reduce(function, numbers) if len(numbers) > 1 else function(numbers[0])
+        known = ~np.isnan(sum(numbers[1:], numbers[0]))  # an empty cell makes unknown what is computed from it
+        if (known & ~np.isfinite(result)).any():
+            piece = ast.unparse(node)
+            whole = piece == ast.unparse(self._body)
+            raise self._error(f"is not a finite number{'' if whole else f' in {piece!r}'}; mend the formula")
+        return Value("number", np.asarray(result, float))
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Name):
+        return [node.id]
+    return [name for child in _operands(node) for name in _names(child)]
+
+
+def _problem(node: ast.AST) -> str:
+    """Return what is not allowed under `node`, empty if nothing is."""
+    if not _allowed(node):
+        return f"may not contain {_shown(node)}"
+    if isinstance(node, ast.Call):
+        count, name = len(node.args), node.func.id
+        if name in _OF_ONE and count != 1:
+            return f"calls {name} with {count} values, and it takes one"
+        if name in _OF_SEVERAL and count < 2:
+            return f"calls {name} with {count} value{'s' if count != 1 else ''}, and it takes two or more"
+    if isinstance(node, ast.Compare) and any(isinstance(op, _MEMBERSHIP) for op in node.ops):
+        if len(node.ops) > 1 or not isinstance(node.comparators[0], ast.List | ast.Tuple):
+            return "must write what `in` looks through as a list, such as T in [1, 2]"
+    elif not isinstance(node, ast.Compare):
+        texts = [child for child in _operands(node) if isinstance(getattr(child, "value", None), str)]
+        if texts:
+            return f"uses the text {_shown(texts[0])} where a number or a condition belongs"
+    return next(filter(None, map(_problem, _operands(node))), "")
 
 
 def _allowed(node: ast.AST) -> bool:
-    """Return whether this node, its operands aside, may stand in an expression."""
-    allowed = {
-        ast.Name: lambda: True,
-        ast.List: lambda: True,
-        ast.Tuple: lambda: True,
-        ast.BoolOp: lambda: True,
-        ast.Constant: lambda: isinstance(node.value, int | float | str),
-        ast.BinOp: lambda: type(node.op) in _ARITHMETIC,
-        ast.UnaryOp: lambda: type(node.op) in _UNARY,
-        ast.Compare: lambda: all(type(op) in _COMPARISONS for op in node.ops),
-        ast.Call: lambda: getattr(node.func, "id", None) in _FUNCTIONS and not node.keywords,
-    }
-    return allowed.get(type(node), lambda: False)()
+    """Return whether this node, its operands aside, may stand in an expression; a list only after `in`."""
+    match node:
+        case ast.Constant(value=value):
+            return isinstance(value, str | bool) or (isinstance(value, int | float) and _is_finite(value))
+        case ast.BinOp(op=op):
+            return type(op) in _ARITHMETIC
+        case ast.UnaryOp(op=op):
+            return isinstance(op, ast.Not) or type(op) in _SIGNS
+        case ast.Compare(ops=ops):
+            return all(type(op) in _COMPARISONS or isinstance(op, _MEMBERSHIP) for op in ops)
+        case ast.Call(func=ast.Name(id=name), keywords=[]):
+            return name in FUNCTIONS
+    return isinstance(node, ast.Name | ast.BoolOp)
 
 
-def _operands(node: ast.AST) -> list[ast.AST]:
-    """Return the children of an allowed node that have values of their own."""
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _operands(node: ast.AST) -> list[ast.expr]:
+    """Return the children of a node that have values of their own; the items of a list after `in` are its operands."""
     operands = {
         ast.BinOp: lambda: [node.left, node.right],
         ast.UnaryOp: lambda: [node.operand],
         ast.BoolOp: lambda: node.values,
-        ast.Compare: lambda: [node.left, *node.comparators],
+        ast.Compare: lambda: [node.left, *_compared_with(node)],
         ast.Call: lambda: node.args,
-        ast.List: lambda: node.elts,
-        ast.Tuple: lambda: node.elts,
     }
     return operands.get(type(node), list)()
 
 
-def _combine(node: ast.AST, values: list[ArrayLike]) -> ArrayLike:
-    """Return the value of an allowed node from those of its operands; comparisons chain, `1 < T <= 8`."""
-    match node:
-        case ast.BinOp():
-            return _ARITHMETIC[type(node.op)](*values)
-        case ast.UnaryOp():
-            return _UNARY[type(node.op)](*values)
-        case ast.BoolOp():
-            return reduce(_BOOLEAN[type(node.op)], values)
-        case ast.Compare():
-            links = (_COMPARISONS[type(op)](*pair) for op, pair in zip(node.ops, pairwise(values), strict=True))
-            return reduce(np.logical_and, links)
-        case ast.Call():
-            return _FUNCTIONS[node.func.id](*values)
-        case _:
-            return values
+def _compared_with(node: ast.Compare) -> list[ast.expr]:
+    if isinstance(node.ops[0], _MEMBERSHIP) and isinstance(node.comparators[0], ast.List | ast.Tuple):
+        return node.comparators[0].elts
+    return node.comparators
 
 
-_EXAMPLE = '"N * (50 + V)" or "sweep == \'star\' and T > 1"'
+def _compared(signs: Sequence[ast.cmpop], operands: Sequence[Value]) -> Value:
+    """Return a comparison; they chain, `1 < T <= 8`."""
+    if isinstance(signs[0], _MEMBERSHIP):
+        found = is_in(operands[0], operands[1:])
+        return found if isinstance(signs[0], ast.In) else opposite(found)
+    links = [compare(_COMPARISONS[type(sign)], *pair) for sign, pair in zip(signs, pairwise(operands), strict=True)]
+    return reduce(both, links)
+
+
+def _function_of(node: ast.expr) -> np.ufunc:
+    """Return what computes the value of an operation or a call from those of its operands."""
+    if isinstance(node, ast.Call):
+        return (_OF_ONE | _OF_SEVERAL)[node.func.id]
+    return _ARITHMETIC[type(node.op)] if isinstance(node, ast.BinOp) else _SIGNS[type(node.op)]
+
+
+def _shown(node: ast.AST) -> str:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return "a number that is too large"
+    piece = repr(ast.unparse(node))
+    return piece if len(piece) <= 60 else f"{piece[:50]}…"
+
+
+def _meant(name: str, known: list[str]) -> str:
+    hint = did_you_mean(name, known)
+    return f"; {hint}" if hint.startswith("did you mean") else ""

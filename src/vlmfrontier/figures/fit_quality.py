@@ -75,6 +75,7 @@ def bag_data(bags: Mapping[str, Bag], table: ResultsTable, target: str, config: 
 
     Columns: form, member (−1: the median over the fits that have not seen a run), e_pct.
     """
+    table = table.measured(target)
     measured, unseen = table.error(target), times_drawn(table, config) == 0
     parts = []
     for form, bag in bags.items():

@@ -135,6 +135,7 @@ def nearest_runs(
     Distances are taken in the logarithm of every factor and of n, each relative to its span over the runs.
     """
     point = {**x} if examples is None else {**x, "n": examples}
+    runs = runs[runs[target.name].notna()]
     distance = np.zeros(len(runs))
     for name, value in point.items():
         logs = np.log(runs[name].to_numpy(float))

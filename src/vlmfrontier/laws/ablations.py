@@ -60,6 +60,7 @@ def fitting_table(
     Every line changes one setting of `config`. Extrapolation is by the bag, as everywhere. With `scipy_starts`, the
     paper's own optimiser is added, by single fits of so few starts, which its level says.
     """
+    table = table.measured(target)
     form = main_form(table, target, config)
     rows = []
     for ablation, level, changed in _SETTINGS:
@@ -82,6 +83,7 @@ def fitting_table(
 
 def bagging_table(table: ResultsTable, target: str, config: LawsConfig, threads: int | None = None) -> pd.DataFrame:
     """Return Table 9: target, form, resamples, aggregate, setup (train, extrapolation), mse, e_pct, r2."""
+    table = table.measured(target)
     form = main_form(table, target, config)
     setups = {"train": (table, table)}
     if table.split is not None:

@@ -111,7 +111,7 @@ def bag(
     `pairs` redraws configurations with replacement, seeds of one configuration together; `wild` keeps every row and
     flips the sign of its residual, inflated for the parameters spent, at random per configuration.
     """
-    config = config or LawsConfig()
+    config, table = config or LawsConfig(), table.measured(target)
     law = fit(table, law, target, config, threads) if isinstance(law, str) else law
     problem = problem_for(table, law.form.name, target, config)
     resampled = _pairs(problem, table) if kind == "pairs" else _wild(problem, table, law)

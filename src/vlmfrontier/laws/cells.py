@@ -1,57 +1,101 @@
-"""Cells of a user's CSV read as numbers, with every message naming the line and the column."""
+"""Cells of a user's table as columns, with every message naming the line and the column."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from vlmfrontier.cost.safe_expression import SafeExpression
+from vlmfrontier.cost.values import Column
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.units import parse_number
+from vlmfrontier.tables.delimited import read_delimited
+from vlmfrontier.tables.numerals import MISSING, problem_of, shown
 
 _SHOWN = 5  # problems named in one message; the rest is counted
+NOTES = "notes"
+"""In the attributes of a frame: what was left out of the file, or read in another way than it is written."""
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Return the file's cells as text, indexed by line number (the header is line 1).
+    """Return the file's cells as text, indexed by line number (the header is line 1 of most files).
 
-    Raises `UserError` if the file is missing, is no CSV or has no row.
+    Raises `UserError` for a file that is missing or no table of delimited text.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; check the path")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"{path}: not a CSV file that can be read: {error}") from None
-    frame.columns = [str(column).strip() for column in frame.columns]
-    frame = frame.apply(lambda column: column.str.strip()).set_axis(frame.index + 2, axis=0)
-    frame = frame[(frame != "").any(axis=1)]
-    if frame.empty:
-        raise UserError(f"{path}: the file has no rows")
+    table = read_delimited(path)
+    frame = pd.DataFrame(table.rows, columns=table.header, index=table.lines, dtype=object)
+    frame.attrs[NOTES] = table.notes
     return frame
 
 
-def numbers(frame: pd.DataFrame, column: str, path: Path, key: str) -> np.ndarray:
-    """Return a column as numbers; `key` is the configuration key that names it. `16k` and `7.5B` are numbers.
+def condition(text: str, frame: pd.DataFrame, key: str) -> np.ndarray:
+    """Return for which rows a condition holds, (m,). Raises `UserError` for a wrong name, kind, or open row."""
+    expression = SafeExpression(text, key)
+    expression.check_names(frame.columns)
+    return expression.holds(_typed(expression, frame), [f"line {line}" for line in frame.index])
 
-    Raises `UserError` naming line and column of empty cells and of text.
+
+def what_it_reads(text: str, frame: pd.DataFrame, key: str) -> str:
+    """Return the columns of a condition with their values: `failed has 'no', 'yes'`."""
+    columns = _typed(SafeExpression(text, key), frame)
+    return "; ".join(f"{name} has {_values(column)}" for name, column in columns.items()) or "it names no column"
+
+
+def _typed(expression: SafeExpression, frame: pd.DataFrame) -> dict[str, Column]:
+    """Return the columns of a condition as it reads them: as numbers, as True and False, or as text."""
+    rows = [f"line {line}" for line in frame.index]
+    return {name: Column.of_cells(frame[name].tolist(), rows) for name in expression.names}
+
+
+def _values(column: Column) -> str:
+    """Return the values of a column in words, the most frequent of a text first: `numbers from 1 to 32`."""
+    if column.kind == "number":
+        known = column.data[~np.isnan(column.data)]
+        return f"numbers from {known.min():g} to {known.max():g}"
+    counts = pd.Series(column.cells).value_counts()
+    return ", ".join(shown(str(cell)) for cell in counts.index[:_SHOWN]) + (", …" if len(counts) > _SHOWN else "")
+
+
+def find(frame: pd.DataFrame, column: str, path: Path, key: str) -> pd.Series:
+    """Return the column that the configuration key `key` names. Raises `UserError` with those that there are."""
+    name = " ".join(column.split())
+    if name in frame:
+        return frame[name]
+    listed = ", ".join(map(str, frame.columns[:30])) + (", …" if len(frame.columns) > 30 else "")
+    alike = [known for known in frame.columns if known.lower() == name.lower()]
+    hint = did_you_mean(*alike[:1] or [name], frame.columns)
+    hint = f"; {hint}" if hint.startswith("did you mean") else ""
+    raise UserError(f"{key}: {path} has no column {column!r}; its columns are {listed}{hint}")
+
+
+def numbers(frame: pd.DataFrame, column: str, path: Path, key: str, may_miss: bool = False) -> np.ndarray:
+    """Return a column as finite numbers; `key` is the configuration key that names it. `16k` and `7.5B` are numbers.
+
+    Where a column `may_miss` values, empty cells are NaN. Raises `UserError` naming line and column of all other cells.
     """
-    if column not in frame:
-        raise UserError(f"{key}: {path} has no column {column!r}; its columns are {', '.join(frame.columns)}")
-    values, problems = np.empty(len(frame)), []
-    for row, (line, cell) in enumerate(frame[column].items()):
-        try:
-            values[row] = parse_number(cell)
-        except UserError:
-            values[row] = np.nan
-            what = "is empty" if cell == "" else f"has {cell!r}, which is not a number"
-            problems.append(f"line {line}, column {column!r} {what}")
-    refuse(problems, path, "fill the cell, or leave such rows out with table.exclude")
-    return values
+    cells = find(frame, column, path, key)
+    problems = {
+        line: problem
+        for line, cell in cells.items()
+        if not (may_miss and cell in MISSING) and (problem := problem_of(cell))
+    }
+    found = (f"line {line}, column {cells.name!r} {problem}" for line, problem in problems.items())
+    refuse(list(found), path, _mend(cells, problems) if key.startswith("table.") else "mend the cell")
+    return np.array([np.nan if cell in MISSING else parse_number(cell) for cell in cells], float)
+
+
+def _mend(cells: pd.Series, problems: Iterable[int]) -> str:
+    """Return what to do about cells that are no numbers, with a condition that leaves out the rows of the first."""
+    name, cell = str(cells.name), next((cells[line] for line in problems), "")
+    example = f': "{name} == {cell!r}"' if name.isidentifier() and len(cell) < 40 else ""
+    return f"mend the cell, or leave such rows out with table.exclude{example}"
 
 
 def positive(values: np.ndarray, frame: pd.DataFrame, column: str, path: Path, mend: str) -> None:
     """Raise `UserError` naming line and column of values that are not positive: laws are powers and logs."""
-    bad = [(line, value) for line, value in zip(frame.index, values, strict=True) if not value > 0]
+    bad = [(line, value) for line, value in zip(frame.index, values, strict=True) if value <= 0]
     refuse([f"line {line}, column {column!r} has {value:g}, which is not positive" for line, value in bad], path, mend)
 
 
@@ -60,3 +104,10 @@ def refuse(problems: list[str], path: Path, mend: str) -> None:
     if problems:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
         raise UserError(f"{path}: {'; '.join(problems[:_SHOWN])}{more}; {mend}")
+
+
+def same_factors(groups: Iterable[Sequence[int]]) -> list[str]:
+    """Return a sentence about those groups of lines that have more than one, in a list; no sentence if none has."""
+    repeated = [" and ".join(map(str, group)) for group in groups if len(group) > 1]
+    more = f" (and {len(repeated) - _SHOWN} more)" if len(repeated) > _SHOWN else ""
+    return [f"lines {'; '.join(repeated[:_SHOWN])}{more} have the same factors"] if repeated else []

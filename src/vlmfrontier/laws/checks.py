@@ -5,11 +5,36 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.laws.cells import same_factors
 from vlmfrontier.laws.forms import DATA, FORMS, Form, form_for
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.study.laws import LawsConfig
 from vlmfrontier.study.units import format_count
 
 _SHOWN = 5
+
+
+def check_study(table: ResultsTable, config: LawsConfig) -> None:
+    """Raise `UserError` if no law can be fitted to some target, as far as the table tells before any fit."""
+    for target in table.targets:
+        measured = table.measured(target)
+        for form in config.forms:
+            refuse_hopeless(measured, form_for(form, list(table.factors), table.has_data), target)
+        point_weights(measured, target, config)
+
+
+def point_weights(table: ResultsTable, target: str, config: LawsConfig) -> np.ndarray:
+    """Return the weight of every row, with mean 1: equal, or the inverse variance of the (log) error."""
+    if config.weights == "none":
+        return np.ones(len(table))
+    se = table.se[target]
+    if se is None or not (se > 0).all():
+        raise UserError(
+            f"{table.name}: laws.weights is `se`, and {target!r} lacks a positive standard error in some rows; "
+            "set laws.weights to none"
+        )
+    relative = se / table.error(target) if config.log_space else se
+    return relative**-2.0 / np.mean(relative**-2.0)
 
 
 def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:
@@ -34,19 +59,21 @@ def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:
             )
     needed = len(form.parameter_names) + 2
     if table.configurations < needed:
-        raise UserError(_too_few(table, form, needed))
+        raise UserError(_too_few(table, form, target, needed))
 
 
 def table_warnings(table: ResultsTable) -> list[str]:
-    """Return what a reader must know about the table: duplicates, and factors with too few levels for an exponent."""
-    return [*_duplicates(table), *_few_levels(table), *_zeros(table)]
+    """Return what a reader must know about the table: how it was read, what it lacks, duplicates, factors with too few
+    levels for an exponent."""
+    return [*table.notes, *_missing(table), *_duplicates(table), *_few_levels(table), *_zeros(table)]
 
 
-def _too_few(table: ResultsTable, form: Form, needed: int) -> str:
+def _too_few(table: ResultsTable, form: Form, target: str, needed: int) -> str:
     """Return the message for a form with too many parameters, naming the forms that would do."""
+    rows = f" with a value of {target}" if table.missing.get(target) else ""
     message = (
-        f"{table.name}: {table.configurations} distinct configurations in {len(table)} rows, and form {form.name} with "
-        f"{len(form.parameter_names)} parameters needs at least {needed}"
+        f"{table.name}: {table.configurations} distinct configurations in {len(table)} rows{rows}, and form "
+        f"{form.name} with {len(form.parameter_names)} parameters needs at least {needed}"
     )
     smaller = [name for name in FORMS if _parameters(name, table) + 2 <= table.configurations]
     mend = (
@@ -67,12 +94,13 @@ def _duplicates(table: ResultsTable) -> list[str]:
     """Return a warning about rows with the same configuration, unless a seed column explains them."""
     if table.has_seeds or table.configurations == len(table):
         return []
-    groups = [table.frame.index[table.configuration == which] for which in np.unique(table.configuration)]
-    repeated = [" and ".join(map(str, group)) for group in groups if len(group) > 1]
-    more = f" (and {len(repeated) - _SHOWN} more)" if len(repeated) > _SHOWN else ""
+    groups: dict[int, list[int]] = {}
+    for line, which in zip(table.frame.index, table.configuration, strict=True):
+        groups.setdefault(which, []).append(line)
     return [
-        f"duplicates: lines {'; '.join(repeated[:_SHOWN])}{more} have the same factors; they are kept as repeats of "
-        "one configuration (name a seed column under table.seed if they are, take them out with table.exclude if not)"
+        f"duplicates: {told}; they are kept as repeats of one configuration (name a seed column under table.seed if "
+        "they are, take them out with table.exclude if not)"
+        for told in same_factors(groups.values())
     ]
 
 
@@ -88,6 +116,18 @@ def _few_levels(table: ResultsTable) -> list[str]:
 
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _missing(table: ResultsTable) -> list[str]:
+    """Return a warning for every target that some rows lack."""
+    warnings = []
+    for target, lines in table.missing.items():
+        if lines:
+            known = int((~np.isnan(table.error(target))).sum())
+            which = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:_SHOWN]))}"
+            which += f" (and {len(lines) - _SHOWN} more)" if len(lines) > _SHOWN else ""
+            warnings.append(f"missing: {target} has no value in {which}; its laws are fitted to the other {known} rows")
+    return warnings
 
 
 def _zeros(table: ResultsTable) -> list[str]:

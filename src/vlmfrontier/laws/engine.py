@@ -21,6 +21,7 @@ from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.starts import crossings, jumps, random_exponents
 
 _DAMPING = 1e-2
+_NEAR = 1e-8  # for starts that are next to their minimum
 _TOLERANCE = 1e-12  # relative decrease of the objective per step below which a fit stops
 _LAST = 300  # iterations that end a search; most fits have converged by then
 _POLISH = 1000  # iterations for the best of a fit, repeated: practically "to convergence"
@@ -123,6 +124,17 @@ def improve(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, float]:
     """Return θ (P,) and objective of the best descent from the given θ (B, P) of the first row, without a search."""
     best = _polished(problem, 0, _thinned(problem, 0, problem.from_theta(np.atleast_2d(theta)), ()))
     return problem.to_theta(best.internal[0]), float(best.objective[0])
+
+
+def descend(problem: Problem, weight: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return θ (P,) and objective of one descent from the best of θ (B, P), with other weights of the points, (m,)."""
+    internal = problem.from_theta(np.atleast_2d(theta))
+    objective = descents(
+        internal, np.full(len(internal), _NEAR), problem.features, problem.log_target[0], weight,
+        problem.layout, problem.options, _LAST, _TOLERANCE,
+    )  # fmt: skip
+    best = int(np.argmin(objective))
+    return problem.to_theta(internal[best]), float(objective[best])
 
 
 def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None) -> list[_Result]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws import diagnostics
 from vlmfrontier.laws.backend import solve
-from vlmfrontier.laws.checks import refuse_hopeless, table_warnings
+from vlmfrontier.laws.checks import point_weights, refuse_hopeless, table_warnings
 from vlmfrontier.laws.engine import Solution, improve
 from vlmfrontier.laws.forms import DATA, Form, form_for
 from vlmfrontier.laws.metrics import metrics
@@ -134,7 +134,7 @@ def fit(
 
     Raises `UserError` if the table cannot carry the form.
     """
-    config = config or LawsConfig()
+    config, table = config or LawsConfig(), table.measured(target)
     problem = problem_for(table, form, target, config)
     return _law(table, target, problem, solve(problem, threads=threads))
 
@@ -145,7 +145,7 @@ def improved(table: ResultsTable, law: LawFit, starts: np.ndarray, config: LawsC
     Resamples leave poor basins in many ways, so that their fits together find minima that one search misses. A law
     found so has a `hit_rate` of 0: none of its own starts came there.
     """
-    config = config or LawsConfig()
+    config, table = config or LawsConfig(), table.measured(law.target)
     problem = problem_for(table, law.form.name, law.target, config)
     theta, objective = improve(problem, starts)
     if objective > law.objective * (1 - _SAME):
@@ -179,13 +179,16 @@ def _law(table: ResultsTable, target: str, problem: Problem, solution: Solution)
 
 
 def problem_for(table: ResultsTable, form: str, target: str, config: LawsConfig) -> Problem:
-    """Return the single fit of all rows of `table`. Raises `UserError` if the table cannot carry the form."""
+    """Return the single fit of all rows of `table`, in which the target has been measured.
+
+    Raises `UserError` if the table cannot carry the form.
+    """
     shape = form_for(form, list(table.factors), table.has_data)
     refuse_hopeless(table, shape, target)
     X, n = scaled(shape, table.points(), table.units, table.data_unit)
     columns = [*X.T, n] if shape.has_data else list(X.T)
     error = table.error(target)
-    return Problem(shape, np.log(columns), np.log(error)[None], _weights(table, target, config)[None], config)
+    return Problem(shape, np.log(columns), np.log(error)[None], point_weights(table, target, config)[None], config)
 
 
 def scaled(
@@ -206,17 +209,3 @@ def scaled(
             raise UserError(f"a prediction needs positive {name}, and one is {columns[name].min():g}")
     arrays = dict(zip(columns, np.broadcast_arrays(*columns.values()), strict=True))
     return np.stack([arrays[name] for name in form.factors], axis=1), arrays.get(DATA)
-
-
-def _weights(table: ResultsTable, target: str, config: LawsConfig) -> np.ndarray:
-    """Return point weights with mean 1: equal, or the inverse variance of the (log) error."""
-    if config.weights == "none":
-        return np.ones(len(table))
-    se = table.se[target]
-    if se is None or not (se > 0).all():
-        raise UserError(
-            f"{table.name}: laws.weights is `se`, and {target!r} lacks a positive standard error in some rows; "
-            "set laws.weights to none"
-        )
-    relative = se / table.error(target) if config.log_space else se
-    return relative**-2.0 / np.mean(relative**-2.0)

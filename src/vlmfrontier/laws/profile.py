@@ -74,7 +74,7 @@ def profiles(
     value from the fit; below 0, it led to a better fit than the law's own search. `fit` is the law's value.
     Raises `UserError` for an unknown parameter, or a coefficient that has vanished.
     """
-    config = config or LawsConfig()
+    config, table = config or LawsConfig(), table.measured(law.target)
     lighter = config.model_copy(update={"starts": min(config.starts, _STARTS)})
     problem, bound = problem_for(table, law.form.name, law.target, lighter), config.exponent_bound or np.inf
     indices, found = {name: _index(law, name) for name in parameters}, []

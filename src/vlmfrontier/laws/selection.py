@@ -69,7 +69,7 @@ def compare_forms(
 
     `laws` are their fits to the whole table, if at hand.
     """
-    config = config or LawsConfig()
+    config, table = config or LawsConfig(), table.measured(target)
     laws = laws or {form: fit(table, form, target, config, threads) for form in config.forms}
     evidence = {}
     for form in by_size(config.forms):

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.cost.safe_expression import SafeExpression
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.cells import numbers, positive, read_csv
+from vlmfrontier.laws.cells import (
+    NOTES,
+    condition,
+    find,
+    numbers,
+    positive,
+    read_csv,
+    refuse,
+    same_factors,
+    what_it_reads,
+)
 from vlmfrontier.laws.forms import DATA
-from vlmfrontier.study.table import ColumnConfig, TableConfig, TargetConfig
+from vlmfrontier.laws.targets import standard_error, target_error, unused_standard_errors
+from vlmfrontier.study.table import TableConfig, TargetConfig
 
 if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
@@ -29,7 +39,8 @@ class ResultsTable:
     data: np.ndarray | None
     """Data size n, (m,)."""
     targets: dict[str, np.ndarray]
-    """Error of every target, (m,); lower is better. On 0–100 where the table says accuracies or scores."""
+    """Error of every target, (m,), NaN where it was not measured; lower is better. On 0–100 where the table says
+    accuracies or scores."""
     se: dict[str, np.ndarray | None]
     """Standard errors of the targets."""
     units: dict[str, float]
@@ -46,6 +57,10 @@ class ResultsTable:
     """Whether repeats of a configuration are meant as such."""
     zeros: dict[str, list[int]] = field(default_factory=dict)
     """Lines of each target where no question was answered wrong, counted as half a wrong answer."""
+    missing: dict[str, list[int]] = field(default_factory=dict)
+    """Lines of each target that have no value: NaN here, and no row of what is fitted (`measured`)."""
+    notes: list[str] = field(default_factory=list)
+    """Named warnings about how the file was read."""
 
     def __len__(self) -> int:
         return len(self.configuration)
@@ -75,6 +90,13 @@ class ResultsTable:
         if target not in self.targets:
             raise UserError(f"{self.name}: there is no target {target!r}; the targets are {', '.join(self.targets)}")
         return self.targets[target]
+
+    def measured(self, target: str) -> "ResultsTable":
+        """Return the rows in which `target` was measured: all, in most tables."""
+        known = ~np.isnan(self.error(target))
+        if known.all() and not any(self.missing.values()):
+            return self
+        return replace(self.rows(known), missing={target: self.missing.get(target, [])})
 
     def plain(self) -> pd.DataFrame:
         """Return factors, n, targets and their standard errors as columns named as in `runs.csv`."""
@@ -108,29 +130,40 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
     """
     path = base_dir / config.path
     frame = read_csv(path)
+    notes = list(frame.attrs[NOTES])
     if config.exclude:
-        frame = frame[~_condition(config.exclude, frame, "table.exclude")]
-        if frame.empty:
-            raise UserError(f"table.exclude: {config.exclude!r} leaves no row of {path}")
-    split = _condition(config.split, frame, "table.split") if config.split else None
+        frame = _kept(config.exclude, frame, path)
+    split = condition(config.split, frame, "table.split") if config.split else None
     if split is not None and (split.all() or not split.any()):
         raise UserError(
-            f"table.split: {config.split!r} holds for {split.sum()} of {len(split)} rows, and must divide them"
+            f"table.split: {config.split!r} holds for {split.sum()} of {len(split)} rows, and must divide them; "
+            f"{what_it_reads(config.split, frame, 'table.split')}"
         )
+    _refuse_copies(frame, path)
     columns = config.factors | ({DATA: config.data} if config.data else {})
-    values = {name: _factor(frame, column, path, name) for name, column in columns.items()}
+    values = {name: _factor(frame, column.column, path, _key(name)) for name, column in columns.items()}
+    targets = {name: target_error(frame, target, path, name) for name, target in config.targets.items()}
+    se = {name: standard_error(frame, target, path, name) for name, target in config.targets.items()}
+    notes += [
+        note for name, target in config.targets.items() for note in unused_standard_errors(target, name, se[name])
+    ]
+    configuration = _configurations(values)
+    if config.seed is not None:
+        notes += _same_seed(find(frame, config.seed, path, "table.seed"), configuration)
     return ResultsTable(
         name=str(path),
         factors={name: values[name] for name in config.factors},
         data=values.get(DATA),
-        targets={name: _error(frame, target, path, name) for name, target in config.targets.items()},
-        se={name: _standard_error(frame, target, path, name) for name, target in config.targets.items()},
+        targets=targets,
+        se=se,
         units={name: column.unit for name, column in config.factors.items()},
         data_unit=config.data.unit if config.data else None,
-        configuration=_configurations(values),
+        configuration=configuration,
         split=split,
         frame=frame,
         has_seeds=config.seed is not None,
+        missing={name: [int(at) for at in frame.index[np.isnan(error)]] for name, error in targets.items()},
+        notes=notes,
     )
 
 
@@ -143,24 +176,27 @@ def read_runs(path: Path, study: "Study") -> ResultsTable:
     Raises `UserError` like `read_table`.
     """
     frame = read_csv(Path(path))
-    values = {name: _factor(frame, ColumnConfig(column=name), path, name) for name in [*study.factors(), DATA]}
-    targets = {name: TargetConfig(column=name, se=f"{name}_se") for name in study.targets()}
+    values = {name: _factor(frame, name, path, f"column {name}") for name in [*study.factors(), DATA]}
+    targets = {
+        name: TargetConfig(column=name, se=se if (se := f"{name}_se") in frame else None) for name in study.targets()
+    }
     errors = {name: numbers(frame, name, path, f"target {name}") for name in targets}
     least = 50.0 / (study.evaluate.fewest_questions or study.data.digits.test)
-    split = _condition(study.laws.split, frame, "laws.split") if study.laws.split else None
+    split = condition(study.laws.split, frame, "laws.split") if study.laws.split else None
     return ResultsTable(
         name=str(path),
         factors={name: values[name] for name in study.factors()},
         data=values[DATA],
         targets={name: np.where(error > 0, error, least) for name, error in errors.items()},
         zeros={name: [int(line) for line in frame.index[error == 0]] for name, error in errors.items()},
-        se={name: _standard_error(frame, target, path, name) for name, target in targets.items()},
+        se={name: standard_error(frame, target, path, name) for name, target in targets.items()},
         units={name: _natural_unit(values[name]) if name in ("N", "M") else 1.0 for name in study.factors()},
         data_unit=_natural_unit(values[DATA]),
         configuration=_configurations(values),
         split=None if split is None or split.all() or not split.any() else split,
         frame=frame,
         has_seeds=True,
+        notes=_undivided(study.laws.split, split),
     )
 
 
@@ -192,55 +228,56 @@ def from_arrays(
     )
 
 
-def _condition(text: str, frame: pd.DataFrame, key: str) -> np.ndarray:
-    """Return which rows a condition holds for; columns whose cells are all numbers compare as numbers."""
-    columns = {name: _typed(frame[name]) for name in frame.columns}
-    held = np.asarray(SafeExpression(text, key)(columns))
-    if held.dtype != bool or held.shape != (len(frame),):
-        raise UserError(f"{key}: {text!r} is no condition on columns; write for example \"sweep == 'star'\"")
-    return held
+def _undivided(text: str | None, split: np.ndarray | None) -> list[str]:
+    """Return a warning about a split that divides nothing: some studies have no runs beside those that are fitted."""
+    if split is None or (split.any() and not split.all()):
+        return []
+    which = "all" if split.all() else "none"
+    return [f"no_split: laws.split {text!r} holds for {which} of the {len(split)} runs, so extrapolation is not judged"]
 
 
-def _typed(column: pd.Series) -> np.ndarray:
-    try:
-        return column.to_numpy(dtype=float)
-    except ValueError:
-        return column.to_numpy(dtype=str)
-
-
-def _factor(frame: pd.DataFrame, column: ColumnConfig, path: Path, name: str) -> np.ndarray:
-    key = "table.data" if name == DATA else f"table.factors.{name}"
-    values = numbers(frame, column.column, path, key)
-    positive(
-        values, frame, column.column, path, "a power law needs positive values; leave such rows out with table.exclude"
-    )
-    return values
-
-
-def _error(frame: pd.DataFrame, target: TargetConfig, path: Path, name: str) -> np.ndarray:
-    """Return the target as error: as it is, or 100·(1 − v/max)."""
-    values = numbers(frame, target.column, path, f"table.targets.{name}")
-    if target.kind == "error":
-        mend = "an error of 0 has no logarithm; leave such rows out with table.exclude"
-        positive(values, frame, target.column, path, mend)
-        return values
-    error = 100.0 * (1.0 - values / target.max)
-    bad = [(line, value) for line, value, e in zip(frame.index, values, error, strict=True) if not 0 < e <= 100]
-    if bad:
-        line, value = bad[0]
+def _kept(exclude: str, frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return the rows that `table.exclude` leaves. Raises `UserError` if it leaves out none, or all."""
+    out = condition(exclude, frame, "table.exclude")
+    if not out.any():
         raise UserError(
-            f"{path}: line {line}, column {target.column!r} has {value:g}, and a {target.kind} must lie from 0 to "
-            f"below {target.max:g}; set table.targets.{name}.max, say `kind: error`, or leave the row out"
+            f"table.exclude: {exclude!r} holds for no row of {path}: {what_it_reads(exclude, frame, 'table.exclude')}; "
+            "mend it, or take it out"
         )
-    return error
+    if out.all():
+        raise UserError(f"table.exclude: {exclude!r} leaves no row of {path}")
+    return frame[~out]
 
 
-def _standard_error(frame: pd.DataFrame, target: TargetConfig, path: Path, name: str) -> np.ndarray | None:
-    """Return the standard errors on the scale of the error, or None where the table has none for every row."""
-    if target.se is None or target.se not in frame or (frame[target.se] == "").any():
-        return None
-    values = numbers(frame, target.se, path, f"table.targets.{name}.se")
-    return values if target.kind == "error" else values * 100.0 / target.max
+def _refuse_copies(frame: pd.DataFrame, path: Path) -> None:
+    """Raise `UserError` for rows that are the same in every cell."""
+    first: dict[tuple, int] = {}
+    copies = []
+    for line, cells in zip(frame.index, frame.itertuples(index=False, name=None), strict=True):
+        if first.setdefault(cells, line) != line:
+            copies.append(f"line {line} is the same as line {first[cells]} in every cell")
+    refuse(
+        copies, path, "take the copies out, or add a column that tells repeats apart, such as their seed (table.seed)"
+    )
+
+
+def _same_seed(seeds: pd.Series, configuration: np.ndarray) -> list[str]:
+    """Return a warning about rows with the same factors and the same seed, which are no repeats."""
+    lines: dict[tuple, list[int]] = {}
+    for line, seed, which in zip(seeds.index, seeds, configuration, strict=True):
+        lines.setdefault((which, seed), []).append(line)
+    return [f"duplicates: {told}, and {seeds.name!r} too; they are kept" for told in same_factors(lines.values())]
+
+
+def _key(name: str) -> str:
+    return "table.data" if name == DATA else f"table.factors.{name}"
+
+
+def _factor(frame: pd.DataFrame, column: str, path: Path, key: str) -> np.ndarray:
+    values = numbers(frame, column, path, key)
+    mend = "a power law needs positive values; leave such rows out with table.exclude"
+    positive(values, frame, column, path, mend if key.startswith("table.") else "a power law needs positive values")
+    return values
 
 
 def _configurations(values: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -48,7 +48,7 @@ def _rules(known: Known) -> Iterator[tuple[str, str]]:
 
 
 def _measured(known: Known) -> str:
-    error = known.results.table.error(known.main)
+    error = known.results.table.measured(known.main).error(known.main)
     return f"{len(error)} runs, {error_name(known.study, known.main)} from {error.min():.4g} to {error.max():.4g}."
 
 

@@ -21,11 +21,16 @@ def run_records(results: Results) -> dict[str, Any]:
         "names": table.names,
         "factors": [values.tolist() for values in table.factors.values()],
         "n": None if table.data is None else table.data.tolist(),
-        "cost": None if costs is None else [float(cost) if np.isfinite(cost) else None for cost in costs],
-        "errors": {name: values.tolist() for name, values in table.targets.items()},
-        "se": {name: None if se is None else se.tolist() for name, se in table.se.items()},
+        "cost": None if costs is None else _or_none(costs),
+        "errors": {name: _or_none(values) for name, values in table.targets.items()},
+        "se": {name: None if se is None else _or_none(se) for name, se in table.se.items()},
         "notes": [_notes(results, row) for row in range(len(table))],
     }
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """Return the numbers for JSON, which has no word for one that is not known but null."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _notes(results: Results, row: int) -> list[list[str]]:

@@ -85,7 +85,8 @@ def _coverage(known: Known) -> Iterator[str]:
     for name, (low, high) in ranges.items():
         count = len(np.unique(columns[name]))
         yield f"{factor_name(known.study, name)}: {count} values from {amount(name, low)} to {amount(name, high)}"
-    measured, se = results.table.error(known.main), results.table.se[known.main]
+    fitted = results.table.measured(known.main)
+    measured, se = fitted.error(known.main), fitted.se[known.main]
     noise = "" if se is None else f"; standard error {np.mean(se):.2g} on average"
     yield f"{error_name(known.study, known.main)}: {measured.min():.4g} to {measured.max():.4g}{noise}"
 
@@ -100,7 +101,7 @@ def _best(known: Known) -> Iterator[Block]:
         (
             *(amount(name, frame[name].iloc[row]) for name in factors),
             *(() if costs is None else (format_number(costs[row]),)),
-            *(f"{frame[target].iloc[row]:.4g}" for target in targets),
+            *(f"{error:.4g}" if np.isfinite(error := frame[target].iloc[row]) else "–" for target in targets),
         )
         for row in place
     ]

@@ -28,11 +28,17 @@ class TargetConfig(Section):
     kind: Literal["error", "accuracy", "score"] = "error"
     """`error`: lower is better, taken as it is. `accuracy`, `score`: higher is better, made error 100·(1 − v/max)."""
 
-    max: Number = Field(default=100.0, gt=0)
-    """The best value an accuracy or score can have: 100 for per cent, 1 for fractions, 3 for a judge's 0–3."""
+    max: Annotated[Number, Field(gt=0)] | None = None
+    """The best value an accuracy or score can have: 100 (the default) for per cent, 1 for fractions, 3 for a judge's
+    0–3. A column that looks like another scale than per cent needs it."""
 
     se: str | None = None
     """Header of the column with standard errors, in the units of `column`. Used with `laws.weights: se`."""
+
+    @property
+    def best(self) -> float:
+        """The best value an accuracy or score can have."""
+        return 100.0 if self.max is None else self.max
 
 
 def _short(entry: object) -> object:
@@ -82,4 +88,21 @@ class TableConfig(Section):
         twice = {column for column in columns if columns.count(column) > 1}
         if twice:
             raise ValueError(f"column {sorted(twice)[0]!r} is used for two factors; name each column once")
+        for name, target in self.targets.items():
+            if target.column in columns or self.seed in (target.column, *columns):
+                both = target.column if target.column in columns else self.seed
+                raise ValueError(f"column {both!r} is used as a factor, target or seed at once; name each column once")
+            if target.se == target.column:
+                raise ValueError(
+                    f"targets.{name}.se is the column of the target itself; name that of its standard errors"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_meaning_per_name(self) -> "TableConfig":
+        """Refuse targets that would share a column of `runs.csv` with a factor, with n, or with standard errors."""
+        taken = {*self.factors, "n", "c", "run", "sweep", "seed", *(f"{name}_se" for name in self.targets)}
+        for name in self.targets:
+            if name in taken:
+                raise ValueError(f"the target {name!r} is called like another column of runs.csv; give it another name")
         return self

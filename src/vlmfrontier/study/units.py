@@ -12,7 +12,7 @@ from vlmfrontier.errors import UserError
 _FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _FACTORS |= {"Z": 1e21, "Y": 1e24}
 _LARGEST, _LEAST, _NOTHING = 1e27, 0.01, 1e-9
-_NUMBER = re.compile(r"^\s*([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([kKMGBTPEZY]?)\s*$")
+_NUMBER = re.compile(r"^\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([kKMGBTPEZY]?)\s*$")
 
 
 def parse_number(text: str | float) -> float:
@@ -26,6 +26,11 @@ def parse_number(text: str | float) -> float:
     if match is None:
         raise UserError(f"{text!r} is not a number; write for example 250k, 2M, 7.5B, 10T or 1.0e12")
     return float(match[1]) * _FACTORS[match[2]]
+
+
+def is_number(text: str) -> bool:
+    """Return whether `parse_number` reads `text`."""
+    return _NUMBER.match(text) is not None
 
 
 def format_number(value: float, billions: str = "G") -> str:

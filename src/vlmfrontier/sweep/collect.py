@@ -7,7 +7,8 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.runs import Run, plan_runs
+from vlmfrontier.sweep.columns import identity, numbers
+from vlmfrontier.sweep.runs import plan_runs
 
 
 def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -21,23 +22,14 @@ def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
     for run in plan_runs(study):
         path = results / "runs" / run.key / "result.json"
         if path.exists():
-            rows.append({**_identity(study, run), **_errors(study, path)})
+            rows.append({**identity(study, run), **_errors(study, path)})
         else:
             missing.append(run.key)
     if not rows:
         raise UserError(f"{results}: no run has a result yet; run `snakemake evaluate` first")
     targets = study.targets()
-    identity = ["run", "sweep", *_numbers(study)]
-    columns = [*identity, *targets, *(f"{target}_se" for target in targets)]
+    columns = ["run", "sweep", *numbers(study), *targets, *(f"{target}_se" for target in targets)]
     return pd.DataFrame(rows)[columns], missing
-
-
-def _numbers(study: Study) -> list[str]:
-    return [*study.factors(), "n", "seed", "c"]
-
-
-def _identity(study: Study, run: Run) -> dict[str, object]:
-    return {"run": run.key, "sweep": run.sweeps[0], **{name: getattr(run, name) for name in _numbers(study)}}
 
 
 def _errors(study: Study, path: Path) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Each design as the list of runs it asks for."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -15,6 +14,8 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.study.sweep import GridDesign, IsoflopDesign, RowsDesign, StarDesign
 from vlmfrontier.study.units import format_number, parse_number
 from vlmfrontier.sweep.spacing import heights, imbalance, well_spaced
+from vlmfrontier.tables.delimited import read_delimited
+from vlmfrontier.tables.numerals import problem_of
 
 
 class Point(NamedTuple):
@@ -116,32 +117,27 @@ def _row_points(study: Study, design: RowsDesign, seeds: list[int]) -> Iterator[
 
 def _file_points(study: Study, path: Path, seeds: list[int]) -> Iterator[Point]:
     """Yield the runs of a CSV file with a column for every factor, n and, if wanted, seed."""
-    try:
-        file = path.open(newline="")
-    except OSError:
-        raise UserError(f"{path}: no such file; a rows design reads its runs from it") from None
-    with file:
-        table = csv.DictReader(file)
-        needed = [*study.factors(), "n"]
-        missing = set(needed) - set(table.fieldnames or ())
-        if missing:
-            raise UserError(f"{path}: no column {sorted(missing)[0]!r}; it needs the columns {', '.join(needed)}")
-        for line, row in enumerate(table, start=2):
-            numbers = {factor: _whole(path, line, factor, row[factor]) for factor in ("T", "V", "n")}
-            values = {"N": row["N"], **numbers, "M": row.get("M") or None}
-            for factor, value in values.items():
-                for problem in level_problems(study, (), factor, value):
-                    raise UserError(f"{path}, line {line}: {factor} = {value}: {problem.message}")
-            given = row.get("seed")
-            for seed in [_whole(path, line, "seed", given)] if given else seeds:
-                yield Point(values["N"], values["T"], values["V"], values["M"] or "", values["n"], seed)
+    table = read_delimited(path)
+    needed = [*study.factors(), "n"]
+    missing = [name for name in needed if name not in table.header]
+    if missing:
+        raise UserError(f"{path}: no column {missing[0]!r}; it needs the columns {', '.join(needed)}")
+    for line, cells in zip(table.lines, table.rows, strict=True):
+        row = dict(zip(table.header, cells, strict=True))
+        numbers = {factor: _whole(path, line, factor, row[factor]) for factor in ("T", "V", "n")}
+        values = {"N": row["N"], **numbers, "M": row.get("M") or None}
+        for factor, value in values.items():
+            for problem in level_problems(study, (), factor, value):
+                raise UserError(f"{path}, line {line}: {factor} = {value}: {problem.message}")
+        given = row.get("seed")
+        for seed in [_whole(path, line, "seed", given)] if given else seeds:
+            yield Point(values["N"], values["T"], values["V"], values["M"] or "", values["n"], seed)
 
 
 def _whole(path: Path, line: int, column: str, text: str) -> int:
-    try:
-        number = parse_number(text)
-    except UserError as error:
-        raise UserError(f"{path}, line {line}: {column}: {error}") from None
+    if problem := problem_of(text):
+        raise UserError(f"{path}, line {line}: column {column!r} {problem}")
+    number = parse_number(text)
     if number != int(number) or number < (0 if column == "seed" else 1):
         raise UserError(f"{path}, line {line}: {column} = {text} is not a whole positive number")
     return int(number)

@@ -86,7 +86,7 @@ def test_a_study_reads_its_table_beside_its_configuration(tmp_path):
     [
         ("frames,s\n1,0.5\n", "has no column 'seconds'; its columns are frames, s"),
         ("T,seconds\n1,0.5\n", "has no column 'frames'"),
-        ("frames,seconds\n1,0.5\n2,fast\n", "line 3, column 'seconds' has 'fast', which is no positive number"),
+        ("frames,seconds\n1,0.5\n2,fast\n", "line 3, column 'seconds' has 'fast', which is not a number"),
         ("frames,seconds\n0,0.5\n", "line 2, column 'frames' has '0'"),
     ],
 )

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vlmfrontier.laws import validation
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
+from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.report import write_table
 from vlmfrontier.laws.selection import Evidence, choose, chosen_form, compare_forms, pseudo_bma
@@ -162,3 +164,16 @@ def test_ablations_and_their_files(tmp_path, sweep, quick):
     assert len(pd.read_csv(tmp_path / "fitting.csv")) == len(fitting)
     assert (tmp_path / "fitting.md").read_text().splitlines()[0].startswith("| target")
     assert r"\begin{tabular}" in (tmp_path / "fitting.tex").read_text()
+
+
+def test_many_configurations_are_left_out_without_a_search_and_alike(monkeypatch, quick):
+    rng = np.random.default_rng(0)
+    T, V = np.exp(rng.uniform(0, 3, (2, 40)))
+    error = (20 + 30 * T**-0.5 + 10 * V**-0.8) * rng.lognormal(0, 0.02, 40)
+    table = from_arrays({"T": np.append(T, T[0]), "V": np.append(V, V[0])}, {"e": np.append(error, 1.01 * error[0])})
+    law = fit(table, "add", "e", quick)
+    searched = validation.leave_one_out(table, "add", "e", quick, law.theta[None])
+    monkeypatch.setattr(validation, "_SEARCHED", 10)
+    descended = validation.leave_one_out(table, "add", "e", quick, law.theta[None])
+    np.testing.assert_allclose(descended, searched, rtol=1e-6)
+    assert not np.allclose(descended, law.predict(table.points()), rtol=1e-6)

@@ -8,6 +8,7 @@ import pytest
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.columns import check_split, hopeless_forms
 from vlmfrontier.sweep.runs import find_run, plan_runs
 from vlmfrontier.sweep.spacing import well_spaced
 
@@ -114,7 +115,7 @@ def test_rows_come_from_the_configuration_and_from_a_file(tmp_path: Path):
         ("N,T,V,n\nm,8,4,100\nmm,8,4,100\n", "line 3: N = mm: no such language model"),
         ("N,T,V,n\nm,8,4,9999\n", "line 2: n = 9999: the training data has 1600 examples"),
         ("N,T,V,n\nm,8.5,4,100\n", r"line 2: T = 8.5 is not a whole"),
-        ("N,T,V,n\nm,,4,100\n", "line 2: T: '' is not a number"),
+        ("N,T,V,n\nm,,4,100\n", "line 2: column 'T' is empty"),
     ],
 )
 def test_a_mistake_in_a_rows_file_names_the_line(tmp_path: Path, text: str, message: str):
@@ -132,3 +133,44 @@ def test_two_runs_never_share_a_folder():
 def test_an_unknown_run_is_an_error():
     with pytest.raises(UserError, match="no run 'nonsense'"):
         find_run(study(star=STAR), "nonsense")
+
+
+def split_by(text: str | None, **designs: dict) -> Study:
+    sweep = {"center": CENTER, "designs": designs}
+    return validate({"study": "tiny", "data": {"digits": {"train": 1600}}, "sweep": sweep, "laws": {"split": text}})
+
+
+@pytest.mark.parametrize(
+    "text", [None, "sweep == 'star'", "sweep != 'isoflop'", "c < 1e8", "avg < 40 or T > 4", "n in [400]", "seed == 0"]
+)
+def test_a_split_over_the_columns_there_will_be_is_accepted(text):
+    study = split_by(text, star=STAR)
+    check_split(study, plan_runs(study))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("swep == 'star'", "laws.split: .* uses 'swep'; the names are run, sweep, N, T, V, n, seed, c, .*did you mean"),
+        ("sweep == 'stars'", "names no sweep of this study, 'stars'; did you mean 'star'"),
+        ("sweep != 'stars'", "names no sweep of this study, 'stars'"),
+        ("sweep == 3", "column 'sweep' has text, .*compared with numbers"),
+        ("T == '4'", "column 'T' holds numbers and '4' is text"),
+        ("T", "no condition on columns"),
+        ("T * 2", "no condition on columns"),
+        ("sqrt(T, N) > 2", "calls sqrt with 2 values"),
+        ("True", "no condition on columns"),
+        ("T > 1 / 0", "not a finite number"),
+    ],
+)
+def test_a_split_that_cannot_be_meant_is_refused_before_any_run(text, message):
+    study = split_by(text, star=STAR)
+    with pytest.raises(UserError, match=message):
+        check_split(study, plan_runs(study))
+
+
+def test_a_sweep_that_is_too_small_for_its_laws_is_warned_of():
+    few = split_by(None, star=STAR)
+    (warning,) = hopeless_forms(few, plan_runs(few))
+    assert warning.startswith("the sweep has 10 distinct configurations, and laws need more: add 11, add-interact-s 16")
+    assert hopeless_forms(few.model_copy(update={"laws": few.laws.model_copy(update={"forms": ["mult"]})}), []) == []

@@ -56,7 +56,7 @@ function compared(other, chosen) {
 }
 
 // A measured error with its standard error, where it has one.
-const measured = (value, se) => (se === null ? points(value) : `${points(value)} ± ${Math.abs(value) >= 1 ? se.toFixed(2) : points(se)}`);
+const measured = (value, se) => (value === null ? "not measured" : se === null ? points(value) : `${points(value)} ± ${Math.abs(value) >= 1 ? se.toFixed(2) : points(se)}`);
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
