@@ -22,8 +22,9 @@ from typing import BinaryIO
 import numpy as np
 
 from vlmfrontier.data.facts import VideoFacts, video_facts
-from vlmfrontier.data.problems import CRASHED, VideoError
-from vlmfrontier.data.video import WHOLE, FrameRule, Resize, read_frames, timed_out
+from vlmfrontier.data.problems import CRASHED, VideoError, timed_out
+from vlmfrontier.data.sampling import WHOLE, FrameRule
+from vlmfrontier.data.video import Resize, read_frames
 
 GRACE = 2.0
 """Seconds beyond the time limit in which the process may say itself that it has given up, before it is killed."""

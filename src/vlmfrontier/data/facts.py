@@ -6,16 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmfrontier.data.timeline import read_timeline
-from vlmfrontier.data.video import (
-    IMAGE_SUFFIXES,
-    Deadline,
-    count_frames,
-    images_of,
-    open_video,
-    read_frames,
-    watch_frames,
-)
+from vlmfrontier.data.pictures import images_of, is_picture, timeline_of
+from vlmfrontier.data.problems import Deadline
+from vlmfrontier.data.sampling import Timeline
+from vlmfrontier.data.video import find_timeline, read_frames, watch_frames
 
 SAMPLE = 1 << 16
 """Bytes from the beginning and from the end that the fingerprint is made of, with the size."""
@@ -59,12 +53,10 @@ def video_facts(path: Path, checked_frames: int, timeout: float | None = None) -
 
     Raises `VideoError` if it cannot be decoded, or not within `timeout` seconds.
     """
-    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
+    if is_picture(path):
         return _image_facts(path, checked_frames, timeout)
     deadline = Deadline(path, timeout)
-    with open_video(path) as (container, stream):
-        timeline = read_timeline(container, stream, path, deadline.check)
-        codec, rate = stream.codec_context.name, float(stream.average_rate or 0)
+    timeline, codec = find_timeline(path, deadline)
     sizes: set[tuple[int, ...]] = set()
 
     def look(frame: np.ndarray) -> np.ndarray:
@@ -76,10 +68,10 @@ def video_facts(path: Path, checked_frames: int, timeout: float | None = None) -
     else:
         watch_frames(path, deadline, look)
     height, width = next(iter(sizes))
-    if timeline is None:
-        frames = count_frames(path, deadline)
-        seconds = frames / rate if rate else 0.0
-        return VideoFacts(round(seconds, 3), frames, round(rate, 3), width, height, codec, 0, False, fingerprint(path))
+    return _facts(path, timeline, width, height, codec)
+
+
+def _facts(path: Path, timeline: Timeline, width: int, height: int, codec: str) -> VideoFacts:
     frames = len(timeline.times)
     return VideoFacts(
         round(timeline.duration, 3),
@@ -96,13 +88,17 @@ def video_facts(path: Path, checked_frames: int, timeout: float | None = None) -
 
 def _image_facts(path: Path, checked_frames: int, timeout: float | None) -> VideoFacts:
     images = images_of(path)
+    timeline = None if path.is_dir() else timeline_of(path)
+    frames = len(images) if timeline is None else len(timeline.times)
     sizes: set[tuple[int, ...]] = set()
 
     def look(frame: np.ndarray) -> np.ndarray:
         sizes.add(frame.shape[:2])
         return np.empty(0, np.uint8)
 
-    read_frames(path, min(len(images), checked_frames or len(images)), timeout=timeout, resize=look)
+    read_frames(path, min(frames, checked_frames or frames), timeout=timeout, resize=look)
     height, width = next(iter(sizes))
     codec = images[0].suffix.lower()[1:]
-    return VideoFacts(0.0, len(images), 0.0, width, height, codec, len(images), True, fingerprint(path))
+    if frames > 1 and timeline is not None:
+        return _facts(path, timeline, width, height, codec)
+    return VideoFacts(0.0, frames, 0.0, width, height, codec, frames, True, fingerprint(path))

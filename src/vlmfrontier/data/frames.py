@@ -17,7 +17,8 @@ import numpy as np
 
 from vlmfrontier.data.decoder import Decoder
 from vlmfrontier.data.probe import locate
-from vlmfrontier.data.video import WHOLE, FrameRule, Resize, decode_video, read_frames, sample_frames
+from vlmfrontier.data.sampling import WHOLE, FrameRule, sample_frames
+from vlmfrontier.data.video import READING, Resize, decode_video, read_frames
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.data import DataConfig
 
@@ -116,7 +117,7 @@ class _KeptFrames:
 
     def __init__(self, reading: Reading, path: Path, wanted: int, resize_mark: str):
         status = path.stat()
-        what = [str(path), status.st_size, status.st_mtime_ns, wanted, asdict(reading.rule), resize_mark]
+        what = [READING, str(path), status.st_size, status.st_mtime_ns, wanted, asdict(reading.rule), resize_mark]
         name = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
         self.file = reading.cache / name[:2] / f"{name}.npy"
 

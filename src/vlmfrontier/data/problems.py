@@ -1,5 +1,6 @@
 """What can be wrong with an example, by kind: so that problems are named, counted and never mended in silence."""
 
+import time
 from typing import NamedTuple
 
 from vlmfrontier.errors import UserError
@@ -19,6 +20,7 @@ NO_VIDEO = "no video stream"
 NO_FRAME = "no frame"
 TRUNCATED = "truncated"
 UNREADABLE = "unreadable"
+ANIMATED = "animated picture"
 TIMEOUT = "timeout"
 CRASHED = "decoder crashed"
 
@@ -32,6 +34,24 @@ class VideoError(UserError):
     def __init__(self, kind: str, path: object, detail: str):
         super().__init__(f"{path}: {detail}")
         self.kind, self.detail = kind, detail
+
+
+class Deadline:
+    """When to give up on a video: checked between packets and frames."""
+
+    def __init__(self, path: object, seconds: float | None):
+        self.path, self.seconds = path, seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Raise `VideoError` if the time is over."""
+        if self._end is not None and time.monotonic() > self._end:
+            raise timed_out(self.path, self.seconds)
+
+
+def timed_out(path: object, seconds: float | None) -> VideoError:
+    """Return the problem of a video that takes longer than `seconds`."""
+    return VideoError(TIMEOUT, path, f"not decoded within {seconds:g} s; re-encode it or allow more time")
 
 
 class Problem(NamedTuple):

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, set_seed
 
 from vlmfrontier.data.digits.questions import ask
 from vlmfrontier.data.digits.scene import CELL_NAMES, NUM_FRAMES, Scene, sample_scene
-from vlmfrontier.data.video import sample_frames
+from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM

@@ -20,18 +20,10 @@ from vlmfrontier.data.decoder import Decoder
 from vlmfrontier.data.facts import video_facts
 from vlmfrontier.data.frames import FrameReader, Reading
 from vlmfrontier.data.llava import build_llava
-from vlmfrontier.data.problems import VideoError
-from vlmfrontier.data.timeline import Timeline, read_timeline
-from vlmfrontier.data.video import (
-    Deadline,
-    FrameRule,
-    decode_video,
-    frames_in_time,
-    open_video,
-    read_frames,
-    sample_frames,
-    watch_frames,
-)
+from vlmfrontier.data.problems import Deadline, VideoError
+from vlmfrontier.data.sampling import FrameRule, Timeline, frames_in_time, sample_frames
+from vlmfrontier.data.timeline import read_timeline
+from vlmfrontier.data.video import decode_video, open_video, read_frames, watch_frames
 from vlmfrontier.study.data import LlavaConfig
 
 COUNTS = (1, 2, 3, 8, 50)

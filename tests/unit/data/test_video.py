@@ -7,8 +7,9 @@ import pytest
 
 from vlmfrontier.data.conversations import Conversation, read_conversations, write_conversations
 from vlmfrontier.data.frames import FrameReader
+from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.data.subsets import nested_subset, subset_hash
-from vlmfrontier.data.video import decode_video, encode_video, read_frames, sample_frames
+from vlmfrontier.data.video import decode_video, encode_video, read_frames
 from vlmfrontier.errors import UserError
 
 

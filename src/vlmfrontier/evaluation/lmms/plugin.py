@@ -23,7 +23,7 @@ from transformers import AutoTokenizer
 
 from vlmfrontier.data.decoder import Decoder
 from vlmfrontier.data.problems import VideoError
-from vlmfrontier.data.video import FrameRule
+from vlmfrontier.data.sampling import FrameRule
 from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer, AnswerJob, answer_key, environment_file, read_answers
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.files import append_line
