@@ -7,6 +7,7 @@ Writes data/align/features.npy, read by the stage 1 of every language model.
 
 from argparse import Namespace
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.jobs import run_job
 
 
@@ -15,6 +16,9 @@ def main(given: Namespace) -> None:
     from vlmfrontier.training.align import SPLIT, encode_split, features_of  # noqa: PLC0415
 
     results = ResultsFolder(given.study.parent)
+    for needed in (results.models / "vision", results.split(SPLIT) / "frames.npy"):
+        if not needed.exists():
+            raise UserError(f"{needed}: not there; make it with `snakemake data pretrain`")
     output = features_of(results)
     encode_split(results.models / "vision", results.split(SPLIT), output)
     print(f"features → {output}")

@@ -15,6 +15,8 @@ from pathlib import Path
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
 
+MOST_PROCESSES = 1024
+
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
@@ -38,21 +40,27 @@ def arguments(parser: ArgumentParser) -> None:
 
 def prepare_own(given: Namespace) -> tuple[dict, Path]:
     """Return the manifest and the folder of a set that no study names."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
     from vlmfrontier.data.llava import build_llava  # noqa: PLC0415
     from vlmfrontier.study.data import LlavaConfig, SourceConfig  # noqa: PLC0415
 
     if not (given.annotations and given.videos and given.output):
         raise UserError("give either --study and --split, or --annotations, --videos and --output")
-    source = SourceConfig(
-        name=given.name,
-        annotations=[str(path) for path in given.annotations],
-        videos=str(given.videos),
-        kind=given.kind,
-        count=given.count,
-        ids=given.ids,
-        extensions=given.extensions,
-    )
-    settings = LlavaConfig(failures=given.failures, timeout=given.timeout, checked_frames=given.checked_frames)
+    try:
+        source = SourceConfig(
+            name=given.name,
+            annotations=[str(path) for path in given.annotations],
+            videos=str(given.videos),
+            kind=given.kind,
+            count=given.count,
+            ids=given.ids,
+            extensions=given.extensions,
+        )
+        settings = LlavaConfig(failures=given.failures, timeout=given.timeout, checked_frames=given.checked_frames)
+    except ValidationError as error:
+        wrong = [(str(mistake["loc"][0]).replace("_", "-"), mistake) for mistake in error.errors()]
+        raise UserError("\n".join(f"--{name} {m['input']!r}: {m['msg']}" for name, m in wrong)) from None
     manifest = build_llava(
         given.output, given.name, [source], settings, 0, given.processes, lambda line: print(line, flush=True)
     )
@@ -75,6 +83,8 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     arguments(parser)
     given = parser.parse_args()
+    if not 1 <= given.processes <= MOST_PROCESSES:
+        raise UserError(f"--processes {given.processes}: from 1 to {MOST_PROCESSES}, as many as there are cores")
     manifest, folder = prepare_of_study(given) if given.study else prepare_own(given)
     left_out = sum(manifest.get("problems", {}).values())
     told = f", {left_out:,} records left out (problems.csv)" if left_out else ""

@@ -14,6 +14,8 @@ from vlmfrontier.data.problems import NO_RECORD, NOT_UTF8
 from vlmfrontier.errors import UserError
 
 CHUNK = 1 << 20
+DIGITS = 4000
+"""Digits of the longest whole number; Python refuses longer ones, and no id has as many."""
 LONGEST = 1 << 26
 """Characters of the longest record; a list that gives no record in so many is not JSON."""
 
@@ -21,6 +23,14 @@ LONGEST = 1 << 26
 _STRAY = re.compile("[\udc80-\udcff]")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _BETWEEN = re.compile(r"[\s,]*")
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) <= DIGITS else float("inf")
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
+_DEEP = "lists or maps within each other a thousand times or more"
 
 
 class Raw(NamedTuple):
@@ -60,22 +70,25 @@ def _read_lines(path: Path, file: TextIO) -> Iterator[Raw]:
             continue
         where = f"{path} line {number}"
         try:
-            content = json.loads(line)
-        except ValueError as error:
-            yield Raw({}, where, NO_RECORD, f"not JSON ({error})")
+            content = _DECODER.decode(line)
+        except (ValueError, RecursionError) as error:
+            reason = _DEEP if isinstance(error, RecursionError) else error
+            yield Raw({}, where, NO_RECORD, f"not JSON ({reason})")
             continue
         yield _checked(content, where, line)
 
 
 def _read_list(path: Path, file: TextIO, buffer: str) -> Iterator[Raw]:
-    decoder = json.JSONDecoder()
     at, number, ended = buffer.index("[") + 1, 0, False
     while True:
         at = _BETWEEN.match(buffer, at).end()
         if buffer.startswith("]", at):
+            _refuse_rest(path, buffer[at + 1 :] + file.read(CHUNK))
             return
         try:
-            content, end = decoder.raw_decode(buffer, at)
+            content, end = _DECODER.raw_decode(buffer, at)
+        except RecursionError:
+            raise UserError(f"{path} record {number + 1}: {_DEEP}; take it out") from None
         except ValueError as error:
             if ended or len(buffer) - at > LONGEST:
                 raise UserError(f"{path} record {number + 1}: not JSON ({error}); is the file whole?") from None
@@ -87,6 +100,12 @@ def _read_list(path: Path, file: TextIO, buffer: str) -> Iterator[Raw]:
         number += 1
         yield _checked(content, f"{path} record {number}", buffer[at:end])
         at = end
+
+
+def _refuse_rest(path: Path, rest: str) -> None:
+    if rest.strip():
+        shown = rest.strip()[:20].encode(errors="replace").decode()
+        raise UserError(f"{path}: more follows after the end of the list ({shown!r}); make it one list, or JSON Lines")
 
 
 def _checked(content: Any, where: str, text: str) -> Raw:
@@ -102,6 +121,6 @@ def _checked(content: Any, where: str, text: str) -> Raw:
 def _encodable(content: dict) -> bool:
     try:
         json.dumps(content, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, RecursionError):
         return False
     return True

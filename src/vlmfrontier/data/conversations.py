@@ -5,6 +5,7 @@ or one a line in `conversations.jsonl`, of which a reader holds no more than whe
 """
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from vlmfrontier.data.problems import EMPTY_ANSWER, MISSING_KEY, TURNS, UNKNOWN_ROLE
+from vlmfrontier.data.problems import EMPTY_ANSWER, MISSING_KEY, TURNS, UNKNOWN_ROLE, WRONG_TYPE
 from vlmfrontier.errors import UserError
 
 VIDEO_TAGS = ("<image>", "<video>")  # where the video stands in the first question; both spellings are in use
@@ -62,6 +63,7 @@ def parse_record(record: dict, key: str = "video") -> Conversation:
             raise RecordError(MISSING_KEY, f"no {needed!r}; a record has id, {key} and conversations")
     if not isinstance(record[key], str):
         raise RecordError(MISSING_KEY, f"{key!r} is no path: {record[key]!r}"[:200])
+    name = _text(record["id"], "id")
     messages = record["conversations"]
     if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
         raise RecordError(TURNS, "'conversations' is no list of messages")
@@ -71,11 +73,20 @@ def parse_record(record: dict, key: str = "video") -> Conversation:
         raise RecordError(
             UNKNOWN_ROLE if unknown else TURNS, f"turns come from {roles}; they must alternate human, gpt"[:200]
         )
-    texts = [_without_tag(str(m.get("value") or "")) for m in messages]
+    texts = [_without_tag(_text(m.get("value"), "value")) for m in messages]
     turns = tuple(zip(texts[0::2], texts[1::2], strict=True))
     if not all(answer for _, answer in turns):
         raise RecordError(EMPTY_ANSWER, "an answer is empty; remove the turn")
-    return Conversation(str(record["id"]), record[key], turns)
+    return Conversation(name, record[key], turns)
+
+
+def _text(value: object, key: str) -> str:
+    """Return a text, or a number as one; nothing for null. Raises `RecordError` for everything else."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RecordError(WRONG_TYPE, f"{key!r} is no text: {value!r}"[:200])
+    return str(value)
 
 
 def as_record(conversation: Conversation) -> dict:
@@ -95,8 +106,10 @@ def read_conversations(path: Path) -> list[Conversation]:
     """
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a readable JSON file ({error})") from error
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise UserError(f"{path}: no list of records; prepare the data again")
     conversations = [_parse_at(record, f"{path} record {i}") for i, record in enumerate(records)]
     seen: set[str] = set()
     for conversation in conversations:

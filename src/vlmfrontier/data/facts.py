@@ -9,7 +9,7 @@ import numpy as np
 from vlmfrontier.data.pictures import images_of, is_picture, timeline_of
 from vlmfrontier.data.problems import Deadline
 from vlmfrontier.data.sampling import Timeline
-from vlmfrontier.data.video import find_timeline, read_frames, watch_frames
+from vlmfrontier.data.video import READING, find_timeline, read_frames, watch_frames
 
 SAMPLE = 1 << 16
 """Bytes from the beginning and from the end that the fingerprint is made of, with the size."""
@@ -31,10 +31,11 @@ class VideoFacts:
     fingerprint: str
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, mark: str = "") -> str:
     """Return 16 hexadecimal digits of a file's size, its first and its last 64 KiB: a changed video has others.
 
     A hash of everything would read as much again as decoding does. Of a folder of images: of their names and sizes.
+    `mark` is part of it: what is read in another way than before has other frames.
     """
     if path.is_dir():
         listed = "\n".join(f"{image.name} {image.stat().st_size}" for image in images_of(path))
@@ -44,7 +45,7 @@ def fingerprint(path: Path) -> str:
         file.seek(0)
         parts = [str(size).encode(), file.read(SAMPLE)]
         file.seek(max(0, size - SAMPLE))
-        parts.append(file.read(SAMPLE))
+        parts += [file.read(SAMPLE), mark.encode()]
     return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
 
@@ -64,7 +65,7 @@ def video_facts(path: Path, checked_frames: int, timeout: float | None = None) -
         return np.empty(0, np.uint8)
 
     if checked_frames:
-        read_frames(path, checked_frames, timeout=timeout, resize=look)
+        read_frames(path, min(checked_frames, len(timeline.times)), timeout=timeout, resize=look)
     else:
         watch_frames(path, deadline, look)
     height, width = next(iter(sizes))
@@ -82,7 +83,7 @@ def _facts(path: Path, timeline: Timeline, width: int, height: int, codec: str) 
         codec,
         int(timeline.keys.sum()),
         timeline.constant,
-        fingerprint(path),
+        fingerprint(path, "" if timeline.sure else f"read {READING}"),
     )
 
 

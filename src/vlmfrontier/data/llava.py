@@ -48,16 +48,20 @@ def build_llava(
     if a source has not the `count` of records it should have, if more than `settings.failures` of the records have a
     problem, or if fewer than `needed` are left.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (MANIFEST, INDEX):
-        (folder / name).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (MANIFEST, INDEX):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); name another folder") from error
     readers = [SourceReader(source) for source in sources]
     videos: dict[str, None] = {}
     for reader in readers:
         videos |= dict.fromkeys(reader.video_names())
         say(f"{reader.source.name}: {reader.records:,} records")
         reader.check_count()
-    probes = Probes(folder, settings.checked_frames, settings.timeout)
+    stills = [source.name for source in sources if source.kind == "image"]
+    probes = Probes(folder, settings.checked_frames, settings.timeout, stills)
     by_name = {reader.source.name: reader for reader in readers}
     found = ((name, partial(by_name[name.split("/", 1)[0]].locate, name)) for name in videos)
     probes.look(found, len(videos), processes, say)
@@ -78,7 +82,10 @@ class SourceReader:
     def __init__(self, source: SourceConfig):
         self.source = source
         self.key = source.kind
-        self.root = Path(source.videos).resolve()
+        try:
+            self.root = Path(source.videos).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a link that leads back to itself
+            raise UserError(f"{source.name}: {source.videos} cannot be looked at ({error})") from None
         self.records = 0
         if not self.root.is_dir():
             raise UserError(f"{source.name}: {source.videos} is not a folder; write where its videos are")
@@ -194,6 +201,8 @@ class _Tally:
                 f"{problems} names all, the first are:\n{named}"
             )
         if self.usable.total() < max(needed, 1):
+            if needed == 0:
+                raise UserError(f"no example can be used; {left_out}; mend what {problems} names")
             raise UserError(
                 f"{needed:,} examples asked for, but {self.usable.total():,} can be used; {left_out}; lower n, or mend "
                 f"what {problems} names"

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vlmfrontier.data.decoder import Decoder
-from vlmfrontier.data.problems import MISSING_FILE, OF_MACHINE, OUTSIDE, UNREADABLE, VideoError
+from vlmfrontier.data.pictures import IMAGE_SUFFIXES
+from vlmfrontier.data.problems import ANIMATED, MISSING_FILE, OF_MACHINE, OUTSIDE, UNREADABLE, VideoError
+from vlmfrontier.data.video import READING
 
 JOURNAL = "probes.jsonl"
 EVERY = 10.0
 """Seconds between lines of progress."""
 AHEAD = 64
 """Videos handed out per process: results are written in order, and one video that hangs must not hold up the others."""
+
+PICTURES = IMAGE_SUFFIXES | {".gif", ".apng"}
 
 Say = Callable[[str], None]
 
@@ -38,7 +42,7 @@ def locate(root: Path, name: str, extensions: Iterable[str] = ()) -> Path:
             raise VideoError(MISSING_FILE, name, f"no such file in {root}")
         if not (path.is_file() or path.is_dir()):
             raise VideoError(UNREADABLE, name, "is neither a regular file nor a folder of images")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead back to themselves
         raise VideoError(UNREADABLE, name, f"cannot be looked at ({error})") from None
     return path
 
@@ -46,8 +50,9 @@ def locate(root: Path, name: str, extensions: Iterable[str] = ()) -> Path:
 class Probes:
     """What is known of the videos of a split, by name: kept in `probes.jsonl` as it is found, facts or a problem."""
 
-    def __init__(self, folder: Path, checked_frames: int, timeout: float):
-        self.path = folder / JOURNAL
+    def __init__(self, folder: Path, checked_frames: int, timeout: float, stills: Iterable[str] = ()):
+        """`stills` are the sources whose pictures must not be animated."""
+        self.path, self.stills = folder / JOURNAL, frozenset(stills)
         self.checked_frames, self.timeout = checked_frames, timeout
         # Where the line about each video begins, and the problem where there is one: little memory for a million.
         self._line: dict[str, int] = {}
@@ -92,14 +97,29 @@ class Probes:
                 if not line.endswith(b"\n"):
                     journal.truncate(begin)  # a line that was being written when the preparation was killed
                     break
-                entry = json.loads(line)
-                kind = entry.get("problem", [None])[0]
-                if entry["checked_frames"] == self.checked_frames and kind not in OF_MACHINE:
-                    known[entry["video"]] = (entry["size"], entry["time"], begin)
-                    if kind is not None:
-                        self._problem[entry["video"]] = tuple(entry["problem"])
+                self._remember(line, begin, known)
                 begin += len(line)
         return known
+
+    def _remember(self, line: bytes, begin: int, known: dict[str, tuple]) -> None:
+        """Take what a line of the journal says, unless it was found in another way or is damaged."""
+        try:
+            entry = json.loads(line)
+            name, mark = entry["video"], (entry["size"], entry["time"], begin)
+            found = entry["reading"], entry["checked_frames"], entry["still"]
+            problem = tuple(entry["problem"]) if "problem" in entry else None
+            kind, _ = problem or (None, entry["facts"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return
+        if found == (READING, self.checked_frames, self._is_still(name)) and kind not in OF_MACHINE:
+            known[name] = mark
+            if problem is None:
+                self._problem.pop(name, None)
+            else:
+                self._problem[name] = problem
+
+    def _is_still(self, name: str) -> bool:
+        return name.split("/", 1)[0] in self.stills
 
     def _entries(
         self, videos: Iterable[tuple[str, Callable[[], Path]]], known: dict[str, tuple], processes: int
@@ -117,7 +137,9 @@ class Probes:
     def _look_into(
         self, name: str, find: Callable[[], Path], known: tuple | None, pool: "_Decoders"
     ) -> tuple[str, int | dict]:
-        entry: dict[str, Any] = {"video": name, "checked_frames": self.checked_frames, "size": 0, "time": 0}
+        still = self._is_still(name)
+        how = {"reading": READING, "checked_frames": self.checked_frames, "still": still}
+        entry: dict[str, Any] = {"video": name, **how, "size": 0, "time": 0}
         try:
             path = find()
             status = path.stat()
@@ -125,6 +147,9 @@ class Probes:
             if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
                 return name, known[2]
             facts = pool.decoder.facts(path, self.checked_frames, self.timeout)
+            if still and facts.frames > 1 and path.suffix.lower() in PICTURES:
+                detail = f"has {facts.frames} frames, and pictures (kind: image) have one; convert or remove it"
+                raise VideoError(ANIMATED, path, detail)
             return name, entry | {"facts": asdict(facts)}
         except VideoError as error:
             return name, entry | {"problem": [error.kind, error.detail]}

@@ -9,6 +9,7 @@ from vlmfrontier.errors import UserError
 NOT_UTF8 = "not UTF-8"
 NO_RECORD = "not a record"
 MISSING_KEY = "missing key"
+WRONG_TYPE = "wrong type"
 UNKNOWN_ROLE = "unknown role"
 TURNS = "turns do not alternate"
 EMPTY_ANSWER = "empty answer"

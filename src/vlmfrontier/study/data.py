@@ -12,7 +12,7 @@ from vlmfrontier.study.files import HUB_NAME, InputFile
 from vlmfrontier.study.units import Count, Number
 
 Positive = Annotated[int, Field(gt=0)]
-Seconds = Annotated[Number, Field(gt=0)]
+Seconds = Annotated[Number, Field(gt=0, le=1_000_000)]
 
 
 class DigitsConfig(Section):
