@@ -37,15 +37,17 @@ class ExpressionCost:
 
         Raises `UserError` if a cost is not a positive finite number.
         """
-        # Columns that the formula does not read may be texts; those that it reads decide the shape.
-        columns = {name: np.asarray(values[name], float) for name in self.factors if name in values}
+        # The columns that the formula reads decide the shape; others may be texts.
+        columns = {name: np.asarray(values[name]) for name in self.factors if name in values}
         shape = np.broadcast_shapes(*map(np.shape, columns.values())) if columns else _shape_of(values)
         known = {name: values[name] for name in values} | columns
         cost = np.broadcast_to(self.expression.numbers(known), shape)
         bad = np.flatnonzero(~(np.isfinite(cost) & (cost > 0)))
         if len(bad):
             at = {name: np.broadcast_to(column, shape).flat[bad[0]] for name, column in columns.items()}
-            where = ", ".join(f"{name} = {value:g}" for name, value in at.items())
+            where = ", ".join(
+                f"{name} = {value:g}" for name, value in at.items() if np.issubdtype(type(value), np.number)
+            )
             raise UserError(
                 f"cost.expression: {self.text!r} is not a positive number everywhere: it is {cost.flat[bad[0]]:g}"
                 f"{' where ' + where if where else ''}; mend the formula, or take such levels out of `space`"

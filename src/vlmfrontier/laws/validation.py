@@ -11,7 +11,7 @@ from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.laws import LawsConfig
 
-_SEARCHED = 1000  # configurations; more are left out without a search
+_SEARCHED = 1_000_000  # configurations times rows; of more, configurations are left out without a search
 _LEFT_OUT_STARTS = 60  # a fit without one configuration starts beside the fit with all, and needs few of its own
 
 
@@ -36,7 +36,7 @@ def leave_one_out(
     search, so that time grows with the square of the rows and memory with the rows.
     """
     _, each = np.unique(table.configuration, return_inverse=True)
-    if each.max() >= _SEARCHED and config.backend == "numba":
+    if (each.max() + 1) * len(each) > _SEARCHED and config.backend == "numba":
         return _descended(problem_for(table, form, target, config), each, warm, threads)
     lighter = config.model_copy(update={"preset": "fast", "starts": min(config.starts, _LEFT_OUT_STARTS)})
     return _left_out(table, form, target, lighter, each, warm, threads)
