@@ -93,7 +93,9 @@ class Value:
         return str(self.data) if self.kind == "text" and not self.name else None
 
     def __str__(self) -> str:
-        return f"column {self.name!r}" if self.name else f"{self.data[()]!r}" if self.data.ndim == 0 else "a result"
+        if self.name:
+            return f"column {self.name!r}"
+        return repr(self.data.tolist()) if self.data.ndim == 0 else "a result"
 
 
 def as_number(value: Value) -> np.ndarray:
@@ -110,7 +112,7 @@ def as_truth(value: Value) -> Value:
     if value.kind == "number" and value.name and np.isin(value.data[~np.isnan(value.data)], (0.0, 1.0)).all():
         return Value("truth", value.data)
     what = "text" if value.kind == "text" else "numbers"
-    raise ValueError(f"{value} is {what}, and `and`, `or` and `not` join conditions; compare it with something")
+    raise ValueError(f"{value} holds {what}, and `and`, `or` and `not` join conditions; compare it with something")
 
 
 def both(one: Value, other: Value) -> Value:
@@ -182,7 +184,7 @@ def _mixed(left: Value, right: Value) -> str:
 def _text_in(value: Value) -> str:
     """Return `column 'T' has text, for example 'fps2' in line 6`: the first cell that is not a number."""
     if value.column is None:
-        return f"{value} is text" if not value.name else f"{value} has text, for example {value.data.flat[0]!r}"
+        return f"{value} is text" if not value.name else f"{value} has text, for example {str(value.data.flat[0])!r}"
     cells = value.column.cells
     place = next((i for i, cell in enumerate(cells) if cell not in MISSING and not is_number(cell)), 0)
     where = f" in {value.column.rows[place]}" if value.column.rows else ""

@@ -126,7 +126,7 @@ NO_COST = {
     "N > 2": "gives true or false, and a number is needed",
     "True": "gives true or false",
     "N == 1 or V == 4": "gives true or false",
-    "N and V": "is numbers, and `and`, `or` and `not` join conditions",
+    "N and V": "holds numbers, and `and`, `or` and `not` join conditions",
     "max + N": "uses 'max' as a name, and it is a function",
     "n * N": "uses 'n'; the names are N, V, sweep",
 }

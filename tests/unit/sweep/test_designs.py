@@ -154,7 +154,7 @@ def test_a_split_over_the_columns_there_will_be_is_accepted(text):
         ("swep == 'star'", "laws.split: .* uses 'swep'; the names are run, sweep, N, T, V, n, seed, c, .*did you mean"),
         ("sweep == 'stars'", "names no sweep of this study, 'stars'; did you mean 'star'"),
         ("sweep != 'stars'", "names no sweep of this study, 'stars'"),
-        ("sweep == 3", "column 'sweep' has text, .*compared with numbers"),
+        ("sweep == 3", "column 'sweep' has text, for example 'star', and it is compared with numbers"),
         ("T == '4'", "column 'T' holds numbers and '4' is text"),
         ("T", "no condition on columns"),
         ("T * 2", "no condition on columns"),
