@@ -40,9 +40,14 @@ def _standard_errors(law: "LawFit") -> list[str]:
     lines = [f"parameters, and {errors_in_words(law)}"]
     for name, value in law.parameters.items():
         error = law.standard_errors.get(name)
-        known = f"± {error:.2g}" if error is not None else f"(no standard error: {missing_error(law, name)})"
+        known = f"± {rounded_error(error)}" if error is not None else f"(no standard error: {missing_error(law, name)})"
         lines.append(f"  {name} = {value:.4g} {known}")
     return lines
+
+
+def rounded_error(error: float) -> str:
+    """Return a standard error with two digits, as a plain number where that is not long: `0.015`, `2000`."""
+    return f"{float(f'{error:.2g}'):.0f}" if 100 <= error < 1e6 else f"{error:.2g}"
 
 
 def errors_in_words(law: "LawFit") -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.laws import formula
 from vlmfrontier.laws.fit import LawFit
-from vlmfrontier.laws.report import errors_in_words, missing_error
+from vlmfrontier.laws.report import errors_in_words, missing_error, rounded_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name
@@ -76,10 +76,9 @@ def warning_in_words(warning: str) -> str:
 
 
 def _parameters(law: LawFit) -> Block:
-    errors = law.standard_errors
+    told = {name: rounded_error(error) for name, error in law.standard_errors.items() if error is not None}
     rows = [
-        (name, f"{value:.4g}", f"{errors[name]:.2g}" if errors.get(name) is not None else missing_error(law, name))
-        for name, value in law.parameters.items()
+        (name, f"{value:.4g}", told.get(name) or missing_error(law, name)) for name, value in law.parameters.items()
     ]
     return table(
         ("parameter", "value", "standard error"),

@@ -1,6 +1,7 @@
 """Figures of a trained study whose vision models have several sizes: M is a factor like the others."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from vlmfrontier.cost import cost_model
 from vlmfrontier.figures.contours import contour_data, contours_tasks_figure, grid_cost
 from vlmfrontier.figures.draw import draw
 from vlmfrontier.figures.labels import Labels
+from vlmfrontier.figures.vision_share import vision_share_figure
 from vlmfrontier.laws.stage import fit_target
 from vlmfrontier.sweep.runs import plan_runs
 
@@ -53,3 +55,11 @@ def test_at_the_models_the_cost_is_the_studys_and_between_them_it_lies_between(c
     np.testing.assert_allclose(costs[::4, ::4].ravel(), model.cost(corners))
     assert (np.diff(costs, axis=0) > 0).all()
     assert (np.diff(costs, axis=1) > 0).all()
+
+
+def test_the_vision_model_s_share_along_a_frontier_without_data_is_drawn():
+    shares = pd.DataFrame({"N": 1e9, "T": 8.0, "V": [4.0, 16.0, 64.0], "share": [0.8, 0.6, 0.4]})
+    frontier = pd.DataFrame({"c": [1e12, 2e12, 4e12], "n": np.nan, "share": [0.5, 0.6, 0.7]})
+    study = SimpleNamespace(trained=True, table=None, factors=lambda: ["N", "T", "V"], targets=lambda: ["avg"])
+    figure = vision_share_figure(shares, frontier, Labels.of(study, "avg"))
+    assert [line.get_label() for line in figure.axes[1].get_lines()][:1] == ["x*"]

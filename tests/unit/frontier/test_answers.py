@@ -1,6 +1,7 @@
 """Answers to one question, and the words they are told in."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.table import frontier_table
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.frontier.wording import text
+from vlmfrontier.report.words import two_lines
 
 SPACE = grid_space({"N": [1e3, 4e3], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5e3, W=16))
 RNG = np.random.default_rng(0)
@@ -89,3 +91,47 @@ def test_an_answer_reads_as_text_and_as_json():
 def test_questions_without_an_answer_are_refused(budget, examples, message):
     with pytest.raises(UserError, match=message):
         answer(TARGET, RUNS, budget, examples, near=0.01)
+
+
+def scaled(scale: float, largest: float | None = 100.0) -> Target:
+    """Return a target whose models predict errors so many times as large."""
+    members = Members(MEMBERS.A * scale, MEMBERS.B * scale, MEMBERS.d, MEMBERS.data_unit)
+    return replace(TARGET, spread=as_in_the_paper(members), largest=largest)
+
+
+@pytest.mark.parametrize(
+    ("scale", "largest", "prediction", "said"),
+    [
+        (1.0, 100.0, False, ""),
+        (2.5, 100.0, False, "the upper end of the error's range is above 100"),
+        (50.0, 100.0, True, "the predicted error is above 100"),
+        (50.0, None, False, ""),  # a loss, which may be as large as it likes
+    ],
+)
+def test_an_error_that_cannot_be_is_not_shown_as_one(scale, largest, prediction, said):
+    found = answer(scaled(scale, largest), RUNS, 3e5, 100, near=0.01)
+    lines, warnings = text(found), [warning for warning in found.warnings if "above 100" in warning]
+    assert ("predicted error >100" in lines) == prediction
+    assert (">100)" in lines) == bool(said)
+    assert [warning.startswith(said) for warning in warnings] == ([True] if said else [])
+    deploy, sure = two_lines(found)
+    assert (">100)" in deploy) == bool(said)
+    assert said in sure if said else "above" not in sure
+    assert found.choice.f_lo <= found.choice.f <= found.choice.f_hi
+
+
+def test_small_losses_keep_their_digits_and_nothing_is_less_than_nothing():
+    found = answer(scaled(1e-4, None), RUNS, 9e5, 200, near=0.01)
+    lines = text(found)
+    assert f"predicted error {found.choice.f:#.3g} " in lines
+    assert f"{found.alternatives[0].f:#.3g} (+0.0" in lines
+    same = replace(found, double_budget=replace(found.choice, f=found.choice.f * (1 - 1e-6)))
+    assert "-0.0" not in text(same).split("twice the budget")[1].splitlines()[0]
+
+
+@pytest.mark.parametrize("unit", ["FLOPs", "ms"])
+def test_every_cost_has_its_unit(unit):
+    found = replace(answer(TARGET, RUNS, 9e5, 200, near=0.01), unit=unit)
+    lines = text(found).splitlines()
+    assert lines[0].startswith(f"With 900k {unit}" + (" per video and" if unit == "FLOPs" else " and"))
+    assert all(line.endswith(f" {unit}") for line in lines if ", at " in line)

@@ -1,6 +1,7 @@
 """The frontier table on models that are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vlmfrontier.cost import PaperCost
@@ -12,6 +13,7 @@ from vlmfrontier.frontier.search import affordable, member_choices
 from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.table import frontier_table, runner_up
 from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.write import write_table
 
 SPACE = grid_space({"N": [1.0, 4.0, 9.0], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5, W=16))
 RUNS = RunRange({"N": (1, 9), "T": (1, 8), "V": (4, 16)}, (100, 400))
@@ -137,3 +139,22 @@ def test_shares_of_the_pool_follow_the_weights():
     rows = shares(bags, {"add": 0.7, "mult": 0.299, "worst": 0.001}, 100)
     assert {form: len(taken) for form, taken in rows.items()} == {"add": 70, "mult": 30}
     assert list(rows["add"][38:42]) == [38, 39, 0, 1]
+
+
+def test_tables_for_reading_write_parameters_with_b_and_costs_with_g(tmp_path):
+    rows = pd.DataFrame(
+        {
+            "check": ["x* against n", "extrapolation", "x* against n"],
+            "N": [2.8e9, np.nan, 1e9],
+            "c": [2.5e9, np.nan, 7.1e21],
+            "n": [np.nan, 1e6, 2e9],
+            "value": [2.8e9, 0.9942, -1e-16],
+        }
+    )
+    path = write_table(rows, tmp_path / "checks")
+    lines = path.with_suffix(".md").read_text().splitlines()[2:]
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines] == [
+        ["x* against n", "2.8B", "2.5G", "", "2.8B"],
+        ["extrapolation", "", "", "1M", "0.994"],
+        ["x* against n", "1B", "7.1Z", "2B", "0"],
+    ]

@@ -1,6 +1,7 @@
 """A report says what a study found, and says what it lacks in its place."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,11 +18,13 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
 from vlmfrontier.report.captions import captions_template
 from vlmfrontier.report.doubts import doubts, recommended
+from vlmfrontier.report.explorer_data import explorer_data
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.laws_section import left_out
+from vlmfrontier.report.laws_section import best_form, left_out
 from vlmfrontier.report.page import report, write_report
 from vlmfrontier.report.words import two_lines
 from vlmfrontier.study.load import load_study, write_study
+from vlmfrontier.study.units import format_number
 from vlmfrontier.sweep.runs import plan_runs
 
 SECTIONS = ["The question", "The runs", "The laws", "What to deploy", "The frontier", "What to run next", "Provenance"]
@@ -158,6 +161,51 @@ def test_a_recommendation_says_itself_that_its_law_is_poor(tmp_path: Path):
 
 def test_a_good_law_is_not_called_poor(complete: Known):
     assert recommended(complete) == two_lines(complete.answer)
+
+
+def test_one_middle_budget_is_meant_everywhere(complete: Known):
+    results = complete.results
+    assert results.middle_budget == results.budgets[len(results.budgets) // 2]
+    assert complete.answer.budget == explorer_data(results)["budgets"]["start"] == results.middle_budget
+    script = [sys.executable, str(ROOT / "scripts/checks.py"), "--study", str(results.folder / "study.json")]
+    subprocess.run(script, check=True, capture_output=True)
+    checks = pd.read_csv(results.folder / "tables/checks.csv")
+    assert checks.c.dropna().unique().tolist() == pytest.approx([results.middle_budget])
+    page = (results.folder / "tables/checks.md").read_text()
+    assert re.search(r"x\*\s+\| 3B|x\*\s+\| 8B|x\*\s+\| 1B", page)
+    assert not re.search(r"\b[138]G\b", page)
+    assert format_number(results.middle_budget) in next(iter(recommended(complete)))
+
+
+@pytest.mark.parametrize("heaviest", ["mult", "add", "add-interact-s"])
+def test_the_law_shown_is_said_with_its_weight_where_another_has_more(complete: Known, monkeypatch, heaviest: str):
+    form = complete.law("avg").form.name
+    weights = dict.fromkeys(complete.study.laws.forms, 0.15) | {form: 0.2, heaviest: 0.65}
+    monkeypatch.setattr(Known, "weights", lambda known, target: weights)
+    said = best_form(complete)
+    assert ("follows" in said) == (heaviest == form)
+    assert heaviest == form or f"has 20% of the pool, `{heaviest}` has 65%" in said
+
+
+def test_standard_errors_are_said_to_be_the_bootstrap_s(complete: Known):
+    law = complete.law("avg")
+    table = next(b for b in report(complete) if isinstance(b, Table) and b.heads[-1] == "standard error")
+    assert "standard errors of the bootstrap: standard deviations over 20 resamples" in table.caption
+    members = pd.read_csv(complete.folder / "laws/avg" / f"{law.form.name}.bag.csv")
+    for name, _, error in table.rows:
+        if law.standard_errors[name] is None:
+            assert error in ("at its bound", "vanished")
+        else:
+            assert error == f"{members[name].std():.2g}"
+
+
+def test_no_number_of_the_report_lacks_a_meaning(complete: Known):
+    page, _ = write_report(complete.results)
+    text = page.read_text()
+    assert re.findall(r"\bnan\b|\bNaN\b|-0\.0+\b|\binf\b", text) == []
+    shares = [float(share) for share in re.findall(r"(\d+(?:\.\d+)?)% of", text)]
+    assert shares
+    assert max(shares) <= 100
 
 
 def test_a_study_without_a_cost_has_laws_and_no_frontier(tmp_path: Path):
