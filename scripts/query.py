@@ -6,6 +6,7 @@ buy, the nearest runs, and a warning where the answer lies outside the runs.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from vlmfrontier import command_line
@@ -28,6 +29,7 @@ def main() -> None:
     examples = None if given.examples is None else parse_number(given.examples)
     target = results.target(given.target or results.main_target)
     found = answer(target, results.runs, parse_number(given.budget), examples, results.config.near)
+    found = replace(found, warnings=(*found.warnings, *results.caveats(target.name)))
     print(json.dumps(found.record(), indent=2) if given.json else text(found))
 
 

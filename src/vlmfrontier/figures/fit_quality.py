@@ -16,6 +16,7 @@ from vlmfrontier.laws.bagging import Bag, times_drawn
 from vlmfrontier.laws.selection import chosen_form
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.units import format_percentage
 
 TITLES = {"train": "in sample", "cv": "cross-validation", "extrapolation": "extrapolation"}
 """The setups that are shown, and what they are called."""
@@ -66,8 +67,10 @@ def _draw_points(panel: Axes, frame: pd.DataFrame, ends: np.ndarray, looks: Mapp
 def _quality(frame: pd.DataFrame) -> str:
     residuals = frame.predicted - frame.measured
     relative = 100 * np.mean(np.abs(residuals) / frame.measured)
-    explained = 1 - np.sum(residuals**2) / np.sum((frame.measured - frame.measured.mean()) ** 2)
-    return f"{len(frame)} runs, {relative:.2g}%, R² {explained:.3f}"
+    off = format_percentage(relative) if relative >= 100 else f"{relative:.2g}"
+    total = np.sum((frame.measured - frame.measured.mean()) ** 2)
+    explained = f", R² {1 - np.sum(residuals**2) / total:.3f}" if total > 0 else ""
+    return f"{len(frame)} runs, {off}%{explained}"
 
 
 def bag_data(bags: Mapping[str, Bag], table: ResultsTable, target: str, config: LawsConfig) -> pd.DataFrame:

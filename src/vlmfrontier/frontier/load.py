@@ -10,6 +10,7 @@ import pandas as pd
 from vlmfrontier.cost import CostModel, cost_model, has_cost, has_vision_share
 from vlmfrontier.cost.vision_share import vision_share_table
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.laws import TargetLaws, read_laws
@@ -158,6 +159,17 @@ class Results:
         return Target(
             name, self.space, self.laws(name).spread(self.space.factors), self.range, self.largest_error(name)
         )
+
+    def caveats(self, target: str) -> list[str]:
+        """Return a sentence if the law that is shown of a target explains little of runs that it has not seen."""
+        path = self.folder / "laws" / target / "forms.csv"
+        forms = pd.read_csv(path) if path.exists() else pd.DataFrame({"setup": [], "chosen": []})
+        judged = forms[(forms.setup == "cv") & forms.chosen.astype(bool)]
+        return [
+            f"poor fit: the law of {target} explains R² {r2:.2f} of runs left out of the fit"
+            for r2 in judged.get("r2", [])
+            if r2 < EXTRAPOLATION_R2
+        ]
 
     def largest_error(self, target: str) -> float | None:
         """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""

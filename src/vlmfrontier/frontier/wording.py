@@ -62,7 +62,9 @@ def _alternative(other: Choice, answer: Answer) -> str:
 def compared(other: Choice, answer: Answer) -> str:
     """Return a prediction with its difference from the recommended one's: `33.45 (+0.79)`."""
     said = format_error(other.f, answer.largest)
-    return said if said.startswith(">") else f"{said} ({format_difference(other.f - answer.choice.f, answer.choice.f)})"
+    if answer.largest is not None and max(other.f, answer.choice.f) > answer.largest:
+        return said
+    return f"{said} ({format_difference(other.f - answer.choice.f, answer.choice.f)})"
 
 
 def _run(run: Mapping[str, object], target: str) -> str:

@@ -176,6 +176,7 @@ def _target(results: Results, name: str) -> dict[str, Any]:
         "name": error_name(results.study, name),
         "rangeName": spread.range_name,
         "largest": results.largest_error(name),
+        "caveats": results.caveats(name),
         "laws": laws_data(laws, spread),
     }
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.made_studies import made
 from vlmfrontier.cost import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import answer, nearest_runs
@@ -135,3 +136,22 @@ def test_every_cost_has_its_unit(unit):
     lines = text(found).splitlines()
     assert lines[0].startswith(f"With 900k {unit}" + (" per video and" if unit == "FLOPs" else " and"))
     assert all(line.endswith(f" {unit}") for line in lines if ", at " in line)
+
+
+@pytest.mark.parametrize(
+    ("r2", "said"), [(0.9, []), (0.36, ["poor fit: the law of avg explains R² 0.36"]), (-5, ["-5.00"])]
+)
+def test_a_law_that_explains_little_is_said_with_every_answer(r2, said, tmp_path):
+    results = made(tmp_path)
+    assert results.caveats("avg") == []  # before the laws
+    folder = results.folder / "laws/avg"
+    folder.mkdir(parents=True)
+    rows = {
+        "form": ["mult", "add", "add"],
+        "setup": ["cv", "cv", "train"],
+        "r2": [0.1, r2, 1],
+        "chosen": [False, True, True],
+    }
+    pd.DataFrame(rows).to_csv(folder / "forms.csv", index=False)
+    found = results.caveats("avg")
+    assert [part in sentence for part, sentence in zip(said, found, strict=True)] == [True] * len(said)

@@ -106,11 +106,11 @@ function showAnswer(view) {
   cards.push(card(`predicted ${data.targets[state.target].name}`, points(chosen.f), "", `${view.rangeName} ${points(chosen.low)} to ${points(chosen.high)}`, "error", chosen.f));
   cards.push(card("cost", human(chosen.cost), data.budgetUnit, `of a budget of ${human(state.budget)}`, "", chosen.cost));
   at("answer").replaceChildren(...cards);
-  const lost = chosen.regret === 0 ? "90% of them lose nothing by it" : `90% of them lose at most ${Number(chosen.regret.toPrecision(2))} points by it`;
+  const lost = chosen.regret < 1e-9 ? "90% of them lose nothing by it" : `90% of them lose at most ${Number(chosen.regret.toPrecision(2))} points by it`;
   at("sure").textContent =
     `${percent(chosen.pNear)} of the models have nothing better by more than ${percent(data.rules.near, 1)} of the error; ` +
     `for ${percent(chosen.pBest)} it is the optimum; ${lost}.`;
-  showWarnings(chosen.x);
+  showWarnings(chosen.x, chosen.f, chosen.high);
 }
 
 // The 90% range of the models' own optima at the budget: that of the last band that starts below it.
@@ -118,8 +118,17 @@ function chosenRanges(view) {
   return engine.frontier(state.target, state.n, [state.budget]).bands.map((band) => band[0]);
 }
 
-function showWarnings(x) {
-  at("warnings").replaceChildren(...warningsOf(x, state.n).map((sentence) => element("li", {}, sentence)));
+// A prediction, or the upper end of its range, that is an error which cannot be.
+function impossible(f, high) {
+  const { largest } = data.targets[state.target];
+  if (largest === null || high <= largest) return [];
+  const what = f > largest ? "the predicted error" : "the upper end of the error's range";
+  return [`${what} is above ${largest}, which no error can be: the laws do not hold there`];
+}
+
+function showWarnings(x, f, high) {
+  const sentences = [...warningsOf(x, state.n), ...impossible(f, high), ...data.targets[state.target].caveats];
+  at("warnings").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
 }
 
 function showSplit(chosen) {
@@ -243,7 +252,7 @@ function showLaw() {
     card(`predicted ${data.targets[state.target].name}`, points(here.f), "", `${rangeName} ${points(here.range[0])} to ${points(here.range[1])}`, "error", here.f),
   );
   at("sure").textContent = "This study gives no cost, so that there is no frontier: give one in the section “cost” of its configuration. Shown is what its laws predict.";
-  showWarnings([]);
+  showWarnings([], here.f, here.range[1]);
   showNearest(state.held);
   const view = { curves, label, rangeName, held: state.held, target: state.target };
   data.factors.forEach((factor, k) => {

@@ -52,7 +52,7 @@ function points(value) {
 // A prediction with its difference from the recommended one's.
 function compared(other, chosen) {
   const said = points(other.f);
-  return said.startsWith(">") ? said : `${said} (${signed(other.f - chosen.f, chosen.f)})`;
+  return said.startsWith(">") || points(chosen.f).startsWith(">") ? said : `${said} (${signed(other.f - chosen.f, chosen.f)})`;
 }
 
 // A measured error with its standard error, where it has one.
