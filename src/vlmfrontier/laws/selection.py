@@ -1,9 +1,8 @@
 """Which form to believe: every form judged on rows it has not seen, weights for a pool, and a rule for one choice.
 
-The rule: the law that is shown is the form with fewest terms among those that have at least a quarter of the largest
-weight in the pool. So the pool, which predicts and recommends, decides which law is shown, and where it does not tell
-two forms apart the simpler one stands. A form whose cross-validation exploded in one fold has next to no weight, and
-cannot win by being uncertain.
+The rule: the law that is shown is the form with fewest terms among those that have at least a fifth of the pool. So the
+pool, which predicts and recommends, decides which law is shown, and where it does not tell two forms apart the simpler
+one stands. A form whose cross-validation exploded in one fold has next to no weight, and cannot win by being uncertain.
 """
 
 from collections.abc import Mapping
@@ -23,9 +22,9 @@ from vlmfrontier.progress import Progress
 from vlmfrontier.study.laws import LawsConfig
 
 _REWEIGHTINGS = 400
-_CONSIDERED = 0.25
-"""A form with a smaller share than this of the largest weight in the pool is not shown, however simple it is. A quarter
-is about what one standard error of the difference leaves, where no fold explodes."""
+_CONSIDERED = 0.2
+"""A form with a smaller share of the pool than this is not shown, however simple it is. Between two forms that is about
+what one standard error of the difference leaves, where no fold explodes."""
 _EXACT, _WORST = 1e-12, 1e12
 """Squared log errors count as at least and at most so much: below a millionth of the error rounding decides, and a
 prediction that overflowed has no square."""
@@ -112,14 +111,14 @@ def choose(weights: Mapping[str, float]) -> tuple[str, str]:
     """Return the form chosen by this module's rule from the forms' weights in the pool, and why, in a sentence."""
     forms = by_size(list(weights))
     heaviest = max(forms, key=lambda form: weights[form])
-    chosen = next(form for form in forms if weights[form] >= _CONSIDERED * weights[heaviest])
+    least = _CONSIDERED * sum(weights.values())
+    chosen = next((form for form in forms if weights[form] >= least), heaviest)
     if len(forms) == 1:
         return chosen, "the only form"
     shares = ", ".join(f"{form} {weights[form]:.0%}" for form in forms)
     if chosen == heaviest:
         return chosen, f"it has the largest weight in the pool, by cross-validation: {shares}"
-    near = f"at least a quarter of the largest weight in the pool, {heaviest}'s"
-    return chosen, f"it is the simplest form with {near}, by cross-validation: {shares}"
+    return chosen, f"it is the simplest form with at least a fifth of the pool, by cross-validation: {shares}"
 
 
 def pseudo_bma(
