@@ -102,8 +102,8 @@ def settled(packets: Timeline | None, times: list[int | None], tick: Fraction, r
 
 
 def end_of(times: np.ndarray, last: int | None) -> int:
-    """Return when the last frame ends: it is as long as it says (`last`), or as the median one where it does not."""
-    median = int(np.median(np.diff(times))) if len(times) > 1 else 1
+    """Return when the last frame ends: it is as long as it says (`last`), else as the median of the five before it."""
+    median = int(np.median(np.diff(times[-6:]))) if len(times) > 1 else 1
     return int(times[-1]) + (last or max(1, median))
 
 

@@ -22,6 +22,9 @@ SOUGHT = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mjpeg", "pror
 HEADERS = frozenset({"mov", "matroska", "avi", "flv"})
 """Containers whose header tells how much there is: what is cut off can be known to be missing."""
 
+MOST_REORDERED = 16
+"""Places that a frame may be shown before or after its packet comes: no codec keeps more frames than that."""
+
 Check = Callable[[], None]
 
 
@@ -124,19 +127,20 @@ def _timeline(container: av.container.InputContainer, stream: av.VideoStream, se
         np.array(seen.keys, bool)[order],
         end_of(shown, last),
         stream.average_rate,
-        _can_seek(container, stream, seen, reordered),
+        _can_seek(container, stream, seen, order),
         reordered,
     )
 
 
-def _can_seek(container: av.container.InputContainer, stream: av.VideoStream, seen: _Seen, reordered: bool) -> bool:
+def _can_seek(container: av.container.InputContainer, stream: av.VideoStream, seen: _Seen, order: np.ndarray) -> bool:
     """Say whether the frames of packets can be sought by their times."""
     codec = stream.codec_context.codec
     if kind_of(container) not in SOUGHT_IN or codec.canonical_name not in SOUGHT:
         return False
-    # The decoder reorders and the times do not: they are those of packets.
-    if codec.reorder and stream.codec_context.has_b_frames and not reordered:
-        return len(seen.times) == 1
+    # Where the decoder reorders and the times do not, or the other way round, they are not those of frames.
+    far = int(np.abs(order - np.arange(len(order))).max())
+    if (len(order) > 1 and (codec.reorder and stream.codec_context.has_b_frames) != (far > 0)) or far > MOST_REORDERED:
+        return False
     key, first = seen.begins
     return key and first is not None and min(seen.times) >= first
 

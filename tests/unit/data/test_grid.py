@@ -73,6 +73,33 @@ def test_packets_without_times_of_their_own_are_counted(folder):
     assert read(make(folder / "start.mp4", X264), 2, start) == [10, 30]
 
 
+@pytest.mark.parametrize(
+    ("codec", "end", "times"),
+    [
+        ("h264-b", "mp4", "pts='PTS+if(eq(mod(N,7),3),1024,0)'"),
+        ("h264-b", "mkv", "pts='if(gt(N,30),PTS-20000,PTS)'"),
+        ("h264-b", "mkv", "pts='DTS+1024*mod(N*7,5)'"),
+        ("h264", "mp4", "pts='DTS+600*mod(N*7,5)'"),
+        ("h264", "mkv", "ts=floor(N/2)*1024"),
+        ("mpeg4-b", "mkv", "pts=DTS"),
+        ("vp9", "webm", "pts='PTS+70*mod(N*7,5)'"),
+    ],
+)
+def test_times_that_fall_or_repeat_are_not_believed(folder, codec, end, times):
+    path = make(folder / f"times.{end}", f"{CODECS[codec]} -bsf:v setts={times}")
+    assert read(path, 8) == EIGHT
+    assert read(path, FRAMES) == list(range(FRAMES))
+
+
+def test_the_last_frame_is_as_long_as_those_before_it(folder):
+    """Frames of 50 ms, then of 100 ms: 4.5 s, also where B-frames hide how long the last one is."""
+    slower = "-vf settb=1/90000,setpts='if(lt(N,30),N*4500,135000+(N-30)*9000)' -fps_mode passthrough"
+    for end in ("mp4", "mkv", "mov"):
+        path = make(folder / f"slower.{end}", f"{slower} {X264} -bf 3")
+        assert video_facts(path, 1).seconds == pytest.approx(4.5, abs=0.002)
+        assert read(path, 9) == [5, 15, 25, 32, 37, 42, 47, 52, 57]
+
+
 def test_xvid_is_read_as_it_is_decoded_from_the_start(folder):
     """Two frames share a packet, and some packets are empty."""
     path = make(folder / "packed.avi", "-c:v libxvid -bf 2")
