@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
+from accelerate.data_loader import prepare_data_loader
 from torch import nn
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from vlmfrontier.errors import UserError
+from vlmfrontier.models.finite import listed
 from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.training import OptimizationConfig
+from vlmfrontier.training.divergence import Diverged, StepWatch, advice, anywhere_not_finite
 from vlmfrontier.training.loading import OWN_PROCESS, Loading
+from vlmfrontier.training.processes import agreed, is_first, meet, num_processes, process_number, told_any
 from vlmfrontier.training.sharding import on_meta, reduce_in_32_bits, shard_on_cpus, sharding_arguments, whole_model
+from vlmfrontier.training.shares import WHOLE_BATCHES, BatchShares, Layout, WithFillers
 from vlmfrontier.training.state import TrainingState
 
 Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
@@ -26,39 +31,6 @@ Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
 def model_loss(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
     """Return the loss that the model itself computes from a batch with labels."""
     return model(**batch).loss
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a training is spread over its processes, one per GPU; by default one process takes whole batches."""
-
-    micro_batch: int | None = None
-    """Examples that one process holds at a time; None: its whole share of the batch."""
-    checkpointing: bool = False
-    """Compute activations again on the way back instead of keeping them."""
-    stop_at: float | None = None
-    """When to save and stop, in seconds since 1970; None: never."""
-
-    def accumulation(self, batch_size: int) -> int:
-        """Return the micro-batches of one process per optimizer step."""
-        return batch_size // (num_processes() * self.share(batch_size))
-
-    def share(self, batch_size: int) -> int:
-        """Return the micro-batch."""
-        return self.micro_batch or batch_size // num_processes()
-
-
-WHOLE_BATCHES = Layout()
-
-
-def num_processes() -> int:
-    """Return how many processes train together, as torchrun says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def is_first() -> bool:
-    """Return whether this process is the one that writes."""
-    return int(os.environ.get("RANK", "0")) == 0
 
 
 @dataclass
@@ -95,16 +67,34 @@ class Interrupted(SystemExit):
 
 
 class _StudyTrainer(Trainer):
-    """Trainer that takes examples in the order of its dataset and a loss from outside."""
+    """Trainer that takes its process's share of every batch, a loss from outside, and no step that diverged."""
 
-    def __init__(self, *args, loss: Loss, make_optimizer: Callable[[], torch.optim.Optimizer], **kwargs):
+    def __init__(
+        self,
+        *args,
+        loss: Loss,
+        shares: BatchShares,
+        watch: StepWatch,
+        make_optimizer: Callable[[], torch.optim.Optimizer],
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
-        self._loss, self._make_optimizer = loss, make_optimizer
+        self._loss, self._shares, self._watch, self._make_optimizer = loss, shares, watch, make_optimizer
         # Whole batches: the loss is their mean. Parts of a batch: Trainer counts what the whole batch supervises.
         self.model_accepts_loss_kwargs = self.args.gradient_accumulation_steps * num_processes() > 1
 
-    def _get_train_sampler(self, *_):
-        return SequentialSampler(self.train_dataset)
+    def get_train_dataloader(self):
+        # Not Trainer's: of a last batch that is not full, accelerate would make each process a full one.
+        loader = DataLoader(
+            WithFillers(self.train_dataset),
+            batch_sampler=self._shares,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        device = self.accelerator.device
+        return prepare_data_loader(loader, device, num_processes=1, process_index=0, put_on_device=True)
 
     def create_accelerator_and_postprocess(self):
         super().create_accelerator_and_postprocess()
@@ -125,66 +115,80 @@ class _StudyTrainer(Trainer):
             # processes' gradients are averaged, hence their number.
             # A batch in which no video could be decoded has no such token.
             loss = loss * (inputs["labels"] != IGNORED).sum() * num_processes() / max(1, num_items_in_batch)
+        self._watch.supervise(_supervises(inputs) if num_items_in_batch is None else bool(num_items_in_batch))
         return (loss, None) if return_outputs else loss
+
+    def training_step(self, *args, **kwargs):
+        loss = super().training_step(*args, **kwargs)
+        self._watch.add(loss)
+        return loss
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        """Return the norm of the gradients, which Trainer asks for before it changes weights by them."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        rates = {group.get("name", "all"): group["lr"] for group in self.optimizer.param_groups}
+        self._watch.end(self.state.global_step + 1, norm, rates)
+        return norm
+
+    def log(self, logs, *args):
+        super().log(self._watch.without_empty(logs), *args)
+
+
+def _supervises(inputs: Mapping[str, Any]) -> bool:
+    """Return whether a batch has a supervised token; one without labels supervises by other means."""
+    return "labels" not in inputs or bool((inputs["labels"] != IGNORED).any())
 
 
 class _StateCallback(TrainerCallback):
     """Seals checkpoints, writes the log, and saves and stops on a signal or before the time limit."""
 
-    def __init__(self, state: TrainingState, label: str, stop_at: float | None):
-        self.state, self.label, self.stop_at = state, label, stop_at
+    def __init__(self, state: TrainingState, watch: StepWatch, stop_at: float | None):
+        self.state, self.watch, self.stop_at = state, watch, stop_at
         self.stopped_by: int | None = None
         self.started = time.monotonic()
 
     def stop(self, number: int, _frame) -> None:
         self.stopped_by = number
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        if names := anywhere_not_finite(model):
+            raise UserError(self._unusable(state.global_step, names))
+
+    def _unusable(self, step: int, names: Sequence[str]) -> str:
+        if not step:
+            return (
+                f"{self.watch.label}: in the starting model {listed(names)}; make it again, with lower learning rates"
+            )
+        checkpoint = self.state.folder / f"checkpoint-{step}"
+        return (
+            f"{checkpoint}: {listed(names)}: this training diverged earlier; delete {self.state.folder}, "
+            f"{self.watch.fix}, and run the same command again"
+        )
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        assert self.watch.ended == state.global_step, "a step was taken that nobody looked at"
         if self.stopped_by is None and self.stop_at is not None and time.time() > self.stop_at:
             self.stopped_by = signal.SIGUSR1
-        self.stopped_by = _told_any(self.stopped_by, args.device)
+        self.stopped_by = told_any(self.stopped_by, args.device)
         if self.stopped_by is not None:
             control.should_save = control.should_training_stop = True
+        if control.should_save or control.should_training_stop:
+            self.watch.check_weights(model, state.global_step)
         if control.should_save:
             self.state.check()
 
     def on_save(self, args, state, control, **kwargs):
-        _meet()  # every process has written its random state
+        meet()  # every process has written its random state
         self.state.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        _meet()
+        meet()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not logs or "loss" not in logs:
+        if not logs or "grad_norm" not in logs:
             return
         seconds = time.monotonic() - self.started
         self.state.log({"step": state.global_step, **logs, "seconds": round(seconds, 2)})
-        print(
-            f"{self.label}  step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {seconds:.0f} s",
-            flush=True,
-        )
-
-
-def _told_any(signal_number: int | None, device: torch.device) -> int | None:
-    """Return the signal that any of the processes was sent: they must stop at the same step."""
-    if num_processes() == 1:
-        return signal_number
-    highest = torch.tensor(signal_number or 0, device=device)
-    dist.all_reduce(highest, dist.ReduceOp.MAX)
-    return int(highest) or None
-
-
-def _meet() -> None:
-    if num_processes() > 1:
-        dist.barrier()
-
-
-def _agreed(checkpoint: Path | None) -> Path | None:
-    """Return the checkpoint that the first process found valid."""
-    if num_processes() == 1:
-        return checkpoint
-    found = [str(checkpoint) if checkpoint else None]
-    dist.broadcast_object_list(found, src=0)
-    return Path(found[0]) if found[0] else None
+        loss = f"loss {logs['loss']:.4f}" if "loss" in logs else "no loss: no token of these batches is supervised"
+        print(f"{self.watch.label}  step {state.global_step}/{state.max_steps}  {loss}  {seconds:.0f} s", flush=True)
 
 
 def shards(settings: OptimizationConfig) -> bool:
@@ -225,6 +229,7 @@ def _arguments(
         logging_first_step=True,
         save_steps=settings.save_every,
         save_total_limit=2,
+        logging_nan_inf_filter=False,
         seed=seed,
         data_seed=seed,
         use_cpu=not torch.cuda.is_available(),
@@ -255,11 +260,12 @@ def train(
 
     `groups` are AdamW parameter groups with their peak learning rates. Equal inputs give bit-equal weights on one
     machine, whether or not the training was interrupted; other layouts differ by rounding. Raises `Interrupted` after a
-    signal, with the state saved.
+    signal, with the state saved, and `Diverged` at the step where loss, gradient or weights are no numbers.
     """
     set_seed(seed)
     template = on_meta(model) if shards(settings) else None
-    callback = _StateCallback(state, label, layout.stop_at)
+    watch = StepWatch(label, steps, advice(settings, groups))
+    callback = _StateCallback(state, watch, layout.stop_at)
     trainer = _StudyTrainer(
         model=model,
         args=_arguments(model, state.folder, settings, steps, seed, layout, loading),
@@ -267,6 +273,10 @@ def train(
         data_collator=collate,
         callbacks=[callback],
         loss=loss,
+        shares=BatchShares(
+            len(dataset), settings.batch_size, layout.share(settings.batch_size), num_processes(), process_number()
+        ),
+        watch=watch,
         make_optimizer=lambda: torch.optim.AdamW(
             groups, betas=(settings.beta1, settings.beta2), weight_decay=settings.weight_decay
         ),
@@ -276,11 +286,15 @@ def train(
         reduce_in_32_bits(trainer.accelerator)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, callback.stop)
-    checkpoint = _agreed(state.newest_valid() if state.writer else None)
+    checkpoint = agreed(state.newest_valid() if state.writer else None)
     first = int(checkpoint.name.split("-")[1]) if checkpoint else 0
     job = {"slurm_job_id": os.environ["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in os.environ else {}
     state.log({"event": "resumed" if first else "started", "step": first, "steps": steps, **job})
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    except Diverged as error:
+        state.diverge(str(error), error.step)
+        raise
     if callback.stopped_by is not None and trainer.state.global_step < steps:
         state.log({"event": "interrupted", "step": trainer.state.global_step, "signal": callback.stopped_by})
         raise Interrupted(
@@ -291,12 +305,18 @@ def train(
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
     trained = whole_model(trainer.model, template, is_first()) if template else model
-    return TrainingSummary(steps, first, _last_loss(trainer.state.log_history), seconds, trained)
+    return TrainingSummary(steps, first, _last_loss(trainer.state.log_history, label), seconds, trained)
 
 
-def _last_loss(history: Sequence[Mapping[str, Any]]) -> float:
-    """Return the last loss that was reported, if need be in an earlier attempt that left only the report undone."""
-    return float(next(entry["loss"] for entry in reversed(history) if "loss" in entry))
+def _last_loss(history: Sequence[Mapping[str, Any]], label: str) -> float:
+    """Return the last loss that was reported, if need be in an earlier attempt that left only the report undone.
+
+    Raises `UserError` if no step had any.
+    """
+    losses = [entry["loss"] for entry in history if "loss" in entry]
+    if not losses:
+        raise UserError(f"{label}: no example supervised a token, nothing was learnt: could any video be decoded?")
+    return float(losses[-1])
 
 
 def _printer():

@@ -13,8 +13,8 @@ import torch.distributed as dist
 from vlmfrontier.files import weights_hash, write_json
 from vlmfrontier.models.device import device_name
 from vlmfrontier.provenance import provenance
-from vlmfrontier.training.loop import is_first, num_processes
 from vlmfrontier.training.owner import Ownership
+from vlmfrontier.training.processes import is_first, num_processes
 from vlmfrontier.training.state import TrainingState, finished_training
 
 FOUND = "finished already"

@@ -9,7 +9,9 @@ import torch
 
 from vlmfrontier.cluster.job import job_id, last_moment, requeue
 from vlmfrontier.errors import UserError
-from vlmfrontier.training.loop import Interrupted, Layout, is_first
+from vlmfrontier.training.loop import Interrupted
+from vlmfrontier.training.processes import is_first
+from vlmfrontier.training.shares import Layout
 
 
 @contextlib.contextmanager

@@ -22,8 +22,10 @@ from vlmfrontier.sweep.recipes import deciding
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import Examples, counted_frames, training_order
 from vlmfrontier.training.loading import Loading
-from vlmfrontier.training.loop import WHOLE_BATCHES, Layout, num_processes, train
+from vlmfrontier.training.loop import train
 from vlmfrontier.training.once import Stage, train_once
+from vlmfrontier.training.processes import num_processes
+from vlmfrontier.training.shares import WHOLE_BATCHES, Layout
 from vlmfrontier.training.state import TrainingState
 
 SPLIT = "align"

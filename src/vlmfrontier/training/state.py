@@ -17,6 +17,7 @@ from vlmfrontier.files import append_line, hash_file, write_json
 
 MANIFEST = "complete.json"
 FINISHED = "finished.json"
+DIVERGED = "diverged.json"
 
 
 def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
@@ -48,7 +49,9 @@ class TrainingState:
         record = folder / "recipe.json"
         if record.exists() and self.checkpoints():
             changed = _differences(json.loads(record.read_text()), self.recipe)
-            if changed:
+            if changed and (folder / DIVERGED).exists():
+                self.clear_checkpoints()  # they led nowhere, and the user was told to change settings
+            elif changed:
                 raise UserError(
                     f"{folder}: begun with another configuration ({'; '.join(changed[:4])}); "
                     "delete the folder to train anew, or restore the configuration"
@@ -103,9 +106,17 @@ class TrainingState:
             shutil.rmtree(checkpoint)
 
     def begin(self) -> None:
-        """Forget that an earlier training finished here: another one is under way from now on, also if it is killed."""
+        """Forget how an earlier training ended here: another one is under way from now on, also if it is killed."""
         if self.writer:
-            (self.folder / FINISHED).unlink(missing_ok=True)
+            for end in (FINISHED, DIVERGED):
+                (self.folder / end).unlink(missing_ok=True)
+
+    def diverge(self, message: str, step: int) -> None:
+        """Keep that the training diverged: with other settings the next one begins anew, with these where it was."""
+        self.log({"event": "diverged", "step": step, "message": message})
+        if self.writer:
+            self.check()
+            write_json(self.folder / DIVERGED, {"step": step, "message": message})
 
     def finish(self, report: dict, again: str | None = None) -> None:
         """Keep the report of the finished training and the request that it answers; its checkpoints may go."""

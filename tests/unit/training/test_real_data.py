@@ -20,7 +20,8 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.examples import training_order
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.loop import Interrupted, Layout
+from vlmfrontier.training.loop import Interrupted
+from vlmfrontier.training.shares import Layout
 
 RUNS = {"design": "rows", "rows": [{"N": "xs", "T": 3, "V": 4, "n": 20}]}
 
