@@ -35,7 +35,7 @@ def append_line(path: Path, content: object) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
     try:
         size = os.fstat(descriptor).st_size
         cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
@@ -54,6 +54,17 @@ def read_lines(path: Path) -> Iterator[Any]:
                 yield json.loads(line)
             except json.JSONDecodeError:
                 continue
+
+
+def open_to_group(folder: Path) -> None:
+    """Give the files in `folder` the mode that the umask says; safetensors writes them for their owner alone."""
+    new = folder / f".mode.{os.getpid()}"
+    new.touch()
+    mode = new.stat().st_mode & 0o666
+    new.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
 
 
 def hash_file(path: Path) -> str:

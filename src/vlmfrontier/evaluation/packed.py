@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from transformers import DynamicCache
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.models.packing import PADDING, additive, packed_mask
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
@@ -20,6 +21,15 @@ Tokens = list[int]
 def new_tensors_on(device: torch.device) -> AbstractContextManager:
     """Make what a `PackedReader` creates live beside the model; on a CPU it does so anyway, and faster."""
     return nullcontext() if device.type == "cpu" else device
+
+
+def _check_finite(outputs: torch.Tensor) -> None:
+    """Raise `UserError` unless all `outputs` are finite: the largest of NaNs would be taken for an answer."""
+    if not torch.isfinite(outputs).all():
+        raise UserError(
+            "the model's outputs are NaN or infinite though its weights are finite: its training was about to diverge, "
+            "or 16 bits are too few for it; lower finetune.learning_rates, or set finetune.precision to fp32"
+        )
 
 
 class PackedReader:
@@ -89,6 +99,7 @@ class PackedReader:
             for t, answer in enumerate(row):
                 end = int(ends[r, t])
                 total[r, t] = of_token[r, end - len(answer) : end].sum()
+        _check_finite(total)
         return total
 
     def generate(self, asked: Sequence[Sequence[Tokens]], max_new_tokens: int) -> list[list[Tokens]]:
@@ -103,7 +114,9 @@ class PackedReader:
         done = torch.zeros(ends.shape, dtype=torch.bool)
         steps = []
         for _ in range(max_new_tokens):
-            token = self.model.get_output_embeddings()(last).argmax(-1)
+            logits = self.model.get_output_embeddings()(last)
+            _check_finite(logits[~done])
+            token = logits.argmax(-1)
             done |= token == eos
             if done.all():
                 break

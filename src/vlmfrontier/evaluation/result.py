@@ -1,12 +1,14 @@
 """Everything about a run in one file: `runs/<run>/result.json`, whichever way it was tested."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
+from vlmfrontier.models.finite import check_saved
 from vlmfrontier.models.flops import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.paths import ResultsFolder, RunFolder
@@ -25,9 +27,22 @@ def write_answers(folder: Path, answers: dict[str, list[dict]], suffix: str = ""
 
 
 def check_model(folder: RunFolder) -> None:
-    """Raise `UserError` if the weights of a run are gone."""
+    """Raise `UserError` if the weights of a run are gone, or no numbers."""
     if not any(folder.model.glob(WEIGHTS)):
         raise UserError(f"{folder.model}: the weights were removed; finetune the run again before evaluating it")
+    check_saved(folder.model, "lower finetune.learning_rates and finetune the run again before evaluating it")
+
+
+def check_measured(run: str, errors: dict[str, dict[str, Any]], loss: float) -> None:
+    """Raise `UserError` unless all `errors` of `run` are of 0 to 100 and its training's last `loss` is finite."""
+    for task, entry in errors.items():
+        if not 0 <= entry["error"] <= 100:
+            raise UserError(f"{run}: the error of {task} is {entry['error']}, not of 0 to 100; nothing is written")
+    if not math.isfinite(loss):
+        raise UserError(
+            f"{run}: its finetuned.json says loss {loss}: the training diverged; lower finetune.learning_rates and "
+            "finetune the run again"
+        )
 
 
 def drop_weights(folder: RunFolder) -> None:
@@ -47,6 +62,7 @@ def write_result(
     """Write `result.json` and return it: the run, what was measured, what a video costs, and what training says."""
     folder = results.run(run.key)
     trained = json.loads(folder.finetuned.read_text())
+    check_measured(run.key, measured["errors"], trained["loss"])
     flops = count_flops(config, run.T, text_tokens=0)
     result = {
         **asdict(run),

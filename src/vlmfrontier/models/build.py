@@ -7,6 +7,7 @@ from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, PreTrainedTo
 
 from vlmfrontier.data.digits.questions import VOCABULARY
 from vlmfrontier.errors import UserError
+from vlmfrontier.models.finite import listed, not_finite
 from vlmfrontier.models.prompt import VIDEO_TAG
 from vlmfrontier.models.tokenizer import word_tokenizer
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
@@ -110,7 +111,12 @@ def count_parameters(model: VideoVLM) -> dict[str, int]:
 
 
 def save_model(model: VideoVLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write `model` and `tokenizer` to `folder` as transformers does, all weights in one safetensors file."""
+    """Write `model` and `tokenizer` to `folder` as transformers does, all weights in one safetensors file.
+
+    Raises `UserError` if weights are not finite: such a model is not kept.
+    """
+    if names := not_finite(model.named_parameters()):
+        raise UserError(f"{folder}: {listed(names)}; nothing is saved: lower the learning rates, or use precision fp32")
     model.save_pretrained(folder, max_shard_size="1TB")
     tokenizer.save_pretrained(folder)
 

@@ -1,4 +1,4 @@
-"""Whether weights are numbers: of a diverged training they are NaN or infinite, and answers of such a model look real."""
+"""Whether weights are numbers: a diverged training makes NaN or infinite ones, whose answers look like any others."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

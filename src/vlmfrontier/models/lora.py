@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import open_to_group
 from vlmfrontier.study.training import LoraConfig
 
 TOWERS = ("vision", "language")
@@ -73,3 +74,4 @@ def save_adapter(model: nn.Module, settings: LoraConfig, train: Sequence[str], f
         if _UPDATE in name or name.startswith("projector.")
     }
     save_file(kept, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    open_to_group(folder)

@@ -160,7 +160,8 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         targets = labels[:, 1:]
         supervised = targets != IGNORED
         if not supervised.any():  # no video of the batch could be decoded; the mean of nothing would not be a number
-            return hidden.float().sum() * 0.0
+            # Through the head as well: processes that share gradients must have one for the same weights.
+            return self.get_output_embeddings()(hidden[:, :1]).float().sum() * 0.0
         logits = self.get_output_embeddings()(hidden[:, :-1][supervised]).float()
         if num_items is None:
             return F.cross_entropy(logits, targets[supervised])

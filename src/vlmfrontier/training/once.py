@@ -10,8 +10,9 @@ from typing import Any
 
 import torch.distributed as dist
 
-from vlmfrontier.files import weights_hash, write_json
+from vlmfrontier.files import open_to_group, weights_hash, write_json
 from vlmfrontier.models.device import device_name
+from vlmfrontier.models.finite import saved_not_finite
 from vlmfrontier.provenance import provenance
 from vlmfrontier.training.owner import Ownership
 from vlmfrontier.training.processes import is_first, num_processes
@@ -68,6 +69,7 @@ def train_once(
             trained = train(state)
             if not is_first():
                 return None
+            open_to_group(stage.model)
             report = {
                 **trained,
                 "recipe": decided,
@@ -100,7 +102,8 @@ def finished_already(stage: Stage, recipe: Mapping[str, Any], again: str | None)
     finished = finished_training(stage.state)
     if finished is None or finished.report["recipe"] != recipe or again not in (None, finished.again):
         return None
-    return finished.report if weights_hash(stage.model) == finished.report["weights"] else None
+    intact = weights_hash(stage.model) == finished.report["weights"] and not saved_not_finite(stage.model)
+    return finished.report if intact else None
 
 
 def told_by_first(done: bool) -> bool:
