@@ -6,12 +6,16 @@ import math
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from tests.unit.training.test_finetune import events, log_of, results, start, study_of  # noqa: F401 (fixtures)
 from tests.unit.training.test_layout import in_two_processes
 from vlmfrontier.errors import UserError
+from vlmfrontier.evaluation.packed import PackedReader
 from vlmfrontier.evaluation.result import check_measured, check_model
+from vlmfrontier.models.build import load_model
 from vlmfrontier.models.finite import not_finite
+from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.divergence import Diverged
@@ -49,8 +53,9 @@ def test_it_stops_at_the_step_and_lower_rates_begin_anew(start, results):  # noq
     assert not (folder.state / "diverged.json").exists()
 
 
-def test_two_processes_stop_together(start, results):  # noqa: F811
-    study = study_of(start, **ABSURD)
+@pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp2", marks=pytest.mark.slow)])
+def test_two_processes_stop_together(start, results, sharding):  # noqa: F811
+    study = study_of(start, **ABSURD, sharding=sharding)
     run = plan_runs(study)[1]
     write_study(study, results.root / "study.json")
     done = in_two_processes(results, run.key)
@@ -117,3 +122,19 @@ def test_a_checkpoint_that_is_no_numbers_is_not_gone_on_from(start, results):  #
     TrainingState.seal(TrainingState(state, json.loads((state / "recipe.json").read_text())), checkpoint)
     with pytest.raises(UserError, match=f"checkpoint-1: 1 tensors .*delete {state}"):
         finetune(study, run, results)
+
+
+@pytest.mark.parametrize("asked", ["generate", "log_likelihoods"])
+def test_outputs_that_are_no_numbers_answer_nothing(start, asked):  # noqa: F811
+    """The largest of NaNs would be taken for the first option, or for the first word of the vocabulary."""
+    tokenizer = AutoTokenizer.from_pretrained(start / "xs")
+    model, prompt = load_model(start / "xs", 4).eval(), PromptBuilder(tokenizer)
+    with torch.no_grad():
+        for parameter in model.language.parameters():
+            parameter.fill_(3e38)
+        packed = PackedReader(model, prompt, torch.zeros(1, 2, 3, 64, 64))
+        question, answer = [5, 6], [7]
+        with pytest.raises(UserError, match="outputs are NaN or infinite"):
+            packed.generate([[question]], 2) if asked == "generate" else packed.log_likelihoods(
+                [[question]], [[answer]]
+            )

@@ -83,3 +83,15 @@ def test_two_processes_go_on_where_they_were_stopped(start, results):  # noqa: F
     assert losses(log_of(results, run.key))[len(alone) :] == pytest.approx(alone, rel=1e-4)
     together = weights(results, run.key)
     assert all(torch.allclose(together[key], single[key], atol=2e-3) for key in single)
+
+
+@pytest.mark.parametrize("n", [21, pytest.param(1, marks=pytest.mark.slow)])
+def test_two_processes_that_share_weights_see_the_examples_of_one(start, results, n):  # noqa: F811
+    study = ragged(start, n, sharding="fsdp2")
+    run = plan_runs(study)[0]
+    finetune(study, run, results)
+    alone = losses(log_of(results, run.key))
+    write_study(study, results.root / "study.json")
+    done = in_two_processes(results, run.key, "--micro-batch", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert losses(log_of(results, run.key))[len(alone) :] == pytest.approx(alone, rel=1e-4)
