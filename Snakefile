@@ -19,6 +19,13 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+# A wildcard is one name, never a path; `{target}` is one of the study's targets.
+wildcard_constraints:
+    run="[^/]+",
+    language="[^/]+",
+    target="|".join(map(re.escape, STUDY.targets())),
+
+
 report: "workflow/report/workflow.rst"
 
 

@@ -14,6 +14,7 @@ from vlmfrontier.cluster.queue import forgets_early
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
+from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.sweep import recipes
 from vlmfrontier.sweep.answering import answering_hours
 from vlmfrontier.sweep.columns import hopeless_forms
@@ -74,12 +75,14 @@ FIGURE_FILES = expand(f"{RESULTS}/figures/{{figure}}.png", figure=FIGURES)
 
 
 def script(name, warm=False):
-    """Return the command line of scripts/<name> up to its study; neither its place nor `warm` counts as a change.
+    """Return the command line of scripts/<name> up to its study, for `shell:`, which fills in what stands in braces.
 
-    On a cluster no job is warm, and none is printed as if it were: its command can be repeated by hand.
+    Neither its place nor `warm` counts as a change. On a cluster no job is warm, and none is printed as if it were: its
+    command can be repeated by hand.
     """
     warm = warm and STUDY.execution.warm_start and SITE is None
-    return script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm)
+    command = script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm)
+    return command.replace("{", "{{").replace("}", "}}")  # of the checkout's own path
 
 
 def call_again():
@@ -96,16 +99,18 @@ def table(name):
 def summarise(options=""):
     """Print how far the runs are, why some failed and, with --answer, the recommendation; `make run` does so itself."""
     if Path(STUDY_JSON).exists() and os.environ.get("VLMFRONTIER_SUMMARY") != "later":
-        command = f"{script('status.py')} {site_option(SITE_FILE)} --call {shlex.quote(call_again())} {options}"
+        status = script_command(f"{workflow.basedir}/scripts/status.py", STUDY_JSON)
+        command = f"{status} {site_option(SITE_FILE)} --call {shlex.quote(call_again())} {options}"
         shell("{command}")  # not the text itself, whose braces `shell` would fill in: overrides may have some
 
 
 def planned(wildcards):
-    """Return the run that a path names. Raises WorkflowError if the study does not plan it."""
-    if wildcards.run not in RUNS:
-        raise WorkflowError(f"study {STUDY.study} plans no run {wildcards.run}; plan.csv lists its runs")
+    """Return the run that a path names; leaves with one line if the study does not plan it, or not on this cluster."""
+    if wildcards.run not in RUNS:  # not an exception, which Snakemake would show with its traceback
+        near = did_you_mean(wildcards.run, RUNS)
+        sys.exit(f"error: study {STUDY.study} plans no run {wildcards.run}; {near}")
     if REFUSED:
-        raise WorkflowError(f"study {STUDY.study} does not fit {SITE_FILE}:\n{REFUSED}")
+        sys.exit(f"error: study {STUDY.study} does not fit {SITE_FILE}:\n{REFUSED}")
     return RUNS[wildcards.run]
 
 

@@ -8,7 +8,7 @@ rule plan:
     conda:
         "../../envs/analysis.yaml"
     shell:
-        ": > {log}"
+        ": > {log:q}"
 
 
 rule write_plan:
@@ -34,7 +34,7 @@ rule write_plan:
         "plan the runs"
     shell:
         "python {params.script:q} --configfile {params.files:q} --set {params.overrides:q} {params.site}"
-        " 2>&1 | tee {log}"
+        " 2>&1 | tee {log:q}"
 
 
 # Reads and makes no file, so that a Snakemake under way does not lock it out; what it says is printed at every end.

@@ -17,7 +17,7 @@ rule fetch_models:
     message:
         "fetch the models"
     shell:
-        script("fetch_models.py") + " > {log} 2>&1"
+        script("fetch_models.py") + " > {log:q} 2>&1"
 
 
 rule pretrain:
@@ -26,10 +26,10 @@ rule pretrain:
 
 
 def stage_1(wildcards):
-    """Return where stage 1 of a starting model is trained on the cluster."""
+    """Return where stage 1 of a starting model is trained on the cluster; leaves with one line if it does not fit."""
     placed = place_training(alignment(STUDY, *STARTS[wildcards.start], Path(RESULTS)), SITE)
     if placed.problem:
-        raise WorkflowError(f"stage 1 of {wildcards.start} does not fit {SITE_FILE}: {placed.problem}")
+        sys.exit(f"error: stage 1 of {wildcards.start} does not fit {SITE_FILE}: {placed.problem}")
     return placed
 
 
@@ -53,4 +53,4 @@ rule align:
     message:
         "stage 1 of {wildcards.start}"
     shell:
-        script("align.py") + " {params.pair} {resources.layout} > {log} 2>&1"
+        script("align.py") + " {params.pair} {resources.layout} > {log:q} 2>&1"

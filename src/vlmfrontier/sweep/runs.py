@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.sweep.designs import Point, design_points, factor_columns
 from vlmfrontier.sweep.keys import run_key
 
@@ -67,7 +68,7 @@ def find_run(study: Study, key: str) -> Run:
     """Return the run called `key`. Raises `UserError` if the study has none."""
     runs = {run.key: run for run in plan_runs(study)}
     if key not in runs:
-        raise UserError(f"study {study.study}: no run {key!r}; plan.csv lists its runs")
+        raise UserError(f"study {study.study} plans no run {key!r}; {did_you_mean(key, runs)}")
     return runs[key]
 
 
