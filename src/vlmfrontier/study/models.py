@@ -11,6 +11,7 @@ from vlmfrontier.cost.parameters import llama_parameters, vision_parameters
 from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile, PretrainedModel, is_folder
+from vlmfrontier.study.names import Named
 from vlmfrontier.study.units import Number
 
 ROUNDED = 0.05
@@ -221,11 +222,12 @@ class ModelsConfig(Section):
     hub: InputFile | None = None
     """Folder that fetched models are kept in, so that studies can share them; null: results/<study>/models/hub."""
     vision: Annotated[
-        Annotated[VisionConfig, Tag("one")] | Annotated[dict[str, VisionConfig], Field(min_length=1), Tag("many")],
+        Annotated[VisionConfig, Tag("one")]
+        | Annotated[dict[str, VisionConfig], Field(min_length=1), Named, Tag("many")],
         Discriminator(_one_or_many),
     ] = VisionConfig()
     """The vision tower; or several by the names that the sweep uses for them, which makes their size M a factor."""
-    language: dict[str, LanguageConfig] = Field(
+    language: Annotated[dict[str, LanguageConfig], Named] = Field(
         default={
             "xxs": LanguageConfig(hidden_size=24, layers=2, heads=2),
             "xs": LanguageConfig(hidden_size=24, layers=3, heads=2),

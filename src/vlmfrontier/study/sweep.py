@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile
 from vlmfrontier.study.levels import Levels
+from vlmfrontier.study.names import Named
 from vlmfrontier.study.units import Count, Number
 
 Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
@@ -145,6 +146,7 @@ class SweepConfig(Section):
     """Seeds of every run whose design names none; more seeds, more certainty and as many times the work."""
     designs: Annotated[
         dict[str, Design],
+        Named,
         BeforeValidator(_without_dropped, json_schema_input_type=dict[str, Design | None]),
         Field(min_length=1),
     ]

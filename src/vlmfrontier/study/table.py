@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile
+from vlmfrontier.study.names import Named
 from vlmfrontier.study.units import Number
 
 
@@ -62,7 +63,7 @@ class TableConfig(Section):
     data: Column | None = None
     """The number of training examples or tokens n. Omit if the table has none; forms then have no term in n."""
 
-    targets: dict[str, Target] = Field(min_length=1)
+    targets: Annotated[dict[str, Target], Named] = Field(min_length=1)
     """What was measured: a name, then its column and kind."""
 
     exclude: str | None = None
