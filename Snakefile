@@ -81,6 +81,11 @@ localrules:
     suggest_runs,
 
 
+# Only in the call of a user: the jobs of a cluster are Snakemakes of their own, which make what they are told.
+if workflow.is_main_process:
+    redo_outdated(workflow, STUDY, RUNS, RESULTS, forced)
+
+
 onstart:
     write_study(STUDY, Path(STUDY_JSON))
     if SITE and forgets_early():

@@ -4,12 +4,11 @@ Writes results/<study>/tables/checks.csv, .md and .tex: the power law along each
 unseen runs (out of tables/forms.csv), and x* at the middle budget against n with its direction.
 """
 
-import pandas as pd
-
 from vlmfrontier import command_line
 from vlmfrontier.frontier.checks import checks_table, extrapolation_check, power_law_check, shift_check
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.write import write_table
+from vlmfrontier.laws.selection import read_forms
 
 
 def main() -> None:
@@ -18,7 +17,7 @@ def main() -> None:
     given = parser.parse_args()
     results = Results.open(given.study)
     target = results.main_target
-    forms = pd.read_csv(results.folder / "tables" / "forms.csv")
+    forms = read_forms(results.folder / "tables" / "forms.csv")
     rows = power_law_check(results.table, target, results.study.laws) + extrapolation_check(forms, target)
     if results.cost is not None and results.examples is not None:
         rows += shift_check(results.target(target), results.middle_budget, results.examples)

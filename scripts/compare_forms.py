@@ -14,6 +14,7 @@ from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
 from vlmfrontier.laws.report import write_table
+from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import load_results
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
@@ -26,7 +27,7 @@ def gathered(laws: Path, targets: list[str]) -> pd.DataFrame:
     for target in targets:
         if not (laws / target / "forms.csv").exists():
             raise UserError(f"{laws / target}: no forms.csv; run scripts/fit.py --target {target} first")
-    return pd.concat([pd.read_csv(laws / target / "forms.csv") for target in targets], ignore_index=True)
+    return pd.concat([read_forms(laws / target / "forms.csv") for target in targets], ignore_index=True)
 
 
 def main() -> None:

@@ -32,4 +32,4 @@ def main(given: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_job(__doc__, main, arguments)
+    run_job(__doc__, main, arguments, stage="evaluate")

@@ -33,4 +33,4 @@ def main(given: Namespace) -> None:
 
 
 if __name__ == "__main__":
-    run_job(__doc__, main, arguments, spread)
+    run_job(__doc__, main, arguments, spread, stage="finetune")

@@ -14,6 +14,7 @@ from vlmfrontier import command_line
 from vlmfrontier.laws.checks import table_warnings
 from vlmfrontier.laws.stage import fit_target, steps_of
 from vlmfrontier.laws.table import load_results
+from vlmfrontier.made import note_laws
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
 
@@ -29,6 +30,7 @@ def main() -> None:
     table = load_results(study, results)
     progress = Progress(given.target, steps_of(study.laws))
     comparison = fit_target(table, given.target, study.laws, folder, given.threads, progress)
+    note_laws(study, results, given.target)
     print(comparison.rows.to_string(index=False, float_format="%.4g"))
     print(f"{given.target}: {comparison.chosen} is chosen: {comparison.reason}")
     print(f"laws are in {folder}")

@@ -7,6 +7,7 @@ from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.table import frontier_table
 from vlmfrontier.frontier.write import write_csv
+from vlmfrontier.made import note_frontier
 from vlmfrontier.progress import steps
 
 
@@ -19,6 +20,7 @@ def main() -> None:
     for target in steps("frontier", given.target or results.study.targets()):
         table = frontier_table(results.target(target), results.budgets, results.examples, results.config.near)
         path = write_csv(table, results.folder / "frontier" / f"{target}.csv")
+        note_frontier(results.study, results.folder, f"frontier/{target}.csv")
         print(f"{target}: {len(table)} rows → {path}")
 
 

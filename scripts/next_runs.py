@@ -13,7 +13,10 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.frontier.write import write_csv
+from vlmfrontier.laws.selection import read_forms
+from vlmfrontier.made import note_frontier
 from vlmfrontier.progress import Progress
+from vlmfrontier.records import again
 from vlmfrontier.study.units import format_count, format_number
 
 LEAST_NOISE = 1e-6
@@ -35,6 +38,7 @@ def main() -> None:
     target = results.target(given.target or results.main_target)
     table = suggestions(results, target, count)
     path = write_csv(table, results.folder / "next_runs.csv")
+    note_frontier(results.study, results.folder, "next_runs.csv")
     for row in table.itertuples():
         x = ", ".join(f"{factor} = {format_count(getattr(row, factor))}" for factor in target.space.factors)
         regret = f"expected regret {row.regret_before:.3g} → {row.regret_after:.3g} points"
@@ -58,8 +62,12 @@ def suggestions(results: Results, target: Target, count: int) -> pd.DataFrame:
 
 def noise_of(results: Results, target: str) -> float:
     """Return the relative error of the chosen form on runs it has not seen: the noise a new run would have."""
-    forms = pd.read_csv(results.folder / "laws" / target / "forms.csv")
-    chosen = forms[(forms.setup == "cv") & forms.chosen].iloc[0]
+    path = results.folder / "laws" / target / "forms.csv"
+    forms = read_forms(path)
+    chosen = forms[(forms.setup == "cv") & forms.chosen]
+    if chosen.empty:
+        raise UserError(f"{path}: damaged: nothing on runs left out of the fit; {again('laws')}")
+    chosen = chosen.iloc[0]
     return max(float(np.sqrt(chosen.mse) / np.nanmean(results.table.error(target))), LEAST_NOISE)
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import language_models, vision_models
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
@@ -30,7 +31,8 @@ def main() -> None:
         raise UserError("an own table trains nothing: next_runs.csv lists what would be worth a run")
     if not path.exists():
         raise UserError(f"{path}: no such file; run scripts/next_runs.py first")
-    rows = [*suggested_before(study), *rows_of(pd.read_csv(path), study)]
+    table = Results.open(given.study).made_table("next_runs.csv", [*study.factors(), "n"])
+    rows = [*suggested_before(study), *rows_of(table, study)]
     sweep = {"sweep": {"designs": {DESIGN: {"design": "rows", "rows": rows}}}} if rows else {}
     path.with_suffix(".yaml").write_text(yaml.safe_dump(sweep, sort_keys=False))
     print(f"→ {path.with_suffix('.yaml')}")

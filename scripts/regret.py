@@ -13,6 +13,7 @@ from vlmfrontier.frontier.regret import Rule, frontier_rule, llava_rule, regret_
 from vlmfrontier.frontier.search import pooled_errors
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.frontier.write import write_table
+from vlmfrontier.made import note_frontier
 from vlmfrontier.study.units import format_count
 
 
@@ -24,6 +25,7 @@ def main() -> None:
     target = results.target(results.main_target)
     table = regret_table(target, results.budgets, results.examples, rules(results, target))
     path = write_table(summary(table), results.folder / "tables" / "regret")
+    note_frontier(results.study, results.folder, "tables/regret.csv")
     print(f"{target.name}: {table.rule.nunique()} rules → {path}")
 
 

@@ -1,5 +1,13 @@
-"""The one exception a user may cause: scripts print its message and exit with 2, without a traceback."""
+"""What a user may cause, which scripts print without a traceback; and how jobs leave without a fault."""
 
 
 class UserError(Exception):
     """A mistake in the input: the message names what is wrong, where it stands, and the mend."""
+
+
+class Stopped(SystemExit):
+    """A job was asked to stop and did: nothing failed, and its next attempt goes on where it was."""
+
+
+class TakenOver(SystemExit):
+    """Another process has taken a job over: this one writes nothing more."""

@@ -22,7 +22,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return a JSON object that a hint is read from; empty if the file is not there, or holds no whole object."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

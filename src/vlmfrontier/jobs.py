@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vlmfrontier import command_line
+from vlmfrontier.ended import record_file, recorded
 from vlmfrontier.warm import run_warm
 
 WARM = "--warm"
@@ -18,11 +19,13 @@ def run_job(
     main: Callable[[Namespace], None],
     arguments: Callable[[ArgumentParser], None] | None = None,
     spread: Callable[[Namespace, Sequence[str]], None] | None = None,
+    stage: str | None = None,
 ) -> None:
     """Parse the command line of a training script and call `main` with it, here or in a child of the warm server.
 
     `arguments` adds the script's own options to `--study` and `--warm`; `spread` may start the command line again, in
-    several processes instead of this one. Exit statuses are those of `command_line.run`.
+    several processes instead of this one. How a `stage` of a run (`--run`) ended is kept beside its results. Exit
+    statuses are those of `command_line.run`.
     """
     parser = command_line.parser(documentation)
     command_line.study_argument(parser)
@@ -37,6 +40,13 @@ def run_job(
         if spread is not None:
             spread(given, sys.argv)
         _say_where()
+        if stage is None:
+            work()
+        else:
+            # Where a study plans no such run there is no folder to keep it in.
+            recorded(record_file(given.study.parent / "runs" / given.run, stage), work)
+
+    def work() -> None:
         _prepare()
         main(given)
 

@@ -30,6 +30,11 @@ class RunFolder:
         return self.root / "model"
 
     @property
+    def has_weights(self) -> bool:
+        """Whether finetuned weights are there; a study may have them dropped once they have been evaluated."""
+        return any(self.model.glob("*.safetensors"))
+
+    @property
     def adapter(self) -> Path:
         """Low-rank updates, where a study keeps them beside the merged weights."""
         return self.root / "adapter"

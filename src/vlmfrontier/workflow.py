@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -15,14 +15,18 @@ from vlmfrontier.cost.model import has_cost, has_vision_share
 from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.space import check_frontier
+from vlmfrontier.made import outdated_analysis
 from vlmfrontier.study.laws import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.columns import check_split
+from vlmfrontier.sweep.fingerprints import Outdated, has_finished, named, outdated_runs
 from vlmfrontier.sweep.runs import Run, plan_runs
 
 FORCED = "VLMFRONTIER_FORCED"
 """In the environment of jobs: what was forced, as JSON."""
+TRAININGS = ("finetune_run", "finetune_run_on_nodes")
+"""Rules that finetune."""
 EVERYTHING = "*"
 """Among the forced names: all of them."""
 
@@ -130,6 +134,78 @@ def forced_trainings(settings: Any, main: bool) -> Forced:
         os.environ[FORCED] = json.dumps([uuid.uuid4().hex[:8], sorted(names)])
     request, names = json.loads(os.environ.get(FORCED, '["", []]'))
     return Forced(request, frozenset(names))
+
+
+def redo_outdated(workflow: Any, study: Study, runs: Mapping[str, Run], results: str, forced: Callable[[], Forced]):
+    """Let this call of Snakemake make again what belongs to another configuration, whatever times and metadata say.
+
+    Once the jobs are known, files that differ are forced as by `--forcerun`, but only where the call needs them; what
+    differs is named with both values, and so is how many trainings have finished and will only be found so. Raises
+    `SystemExit` if a run would have to be evaluated again whose weights are gone.
+    """
+    build = workflow._build_dag  # the one moment when jobs are known and none is chosen yet
+
+    def built() -> None:
+        found = outdated(study, runs.values(), Path(results))
+        workflow.dag.forcefiles.update(f"{results}/{name}" for name in found.files)
+        build()
+        needed = list(workflow.dag.needrun_jobs())
+        _refuse_without_weights(found, needed, forced())
+        _say_outdated(found, needed, results)
+        if "data/train/manifest.json" not in found.files:
+            _say_finished(study, runs, Path(results), needed, forced())
+
+    workflow._build_dag = built
+
+
+def outdated(study: Study, runs: Iterable[Run], results: Path) -> Outdated:
+    """Return what lies in the results of a study and belongs to another configuration."""
+    found = outdated_runs(study, runs, results) if study.trained else Outdated()
+    found.files |= outdated_analysis(study, results)
+    return found
+
+
+def _refuse_without_weights(found: Outdated, needed: Sequence[Any], forced: Forced) -> None:
+    """Leave if a needed evaluation has no weights any more and no training is forced to make them again."""
+    if forced.names & {EVERYTHING, *TRAININGS}:
+        return
+    evaluations = [job.wildcards.run for job in needed if job.rule.name in ("evaluate_run", "answer_run")]
+    refused = [run for run in dict.fromkeys(evaluations) if run in found.refused]
+    if refused:
+        more = f" (and {len(refused) - 1} more runs)" if len(refused) > 1 else ""
+        sys.exit(
+            f"error: {refused[0]}: {named(found.refused[refused[0]])}{more}; its weights were removed after its "
+            "evaluation (finetune.keep_model: false), so it cannot be evaluated again: restore the setting, or train "
+            "again with `--forcerun finetune_run`"
+        )
+
+
+def _say_outdated(found: Outdated, needed: Sequence[Any], results: str) -> None:
+    """Print what is made again since it belongs to another configuration, one line for each difference."""
+    made = {str(file) for job in needed for file in job.output}
+    by_reason: dict[str, list[str]] = {}
+    for name, why in found.files.items():
+        if f"{results}/{name}" in made:
+            by_reason.setdefault(named(why), []).append(f"{results}/{name}")
+    for why, files in by_reason.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        print(f"made again: {files[0]}{more}: {why}", file=sys.stderr)
+
+
+def _say_finished(study: Study, runs: Mapping[str, Run], results: Path, needed: Sequence[Any], forced: Forced) -> None:
+    """Print how many of the planned trainings have finished, so that their jobs train nothing."""
+    trainings = [runs[job.wildcards.run] for job in needed if job.rule.name in TRAININGS]
+    if not trainings or forced.names & {EVERYTHING, *TRAININGS}:
+        return
+    rebuilt = any(job.rule.name == "prepare_split" and job.wildcards.split == "train" for job in needed)
+    count = sum(has_finished(study, run, results) for run in trainings)
+    if count:
+        unless = ", unless their data, which are made anew, turn out other than they were" if rebuilt else ""
+        print(
+            f"{count} of {len(trainings)} finetunings have finished with this configuration: their jobs train nothing "
+            f"again{unless}",
+            file=sys.stderr,
+        )
 
 
 def richest_form(laws: LawsConfig) -> str:

@@ -25,6 +25,7 @@ from vlmfrontier.workflow import (
     forced_trainings,
     frontier_files,
     outline,
+    redo_outdated,
     richest_form,
     script_command,
     study_or_exit,

@@ -6,9 +6,8 @@ counted; too many are an error. Nothing is copied: `manifest.json` says where th
 
 import csv
 import hashlib
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from vlmfrontier.data.conversations import (
 from vlmfrontier.data.probe import Probes, Say, locate
 from vlmfrontier.data.problems import DUPLICATE_ID, Problem
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import write_json
 from vlmfrontier.study.data import LlavaConfig, SourceConfig
 
 MANIFEST, PROBLEMS, VIDEOS = "manifest.json", "problems.csv", "videos.csv"
@@ -40,8 +40,9 @@ def build_llava(
     needed: int = 0,
     processes: int = 1,
     say: Say = print,
+    decided: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write the split of `sources` to `folder` and return its manifest, which is written last.
+    """Write the split of `sources` to `folder` and return its manifest, which is written last, with what `decided` it.
 
     `conversations.jsonl` holds what training reads, `videos.csv` what is known of every video, `problems.csv` every
     record that was left out and why. A second call looks into no video again that has not changed. Raises `UserError`
@@ -73,7 +74,7 @@ def build_llava(
         for _ in write_lines(folder, _usable(readers, probes, tally, table)):
             pass
     tally.refuse(settings.failures, needed, folder / PROBLEMS)
-    return _write_manifest(folder, split, readers, probes, tally)
+    return _write_manifest(folder, split, readers, probes, tally, decided)
 
 
 class SourceReader:
@@ -235,7 +236,12 @@ def _of_video(conversation: Conversation, source: str, where: str, probes: Probe
 
 
 def _write_manifest(
-    folder: Path, split: str, readers: Sequence[SourceReader], probes: Probes, tally: _Tally
+    folder: Path,
+    split: str,
+    readers: Sequence[SourceReader],
+    probes: Probes,
+    tally: _Tally,
+    decided: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     videos, seconds, digest = _write_videos(folder, probes)
     with (folder / LINES).open("rb") as lines:
@@ -261,8 +267,9 @@ def _write_manifest(
         "extensions": {r.source.name: r.source.extensions for r in readers if r.source.extensions},
         "hash_videos": digest,
         "hash_conversations": hash_conversations,
+        **({"settings": dict(decided)} if decided else {}),
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2))
+    write_json(folder / MANIFEST, manifest)
     return manifest
 
 

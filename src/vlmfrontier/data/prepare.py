@@ -6,6 +6,7 @@ from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.data.llava import build_llava
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.recipes import data_settings
 from vlmfrontier.sweep.runs import plan_runs
 
 
@@ -29,7 +30,7 @@ def _prepare_digits(study: Study, split: str, folder: Path, processes: int) -> d
     if split not in plans:
         raise _no_split(split, plans)
     count, images, seed = plans[split]
-    return build_split(folder, split, count, images, seed, processes)
+    return build_split(folder, split, count, images, seed, processes, data_settings(study, split))
 
 
 def _prepare_llava(study: Study, split: str, folder: Path, processes: int) -> dict:
@@ -38,7 +39,8 @@ def _prepare_llava(study: Study, split: str, folder: Path, processes: int) -> di
     if split not in sources:
         raise _no_split(split, sources)
     needed = max(run.n for run in plan_runs(study)) if split == "train" else 0
-    return build_llava(folder, split, sources[split], settings, needed, processes, _say)
+    decided = data_settings(study, split)
+    return build_llava(folder, split, sources[split], settings, needed, processes, _say, decided)
 
 
 def _no_split(split: str, known: object) -> UserError:

@@ -15,6 +15,7 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.provenance import provenance
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.fingerprints import read_manifest
 from vlmfrontier.sweep.runs import Run
 
 
@@ -22,7 +23,7 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
     """Answer the test questions with the weights of `run`; write `result.json` last and return it."""
     folder, split, settings = results.run(run.key), results.split("test"), study.evaluate
     check_model(folder)
-    manifest = json.loads((split / "manifest.json").read_text())
+    manifest = read_manifest(split)
     groups = group_by_video(json.loads((split / "questions.json").read_text()))
     tokenizer = AutoTokenizer.from_pretrained(folder.model, local_files_only=True)
     prompt = PromptBuilder(tokenizer)

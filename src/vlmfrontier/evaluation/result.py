@@ -13,6 +13,7 @@ from vlmfrontier.models.flops import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.fingerprints import read_finetuned, result_recipe
 from vlmfrontier.sweep.runs import Run
 
 WEIGHTS = "*.safetensors"
@@ -28,7 +29,7 @@ def write_answers(folder: Path, answers: dict[str, list[dict]], suffix: str = ""
 
 def check_model(folder: RunFolder) -> None:
     """Raise `UserError` if the weights of a run are gone, or no numbers."""
-    if not any(folder.model.glob(WEIGHTS)):
+    if not folder.has_weights:
         raise UserError(f"{folder.model}: the weights were removed; finetune the run again before evaluating it")
     check_saved(folder.model, "lower finetune.learning_rates and finetune the run again before evaluating it")
 
@@ -61,7 +62,7 @@ def write_result(
 ) -> dict[str, Any]:
     """Write `result.json` and return it: the run, what was measured, what a video costs, and what training says."""
     folder = results.run(run.key)
-    trained = json.loads(folder.finetuned.read_text())
+    trained = read_finetuned(folder.finetuned)
     check_measured(run.key, measured["errors"], trained["loss"])
     flops = count_flops(config, run.T, text_tokens=0)
     result = {
@@ -71,6 +72,7 @@ def write_result(
         **measured,
         "counted_flops": {**flops, "total": sum(flops.values())},
         "seconds": {"finetune": trained["seconds"], "evaluate": round(seconds, 2)},
+        "recipe": result_recipe(study, trained["weights"], measured.get("test")),
         "training": trained,
         "log": str(folder.state / "train.jsonl"),
     }

@@ -77,7 +77,7 @@ def elasticity_budget_figure(table: pd.DataFrame, labels: Labels) -> Figure:
 
 def draw_elasticity(results: Results, target: str) -> Drawing:
     """Return the elasticities of every target, as the table of elasticities has them."""
-    table = pd.read_csv(results.folder / "tables" / "elasticity.csv")
+    table = results.made_table("tables/elasticity.csv", ["e_median", "e_lo", "e_hi"], ["target", "factor"])
     return Drawing(elasticity_figure(table, results.study.factors()), table)
 
 

@@ -13,8 +13,9 @@ from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.bagging import Bag, times_drawn
-from vlmfrontier.laws.selection import chosen_form
+from vlmfrontier.laws.selection import chosen_form, read_forms
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.laws import LawsConfig
 from vlmfrontier.study.units import format_percentage
 
@@ -161,7 +162,9 @@ def _r2_axis(panel: Axes, values: Sequence[float], poor: float) -> None:
 def draw_fit(results: Results, target: str) -> Drawing:
     """Return predicted against measured, of the chosen form of one target."""
     folder = results.folder / "laws" / target
-    predictions = pd.read_csv(folder / "predictions.csv")
+    predictions = read_frame(
+        folder / "predictions.csv", again("laws"), ["measured", "predicted"], ["run", "form", "setup"]
+    )
     predictions = predictions[predictions.form == chosen_form(folder)]
     runs = runs_with_sweeps(results)
     if "sweep" in runs:
@@ -178,6 +181,6 @@ def draw_bags(results: Results, target: str) -> Drawing:
 
 def draw_extrapolation(results: Results, target: str) -> Drawing:
     """Return how well the law of every target predicts runs it has not seen."""
-    forms = [pd.read_csv(results.folder / "laws" / name / "forms.csv") for name in results.study.targets()]
+    forms = [read_forms(results.folder / "laws" / name / "forms.csv") for name in results.study.targets()]
     data = extrapolation_data(pd.concat(forms, ignore_index=True))
     return Drawing(extrapolation_figure(data, EXTRAPOLATION_R2), data)

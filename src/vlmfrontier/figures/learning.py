@@ -28,15 +28,17 @@ def read_log(log: Path) -> list[dict[str, Any]]:
     """
     found: dict[int, dict[str, Any]] = {}
     steps = 0
-    for line in log.read_text().splitlines() if log.exists() else ():
+    for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
         try:
             entry = json.loads(line)
         except ValueError:  # half a line, of an attempt that was killed while it wrote
             continue
+        if not isinstance(entry, dict):
+            continue
         if entry.get("event") == "started":
             found = {}
         steps = entry.get("steps", steps)
-        if "loss" in entry:
+        if isinstance(entry.get("loss"), int | float) and isinstance(entry.get("step"), int):
             found = {step: kept for step, kept in found.items() if step < entry["step"]}
             found[entry["step"]] = {"step": entry["step"], "steps": steps, "loss": entry["loss"]}
     return list(found.values())

@@ -1,6 +1,5 @@
 """Cost planned against measured: what inference and training take, as the plan has it and as they took."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,10 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_count, format_number
+from vlmfrontier.sweep.fingerprints import read_result
 from vlmfrontier.sweep.placement import training_flops
 from vlmfrontier.sweep.runs import plan_runs
 
@@ -31,9 +32,9 @@ def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], hours: 
     """
     rows = []
     for run in plan_runs(study):
-        if run.key not in records:
+        record = records.get(run.key, {})
+        if None in [record.get("seconds", {}).get(stage) for stage in ("finetune", "evaluate")]:
             continue
-        record = records[run.key]
         processes = record.get("training", {}).get("processes", 1)
         seconds = record["seconds"]["finetune"] * processes
         # What trained, which need not be what answered the questions.
@@ -103,10 +104,14 @@ def counts_flops(study: Study) -> bool:
 def draw_cost(results: Results, target: str) -> Drawing:
     """Return the cost of the runs as planned against what they took."""
     paths = {key: results.folder / "runs" / key / "result.json" for key in results.table.names}
-    records = {key: json.loads(path.read_text()) for key, path in paths.items() if path.exists()}
+    records = {key: read_result(path) for key, path in paths.items() if path.exists()}
     if not records:
         raise NothingToShow("The results of the runs, runs/<run>/result.json, are not here.")
     plan = results.folder / "plan.csv"
-    hours = dict(pd.read_csv(plan)[["run", "gpu_hours"]].itertuples(index=False)) if plan.exists() else {}
+    hours = (
+        dict(read_frame(plan, again("plan"), ["gpu_hours"], ["run"])[["run", "gpu_hours"]].itertuples(index=False))
+        if plan.exists()
+        else {}
+    )
     data = planned_data(results.study, records, hours)
     return Drawing(planned_figure(data, labels_of(results, target), counts_flops(results.study)), data)

@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.records import again, read_frame
 
 COLUMNS = (5, 4, 3)
 """Columns of panels, the preferred number first."""
@@ -53,5 +54,10 @@ def _draw(panel: Axes, rows: pd.DataFrame, lowest: float) -> None:
 
 def draw_profiles(results: Results, target: str) -> Drawing:
     """Return the profiles of one target's law."""
-    data = pd.read_csv(results.folder / "laws" / target / "profile.csv")
+    data = read_frame(
+        results.folder / "laws" / target / "profile.csv",
+        again("figures"),
+        ["value", "delta_chi2"],
+        ["parameter"],
+    )
     return Drawing(profiles_figure(data), data)

@@ -48,7 +48,7 @@ def regret_figure(data: pd.DataFrame) -> Figure:
 
 def draw_regret(results: Results, target: str) -> Drawing:
     """Return what simpler rules lose, as the table of regrets has it."""
-    data = shown_regret(pd.read_csv(results.folder / "tables" / "regret.csv"))
+    data = shown_regret(results.made_table("tables/regret.csv", ["mean_regret"], ["rule"]))
     if data.empty:
         raise NothingToShow("No simpler rule can meet any of the budgets.")
     return Drawing(regret_figure(data), data)

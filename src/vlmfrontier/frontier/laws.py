@@ -1,6 +1,5 @@
 """The fitted laws of one target as the frontier uses them: models at any configurations."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from vlmfrontier.frontier.members import Members
 from vlmfrontier.frontier.pool import Spread, as_in_the_paper, pooled
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import FORMS
+from vlmfrontier.records import Weights, again, read_checked
 from vlmfrontier.study.frontier import FrontierConfig
 
 
@@ -57,7 +57,12 @@ def read_laws(folder: Path, target: str, forms: Sequence[str], config: FrontierC
     """
     main = max(forms, key=list(FORMS).index)
     bags = {form: _bag(folder, form, "bag") for form in forms}
-    weights = json.loads(_existing(folder / "weights.json").read_text())
+    path = _existing(folder / "weights.json")
+    weights = read_checked(path, Weights, again("laws"))
+    if missing := set(forms) - set(weights):
+        raise UserError(f"{path}: damaged: no weight of {sorted(missing)[0]}; {again('laws')}")
+    if abs(sum(weights[form] for form in forms) - 1) > 1e-6:
+        raise UserError(f"{path}: damaged: the weights do not sum to 1; {again('laws')}")
     wild = _bag(folder, main, "wild")
     return TargetLaws(target, bags, wild, weights, main, config.pooling, config.members)
 

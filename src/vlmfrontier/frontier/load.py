@@ -1,5 +1,6 @@
 """From a study's result files to what the frontier searches: runs, laws, space."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,14 +19,23 @@ from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.space import SearchSpace, search_space
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.laws.table import ResultsTable, load_results
+from vlmfrontier.made import outdated_frontier, outdated_laws, refuse_outdated
+from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.frontier import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 
 LARGEST_ERROR = 100.0
 """All answers wrong. A law does not know that, and may predict more."""
+
+
 BUDGETS = 300
 """How many budgets a frontier has by default, as in the paper."""
+
+
+def read_frontier(path: Path, factors: Sequence[str]) -> pd.DataFrame:
+    """Return a frontier that was searched. Raises `UserError` if it is not there or damaged."""
+    return read_frame(path, again("frontier"), ["c", *factors, "cost", "f", "f_lo", "f_hi", "p_best", "p_near"])
 
 
 @dataclass(frozen=True)
@@ -148,11 +158,38 @@ class Results:
         known = self.study.targets()
         if target not in known:
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
-        return read_laws(self.folder / "laws" / target, target, self.study.laws.forms, self.config)
+        folder = self.folder / "laws" / target
+        refuse_outdated(outdated_laws(self.study, self.folder, target), folder, "laws")
+        laws = read_laws(folder, target, self.study.laws.forms, self.config)
+        asked = self.study.laws.resamples
+        for name, bag in [*((f"{form}.bag", bag) for form, bag in laws.bags.items()), (f"{laws.main}.wild", laws.wild)]:
+            if len(bag) != asked:
+                raise UserError(
+                    f"{folder / name}.csv: {len(bag)} resamples, and the study asks for {asked}: it is damaged, or of "
+                    f"another configuration; {again('laws')}"
+                )
+        return laws
 
     def frontier(self, target: str) -> pd.DataFrame:
         """Return the frontier that has been searched for a target."""
-        return pd.read_csv(self.folder / "frontier" / f"{target}.csv")
+        name = f"frontier/{target}.csv"
+        refuse_outdated(outdated_frontier(self.study, self.folder, name), self.folder / name, "frontier")
+        frame = read_frontier(self.folder / name, self.study.factors())
+        rows = len(self.budgets) * (1 if self.examples is None else len(self.examples))
+        if len(frame) != rows:
+            raise UserError(
+                f"{self.folder / name}: {len(frame)} rows, and the study asks for {rows} budgets and numbers of "
+                f"examples: it is damaged, or of another configuration; {again('frontier')}"
+            )
+        return frame
+
+    def made_table(self, name: str, numbers: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame:
+        """Return a table made of the frontier: `tables/regret.csv`, `next_runs.csv`, ….
+
+        Raises `UserError` if it is not there, damaged, or of another configuration.
+        """
+        refuse_outdated(outdated_frontier(self.study, self.folder, name), self.folder / name, "frontier")
+        return read_frame(self.folder / name, again("frontier"), numbers, others, empty=name == "next_runs.csv")
 
     def target(self, name: str) -> Target:
         """Return everything the frontier knows of a target."""

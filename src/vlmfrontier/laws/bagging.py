@@ -17,6 +17,7 @@ from vlmfrontier.laws.forms import Form
 from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.laws import LawsConfig
 
 Kind = Literal["pairs", "wild"]
@@ -83,16 +84,15 @@ class Bag:
     def load(cls, path: Path, law: Path) -> "Bag":
         """Return the bag of a CSV that `save` wrote; form and units come from the law's JSON."""
         fitted = LawFit.load(law)
-        try:
-            frame = pd.read_csv(path)
-            theta = frame[list(fitted.form.parameter_names)].to_numpy(float)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: not a bag of {law} ({error!r}); run the fit again") from None
+        names = list(fitted.form.parameter_names)
+        frame = read_frame(Path(path), again("laws"), ["resample", *names, "objective", "hit_rate"])
+        if list(frame["resample"]) != list(range(len(frame))):
+            raise UserError(f"{path}: damaged: its resamples are not numbered 0 to {len(frame) - 1}; {again('laws')}")
         return cls(
             fitted.form,
             fitted.units,
             fitted.data_unit,
-            theta,
+            frame[names].to_numpy(float),
             frame["objective"].to_numpy(),
             frame["hit_rate"].to_numpy(),
         )

@@ -19,6 +19,7 @@ from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.report import law_in_words
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.records import Law, again, read_checked
 from vlmfrontier.study.laws import LawsConfig
 
 _SAME = 1e-9
@@ -86,12 +87,12 @@ class LawFit:
     @classmethod
     def load(cls, path: Path) -> "LawFit":
         """Return the law of a JSON that `save` wrote. Raises `UserError` if it is none."""
+        record = read_checked(Path(path), Law, again("laws"))
         try:
-            record = json.loads(Path(path).read_text())
             form = form_for(record["form"], list(record["factors"]), record["data_unit"] is not None)
             theta = np.array([record["parameters"][name] for name in form.parameter_names])
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: not a fitted law ({error!r}); run the fit again") from None
+        except (ValueError, KeyError, UserError) as error:
+            raise UserError(f"{path}: damaged: not a fitted law ({error!r}); {again('laws')}") from None
         covariance = record.pop("covariance")
         same = ("target", "data_unit", "loss", "objective", "metrics", "standard_errors", "correlations", "diagnostics")
         return cls(

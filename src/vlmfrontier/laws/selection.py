@@ -19,6 +19,7 @@ from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated, extrapolated, leave_one_out
 from vlmfrontier.progress import Progress
+from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.laws import LawsConfig
 
 _REWEIGHTINGS = 400
@@ -95,11 +96,18 @@ def compare_forms(
 
 def chosen_form(folder: Path) -> str:
     """Return the form that was chosen for the target whose laws are in `folder`. Raises `UserError` before the fit."""
-    path = folder / "forms.csv"
-    if not path.exists():
-        raise UserError(f"{path}: no such file; run scripts/fit.py --target {folder.name} first")
-    forms = pd.read_csv(path)
+    forms = read_forms(folder / "forms.csv")
     return str(forms.form[forms.chosen].iloc[0])
+
+
+def read_forms(path: Path) -> pd.DataFrame:
+    """Return the comparison of forms of a target or of all. Raises `UserError` if it is not there or damaged."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run scripts/fit.py --target {path.parent.name} first")
+    forms = read_frame(path, again("laws"), ["mse", "e_pct", "r2"], ["target", "form", "setup", "chosen"])
+    if forms.chosen.dtype != bool or not forms.groupby("target").chosen.any().all():
+        raise UserError(f"{path}: damaged: `chosen` must name one form of each target; {again('laws')}")
+    return forms
 
 
 def by_size(forms: list[str]) -> list[str]:

@@ -181,6 +181,7 @@ def read_runs(path: Path, study: "Study") -> ResultsTable:
         name: TargetConfig(column=name, se=se if (se := f"{name}_se") in frame else None) for name in study.targets()
     }
     errors = {name: numbers(frame, name, path, f"target {name}") for name in targets}
+    _refuse_damaged_runs(frame, errors, path)
     least = 50.0 / (study.evaluate.fewest_questions or study.data.digits.test)
     split = condition(study.laws.split, frame, "laws.split") if study.laws.split else None
     return ResultsTable(
@@ -198,6 +199,23 @@ def read_runs(path: Path, study: "Study") -> ResultsTable:
         has_seeds=True,
         notes=_undivided(study.laws.split, split),
     )
+
+
+def _refuse_damaged_runs(frame: pd.DataFrame, errors: Mapping[str, np.ndarray], path: Path) -> None:
+    """Raise `UserError` for what no collected run table has: a run twice, an error off 0–100, a negative SE."""
+    mend = "the file was changed since it was collected; delete it and run `snakemake collect` again"
+    if "run" in frame:
+        twice = frame["run"][frame["run"].duplicated()]
+        refuse([f"line {line}, run {run!r} comes twice" for line, run in twice.items()], path, mend)
+    for name, values in errors.items():
+        bad = [(line, value) for line, value in zip(frame.index, values, strict=True) if not 0 <= value <= 100 + 1e-9]
+        refuse([f"line {line}, column {name!r} has {value:g}, no error on 0–100" for line, value in bad], path, mend)
+        if f"{name}_se" in frame and not (frame[f"{name}_se"] == "").any():
+            se = numbers(frame, f"{name}_se", path, f"target {name}")
+            bad = [(line, value) for line, value in zip(frame.index, se, strict=True) if not 0 <= value < np.inf]
+            refuse(
+                [f"line {line}, column '{name}_se' has {value:g}, no standard error" for line, value in bad], path, mend
+            )
 
 
 def from_arrays(

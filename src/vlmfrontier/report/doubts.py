@@ -20,7 +20,8 @@ EXAMPLES_NAMED = 4
 
 def doubts(known: Known) -> list[str]:
     """Return a sentence for everything that is missing, failed, poor, narrow or extrapolated; none if nothing is."""
-    return [*_runs(known), *_narrow(known), *_fits(known), *_frontier(known)]
+    aside = [f"Not shown: {reason}." for reason in known.set_aside]
+    return [*_runs(known), *aside, *_narrow(known), *_fits(known), *_frontier(known)]
 
 
 def recommended(known: Known) -> tuple[str, str]:

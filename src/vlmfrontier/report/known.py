@@ -1,5 +1,6 @@
 """What is known of a study, read from its results as far as they are there."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.files import read_record
 from vlmfrontier.frontier.answers import Answer, answer
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.report.run_records import read_result
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, Status, failure, run_status
@@ -57,13 +60,34 @@ class Known:
     @cached_property
     def records(self) -> list[dict[str, Any]]:
         """The result of every run that has one."""
-        found = [read_result(self.folder / "runs" / run.key / "result.json") for run, _ in self.runs]
+        found = [self._or_none(read_result, self.folder / "runs" / run.key / "result.json") for run, _ in self.runs]
         return [record for record in found if record]
+
+    @cached_property
+    def set_aside(self) -> list[str]:
+        """Why results that are there are not shown: they are damaged, or of another configuration than the study."""
+        _ = self.records, self.has_laws, self.frontier  # each notes what it cannot read
+        _ = self.elasticity, self.regret, self.checks, self.next_runs
+        return list(dict.fromkeys([*self._unreadable, *(self._laws_aside if self.has_table else [])]))
+
+    @cached_property
+    def _unreadable(self) -> list[str]:
+        return []
+
+    def _or_none(self, read: Callable[..., Any], *given: Any) -> Any:
+        """Return what `read` returns; None if that cannot be read, which is then among `set_aside`."""
+        try:
+            return read(*given)
+        except UserError as error:
+            self._unreadable.append(str(error))
+            return None
 
     @cached_property
     def has_table(self) -> bool:
         """Whether there is a table that laws could be fitted to."""
-        return not self.study.trained or (self.folder / "runs.csv").exists()
+        if self.study.trained and not (self.folder / "runs.csv").exists():
+            return False
+        return self._or_none(lambda: self.results.table) is not None
 
     @cached_property
     def failed_jobs(self) -> dict[str, str]:
@@ -76,13 +100,26 @@ class Known:
     @cached_property
     def forms(self) -> pd.DataFrame | None:
         """The comparison of forms of all targets."""
-        return self._table("tables/forms.csv")
+        path = self.folder / "tables/forms.csv"
+        return self._or_none(read_forms, path) if path.exists() else None
 
     @cached_property
     def has_laws(self) -> bool:
         """Whether the laws of the main target have been fitted and compared."""
         fitted = self.folder / "laws" / self.main / "weights.json"
-        return self.has_table and fitted.exists() and self.forms is not None
+        return self.has_table and fitted.exists() and self.forms is not None and not self._laws_aside
+
+    @cached_property
+    def _laws_aside(self) -> list[str]:
+        """Why the laws of the targets cannot be shown."""
+        found = []
+        for target in self.study.targets():
+            if (self.folder / "laws" / target / "weights.json").exists():
+                try:
+                    self.results.laws(target)
+                except UserError as error:
+                    found.append(str(error))
+        return found
 
     def score(self, target: str, setup: str) -> dict[str, Any] | None:
         """Return the metrics of a target's chosen form in a setup (train, cv, extrapolation), if judged."""
@@ -108,7 +145,9 @@ class Known:
     @cached_property
     def frontier(self) -> pd.DataFrame | None:
         """The frontier of the main target."""
-        return None if self.results.cost is None else self._table(f"frontier/{self.main}.csv")
+        if self.results.cost is None or not (self.folder / f"frontier/{self.main}.csv").exists():
+            return None
+        return self._or_none(self.results.frontier, self.main)
 
     @cached_property
     def answer(self) -> Answer:
@@ -118,26 +157,28 @@ class Known:
     @cached_property
     def elasticity(self) -> pd.DataFrame | None:
         """How x* moves with n."""
-        return self._table("tables/elasticity.csv")
+        return self._table("tables/elasticity.csv", ["e_median", "e_lo", "e_hi"], ["target", "factor", "direction"])
 
     @cached_property
     def regret(self) -> pd.DataFrame | None:
         """What simpler rules lose."""
-        return self._table("tables/regret.csv")
+        return self._table("tables/regret.csv", ["mean_regret", "mean_regret_lo", "mean_regret_hi"], ["rule"])
 
     @cached_property
     def checks(self) -> pd.DataFrame | None:
         """The checks of a reproduction."""
-        return self._table("tables/checks.csv")
+        return self._table("tables/checks.csv", [], ["check", "quantity", "verdict"])
 
     @cached_property
     def next_runs(self) -> pd.DataFrame | None:
         """Suggested runs, where they have been asked for."""
-        return self._table("next_runs.csv")
+        return self._table("next_runs.csv", [*self.study.factors(), "n", "training_cost"])
 
-    def _table(self, name: str) -> pd.DataFrame | None:
-        path = self.folder / name
-        return pd.read_csv(path) if path.exists() else None
+    def _table(self, name: str, numbers: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame | None:
+        """Return a table of the frontier; None if it is not there, damaged, or of another configuration."""
+        if not (self.folder / name).exists():
+            return None
+        return self._or_none(self.results.made_table, name, numbers, others)
 
 
 def middle_answer(results: Results) -> Answer:

@@ -1,7 +1,8 @@
 """Where the results come from: versions, commits, seeds, hours, files."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from vlmfrontier.provenance import provenance as of_this_process
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
@@ -25,8 +26,8 @@ def provenance(known: Known) -> Iterator[Block]:
     study = known.study
     laws = f"laws: seed {study.laws.seed}, {study.laws.starts} starts, {study.laws.resamples} resamples"
     facts = [f"study `{study.study}`, seed {study.seed}; {laws}"]
-    if known.records:
-        facts += list(_of_runs(known))
+    if records := _complete(known):
+        facts += list(_of_runs(records))
     yield Items(tuple(facts))
     versions = _versions(known)
     if versions:
@@ -37,8 +38,17 @@ def provenance(known: Known) -> Iterator[Block]:
         yield Items(tuple(f"{name}: {text}" for name, text in present))
 
 
-def _of_runs(known: Known) -> Iterator[str]:
-    records = known.records
+def _complete(known: Known) -> list[dict[str, Any]]:
+    """Return the results that say where they come from."""
+    there = {"device", "commit", "finished", "versions"}
+    return [
+        record
+        for record in known.records
+        if {"seed", "seconds", "provenance"} <= record.keys() and there <= record["provenance"].keys()
+    ]
+
+
+def _of_runs(records: Sequence[dict[str, Any]]) -> Iterator[str]:
     seeds = sorted({record["seed"] for record in records})
     yield f"seeds of the runs: {', '.join(map(str, seeds))}"
     finetuning, evaluation = (sum(record["seconds"].get(stage) or 0 for record in records) for stage in STAGES)
@@ -48,7 +58,7 @@ def _of_runs(known: Known) -> Iterator[str]:
     commits = _counted(found["commit"] or "not from a repository" for found in where)
     yield f"commit: {commits} (a `+`: with changes that were not committed)"
     yield f"finished: {min(found['finished'] for found in where)} to {max(found['finished'] for found in where)}"
-    tested = {record["test"]["hash_videos"] for record in records if "test" in record}
+    tested = {record["test"]["hash_videos"] for record in records if "hash_videos" in record.get("test", {})}
     yield f"test videos: {', '.join(f'`{name}`' for name in sorted(tested))}"
 
 
@@ -75,7 +85,7 @@ def _own_versions() -> dict[str, str]:
 def _versions(known: Known) -> list[tuple[str, str]]:
     """Return package and version of the runs; where nothing was trained, of this process."""
     found: dict[str, Counter] = {}
-    records = [record["provenance"]["versions"] for record in known.records] or [_own_versions()]
+    records = [record["provenance"]["versions"] for record in _complete(known)] or [_own_versions()]
     for versions in records:
         for package, version in versions.items():
             found.setdefault(package, Counter())[version] += 1

@@ -1,12 +1,12 @@
 """The record of every run, for a reader who points at it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.sweep.fingerprints import read_result as checked_result
 
 
 def run_records(results: Results) -> dict[str, Any]:
@@ -52,4 +52,4 @@ def _notes(results: Results, row: int) -> list[list[str]]:
 
 def read_result(path: Path) -> dict[str, Any]:
     """Return a run's result; empty if it is not there, as where only the run table was handed on."""
-    return json.loads(path.read_text()) if path.exists() else {}
+    return checked_result(path) if path.exists() else {}

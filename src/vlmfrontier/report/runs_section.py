@@ -114,7 +114,7 @@ def _control(known: Known) -> Iterator[Block]:
     pairs = [
         (record["errors"][known.main]["error"], record["wrong_video"][known.main]["error"])
         for record in known.records
-        if known.main in (record.get("wrong_video") or {})
+        if known.main in (record.get("wrong_video") or {}) and known.main in record["errors"]
     ]
     if not pairs:
         return

@@ -1,6 +1,5 @@
 """From YAML files to a study: `base:` inheritance, merging, overrides, validation."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -11,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.records import read_checked
 from vlmfrontier.study.files import Written
 from vlmfrontier.study.messages import describe
 from vlmfrontier.study.root import Study
@@ -30,12 +30,9 @@ def load_study(files: Sequence[Path], overrides: Mapping[str, Any] | None = None
 
 def read_study(path: Path) -> Study:
     """Return the resolved study of `results/<study>/study.json`. Raises `UserError` if it is missing or not one."""
-    try:
-        return validate(json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `snakemake plan` first") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not JSON ({error}); delete it and run `snakemake plan`") from None
+    if not path.exists():
+        raise UserError(f"{path}: no such file; run `snakemake plan` first")
+    return validate(read_checked(path, dict[str, Any], "delete it and run `snakemake plan`"))
 
 
 def write_study(study: Study, path: Path) -> None:

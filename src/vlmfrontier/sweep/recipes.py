@@ -47,9 +47,27 @@ def data_recipe(study: Study, split: str) -> str:
     return digest(study.data.source, own, digits.seed)
 
 
+def data_settings(study: Study, split: str) -> dict[str, Any]:
+    """Return the settings of `data_recipe` by their keys in the configuration."""
+    if study.data.source == "llava":
+        return {
+            "data.source": "llava",
+            f"data.llava ({split})": _llava_sources(study, split),
+            "data.llava.checked_frames": study.data.llava.checked_frames,
+        }
+    if split == "align":
+        return {"pretrain.align.videos": study.pretrain.align.videos, "pretrain.seed": study.pretrain.seed}
+    digits = study.data.digits
+    own = {"data.digits.handwriting": digits.handwriting} if split == "test" else {}
+    return {f"data.digits.{split}": getattr(digits, split), **own, "data.digits.seed": digits.seed}
+
+
+def _llava_sources(study: Study, split: str) -> list[dict[str, Any]]:
+    return [source.model_dump(exclude={"fetch", "by_hand"}) for source in study.data.sources(split)]
+
+
 def _llava_recipe(study: Study, split: str) -> str:
-    sources = [source.model_dump(exclude={"fetch", "by_hand"}) for source in study.data.sources(split)]
-    return digest("llava", sources, study.data.llava.checked_frames)
+    return digest("llava", _llava_sources(study, split), study.data.llava.checked_frames)
 
 
 def fetch_data_recipe(study: Study, split: str) -> str:
@@ -98,6 +116,35 @@ def finetune_recipe(study: Study, run: Run) -> str:
     )
 
 
+def start_settings(study: Study) -> dict[str, dict[str, Any]]:
+    """Return the settings that decide each starting model, as its report holds them, by the path of that report."""
+    pretrain, models = study.pretrain, study.models
+    if models.pretrained:
+        pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study))
+        common = {"seed": pretrain.seed, "settings": deciding(pretrain.align), "attention": models.attention}
+        return {f"models/{models.start_name(*pair)}/report.json": common for pair in pairs}
+    vision = {"vision": models.vision.model_dump(), "settings": pretrain.vision.model_dump(), "seed": pretrain.seed}
+    found = {"models/vision/report.json": vision}
+    for language in models.language:
+        align = {"language": language, "settings": pretrain.align.model_dump(), "seed": pretrain.seed}
+        found[f"models/{language}/report.json"] = align
+        own = {"language": models.language[language].model_dump(), "seed": pretrain.seed}
+        found[f"models/language/{language}/report.json"] = own
+    return found
+
+
+def run_settings(study: Study, run: Run) -> dict[str, Any]:
+    """Return the settings that decide the weights of `run`, as the record of its training holds them."""
+    return {
+        "run": {"language": run.language, "T": run.T, "V": run.V, "n": run.n, "seed": run.seed},
+        "study_seed": study.seed,
+        "finetune": deciding(study.finetune),
+        "turns": study.data.turns,
+        "attention": study.models.attention,
+        **({"reading": study.data.reading()} if study.data.reading() else {}),
+    }
+
+
 def benchmarks_recipe(study: Study) -> str:
     """Return what decides which benchmarks are fetched."""
     settings = study.evaluate.lmms_eval
@@ -109,13 +156,36 @@ def answer_recipe(study: Study) -> str:
     return digest(benchmarks_recipe(study), study.evaluate.max_new_tokens)
 
 
+def answer_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `answer_recipe` by their keys in the configuration."""
+    settings = study.evaluate.lmms_eval
+    return {
+        "evaluate.lmms_eval.tasks": {name: task.tasks for name, task in settings.tasks.items()},
+        "evaluate.lmms_eval.include_path": settings.include_path,
+        "evaluate.lmms_eval.limit": settings.limit,
+        "evaluate.max_new_tokens": study.evaluate.max_new_tokens,
+    }
+
+
 def evaluate_recipe(study: Study) -> str:
     """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks."""
+    return digest(*evaluate_settings(study).values())
+
+
+def evaluate_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `evaluate_recipe` by their keys in the configuration."""
     if study.evaluate.harness == "lmms-eval":
         settings = study.evaluate.lmms_eval
-        return digest(settings.model_dump(include={"tasks", "unreadable"}), settings.judge.model)
-    packed = study.evaluate.model_dump(exclude={"harness", "lmms_eval"})
-    return digest(packed, study.tasks(), study.data.turns, study.models.attention)
+        return {
+            "evaluate.lmms_eval": settings.model_dump(include={"tasks", "unreadable"}),
+            "evaluate.lmms_eval.judge.model": settings.judge.model,
+        }
+    return {
+        "evaluate": study.evaluate.model_dump(exclude={"harness", "lmms_eval"}),
+        "tasks": study.tasks(),
+        "data.turns": study.data.turns,
+        "models.attention": study.models.attention,
+    }
 
 
 def collect_recipe(study: Study) -> str:
@@ -133,13 +203,26 @@ def laws_recipe(study: Study) -> str:
     return digest(study.laws.model_dump(mode="json"), table_recipe(study) if study.table else None)
 
 
+def laws_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `laws_recipe` by their keys in the configuration."""
+    table = {"table": study.table.model_dump(mode="json", exclude={"path"})} if study.table else {}
+    return {"laws": study.laws.model_dump(mode="json"), **table}
+
+
 def frontier_recipe(study: Study) -> str:
     """Return what decides frontier and answers, besides the laws."""
+    settings = frontier_settings(study)
+    sections = {section: settings[section] for section in ("cost", "space", "frontier")}
+    return digest(sections, settings["sizes of models.language"], settings["sizes of models.vision"])
+
+
+def frontier_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `frontier_recipe` by their keys in the configuration."""
     sizes = [int(model.N) for model in study.models.language.values()] if study.trained else None
     towers = study.models.towers.values() if study.trained else ()
     vision = [number for tower in towers for number in (tower.parameters, tower.features)] or None
     sections = study.model_dump(mode="json", by_alias=True, include={"cost", "space", "frontier"})
-    return digest(sections, sizes, vision)
+    return {**sections, "sizes of models.language": sizes, "sizes of models.vision": vision}
 
 
 def deciding(settings: OptimizationConfig) -> dict[str, Any]:

@@ -10,13 +10,13 @@ def spent_hours(log: Path) -> float:
     Time in queues between attempts does not count, steps that were lost in a kill do.
     """
     attempts: list[list[float]] = []
-    for line in log.read_text().splitlines() if log.exists() else ():
+    for line in log.read_text(errors="replace").splitlines() if log.exists() else ():
         entry = _entry(line)
         if entry.get("event") == "started":
             attempts = []
         if entry.get("event") in ("started", "resumed"):
             attempts.append([])
-        if attempts and "time" in entry:
+        if attempts and isinstance(entry.get("time"), int | float):
             attempts[-1].append(float(entry["time"]))
     return sum(times[-1] - times[0] for times in attempts if times) / 3600
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlmfrontier.cluster.queue import QueuedJob, job_of
+from vlmfrontier.ended import STAGES, read_ended, record_file
 from vlmfrontier.sweep.runs import Run
 
 DONE, TRAINED, FAILED, STARTED, MISSING = "done", "finetuned", "failed", "started", "missing"
@@ -18,13 +19,14 @@ class Status(NamedTuple):
     """done, finetuned (not yet evaluated), failed, started (interrupted, or running on a laptop), missing, refused (by
     the plan); with Slurm also queued and running."""
     reason: str = ""
-    """The last line of the log of a failed run; why a run is refused; the Slurm job of a live one."""
+    """Why a run failed or is refused, in one line; the Slurm job of a live one."""
 
 
 def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = None) -> Status:
     """Return the status of `run` from its job in `live` (jobs by run), else from its files in `results`.
 
-    A later failed attempt outweighs a result.
+    Failed is a run whose last attempt at a stage ended so by its own record, even if an older result is there; what its
+    log says decides nothing.
     """
     if live and run.key in live:
         job = live[run.key]
@@ -33,20 +35,23 @@ def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = N
             state, f"Slurm job {job.id}, {job.rule}" + (f" on {job.node} for {job.elapsed}" if job.node else "")
         )
     folder = results / "runs" / run.key
-    result = folder / "result.json"
-    for stage in ("evaluate", "answer", "finetune"):
-        log = folder / f"{stage}.log"
-        if failure(log) and not (result.exists() and result.stat().st_mtime >= log.stat().st_mtime):
-            return Status(FAILED, f"{stage}: {failure(log)}")
-    if result.exists():
+    ends = {stage: read_ended(record_file(folder, stage)) for stage in STAGES}
+    for stage, end in ends.items():
+        if end is not None and end.state == FAILED:
+            return Status(FAILED, f"{stage}: {end.reason}")
+    if (folder / "result.json").exists():
         return Status(DONE)
     if (folder / "finetuned.json").exists():
         return Status(TRAINED)
+    begun = ends["finetune"]
+    if begun is not None:
+        job = f"Slurm job {begun.slurm_job_id}, " if begun.slurm_job_id else ""
+        return Status(STARTED, f"{job}attempt {begun.attempt} on {begun.host}{begun.reason and f': {begun.reason}'}")
     return Status(STARTED if (folder / "finetune.log").exists() else MISSING)
 
 
 def failure(log: Path) -> str:
-    """Return the line of `log` that says why its job failed, or an empty string if it does not say so."""
+    """Return the line of `log` that says why its job, one that is no run's, failed; empty if it does not say so."""
     if not log.exists():
         return ""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]

@@ -1,6 +1,6 @@
 """Stage 2: finetune one configuration of the sweep on its n examples."""
 
-import json
+from functools import partial
 from pathlib import Path
 
 from transformers import AutoTokenizer, set_seed
@@ -15,7 +15,8 @@ from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import FinetuneConfig
-from vlmfrontier.sweep.recipes import deciding
+from vlmfrontier.sweep.fingerprints import read_manifest, weights_dropped
+from vlmfrontier.sweep.recipes import run_settings
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import VideoConversations, counted_frames, training_order
@@ -29,18 +30,13 @@ from vlmfrontier.training.state import TrainingState
 
 def run_recipe(study: Study, run: Run, results: ResultsFolder) -> dict:
     """Return everything that decides the weights of `run`: what a state folder is checked against."""
-    manifest = json.loads((results.split("train") / "manifest.json").read_text())
+    manifest = read_manifest(results.split("train"))
     return {
-        "run": {"language": run.language, "T": run.T, "V": run.V, "n": run.n, "seed": run.seed},
-        "study_seed": study.seed,
-        "finetune": deciding(study.finetune),
-        "turns": study.data.turns,
-        "attention": study.models.attention,
+        **run_settings(study, run),
         "conversations": manifest["hash_conversations"],
         "videos": manifest["hash_videos"],
         "start": weights_hash(results.start(study.models, run.language, run.vision)),
         **({"shared": num_processes() > 1} if study.finetune.sharding == "fsdp2" else {}),
-        **({"reading": study.data.reading()} if study.data.reading() else {}),
     }
 
 
@@ -55,7 +51,7 @@ def finetune(
     """
     folder = results.run(run.key)
     return train_once(
-        Stage(run.key, folder.state, folder.model, folder.finetuned),
+        Stage(run.key, folder.state, folder.model, folder.finetuned, partial(weights_dropped, study, folder)),
         lambda: run_recipe(study, run, results),
         lambda state: _finetune(study, run, results, layout, state),
         again,

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
-from vlmfrontier.errors import UserError
+from vlmfrontier.errors import Stopped, UserError
 from vlmfrontier.models.finite import listed
 from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.training import OptimizationConfig
@@ -55,7 +55,7 @@ class TrainingSummary:
         }
 
 
-class Interrupted(SystemExit):
+class Interrupted(Stopped):
     """Training was asked to stop (SIGTERM, SIGUSR1, time limit), saved its state and left: the next attempt goes on.
 
     `warned` says that Slurm would have ended the job soon, and `progressed` that this attempt took steps.

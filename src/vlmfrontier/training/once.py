@@ -10,13 +10,15 @@ from typing import Any
 
 import torch.distributed as dist
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.files import open_to_group, weights_hash, write_json
 from vlmfrontier.models.device import device_name
 from vlmfrontier.models.finite import saved_not_finite
 from vlmfrontier.provenance import provenance
+from vlmfrontier.sweep.fingerprints import differences, read_finetuned
 from vlmfrontier.training.owner import Ownership
 from vlmfrontier.training.processes import is_first, num_processes
-from vlmfrontier.training.state import TrainingState, finished_training
+from vlmfrontier.training.state import Finished, TrainingState, finished_training
 
 FOUND = "finished already"
 """What the first process tells the others under this key."""
@@ -34,6 +36,8 @@ class Stage:
     """Folder of the weights that it makes."""
     report: Path
     """File that is written last."""
+    dropped: Callable[[Report], bool] = lambda report: False
+    """Whether the weights of the reported training are gone on purpose, so that their absence is no reason to train."""
 
     @classmethod
     def of_start(cls, models: Path, name: str, folder: str) -> "Stage":
@@ -99,11 +103,23 @@ def sole_writer(stage: Stage) -> Iterator[Callable[[], None]]:
 
 def finished_already(stage: Stage, recipe: Mapping[str, Any], again: str | None) -> Report | None:
     """Return the report of this very training if it has finished and its weights are intact, else None."""
-    finished = finished_training(stage.state)
-    if finished is None or finished.report["recipe"] != recipe or again not in (None, finished.again):
+    finished = finished_training(stage.state) or _copied_without_state(stage)
+    if finished is None or differences(finished.report["recipe"], recipe) or again not in (None, finished.again):
         return None
+    if again is None and stage.dropped(finished.report):
+        return finished.report
     intact = weights_hash(stage.model) == finished.report["weights"] and not saved_not_finite(stage.model)
     return finished.report if intact else None
+
+
+def _copied_without_state(stage: Stage) -> Finished | None:
+    """Return a finished training whose report and weights were copied here, but not the folder of its state."""
+    if (stage.state / "train.jsonl").exists() or not stage.report.exists():
+        return None
+    try:
+        return Finished(read_finetuned(stage.report), None)
+    except UserError:
+        return None
 
 
 def told_by_first(done: bool) -> bool:

@@ -15,13 +15,15 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from vlmfrontier.errors import TakenOver
+
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 180.0
 """Three times as long as NFS may keep showing an old file (60 s): a living holder must not look dead."""
 OWNER = "owner.json"
 
 
-class LostOwnership(SystemExit):
+class LostOwnership(TakenOver):
     """Another process has taken the training over: this one stops and writes nothing more."""
 
 

@@ -4,8 +4,6 @@ Once for each pair of a vision and a language model; every run with the pair sta
 frame. Each batch has its V, so that the projector is at home in every grid of the sweep.
 """
 
-import json
-
 import numpy as np
 from transformers import set_seed
 
@@ -18,6 +16,7 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.fingerprints import read_manifest
 from vlmfrontier.sweep.recipes import deciding
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import Examples, counted_frames, training_order
@@ -93,7 +92,7 @@ def align_published(
 
 def alignment_recipe(study: Study, language: str, vision: str, results: ResultsFolder) -> dict:
     """Return everything that decides what stage 1 of a pair makes."""
-    manifest = json.loads((results.split(SPLIT) / "manifest.json").read_text())
+    manifest = read_manifest(results.split(SPLIT))
     models = study.models
     towers = models.towers[vision], models.language[language]
     return {

@@ -10,10 +10,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import append_line, hash_file, write_json
+from vlmfrontier.records import Training, read_checked
 
 MANIFEST = "complete.json"
 FINISHED = "finished.json"
@@ -137,6 +140,8 @@ class Finished(NamedTuple):
 def finished_training(folder: Path) -> Finished | None:
     """Return the training that finished in the state folder `folder`; None if none did, or another began since."""
     try:
-        return Finished(**json.loads((folder / FINISHED).read_text()))
-    except (OSError, ValueError, TypeError):
+        kept = read_checked(folder / FINISHED, dict[str, Any], "")
+        TypeAdapter(Training).validate_python(kept["report"])
+        return Finished(kept["report"], kept["again"])
+    except (UserError, KeyError, ValueError):
         return None

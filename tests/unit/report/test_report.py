@@ -247,7 +247,8 @@ def trained(tmp_path: Path) -> Results:
         (folder / "result.json").write_text(json.dumps(result(study.targets(), run.seed)))
     folder = file.parent / "runs" / failed.key
     folder.mkdir(parents=True)
-    (folder / "finetune.log").write_text("error: no weights in this folder\n")
+    record = {"state": "failed", "attempt": 1, "status": 2, "reason": "error: no weights in this folder"}
+    (folder / "finetune.ended.json").write_text(json.dumps(record))
     return Results.open(file)
 
 

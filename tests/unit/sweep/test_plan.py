@@ -1,7 +1,7 @@
 """The plan with the status of every run, and the run table that is collected from results."""
 
+import contextlib
 import json
-import os
 import re
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 from tests.calling import ROOT
 from vlmfrontier.cluster.resources import host_memory
 from vlmfrontier.cluster.site import Site
+from vlmfrontier.ended import record_file, recorded
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.load import load_study, validate
@@ -29,7 +30,7 @@ from vlmfrontier.sweep.plan import (
     write_plan,
 )
 from vlmfrontier.sweep.runs import Run, plan_runs
-from vlmfrontier.sweep.status import run_status
+from vlmfrontier.sweep.status import failed_runs, run_status
 
 
 @pytest.fixture
@@ -51,6 +52,17 @@ def log(results: Path, run: Run, stage: str, text: str) -> None:
     folder = results / "runs" / run.key
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stage}.log").write_text(text)
+
+
+def ended(results: Path, run: Run, stage: str, error: BaseException | None = None) -> None:
+    """Let an attempt at a stage end, with `error` if it failed."""
+
+    def job() -> None:
+        if error is not None:
+            raise error
+
+    with contextlib.suppress(BaseException):
+        recorded(record_file(results / "runs" / run.key, stage), job)
 
 
 def test_the_plan_has_every_run_once_with_its_cost(study: Study, tmp_path: Path):
@@ -79,8 +91,9 @@ def test_the_page_says_the_totals(study: Study, tmp_path: Path):
 def test_a_run_is_what_its_folder_says(study: Study, tmp_path: Path):
     done, failed, broken, started, trained = plan_runs(study)
     write_result(tmp_path, study, done, 50.0)
-    log(tmp_path, failed, "finetune", "step 1\nerror: no such split\n")
-    log(tmp_path, broken, "evaluate", "Traceback (most recent call last):\n  File\nKeyError: 'x'\n")
+    ended(tmp_path, failed, "finetune", UserError("no such split"))
+    ended(tmp_path, broken, "evaluate", KeyError("x"))
+    log(tmp_path, done, "evaluate", "Traceback (most recent call last):\n  File\nKeyError: 'x'\nerror: of others\n")
     log(tmp_path, started, "finetune", "step 1\n")
     log(tmp_path, trained, "finetune", "step 1\n")
     (tmp_path / "runs" / trained.key / "finetuned.json").write_text("{}")
@@ -93,13 +106,13 @@ def test_a_run_is_what_its_folder_says(study: Study, tmp_path: Path):
 def test_a_failed_second_attempt_is_not_done(study: Study, tmp_path: Path):
     run = plan_runs(study)[0]
     write_result(tmp_path, study, run, 50.0)
-    log(tmp_path, run, "finetune", "error: out of memory\n")
-    result, attempt = (tmp_path / "runs" / run.key / name for name in ("result.json", "finetune.log"))
-    os.utime(attempt, (100, 100))
-    os.utime(result, (200, 200))
+    ended(tmp_path, run, "finetune")
     assert run_status(tmp_path, run).state == "done"
-    os.utime(attempt, (300, 300))
-    assert run_status(tmp_path, run).state == "failed"
+    log(tmp_path, run, "evaluate", "printed after the result was written\n")
+    assert run_status(tmp_path, run).state == "done"
+    ended(tmp_path, run, "finetune", UserError("out of memory"))
+    assert run_status(tmp_path, run) == ("failed", "finetune: error: out of memory")
+    assert failed_runs([run], tmp_path) == {run.key}
 
 
 def test_a_run_without_a_result_has_no_row(study: Study, tmp_path: Path):

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from vlmfrontier.data.digits.render import render
 from vlmfrontier.data.digits.scene import FRAME_SIZE, FRAMES_PER_SECOND, NUM_FRAMES, Scene, sample_scene
 from vlmfrontier.data.frames import write_cache
 from vlmfrontier.data.video import encode_video
+from vlmfrontier.files import write_json
 from vlmfrontier.progress import counted
 
 SPLITS = ("align", "dev", "train", "test")  # the position is part of each video's seed
@@ -46,8 +48,18 @@ def _hash_files(paths: Iterator[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def build_split(folder: Path, split: str, count: int, images: str, seed: int, processes: int = 1) -> dict:
+def build_split(
+    folder: Path,
+    split: str,
+    count: int,
+    images: str,
+    seed: int,
+    processes: int = 1,
+    settings: Mapping[str, Any] | None = None,
+) -> dict:
     """Write `count` videos of `split` to `folder` and return the manifest, which is written last.
+
+    `settings` are those that decided the split, by their keys in the configuration, and are kept in the manifest.
 
     `images` names the handwriting (train, dev or test). `conversations.json` is what training reads, `questions.json`
     what evaluation reads. The bytes do not depend on `processes`.
@@ -78,6 +90,7 @@ def build_split(folder: Path, split: str, count: int, images: str, seed: int, pr
         "seed": seed,
         "hash_videos": _hash_files(path for _, path in videos),
         "hash_conversations": _hash_files(iter([folder / "conversations.json"])),
+        **({"settings": dict(settings)} if settings else {}),
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2))
+    write_json(folder / "manifest.json", manifest)
     return manifest

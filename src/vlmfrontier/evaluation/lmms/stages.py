@@ -27,6 +27,7 @@ from vlmfrontier.files import read_lines, weights_hash, write_json
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.fingerprints import answered_recipe, read_answered
 from vlmfrontier.sweep.runs import Run
 
 
@@ -101,6 +102,7 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     summary = {
         "run": run.key,
         "weights": weights,
+        "recipe": answered_recipe(study, run, weights),
         "visual_tokens": _visual_tokens(answers, run),
         "questions": counts,
         "unreadable": unreadable,
@@ -140,7 +142,7 @@ def rate(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     """
     evaluation = Evaluation(study, run, results)
     settings, started = evaluation.settings, time.monotonic()
-    summary = json.loads(evaluation.run_folder.answered.read_text())
+    summary = read_answered(evaluation.run_folder.answered)
     job = evaluation.job(summary["weights"], recorded=True)
     answers = read_answers(Path(job.answers), summary["weights"])
     outputs = {False: Output(evaluation.folder / "answered")}

@@ -1,0 +1,201 @@
+"""Results that are read back: every file is checked where it is read, once, and a damaged one is named.
+
+A file that was cut off, emptied, edited by hand or is another kind of file ends in one message with the command that
+makes it again, never in a traceback, and never in a number.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from vlmfrontier.errors import UserError
+
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Finite, Field(gt=0)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+
+
+def _no_negative(value: float | None) -> float | None:
+    if value is not None and (value < 0 or value == float("inf")):
+        raise ValueError("a standard error is not negative and not infinite")
+    return value
+
+
+# NaN: of a single video there is none.
+StandardError = Annotated[float | None, Field(strict=True), AfterValidator(_no_negative)]
+
+
+class _Record(BaseModel):
+    """A record of which these fields are read; others may stand beside them."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Measured(_Record):
+    """What a task measured."""
+
+    error: Annotated[Finite, Field(ge=-1e-9, le=100 + 1e-9)]
+    standard_error: StandardError
+
+
+class Training(_Record):
+    """The report of a training: `finetuned.json`, `report.json` of a starting model."""
+
+    recipe: dict[str, Any]
+    weights: str
+    seconds: Annotated[Finite, Field(ge=0)] = 0.0
+    processes: Annotated[int, Field(ge=1)] = 1
+    provenance: dict[str, Any] = {}
+
+
+class Seconds(_Record):
+    """How long a run took."""
+
+    finetune: Annotated[Finite, Field(ge=0)] | None = None
+    evaluate: Annotated[Finite, Field(ge=0)] | None = None
+
+
+class Result(_Record):
+    """`result.json`."""
+
+    errors: Annotated[dict[str, Measured], Field(min_length=1)]
+    wrong_video: dict[str, Measured] | None = None
+    training: Training | None = None
+    recipe: dict[str, Any] | None = None
+    seconds: Seconds = Seconds()
+    provenance: dict[str, Any] = {}
+    test: dict[str, Any] = {}
+    counted_flops: dict[str, Finite] = {}
+
+
+class Answered(_Record):
+    """`answered.json`."""
+
+    weights: str
+    visual_tokens: Count
+    questions: dict[str, Count]
+    unreadable: dict[str, str]
+    seconds: Finite
+    provenance: dict[str, Any]
+    recipe: dict[str, Any] | None = None
+
+
+class Manifest(_Record):
+    """`manifest.json` of a split."""
+
+    hash_videos: str
+    hash_conversations: str
+    videos: Count | None = None
+    questions: Count | None = None
+    settings: dict[str, Any] | None = None
+
+
+class _Unit(_Record):
+    unit: Positive
+
+
+class Law(_Record):
+    """`laws/<target>/<form>.json`."""
+
+    form: str
+    target: str
+    factors: Annotated[dict[str, _Unit], Field(min_length=1)]
+    data_unit: Positive | None
+    loss: str
+    objective: Finite
+    parameters: Annotated[dict[str, Finite], Field(min_length=1)]
+    metrics: dict[str, Finite | None]
+    standard_errors: dict[str, Finite | None]
+    correlations: dict[str, Finite | None]
+    diagnostics: dict[str, Any]
+    warnings: list[str]
+    degrees_of_freedom: int
+    covariance: list[list[Finite]] | None
+
+
+Weights = Annotated[dict[str, Annotated[Finite, Field(ge=0, le=1 + 1e-9)]], Field(min_length=1)]
+"""`laws/<target>/weights.json`: a share for every form."""
+
+
+def again(what: str) -> str:
+    """Return how a damaged file is made again: by `snakemake`, once it is gone."""
+    return f"delete it and run `snakemake {what}` again".replace("  ", " ")
+
+
+def read_checked(path: Path, kind: Any, mend: str) -> Any:
+    """Return the JSON in `path`, checked to be of `kind`. Raises `UserError` naming file, key and `mend`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        TypeAdapter(kind).validate_python(content)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {mend}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: damaged: {_first(error)}; {mend}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged: not JSON ({error}); {mend}") from None
+    return content
+
+
+def _first(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a record, in words."""
+    found = error.errors()[0]
+    place = ".".join(map(str, found["loc"]))
+    value = "" if found["type"] == "missing" else f", and is {_short(found['input'])}"
+    said = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{place + ' ' if place else ''}{said[:1].lower() + said[1:]}{value}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+def read_frame(
+    path: Path, mend: str, numbers: Sequence[str] = (), others: Sequence[str] = (), empty: bool = False
+) -> pd.DataFrame:
+    """Return the CSV in `path`, in which the columns `numbers` hold finite numbers and `others` some text everywhere.
+
+    Raises `UserError` naming file, line, column and `mend`; also if there is no row, unless `empty`.
+    """
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; {mend}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:  # pandas' parser errors, wrong bytes, an empty file
+        raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {mend}") from None
+    missing = [column for column in (*numbers, *others) if column not in frame]
+    if missing:
+        raise UserError(f"{path}: damaged: no column {missing[0]!r}; {mend}")
+    if frame.empty and not empty:
+        raise UserError(f"{path}: damaged: a header without rows; {mend}")
+    for column in numbers:
+        frame[column] = _numbers(path, frame[column], mend)
+    for column in others:
+        if frame[column].isna().any():
+            raise UserError(f"{path}: damaged: line {_line(frame[column].isna())}, column {column!r} is empty; {mend}")
+    return frame
+
+
+def _numbers(path: Path, column: pd.Series, mend: str) -> pd.Series:
+    values = pd.to_numeric(column, errors="coerce")
+    bad = ~np.isfinite(values.to_numpy(float))
+    if bad.any():
+        cell = column[bad].iloc[0]
+        raise UserError(
+            f"{path}: damaged: line {_line(bad)}, column {column.name!r} has {_short(cell)}, which is no finite "
+            f"number; {mend}"
+        )
+    return values
+
+
+def _line(bad: Any) -> int:
+    return int(np.flatnonzero(np.asarray(bad))[0]) + 2

@@ -1,0 +1,81 @@
+"""How a job ended stands in a file of its own, whichever way it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vlmfrontier.ended import read_ended, record_file, recorded
+from vlmfrontier.errors import Stopped, TakenOver, UserError
+
+
+def attempt(path: Path, error: BaseException | None = None) -> None:
+    def job() -> None:
+        if error is not None:
+            raise error
+
+    if error is None:
+        recorded(path, job)
+    else:
+        with pytest.raises(type(error)):
+            recorded(path, job)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "status", "reason"),
+    [
+        (None, "done", 0, ""),
+        (UserError("first\nno such split"), "failed", 2, "error: no such split"),
+        (UserError(""), "failed", 2, "error: "),
+        (KeyError("x"), "failed", 1, "KeyError: 'x'"),
+        (MemoryError(), "failed", 1, "MemoryError"),
+        (ValueError("two\nlines"), "failed", 1, "ValueError: two"),
+        (SystemExit(3), "failed", 3, "exit status 3"),
+        (SystemExit("no CUDA"), "failed", 1, "no CUDA"),
+        (SystemExit(None), "done", 0, ""),
+        (SystemExit(128 + 15), "interrupted", 143, "ended by SIGTERM"),
+        (KeyboardInterrupt(), "interrupted", 130, "ended by SIGINT"),
+        (Stopped("saved"), "interrupted", 1, "saved"),
+        (TakenOver("another process"), "started", None, ""),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_end_is_recorded(tmp_path: Path, error, state, status, reason):
+    path = record_file(tmp_path / "run", "finetune")
+    attempt(path, error)
+    found = read_ended(path)
+    assert (found.state, found.status, found.reason, found.attempt) == (state, status, reason, 1)
+    assert (found.ended is None) == (state == "started")
+
+
+def test_attempts_are_counted_and_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = record_file(tmp_path, "evaluate")
+    attempt(path, KeyError("x"))
+    attempt(path)
+    assert (read_ended(path).attempt, read_ended(path).state) == (2, "done")
+    monkeypatch.setenv("RANK", "1")
+    attempt(path, KeyError("of another process"))
+    assert (read_ended(path).attempt, read_ended(path).state) == (2, "done")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"state": "won", "attempt": 1}', "{", "\x00", "[" * 100_000])
+def test_a_damaged_record_says_nothing(tmp_path: Path, text: str):
+    path = record_file(tmp_path, "evaluate")
+    path.write_text(text)
+    assert read_ended(path) is None
+
+
+@pytest.mark.parametrize(("sent", "state"), [(signal.SIGTERM, "interrupted"), (signal.SIGKILL, "started")])
+def test_a_killed_process_leaves_a_record(tmp_path: Path, sent: signal.Signals, state: str):
+    path = record_file(tmp_path, "finetune")
+    code = "import sys, time; from pathlib import Path; from vlmfrontier.ended import recorded\n"
+    code += "recorded(Path(sys.argv[1]), lambda: (print('begun', flush=True), time.sleep(60)))"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"begun\n"
+    os.kill(process.pid, sent)
+    process.wait()
+    assert json.loads(path.read_text())["state"] == state
