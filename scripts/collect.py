@@ -4,6 +4,7 @@ Writes runs.csv, one row per run that has a result; runs without one are named o
 """
 
 from vlmfrontier import command_line
+from vlmfrontier.made import note_runs
 from vlmfrontier.study.load import read_study
 from vlmfrontier.sweep.collect import collect
 
@@ -13,8 +14,10 @@ def main() -> None:
     command_line.study_argument(parser)
     given = parser.parse_args()
     results = given.study.parent
-    table, missing = collect(read_study(given.study), results)
+    study = read_study(given.study)
+    table, missing = collect(study, results)
     table.to_csv(results / "runs.csv", index=False)
+    note_runs(study, results)
     print(f"{len(table)} runs → {results / 'runs.csv'}")
     if missing:
         print(f"without a result and left out: {', '.join(missing)}")

@@ -11,9 +11,9 @@ Reads runs.csv beside study.json, or the study's own table. Writes, into laws/<t
 import sys
 
 from vlmfrontier import command_line
+from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.checks import table_warnings
 from vlmfrontier.laws.stage import fit_target, steps_of
-from vlmfrontier.laws.table import load_results
 from vlmfrontier.made import note_laws
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
@@ -27,7 +27,7 @@ def main() -> None:
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
     folder = results / "laws" / given.target
-    table = load_results(study, results)
+    table = Results(study, results).table
     progress = Progress(given.target, steps_of(study.laws))
     comparison = fit_target(table, given.target, study.laws, folder, given.threads, progress)
     note_laws(study, results, given.target)

@@ -6,11 +6,12 @@ from the fit; below 0, that holding it there led to a better fit than the law's 
 """
 
 from vlmfrontier import command_line
+from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.write import write_csv
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.selection import chosen_form
-from vlmfrontier.laws.table import load_results
+from vlmfrontier.made import outdated_laws, refuse_outdated
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
 
@@ -25,7 +26,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="default: all cores")
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
-    folder, table = results / "laws" / given.target, load_results(study, results)
+    folder, table = results / "laws" / given.target, Results(study, results).table
+    refuse_outdated(outdated_laws(study, results, given.target), folder, "laws")
     law = LawFit.load(folder / f"{given.form or chosen_form(folder)}.json")
     parameters = given.parameters or [name for name, value in law.parameters.items() if value != 0]
     progress = Progress(f"profile {law.form.name} of {given.target}", len(parameters))

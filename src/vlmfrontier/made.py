@@ -4,6 +4,7 @@ A record holds the settings that decided the files, the hashes of what they were
 of another table, half a bag and a frontier of other budgets are known as such, wherever and however they were copied.
 """
 
+import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from vlmfrontier.files import hash_file, write_json
 from vlmfrontier.records import again, read_checked
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import differences, named
-from vlmfrontier.sweep.recipes import frontier_settings, laws_settings
+from vlmfrontier.sweep.recipes import collect_settings, frontier_settings, laws_settings
+from vlmfrontier.sweep.runs import plan_runs
 
 FOLDER = "made"
 
@@ -31,6 +33,31 @@ class _Made(BaseModel):
 def table_file(study: Study, results: Path) -> Path:
     """Return the table that the laws of a study are fitted to: the user's own, or `runs.csv`."""
     return Path(study.table.path) if study.table else results / "runs.csv"
+
+
+def note_runs(study: Study, results: Path) -> None:
+    """Note what the run table of a trained study, which has just been collected, was made from."""
+    _note(results, "runs.csv", collect_settings(study), {}, [results / "runs.csv"])
+
+
+def outdated_runs_table(study: Study, results: Path, whole: bool = True) -> list[str]:
+    """Return why `runs.csv` of a trained study is not that of the study as it is; a row of every run is not needed."""
+    path = results / "runs.csv"
+    if not study.trained or not path.exists():
+        return []
+    found = _outdated(results, "runs.csv", collect_settings(study), {}, "collect", whole)
+    planned = {run.key for run in plan_runs(study)}
+    rows = [row["run"] for row in _rows(path) if row.get("run")]
+    foreign = [run for run in rows if run not in planned]
+    return [*found, *([f"{len(foreign)} of its runs are not planned, first {foreign[0]}"] if foreign else [])]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []  # whoever reads it says what is wrong with it
 
 
 def note_laws(study: Study, results: Path, target: str) -> None:
@@ -60,7 +87,8 @@ def outdated_frontier(study: Study, results: Path, name: str, whole: bool = True
 
 def outdated_analysis(study: Study, results: Path) -> dict[str, list[str]]:
     """Return why results of the analysis are to be made again, by the path of one output of their rule."""
-    found = {}
+    why = outdated_runs_table(study, results, whole=False)
+    found = {"runs.csv": why} if why else {}
     for target in study.targets():
         if why := outdated_laws(study, results, target, whole=False):
             found[f"laws/{target}/weights.json"] = why

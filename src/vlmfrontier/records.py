@@ -165,7 +165,7 @@ def read_frame(
     Raises `UserError` naming file, line, column and `mend`; also if there is no row, unless `empty`.
     """
     try:
-        frame = pd.read_csv(path, float_precision="round_trip")
+        frame = pd.read_csv(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {mend}") from None
     except OSError as error:

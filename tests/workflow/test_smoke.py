@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -113,6 +114,57 @@ def test_another_number_of_starts_fits_the_laws_only(smoke: Workflow):
 
 def test_how_often_a_training_saves_retrains_nothing(smoke: Workflow):
     assert set(changed(smoke, {"finetune": {"save_every": 7}})) == {"write_plan"}
+
+
+@pytest.fixture(scope="module")
+def moved(smoke: Workflow, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """The results alone, as copied to another machine: their times are kept, Snakemake's metadata is not."""
+    workflow = Workflow(tmp_path_factory.mktemp("moved"))
+    shutil.copytree(smoke.folder / "results", workflow.folder / "results")
+    return workflow
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "done"),
+    [
+        ({}, "Nothing to be done", {}),
+        (
+            {"finetune": {"learning_rates": {"language": {"xs": 0.009}}}},
+            "finetune.learning_rates.language.xs: 0.0005 when it was trained, 0.009 now",
+            {"finetune_run": sum(run.language == "xs" for run in RUNS), "collect_results": 1},
+        ),
+        (
+            {"evaluate": {"control_videos": 9}},
+            "evaluate.control_videos: 8 when it was evaluated, 9 now",
+            {"evaluate_run": len(RUNS), "collect_results": 1},
+        ),
+        (
+            {"data": {"digits": {"seed": 5}}},
+            "data.digits.seed: 2027 when it was made, 5 now",
+            {"prepare_split": 2, "finetune_run": len(RUNS), "evaluate_run": len(RUNS)},
+        ),
+        ({"laws": {"starts": 21}}, "laws.starts: 20 when it was made, 21 now", {"fit_target": 9}),
+    ],
+    ids=str,
+)
+def test_results_without_metadata_are_compared_by_what_they_say(moved: Workflow, change: dict, said: str, done: dict):
+    outcome = moved("--dry-run", "--rerun-triggers", "mtime", "--", "all", config={"base": str(SMOKE), **change})
+    assert said in outcome.output
+    assert done.items() <= outcome.jobs.items()
+    assert "finetune_run" in done or "finetune_run" not in outcome.jobs
+
+
+def test_what_a_target_does_not_need_is_not_made_again(moved: Workflow):
+    change = {"base": str(SMOKE), "finetune": {"epochs": 2}}
+    assert set(moved("--dry-run", "plan", config=change).jobs) <= {"plan", "write_plan"}
+
+
+def test_after_a_plain_copy_the_plan_says_how_many_trainings_have_finished(moved: Workflow):
+    for path in sorted((moved.folder / "results/smoke/data").rglob("*")):
+        os.utime(path)
+    outcome = moved("--dry-run", config=SMOKE)
+    assert outcome.jobs["finetune_run"] == len(RUNS)
+    assert f"{len(RUNS)} of {len(RUNS)} finetunings have finished with this configuration" in outcome.output
 
 
 def test_a_cosmetic_edit_does_nothing_again(smoke: Workflow):

@@ -19,7 +19,7 @@ from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.space import SearchSpace, search_space
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.laws.table import ResultsTable, load_results
-from vlmfrontier.made import outdated_frontier, outdated_laws, refuse_outdated
+from vlmfrontier.made import outdated_frontier, outdated_laws, outdated_runs_table, refuse_outdated
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.frontier import FrontierConfig
 from vlmfrontier.study.load import read_study
@@ -68,6 +68,7 @@ class Results:
     @cached_property
     def table(self) -> ResultsTable:
         """The runs: those of the study, or the user's own table."""
+        refuse_outdated(outdated_runs_table(self.study, self.folder), self.folder / "runs.csv", "collect")
         return load_results(self.study, self.folder)
 
     @cached_property

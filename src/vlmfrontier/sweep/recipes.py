@@ -193,6 +193,15 @@ def collect_recipe(study: Study) -> str:
     return digest([(run.key, run.sweeps, run.c) for run in plan_runs(study)], study.targets())
 
 
+def collect_settings(study: Study) -> dict[str, Any]:
+    """Return the settings that decide the rows of `runs.csv`: how the runs of a study are trained and evaluated."""
+    languages = dict.fromkeys(run.language for run in plan_runs(study))
+    data = {key: value for split in study.data.splits() for key, value in data_settings(study, split).items()}
+    trained = {f"finetune ({language})": _training_of(study.finetune, language) for language in languages}
+    models = {"models.start": study.models.start, "models.attention": study.models.attention}
+    return {"seed": study.seed, **data, **models, "data.turns": study.data.turns, **trained, **evaluate_settings(study)}
+
+
 def table_recipe(study: Study) -> str:
     """Return what decides how a user's own table is read."""
     return digest(study.table.model_dump(mode="json"))

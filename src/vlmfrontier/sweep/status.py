@@ -79,4 +79,5 @@ def in_words(log: Path, again: str, lines: int) -> str:
 
 def log_tail(log: Path, count: int) -> str:
     """Return the last `count` lines of `log`, indented."""
-    return "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-count:])
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else ["(there is no such file)"]
+    return "\n".join(f"  {line}" for line in lines[-count:])

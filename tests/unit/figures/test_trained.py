@@ -51,7 +51,8 @@ def trained(tmp_path: Path) -> Results:
         (folder / "state" / "train.jsonl").write_text(log([3.0, 2.0, 1.5, 1.0 + run.T / 100]))
     folder = file.parent / "runs" / failed.key
     folder.mkdir(parents=True)
-    (folder / "finetune.log").write_text("error: no weights in this folder\n")
+    record = {"state": "failed", "attempt": 1, "status": 2, "reason": "error: no weights in this folder"}
+    (folder / "finetune.ended.json").write_text(json.dumps(record))
     table, _ = collect(study, file.parent)
     table.to_csv(file.parent / "runs.csv", index=False)
     return Results.open(file)
@@ -102,7 +103,7 @@ def test_gpu_hours_are_those_of_trainings_on_gpus_wherever_questions_were_answer
         path = trained.folder / "runs" / name / "result.json"
         record = json.loads(path.read_text())
         record["provenance"]["device"] = tested_on
-        record["training"] = {"processes": 1, "provenance": {"device": trained_on}}
+        record["training"] = {"recipe": {}, "weights": "w", "processes": 1, "provenance": {"device": trained_on}}
         path.write_text(json.dumps(record))
     measured = draw(trained, "cost", "avg").data.set_index("run").measured_gpu_hours
     assert list(measured.index[measured.notna()]) == [trained.table.names[0]]

@@ -48,7 +48,7 @@ def test_the_file_says_what_the_design_asks(tmp_path, law):
 
 def test_a_file_that_is_no_law_is_refused(tmp_path):
     (tmp_path / "law.json").write_text("{}")
-    with pytest.raises(UserError, match="not a fitted law"):
+    with pytest.raises(UserError, match=r"law\.json: damaged"):
         LawFit.load(tmp_path / "law.json")
 
 

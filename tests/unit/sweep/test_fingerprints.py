@@ -9,7 +9,9 @@ import pytest
 from tests.calling import SMOKE
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
-from vlmfrontier.study.load import load_study
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.made import note_runs, outdated_analysis
+from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import collect
 from vlmfrontier.sweep.fingerprints import Identity, has_finished, outdated_runs, result_recipe
@@ -222,3 +224,58 @@ def test_a_damaged_result_is_named_and_made_again(tmp_path: Path, damage: str):
     finetuned.write_text(path.read_text() if "training" not in damage else "{}")
     if "error" not in damage and "se" not in damage and damage != "no target":
         assert f"runs/{run.key}/finetuned.json" in outdated_runs(made, [run], tmp_path).files
+
+
+def run_table(results: Path, made: Study) -> tuple[Path, Results]:
+    """Write study.json and the collected run table; return its path and the results."""
+    for run in plan_runs(made):
+        finished(results, made, run)
+    write_study(made, results / "study.json")
+    collect(made, results)[0].to_csv(results / "runs.csv", index=False)
+    note_runs(made, results)
+    return results / "runs.csv", Results.open(results / "study.json")
+
+
+ROWS = {
+    "empty": lambda text: "",
+    "header": lambda text: text.splitlines()[0] + "\n",
+    "cut": lambda text: text[: len(text) // 2],
+    "a list": lambda text: "[]",
+    "binary": lambda text: "\x00\x01",
+    "a run twice": lambda text: text + text.splitlines()[-1] + "\n",
+    "no column": lambda text: text.replace("avg", "mean"),
+    "a foreign run": lambda text: text.replace("N20.9k_T2", "N9.9k_T2"),
+    **{f"error {value}": lambda text, value=value: text.replace("50.0", value, 1) for value in ("-5", "1000", "abc")},
+    **{f"error {value!r}": lambda text, value=value: text.replace("50.0", value, 1) for value in ("", "nan", "1e400")},
+    "negative se": lambda text: ",-1.0".join(text.rsplit(",1.0", 1)),
+    "text as N": lambda text: text.replace("20904.0", "many", 1),
+    "V 0": lambda text: text.replace(",4,4,", ",4,0,", 1),
+}
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "of before"])
+@pytest.mark.parametrize("damage", ROWS)
+def test_a_damaged_run_table_is_refused(tmp_path: Path, damage: str, noted: bool):
+    path, results = run_table(tmp_path, study())
+    assert len(results.table)
+    text = path.read_text()
+    path.write_text(ROWS[damage](text))
+    assert path.read_text() != text
+    if not noted:
+        (tmp_path / "made" / "runs.csv.json").unlink()
+    with pytest.raises(UserError, match=r"runs\.csv"):
+        _ = Results.open(tmp_path / "study.json").table
+
+
+def test_a_run_table_of_another_configuration_is_refused_and_collected_again(tmp_path: Path):
+    run_table(tmp_path, study())
+    now = study({"finetune": {"learning_rates": {"language": {"xs": 0.009}}}})
+    said = r"finetune \(xs\)\.learning_rates\.language: 0\.0005 when it was made, 0\.009 now"
+    with pytest.raises(UserError, match=said):
+        _ = Results(now, tmp_path).table
+    assert "runs.csv" in outdated_analysis(now, tmp_path)
+    unused = study({"finetune": {"learning_rates": {"language": {"l": 0.009}}}})
+    more = study({"sweep": {"designs": {"star": {"n": [16, 32, 64, 128]}, "isoflop": None, "repeats": None}}})
+    less = study({"sweep": {"designs": {"star": {"n": [16, 32]}, "isoflop": None, "repeats": None}}})
+    assert outdated_analysis(unused, tmp_path) == outdated_analysis(more, tmp_path) == {}
+    assert "are not planned" in outdated_analysis(less, tmp_path)["runs.csv"][0]
