@@ -275,7 +275,7 @@ def test_a_run_table_of_another_configuration_is_refused_and_collected_again(tmp
         _ = Results(now, tmp_path).table
     assert "runs.csv" in outdated_analysis(now, tmp_path)
     unused = study({"finetune": {"learning_rates": {"language": {"l": 0.009}}}})
-    more = study({"sweep": {"designs": {"star": {"n": [16, 32, 64, 128]}, "isoflop": None, "repeats": None}}})
+    more = study({"sweep": {"designs": {"star": {"n": [16, 32, 48, 64]}, "isoflop": None, "repeats": None}}})
     less = study({"sweep": {"designs": {"star": {"n": [16, 32]}, "isoflop": None, "repeats": None}}})
     assert outdated_analysis(unused, tmp_path) == outdated_analysis(more, tmp_path) == {}
     assert "are not planned" in outdated_analysis(less, tmp_path)["runs.csv"][0]
