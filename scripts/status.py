@@ -18,7 +18,9 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.answering import uncounted
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
+from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, failure, in_words, live_runs
+from vlmfrontier.workflow import by_reason, outdated
 
 LINES = 8
 """How many lines of the log of a failed run are shown."""
@@ -49,6 +51,7 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
     print(f"study {study.study}: {summary(plan, uncounted(study, results))}")
     if not plan.empty and not (plan.status == DONE).all():
         print(sweep_totals(plan).to_string(index=False))
+    print_outdated(study, results)
     print_hours(plan, results)
     for row in plan[plan.status.isin([RUNNING, QUEUED])].itertuples():
         print(f"{row.status}: {row.run}: {row.reason}")
@@ -61,6 +64,13 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
     for log in sorted((results / "logs").glob("*.log")):
         if failure(log):
             print(f"\nfailed: {log.stem}; {in_words(log, call, LINES)}")
+
+
+def print_outdated(study: Study, results: Path) -> None:
+    """Print what belongs to another configuration than the study as it is, a line for each difference."""
+    for why, names in by_reason(outdated(study, plan_runs(study), results)).items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"to be made again: {results / names[0]}{more}: {why}")
 
 
 def jobs_of(results: Path, tell: bool) -> list[QueuedJob]:

@@ -183,13 +183,18 @@ def _refuse_without_weights(found: Outdated, needed: Sequence[Any], forced: Forc
 def _say_outdated(found: Outdated, needed: Sequence[Any], results: str) -> None:
     """Print what is made again since it belongs to another configuration, one line for each difference."""
     made = {str(file) for job in needed for file in job.output}
-    by_reason: dict[str, list[str]] = {}
+    again = Outdated({name: why for name, why in found.files.items() if f"{results}/{name}" in made})
+    for why, names in by_reason(again).items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        print(f"made again: {results}/{names[0]}{more}: {why}", file=sys.stderr)
+
+
+def by_reason(found: Outdated) -> dict[str, list[str]]:
+    """Return the outdated files by what is named of their differences."""
+    files: dict[str, list[str]] = {}
     for name, why in found.files.items():
-        if f"{results}/{name}" in made:
-            by_reason.setdefault(named(why), []).append(f"{results}/{name}")
-    for why, files in by_reason.items():
-        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        print(f"made again: {files[0]}{more}: {why}", file=sys.stderr)
+        files.setdefault(named(why), []).append(name)
+    return files
 
 
 def _say_finished(study: Study, runs: Mapping[str, Run], results: Path, needed: Sequence[Any], forced: Forced) -> None:

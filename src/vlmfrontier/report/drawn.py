@@ -12,6 +12,8 @@ INDEX = "figures/index.md"
 def figures(known: Known, of: str | None = None) -> dict[str, Picture]:
     """Return the figures of a section of the report, or all, by name: those that apply to the study and are drawn."""
     without = not_drawn(known)
+    if known.outdated_sections:  # pictures of another configuration
+        without = without | {name: "" for name, entry in CATALOGUE.items() if entry.section in known.outdated_sections}
     return {
         name: Picture(path, f"{caption(name, known.study, known.main)} [Its numbers](figures/{name}.csv).")
         for name, entry in CATALOGUE.items()

@@ -70,6 +70,17 @@ class Known:
         _ = self.elasticity, self.regret, self.checks, self.next_runs
         return list(dict.fromkeys([*self._unreadable, *(self._laws_aside if self.has_table else [])]))
 
+    @property
+    def outdated_sections(self) -> tuple[str, ...]:
+        """Sections of the report whose pictures show what is set aside; none before there is a table of runs."""
+        if not self.has_table:
+            return ("runs", "laws", "frontier", "regret") if self._unreadable else ()
+        if self._laws_aside:
+            return ("laws", "frontier", "regret")
+        path = self.folder / f"frontier/{self.main}.csv"
+        searched = self.results.cost is not None and path.exists()
+        return ("frontier", "regret") if searched and self.frontier is None else ()
+
     @cached_property
     def _unreadable(self) -> list[str]:
         return []
