@@ -3,14 +3,18 @@
     torchrun --nproc-per-node 8 benchmarks/real_size.py                         1B and 8B at (T, V) = (32, 196), sdpa
     torchrun --nproc-per-node 8 benchmarks/real_size.py --attention flash_attention_2 --setting 8B,32,196
     python benchmarks/real_size.py --setting 1B,32,196 --micro-batch 1          one GPU, nothing shared
+    torchrun --nproc-per-node 1 benchmarks/real_size.py --share            one GPU, through FSDP2 and NCCL
     python benchmarks/real_size.py --tiny                                       the same on a CPU, in seconds
 
-Weights, frames and words are random; micro-batch and recomputed activations are the plan's for a GPU of `--memory` GiB.
+Weights, frames and words are random; micro-batch and recomputed activations are the plan's for a GPU of `--memory` GiB,
+unless `--micro-batch` and `--recompute` say otherwise. A step takes `--accumulation` micro-batches; by default so many
+that all GPUs together see the 256 examples of the study.
 The way through is that of a run: the study's paper.yaml, its optimizer, precision and sharding, and the training loop.
 MFU counts the FLOPs of Eq. 1, three passes, without those computed again. Nothing is saved.
 """
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +31,7 @@ from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.placement import Training, finetuning, place_training, training_memory
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.training import loop
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.loop import Layout, is_first, model_loss, num_processes, train
 from vlmfrontier.training.state import TrainingState
@@ -34,6 +39,8 @@ from vlmfrontier.training.state import TrainingState
 PAPER = Path(__file__).parents[1] / "workflow/studies/paper.yaml"
 TEXT, SUPERVISED = 256, 128
 """Tokens of text in an example, and how many of them are predicted."""
+BATCH = 256
+"""Examples of a step in the study."""
 
 
 class EnoughError(Exception):
@@ -63,21 +70,22 @@ class Clock:
 
 
 class RandomExamples(Dataset):
-    """Random frames with random words, one like the other in shape."""
+    """Random words behind the same random frames, which cost no time to make: input.py measures what decoding takes."""
 
     def __init__(self, config, frames: int, count: int):
-        self.config, self.frames, self.count = config, frames, count
+        self.config, self.count = config, count
+        side = config.vision_config.image_size
+        self.frames = np.random.default_rng(0).integers(0, 256, (frames, side, side, 3), dtype=np.uint8)
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        rng, side = np.random.default_rng(index), self.config.vision_config.image_size
+        rng = np.random.default_rng(index)
         words = rng.integers(3, self.config.text_config.vocab_size, TEXT)
-        places = np.full(self.frames * self.config.tokens_per_frame, self.config.video_token_id)
+        places = np.full(len(self.frames) * self.config.tokens_per_frame, self.config.video_token_id)
         labels = np.concatenate([np.full(len(places) + TEXT - SUPERVISED, IGNORED), words[-SUPERVISED:]])
-        frames = rng.integers(0, 256, (self.frames, side, side, 3), dtype=np.uint8)
-        example = {"pixel_values": frames, "input_ids": np.concatenate([places, words]), "labels": labels}
+        example = {"pixel_values": self.frames, "input_ids": np.concatenate([places, words]), "labels": labels}
         return {name: torch.from_numpy(values) for name, values in example.items()}
 
 
@@ -89,7 +97,8 @@ def collate(examples: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 def measure(study: Study, training: Training, name: str, layout: Layout, steps: int, folder: Path) -> float:
     """Return the seconds of one optimizer step of the study's finetuning with the language model called `name`."""
     config = described_model(study.models, name, training.V)
-    model = VideoVLM(config)
+    with torch.device(device()):
+        model = VideoVLM(config)
     settings = training.settings
     clock = Clock(steps, layout.accumulation(settings.batch_size))
     groups = parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, name))
@@ -114,6 +123,11 @@ def measure(study: Study, training: Training, name: str, layout: Layout, steps: 
     raise AssertionError("the training ended before its steps were measured")
 
 
+def device() -> torch.device:
+    """Return where this process trains."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
 def with_models(study: Study, batch: int, attention: str) -> Study:
     """Return `study` with this attention and a batch of so many examples."""
     models = study.models.model_copy(update={"attention": attention})
@@ -125,13 +139,15 @@ def with_models(study: Study, batch: int, attention: str) -> Study:
 def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -> dict:
     """Return what was measured at one setting `N,T,V`, beside what the plan says."""
     name, T, V = setting.split(",")
-    study = with_models(study, num_processes() * (given.micro_batch or 256 // num_processes()), attention)
+    study = with_models(study, num_processes() * (given.micro_batch or BATCH // num_processes()), attention)
     run = next(run for run in plan_runs(study) if run.language == name)
     training = finetuning(study, run)
     training = Training(**{**vars(training), "T": int(T), "V": int(V), "text": (TEXT, SUPERVISED)})
     placed = place_training(training, Site.model_validate({"gpu": {"memory": given.memory}}))
-    micro, again = given.micro_batch or placed.micro_batch, placed.checkpointing
-    study = with_models(study, num_processes() * micro, attention)
+    micro = given.micro_batch or placed.micro_batch
+    again = placed.checkpointing if given.recompute is None else given.recompute == "yes"
+    accumulation = given.accumulation or max(1, BATCH // (num_processes() * micro))
+    study = with_models(study, num_processes() * micro * accumulation, attention)
     training = Training(**{**vars(training), "settings": study.finetune})
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -146,7 +162,8 @@ def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -
         "(N, T, V)": f"({name}, {T}, {V})",
         "attention": attention,
         "GPUs": num_processes(),
-        "micro-batch": f"{micro}{' again' if again else ''}",
+        "shared": "yes" if loop.shards(study.finetune) else "no",
+        "micro-batch": f"{accumulation} × {micro}{', recomputed' if again else ''}",
         "s/step": f"{seconds:.3f}",
         "tokens/s": f"{examples * (int(T) * int(V) + TEXT) / seconds:,.0f}",
         "MFU": f"{flops / seconds / peak / num_processes():.1%}",
@@ -162,15 +179,23 @@ def main() -> None:
     parser.add_argument("--micro-batch", type=int, help="examples of one GPU at a time; default: the plan's")
     parser.add_argument("--memory", type=float, default=80.0, help="GiB of one GPU")
     parser.add_argument("--peak", type=float, help="FLOPs per second of one GPU; default: an A100's")
+    parser.add_argument("--recompute", choices=["yes", "no"], help="activations on the way back; default: the plan's")
+    parser.add_argument("--accumulation", type=int, help="micro-batches of a step; default: those of 256 examples")
+    parser.add_argument("--share", action="store_true", help="FSDP2 also with one GPU, started by torchrun")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="models of the digits study, on any machine")
     given = parser.parse_args()
+    if given.share:
+        loop.shards = lambda settings: settings.sharding == "fsdp2"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     study = load_study([PAPER])
     settings = given.setting or ["1B,32,196", "8B,32,196"]
     if given.tiny:
         rows = [{"N": "xs", "T": 2, "V": 4, "n": 8}, {"N": "m", "T": 2, "V": 4, "n": 8}]
         study = validate({"study": "tiny", "sweep": {"designs": {"few": {"design": "rows", "rows": rows}}}})
         settings, given.micro_batch = given.setting or ["xs,4,16", "m,4,16"], given.micro_batch or 2
+        given.accumulation = given.accumulation or 1
     table = [row(study, setting, name, given) for setting in settings for name in given.attention or ["sdpa"]]
     if is_first():
         print(tabulate(table, headers="keys", tablefmt="github", disable_numparse=True))
