@@ -34,7 +34,10 @@ def run_job(
     parser.add_argument(WARM, action="store_true", help="run in a child of a server that has torch imported")
     given = parser.parse_args()
     if given.warm:
-        sys.exit(run_warm(Path(sys.argv[0]).resolve(), [a for a in sys.argv[1:] if a != WARM]))
+        sys.argv[1:] = [text for text in sys.argv[1:] if text == "--" or not WARM.startswith(text)]  # or cut short
+        status = run_warm(Path(sys.argv[0]).resolve(), sys.argv[1:])
+        if status is not None:
+            sys.exit(status)
 
     def prepared() -> None:
         if spread is not None:
