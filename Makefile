@@ -1,5 +1,5 @@
 # make run     builds .venv once, runs the digits study, prints the answer and where results are
-# make test    builds .venv once, passes the tests
+# make test    builds .venv once, passes the tests; TEST_JOBS=… processes for those that may run side by side
 # make lint    formatting, lint, and the boundary between the halves of the package
 # make lmms-eval-env    builds .venv-lmms-eval, which tests models on published benchmarks (docs/evaluation.md)
 # PYTHON=…     another Python ≥ 3.11 to build .venv from;  VENV=…  an environment of your own (a cluster's CUDA build)
@@ -9,6 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LMMS_EVAL_VENV ?= .venv-lmms-eval
 STUDY ?= digits
+TEST_JOBS ?= 2
 CONFIG ?= workflow/studies/$(STUDY).yaml
 
 .PHONY: run test lint lmms-eval-env clean
@@ -19,7 +20,8 @@ run: $(VENV)/.installed
 	@$(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --answer
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadscope tests/unit tests/browser
+	$(BIN)/python -m pytest tests/workflow tests/slurm
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
