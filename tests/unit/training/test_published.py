@@ -187,7 +187,7 @@ def test_two_processes_share_one_model_and_train_as_one_does(hub, results, setti
     alone = finetune(study, run, results)
     single, apart = losses(results, run.key), weights(results.run(run.key).model)
     results.run(run.key).finetuned.unlink()
-    status, output = train_on_two(study, results, run.key, *options)
+    status, output = train_on_two(study, results, run.key, *options, "--again", "together")
     assert status == 0, output
     half = "precision" in settings  # whole layers in 16 bits against single products: eight bits of a number
     # Else the same sums in another order.
