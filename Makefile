@@ -12,12 +12,15 @@ STUDY ?= digits
 TEST_JOBS ?= 2
 CONFIG ?= workflow/studies/$(STUDY).yaml
 
+# By way of the environment, where no shell reads names as anything else.
+export STUDY CONFIG
+
 .PHONY: run test lint lmms-eval-env clean
 
 run: $(VENV)/.installed
-	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile $(CONFIG) || \
-		{ $(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --report; exit 1; }
-	@$(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --answer
+	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile "$$CONFIG" || \
+		{ $(BIN)/python scripts/status.py --study "results/$$STUDY/study.json" --report; exit 1; }
+	@$(BIN)/python scripts/status.py --study "results/$$STUDY/study.json" --answer
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadscope tests/unit tests/browser

@@ -1,5 +1,7 @@
 """Blocks become Markdown and HTML that say the same, and nothing in them can break a page."""
 
+import json
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,124 @@ def test_a_table_in_markdown_keeps_its_columns(tmp_path: Path):
 
 def test_text_is_escaped_before_it_is_marked_up():
     assert inline("a < b `x & y` **<i>**") == "a &lt; b <code>x &amp; y</code> <strong>&lt;i&gt;</strong>"
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><!--",
+    "<img src=x onerror=alert(1)>",
+    "<svg/onload=alert(1)>",
+    '" onmouseover="alert(1)',
+    "' onmouseover='alert(1)",
+    "</pre></td></p></title></style><b>",
+    "&lt;b&gt; &#106;avascript:",
+    "{{body}} {{title}} {{style}}",
+    "<https://example.org>",
+    "a < b & c > d",
+]
+LINKS = [
+    "[t](javascript:alert)",
+    "[t](JaVaScRiPt:alert)",
+    "[t](\x01javascript:alert)",
+    "[t](data:text/html;base64,PHNjcmlwdD4=)",
+    "[t](vbscript:x)",
+    "[t](file:///etc/passwd)",
+    "[t](//example.org)",
+    "[t](\\\\example.org)",
+    '[t](http://a"onclick="alert)',
+    "[t](http://a'onclick='alert)",
+    "[t](https://a<b>)",
+    "[t](javascript&#58;alert)",
+    "[t](#a:javascript)",
+    "[<b>](javascript:x)",
+    '[`"`](x"y)',
+    '[**"**](figures/a.csv)',
+    "[t](http:javascript:alert)",
+]
+MADE = {"nav", "ol", "li", "a", "main", "h1", "h2", "p", "div", "ul", "pre", "code", "strong", "table", "thead"}
+MADE |= {"tbody", "tr", "th", "td", "html", "head", "body", "meta", "link", "title", "style", "figure", "img"}
+MADE |= {"figcaption", "details", "summary"}
+KNOWN = {"href", "id", "class", "scope", "role", "tabindex", "aria-label", "alt", "width", "src", "lang", "charset"}
+KNOWN |= {"name", "content", "http-equiv", "rel"}
+
+
+class Read(HTMLParser):
+    """What a browser makes of a page: elements, attributes, addresses, text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.attributes, self.addresses, self.text = set(), set(), set(), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.addresses |= {value for name, value in attrs if name == "href"}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def everywhere(text: str, folder: Path) -> list:
+    """Return blocks of every kind that say `text`."""
+    picture = folder / "one.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x05\xd0\x00\x00\x01\xf4")
+    shown = Picture(picture, text)
+    return [
+        Heading(text, level=1),
+        Heading(text),
+        Text(text),
+        Answer((text,)),
+        Caution(text),
+        Items((text,)),
+        Lines((text,)),
+        table((text,), [(text,)], text),
+        table((text,), [(text,)]),
+        shown,
+        More(text, (shown,)),
+    ]
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, *LINKS])
+def test_whatever_a_name_is_it_is_text(tmp_path: Path, text: str):
+    made = page(everywhere(text, tmp_path))
+    read = Read(made)
+    assert read.tags <= MADE
+    assert read.attributes <= KNOWN
+    told = [address for address in read.addresses if not address.startswith(("#", "data:,"))]
+    assert all(address.startswith(("http://", "https://", "figures/")) for address in told)
+    if text in HOSTILE:
+        assert read.text.count(text) >= 10
+
+
+@pytest.mark.parametrize("text", ["[t](http://example.org/a?b=c&d=e)", "[t](figures/one.csv)", "[t](#part-one)"])
+def test_links_to_pages_files_and_parts_stay(text: str):
+    assert Read(inline(text)).addresses == {text[4:-1]}
+
+
+@pytest.mark.parametrize("text", [*HOSTILE[:7], *LINKS])
+def test_whatever_a_name_is_markdown_has_no_html_of_it(tmp_path: Path, text: str):
+    blocks = [block for block in everywhere(text, tmp_path) if not isinstance(block, Lines)]
+    assert Read(markdown(blocks, tmp_path)).tags <= {"details", "summary"}
+    if "script" in text.lower():
+        assert not any(line.startswith("[t](") for line in markdown([Text(text)], tmp_path).splitlines())
+
+
+def test_kept_lines_cannot_end_their_block(tmp_path: Path):
+    assert markdown([Lines(("```", "<b>", "````"))], tmp_path) == "`````\n```\n<b>\n````\n`````\n"
+
+
+def test_a_cell_of_several_lines_stays_a_row(tmp_path: Path):
+    assert "| a b\\|c |" in markdown([table(("x",), [("a\nb|c",)])], tmp_path).splitlines()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_data_of_the_explorer_are_whatever_they_were(text: str):
+    made = explorer_page({"study": text, "names": {text: text}})
+    opening = '<script type="application/json" id="data">'
+    (inside,) = [part.split("</script>")[0] for part in made.split(opening)[1:]]
+    assert "<" not in inside
+    assert json.loads(inside) == {"study": text, "names": {text: text}}
 
 
 def test_a_picture_is_inside_the_html_and_beside_the_markdown(tmp_path: Path):
