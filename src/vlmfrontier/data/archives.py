@@ -14,8 +14,6 @@ from typing import IO
 
 from vlmfrontier.errors import UserError
 
-HOME = ".fetch"
-"""Folder beside fetched videos that knows what was fetched; nothing published may be written into it."""
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _PIECE = re.compile(
     r"(\.tar|\.tgz|\.tar\.(gz|bz2|xz)|\.zip)[._-]?(part)?[._-]?(\d{1,3}|[a-z]{2})$|\.z\d\d$", re.IGNORECASE
@@ -43,7 +41,7 @@ def unpack(archive: Path, folder: Path, scratch: Path) -> int:
 
     Everything goes into `scratch` first, a folder of the same file system that is emptied before and removed after;
     only a whole archive is moved to its place. Raises, naming the archive, `DamagedArchiveError`, and `UserError` if a
-    member would lie outside of the folder or in its `.fetch`, or the disk is full.
+    member would lie outside of the folder or the disk is full.
     """
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -65,7 +63,7 @@ def _untar(archive: Path, scratch: Path) -> None:
     """Write files and folders alone, a link as a copy of its file: extraction filters came with Python 3.11.4."""
     with tarfile.open(archive) as tar:
         for member in tar:  # one pass: a compressed tar has no index to look into first
-            refuse_place(archive.name, member.name)
+            _refuse_outside(archive, member.name)
             target = scratch / member.name
             if member.isdir():
                 target.mkdir(parents=True, exist_ok=True)
@@ -91,19 +89,14 @@ def _content(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO
 def _unzip(archive: Path, scratch: Path) -> None:
     with zipfile.ZipFile(archive) as file:
         for member in file.infolist():
-            refuse_place(archive.name, member.filename)
+            _refuse_outside(archive, member.filename)
             file.extract(member, scratch)
 
 
-def refuse_place(archive: str, name: str) -> None:
-    """Raise `UserError` for the name of a file that would lie outside of the folder, or among our own records."""
+def _refuse_outside(archive: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts:
-        raise UserError(f"{archive}: refused for its member {name!r}, which would lie outside of the folder")
-    if HOME in (part.casefold().rstrip(". ") for part in path.parts):
-        raise UserError(
-            f"{archive}: refused for its member {name!r}, since {HOME} is where it is kept what was fetched"
-        )
+        raise UserError(f"{archive.name}: refused for its member {name!r}, which would lie outside of the folder")
 
 
 def _move_all(scratch: Path, folder: Path) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vlmfrontier.data.annotations import read_annotations
-from vlmfrontier.data.archives import HOME, DamagedArchiveError, is_archive, refuse_place, unpack
+from vlmfrontier.data.archives import DamagedArchiveError, is_archive, unpack
 from vlmfrontier.data.llava import SourceReader
 from vlmfrontier.data.origins import Origin, Remote, look
 from vlmfrontier.data.problems import VideoError
@@ -26,6 +26,7 @@ from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.data import SourceConfig
 from vlmfrontier.study.root import Study
 
+HOME = ".fetch"
 GB = 1e9
 Say = Callable[[str], None]
 
@@ -195,7 +196,6 @@ def _check_records(sources: Sequence[SourceConfig], say: Say) -> None:
 def _fetch_videos(source: SourceConfig, origins: Sequence[Origin], shelf: _Shelf, say: Say) -> None:
     for origin in origins:
         into = origin.config.into
-        refuse_place(f"{origin.where}: into", into)
         todo = [file for file in origin.videos if not shelf.has(file, into)]
         if origin.videos:
             say(f"{source.name}: {len(origin.videos) - len(todo)} of {len(origin.videos)} files of videos are there")
@@ -210,7 +210,6 @@ def _fetch_video(origin: Origin, file: Remote, shelf: _Shelf) -> None:
     """Fetch an archive and unpack it, or put a single file in its place."""
     path, folder = origin.get(file, shelf.downloads), shelf.folder / origin.config.into
     if not is_archive(file.path):
-        refuse_place(origin.where, file.path)
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)

@@ -105,7 +105,7 @@ def _texts(
     records = []
     for video, row, texts in zip(shown, rows, generated, strict=True):
         for question, tokens in zip(row, texts, strict=True):
-            answer = prompt.tokenizer.decode(tokens, skip_special_tokens=True)
+            answer = prompt.answer_text(tokens)
             caption = KINDS[question["task"]] == "caption"
             score = (
                 facts_f1(answer, question["answer"], SUBJECTS) if caption else exact_match(answer, question["answer"])

@@ -104,7 +104,7 @@ class PackedReader:
 
     def generate(self, asked: Sequence[Sequence[Tokens]], max_new_tokens: int) -> list[list[Tokens]]:
         """Return the greedy answer to each question, without the token that ends it."""
-        eos = self.prompt.tokenizer.eos_token_id
+        stops = torch.tensor(self.prompt.stop_token_ids)
         ids, positions, segments, ends = self._pack(asked)
         segments = self._with_prefix(segments)
         hidden = self._forward(ids, positions, segments)
@@ -117,7 +117,7 @@ class PackedReader:
             logits = self.model.get_output_embeddings()(last)
             _check_finite(logits[~done])
             token = logits.argmax(-1)
-            done |= token == eos
+            done |= torch.isin(token, stops)
             if done.all():
                 break
             token = token.masked_fill(done, self.prompt.pad_token_id)

@@ -54,7 +54,6 @@ _SETTINGS = {
     "lines.linewidth": 1.6,
     "figure.constrained_layout.h_pad": 0.07,  # titles and labels do not touch the edge
     "figure.constrained_layout.w_pad": 0.07,
-    "text.parse_math": False,  # a name may have dollar signs
     "svg.hashsalt": "vlmfrontier",  # the same data gives the same file
 }
 

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from vlmfrontier.laws.report import in_markdown
 from vlmfrontier.study.units import format_count, format_number
 
 COSTS = {"c", "cost", "second_cost", "training_cost"}
@@ -28,9 +27,9 @@ def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a table as `path`.csv, .md and .tex, numbers rounded in the latter two; return the path of the CSV."""
     rounded = table.apply(lambda column: column.map(_costly if column.name in COSTS else _short))
     csv = write_csv(table, path.with_suffix(".csv"))
-    path.with_suffix(".md").write_text(in_markdown(rounded, list(rounded.columns)) + "\n")
-    latex = tabulate(rounded, headers="keys", showindex=False, disable_numparse=True, tablefmt="latex_booktabs")
-    path.with_suffix(".tex").write_text(latex + "\n")
+    for suffix, style in ((".md", "github"), (".tex", "latex_booktabs")):
+        text = tabulate(rounded, headers="keys", showindex=False, disable_numparse=True, tablefmt=style)
+        path.with_suffix(suffix).write_text(text + "\n")
     return csv
 
 

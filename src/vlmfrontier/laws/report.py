@@ -1,8 +1,6 @@
 """Results as people read them: a law in words, and tables as CSV, Markdown and LaTeX."""
 
 import math
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,20 +78,13 @@ def write_table(frame: pd.DataFrame, stem: Path) -> None:
     frame.to_csv(stem.with_suffix(".csv"), index=False)
     shown = _rounded(frame)
     headers = [_HEADERS.get(column, column) for column in frame.columns]
-    stem.with_suffix(".md").write_text(in_markdown(shown, headers) + "\n")
-    latex = tabulate(shown, headers, tablefmt="latex", showindex=False, disable_numparse=True)
-    stem.with_suffix(".tex").write_text(latex.replace("R²", "$R^2$") + "\n")
-
-
-def in_markdown(cells: pd.DataFrame, headers: Sequence[str]) -> str:
-    """Return a table of text as Markdown; nothing in a cell ends the cell or is HTML."""
-    kept = [[_markdown_cell(cell) for cell in row] for row in cells.to_numpy()]
-    heads = [_markdown_cell(header) for header in headers]
-    return tabulate(kept, heads, tablefmt="github", showindex=False, disable_numparse=True)
-
-
-def _markdown_cell(cell: object) -> str:
-    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(str(cell).split("\n")).replace("|", r"\|"))
+    stem.with_suffix(".md").write_text(
+        tabulate(shown, headers, tablefmt="github", showindex=False, disable_numparse=True) + "\n"
+    )
+    headers = ["$R^2$" if header == "R²" else header.replace("%", r"\%").replace("_", r"\_") for header in headers]
+    cells = [[str(cell).replace("_", r"\_").replace("%", r"\%") for cell in row] for row in shown.to_numpy()]
+    latex = tabulate(cells, headers, tablefmt="latex_raw", showindex=False, disable_numparse=True)
+    stem.with_suffix(".tex").write_text(latex + "\n")
 
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:

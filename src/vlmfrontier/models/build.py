@@ -3,12 +3,20 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from vlmfrontier.data.digits.questions import VOCABULARY
 from vlmfrontier.errors import UserError
+from vlmfrontier.models.chat import VIDEO_TAG
 from vlmfrontier.models.finite import listed, not_finite
-from vlmfrontier.models.prompt import VIDEO_TAG
+from vlmfrontier.models.prompt import PromptBuilder, check_prompts
 from vlmfrontier.models.tokenizer import word_tokenizer
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
@@ -113,12 +121,28 @@ def count_parameters(model: VideoVLM) -> dict[str, int]:
 def save_model(model: VideoVLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write `model` and `tokenizer` to `folder` as transformers does, all weights in one safetensors file.
 
-    Raises `UserError` if weights are not finite: such a model is not kept.
+    What ends an answer goes into the generation config, so that `generate` stops where our own evaluation does. Raises
+    `UserError` if weights are not finite: such a model is not kept.
     """
     if names := not_finite(model.named_parameters()):
         raise UserError(f"{folder}: {listed(names)}; nothing is saved: lower the learning rates, or use precision fp32")
+    stops = PromptBuilder(tokenizer).stop_token_ids
+    model.generation_config.eos_token_id = stops if len(stops) > 1 else stops[0]
     model.save_pretrained(folder, max_shard_size="1TB")
     tokenizer.save_pretrained(folder)
+
+
+def start_prompt(folder: Path) -> PromptBuilder:
+    """Return what writes the prompts of the starting model in `folder`, after trying its chat template.
+
+    Raises `UserError` if there is no model or its template cannot be used.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        rows = VideoVLMConfig.from_pretrained(folder, local_files_only=True).text_config.vocab_size
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no starting model with its tokenizer here ({str(error).splitlines()[0]})") from None
+    return check_prompts(tokenizer, str(folder), rows)
 
 
 def check_parameters(model: VideoVLM, models: ModelsConfig, language: str, vision: str = "") -> None:

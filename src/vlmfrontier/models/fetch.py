@@ -14,6 +14,7 @@ from vlmfrontier.models.pretrained import (
     read_tokenizer,
     read_vision_config,
 )
+from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.models import TowerConfig
 from vlmfrontier.study.root import Study
@@ -42,12 +43,24 @@ def fetch_models(study: Study, results: ResultsFolder) -> dict[str, dict]:
     for name, tower in study.models.language.items():
         key = f"models.language.{name}"
         commit = _fetch(key, tower, results.tower(study.models, tower))
-        read_language_config(results.tower(study.models, tower), tower, key)
-        read_tokenizer(results.tower(study.models, tower), key)
-        found[key] = _record(tower, results.tower(study.models, tower), commit, key)
+        folder = results.tower(study.models, tower)
+        config = read_language_config(folder, tower, key)
+        chat = PromptBuilder(read_tokenizer(folder, key, config.vocab_size)).record()
+        found[key] = _record(tower, folder, commit, key) | {"chat": chat}
+        print(f"{key}: {_told(chat)}")
     results.models.mkdir(parents=True, exist_ok=True)
     write_json(results.fetched_models, found)
     return found
+
+
+def _told(chat: dict[str, str | None]) -> str:
+    """Return what a chat template does, in words."""
+    parts = [f"its chat template ends answers with {chat['end_of_turn']!r}"]
+    if chat["switch"]:
+        parts.append(f"is used with {chat['switch']}")
+    if chat["kept"]:
+        parts.append(f"would take {chat['kept']!r} out of turns that another follows, where it stays in training")
+    return "; ".join(parts)
 
 
 def _fetch(key: str, tower: TowerConfig, folder: Path) -> str | None:

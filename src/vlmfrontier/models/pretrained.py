@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
 from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
 from vlmfrontier.errors import UserError
+from vlmfrontier.models.chat import VIDEO_TAG, settle_chat
 from vlmfrontier.models.frames import HALF
-from vlmfrontier.models.prompt import VIDEO_TAG
+from vlmfrontier.models.prompt import check_prompts
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
 from vlmfrontier.models.vision_towers import build_tower, changed, resized, without_unused
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
@@ -118,22 +127,24 @@ def read_language_config(folder: Path, language: LanguageConfig, key: str, atten
     return config
 
 
-def read_tokenizer(folder: Path, key: str):
-    """Return the tokenizer in `folder` with a token for the video and one for padding.
+def read_tokenizer(folder: Path, key: str, rows: int | None = None) -> PreTrainedTokenizerBase:
+    """Return the tokenizer in `folder` with a token for the video, one for padding, and a chat template that was tried.
 
     The video's token may lie behind the embedding's last row: its places are filled before they are looked up, so that
-    no row is added. Raises `UserError` if there is no tokenizer or it has no chat template.
+    no row is added. `rows` is how many tokens the model knows. Raises `UserError` if there is no tokenizer or its chat
+    template cannot be used.
     """
+    where = f"{key}.pretrained: {folder}"
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise UserError(f"{key}.pretrained: {folder} has no tokenizer ({_first_line(error)})") from None
-    if tokenizer.chat_template is None:
-        raise UserError(f"{key}.pretrained: {folder} has no chat template; take the model's instruct variant")
+        raise UserError(f"{where} has no tokenizer ({_first_line(error)})") from None
     tokenizer.add_tokens([VIDEO_TAG], special_tokens=True)
+    chat = settle_chat(tokenizer, where)
     if tokenizer.pad_token is None:
         known = tokenizer.get_vocab()
-        tokenizer.pad_token = next((t for t in PADDING_TOKENS if t in known), tokenizer.eos_token)
+        tokenizer.pad_token = next((t for t in PADDING_TOKENS if t in known), tokenizer.eos_token or chat.end)
+    check_prompts(tokenizer, where, rows)
     return tokenizer
 
 

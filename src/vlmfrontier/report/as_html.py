@@ -8,25 +8,17 @@ from functools import singledispatch
 
 from vlmfrontier.report.as_markdown import right_columns
 from vlmfrontier.report.assets import asset, filled
-from vlmfrontier.report.blocks import (
-    MARKED,
-    Answer,
-    Block,
-    Caution,
-    Heading,
-    Items,
-    Lines,
-    More,
-    Picture,
-    Table,
-    Text,
-    leads_to_a_page,
-)
+from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, More, Picture, Table, Text
 
 SCALE = 0.6
 """How large pictures are shown, so that writing in all of them is as large as that of captions."""
 SHORT = 34
 """Cells up to this length are not broken into lines."""
+_INLINE = (
+    (re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
+    (re.compile(r"\*\*([^*]+)\*\*"), r"<strong>\1</strong>"),
+    (re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)"), r'<a href="\2">\1</a>'),
+)
 
 
 def page(blocks: Sequence[Block]) -> str:
@@ -129,19 +121,8 @@ def _kinds(block: Table) -> list[str]:
 
 
 def inline(text: str) -> str:
-    """Return text with its code, strong words and links as HTML, and nothing else of it as HTML."""
-    written, at = [], 0
-    for mark in MARKED.finditer(text):
-        written += [html.escape(text[at : mark.start()]), _marked(mark)]
-        at = mark.end()
-    return "".join([*written, html.escape(text[at:])])
-
-
-def _marked(mark: re.Match[str]) -> str:
-    if mark["code"]:
-        return f"<code>{html.escape(mark['code'])}</code>"
-    if mark["strong"]:
-        return f"<strong>{inline(mark['strong'])}</strong>"
-    if leads_to_a_page(mark["address"]):
-        return f'<a href="{html.escape(mark["address"])}">{inline(mark["text"])}</a>'
-    return html.escape(mark[0])
+    """Return text with its code, strong words and links as HTML."""
+    escaped = html.escape(text, quote=False)
+    for pattern, replacement in _INLINE:
+        escaped = pattern.sub(replacement, escaped)
+    return escaped

@@ -1,28 +1,13 @@
 """A page as Markdown."""
 
-import html
 import os
 import re
 from collections.abc import Iterable
 from functools import singledispatch
 from pathlib import Path
 
-from vlmfrontier.report.blocks import (
-    MARKED,
-    Answer,
-    Block,
-    Caution,
-    Heading,
-    Items,
-    Lines,
-    More,
-    Picture,
-    Table,
-    Text,
-    leads_to_a_page,
-)
+from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, More, Picture, Table, Text
 
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _NUMBER = re.compile(r"[+−-]?\d*\.?\d+(e[+-]?\d+)?[kMGBTPE%]?")
 
 
@@ -38,58 +23,51 @@ def _written(block: Block, folder: Path) -> str:
 
 @_written.register
 def _(block: Heading, folder: Path) -> str:
-    return f"{'#' * block.level} {inline(block.text)}"
+    return f"{'#' * block.level} {block.text}"
 
 
 @_written.register
 def _(block: Text, folder: Path) -> str:
-    return inline(block.text)
+    return block.text
 
 
 @_written.register
 def _(block: Answer, folder: Path) -> str:
-    return "\n".join(f"> {inline(line)}  " for line in block.lines)
+    return "\n".join(f"> {line}  " for line in block.lines)
 
 
 @_written.register
 def _(block: Caution, folder: Path) -> str:
-    return f"> ⚠ {inline(block.text)}"
+    return f"> ⚠ {block.text}"
 
 
 @_written.register
 def _(block: Items, folder: Path) -> str:
-    return "\n".join(f"- {inline(item)}" for item in block.items)
+    return "\n".join(f"- {item}" for item in block.items)
 
 
 @_written.register
 def _(block: Lines, folder: Path) -> str:
-    longest = max(map(len, re.findall(r"`+", "\n".join(block.lines))), default=0)
-    fence = "`" * max(3, longest + 1)  # longer than any inside, which would end it
-    return "\n".join([fence, *block.lines, fence])
+    return "\n".join(["```", *block.lines, "```"])
 
 
 @_written.register
 def _(block: Picture, folder: Path) -> str:
-    description = inline(block.description).replace("[", "\\[").replace("]", "\\]")
-    return f"![{description}]({os.path.relpath(block.path, folder)})\n\n_{inline(block.caption)}_"
+    return f"![{block.description}]({os.path.relpath(block.path, folder)})\n\n_{block.caption}_"
 
 
 @_written.register
 def _(block: More, folder: Path) -> str:
     inside = [_written(picture, folder) for picture in block.pictures]
-    return "\n\n".join([f"<details><summary>{html.escape(block.title)}</summary>", *inside, "</details>"])
+    return "\n\n".join([f"<details><summary>{block.title}</summary>", *inside, "</details>"])
 
 
 @_written.register
 def _(block: Table, folder: Path) -> str:
     rule = ["---:" if right else "---" for right in right_columns(block)]
-    rows = [_row(map(_cell, block.heads)), _row(rule), *(_row(map(_cell, row)) for row in block.rows)]
+    rows = [_row(block.heads), _row(rule), *(_row([cell.replace("|", "\\|") for cell in row]) for row in block.rows)]
     # Underscores, since captions speak of x*.
-    return "\n".join([*([f"_{inline(block.caption)}_", ""] if block.caption else []), *rows])
-
-
-def _cell(text: str) -> str:
-    return inline(text).replace("|", "\\|")
+    return "\n".join([*([f"_{block.caption}_", ""] if block.caption else []), *rows])
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -104,20 +82,3 @@ def right_columns(block: Table) -> list[bool]:
 
 def _is_number(cell: str) -> bool:
     return all(_NUMBER.fullmatch(part) for part in re.split(r" to | → ", cell.strip("*")))
-
-
-def inline(text: str) -> str:
-    """Return text in one line as Markdown: its code, strong words and links, and nothing of it as HTML."""
-    text, written, at = " ".join(text.split("\n")), [], 0
-    for mark in MARKED.finditer(text):
-        written += [_TAG.sub("&lt;", text[at : mark.start()]), _marked(mark)]
-        at = mark.end()
-    return "".join([*written, _TAG.sub("&lt;", text[at:])])
-
-
-def _marked(mark: re.Match[str]) -> str:
-    if mark["code"]:
-        return mark[0]
-    if mark["address"] and not leads_to_a_page(mark["address"]):
-        return _TAG.sub("&lt;", mark[0]).replace("[", "\\[", 1)
-    return _TAG.sub("&lt;", mark[0])

@@ -1,24 +1,12 @@
 """What a page is made of, before it is Markdown or HTML.
 
-Text may hold `code`, **strong** and [links](address). Much of it is names and lines that others wrote: what is none of
-the three is text, whatever it looks like.
+Text may hold `code`, **strong** and [links](address).
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-MARKED = re.compile(
-    r"`(?P<code>[^`]+)`|\*\*(?P<strong>[^*]+)\*\*|\[(?P<text>[^\]]+)\]\((?P<address>[^)\s]+)\)",
-)
-"""What is marked up in a text."""
-_ADDRESS = re.compile(r"https?://[!-~]+|#[\w.-]+|[\w.][\w./ -]*", re.IGNORECASE)
-
-
-def leads_to_a_page(address: str) -> bool:
-    """Say whether an address is one of the web, of a file beside the page, or of a part of it: no program."""
-    return _ADDRESS.fullmatch(address) is not None
 
 
 @dataclass(frozen=True)

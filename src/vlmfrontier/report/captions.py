@@ -88,4 +88,4 @@ def _losses(known: Known) -> str:
 
 def _escaped(text: str) -> str:
     """Return text in which no character means anything to reStructuredText."""
-    return re.sub(r"([\\*`_|:<])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\*`_|])", r"\\\1", text)

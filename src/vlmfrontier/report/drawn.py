@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
-from vlmfrontier.report.as_markdown import inline
 from vlmfrontier.report.blocks import Block, Heading, Items, More, Picture, Text
 from vlmfrontier.report.known import Known
 
@@ -54,7 +53,7 @@ def reasons(known: Known) -> list[Block]:
 def index(known: Known) -> str:
     """Return the page that lists the figures beside them, with their captions."""
     entries = [
-        f"![{name}]({name}.png)\n\n{inline(picture.caption.replace('(figures/', '('))}\n"
+        f"![{name}]({name}.png)\n\n{picture.caption.replace('(figures/', '(')}\n"
         for name, picture in figures(known).items()
     ]
     return "\n".join(entries)

@@ -3,12 +3,19 @@
 from functools import partial
 from pathlib import Path
 
-from transformers import AutoTokenizer, set_seed
+from transformers import set_seed
 
 from vlmfrontier.data.conversations import Conversations, open_conversations
 from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.files import weights_hash
-from vlmfrontier.models.build import PRECISIONS, check_parameters, count_parameters, load_model, save_model
+from vlmfrontier.models.build import (
+    PRECISIONS,
+    check_parameters,
+    count_parameters,
+    load_model,
+    save_model,
+    start_prompt,
+)
 from vlmfrontier.models.lora import add_lora, merge_lora, save_adapter
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
@@ -31,11 +38,13 @@ from vlmfrontier.training.state import TrainingState
 def run_recipe(study: Study, run: Run, results: ResultsFolder) -> dict:
     """Return everything that decides the weights of `run`: what a state folder is checked against."""
     manifest = read_manifest(results.split("train"))
+    start = results.start(study.models, run.language, run.vision)
     return {
         **run_settings(study, run),
         "conversations": manifest["hash_conversations"],
         "videos": manifest["hash_videos"],
-        "start": weights_hash(results.start(study.models, run.language, run.vision)),
+        "start": weights_hash(start),
+        **start_prompt(start).recipe(),
         **({"shared": num_processes() > 1} if study.finetune.sharding == "fsdp2" else {}),
     }
 
@@ -61,8 +70,8 @@ def finetune(
 def _finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout, state: TrainingState) -> dict | None:
     folder, start = results.run(run.key), results.start(study.models, run.language, run.vision)
     settings, seed = study.finetune, 1000 * study.seed + run.seed
-    tokenizer = AutoTokenizer.from_pretrained(start, local_files_only=True)
-    examples, subset = _examples(study, run, results, PromptBuilder(tokenizer), seed, state)
+    prompt = start_prompt(start)
+    examples, subset = _examples(study, run, results, prompt, seed, state)
     model = _starting_model(study, run, start, seed)
     summary = train(
         model,
@@ -81,7 +90,7 @@ def _finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout, st
         return None
     state.check()
     trained = _finished_model(summary.model, settings, folder)
-    save_model(trained, tokenizer, folder.model)
+    save_model(trained, prompt.tokenizer, folder.model)
     return {
         "run": run.key,
         "subset": subset,

@@ -58,11 +58,11 @@ def published_model(study: Study, language: str, vision: str, results: ResultsFo
     models, tower, text = study.models, study.models.towers[vision], study.models.language[language]
     folders = results.tower(models, tower), results.tower(models, text)
     keys = f"models.vision.{vision}".rstrip("."), f"models.language.{language}"
-    tokenizer = read_tokenizer(folders[1], keys[1])
     configs = (
         read_vision_config(folders[0], tower, keys[0], models.attention),
         read_language_config(folders[1], text, keys[1], models.attention),
     )
+    tokenizer = read_tokenizer(folders[1], keys[1], configs[1].vocab_size)
     model = assemble(*configs, tokenizer, folders)
     check_parameters(model, models, language, vision)
     return model, tokenizer
@@ -95,6 +95,7 @@ def alignment_recipe(study: Study, language: str, vision: str, results: ResultsF
     manifest = read_manifest(results.split(SPLIT))
     models = study.models
     towers = models.towers[vision], models.language[language]
+    tokenizer = read_tokenizer(results.tower(models, towers[1]), f"models.language.{language}")
     return {
         "pair": models.start_name(language, vision),
         "seed": study.pretrain.seed,
@@ -104,6 +105,7 @@ def alignment_recipe(study: Study, language: str, vision: str, results: ResultsF
         "conversations": manifest["hash_conversations"],
         "towers": [weights_hash(results.tower(models, tower)) for tower in towers],
         "shared": num_processes() > 1,
+        **PromptBuilder(tokenizer).recipe(),
     }
 
 

@@ -29,29 +29,6 @@ def test_no_member_leaves_the_folder(tmp_path, name, member):
     assert sorted(path.name for path in tmp_path.iterdir()) == [name]
 
 
-@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
-@pytest.mark.parametrize(
-    "member", [".fetch/done.json", "./.fetch/lock", ".fetch", "sub/.fetch/done.json", ".FETCH/done.json", ".fetch\\x"]
-)
-def test_no_member_is_written_among_our_own_records(tmp_path, name, member):
-    if name.endswith("zip"):
-        zip_of(tmp_path / name, member, b"{}")
-    else:
-        write_tar(tmp_path / name, {member: b"{}"})
-    folder = tmp_path / "folder"
-    (folder / ".fetch").mkdir(parents=True)
-    (folder / ".fetch" / "done.json").write_text("ours")
-    with pytest.raises(UserError, match=rf"^{name}: refused for its member .*\.fetch is where"):
-        unpack(tmp_path / name, folder, folder / ".fetch" / "unpacking")
-    assert [path.name for path in folder.rglob("*")] == [".fetch", "done.json"]
-    assert (folder / ".fetch" / "done.json").read_text() == "ours"
-
-
-def test_names_that_only_look_like_our_records_are_unpacked(tmp_path):
-    write_tar(tmp_path / "a.tar", {".fetched/a.mp4": b"a", "x.fetch/b.mp4": b"b", "fetch": b"c"})
-    assert unpack(tmp_path / "a.tar", tmp_path / "folder", tmp_path / "scratch") == 3
-
-
 def test_no_link_leads_out_of_the_folder(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         member = tarfile.TarInfo("inside")

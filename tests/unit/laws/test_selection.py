@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vlmfrontier.frontier.write import write_table as write_rounded_table
 from vlmfrontier.laws import validation
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
 from vlmfrontier.laws.fit import fit
@@ -178,17 +177,3 @@ def test_many_configurations_are_left_out_without_a_search_and_alike(monkeypatch
     descended = validation.leave_one_out(table, "add", "e", quick, law.theta[None])
     np.testing.assert_allclose(descended, searched, rtol=1e-6)
     assert not np.allclose(descended, law.predict(table.points()), rtol=1e-6)
-
-
-@pytest.mark.parametrize("write", [write_table, write_rounded_table])
-def test_tables_hold_any_name(tmp_path, write):
-    name = "a_b & 50% #1 $x^2$ \\cite{y} ~ | <b>"
-    write(pd.DataFrame({name: [name], "r2": [0.5]}), tmp_path / "made")
-    latex = (tmp_path / "made.tex").read_text()
-    cell = r"a\_b \& 50\% \#1 \$x\^{}2\$ \textbackslash{}cite\{y\} \textasciitilde{}"
-    assert latex.count(cell) == 2
-    assert all(line.count("&") - line.count(r"\&") in (0, 1) for line in latex.splitlines())
-    markdown = (tmp_path / "made.md").read_text()
-    assert "<b>" not in markdown
-    assert {line.count("|") - line.count("\\|") for line in markdown.splitlines()} == {3}
-    assert pd.read_csv(tmp_path / "made.csv").columns[0] == name

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import peft
 import pytest
 import torch
@@ -14,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.published import save_language, save_siglip, started, study_of
 from vlmfrontier.data.digits.build import build_split
+from vlmfrontier.data.video import encode_video
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.build import count_parameters, load_model, save_model
 from vlmfrontier.models.prompt import PromptBuilder
@@ -107,6 +112,21 @@ def test_a_trained_model_loads_bit_equal_and_generates(hub, results, settings):
         laid_over = peft.PeftModel.from_pretrained(load_model(results.models / "x", 4), results.run(run.key).adapter)
         with torch.no_grad():  # the sum is taken in another order: float32 rounding
             assert torch.allclose(laid_over(**ask).logits, once(**ask).logits, atol=1e-4)
+
+
+def test_the_docs_way_to_ask_a_finetuned_model(hub, results, tmp_path):
+    """The lines of docs/models.md, as someone would copy them, in a Python that has imported nothing else."""
+    study = study_of(hub)
+    run = plan_runs(study)[0]
+    finetune(study, run, results)
+    video = tmp_path / "video.mp4"
+    encode_video(np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), dtype=np.uint8), video, 10)
+    [lines] = re.findall(r"```python\n(.*?)```", Path("docs/models.md").read_text(), re.DOTALL)
+    given = f"folder, video, question = {str(results.run(run.key).model)!r}, Path({str(video)!r}), 'describe the video'"
+    code = f"from pathlib import Path\n{given}\n{lines}\nprint('answer:', [answer], written.shape[1] - ids.shape[1])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("answer: ['")
 
 
 def test_what_is_saved_is_what_was_trained(hub, results, monkeypatch):

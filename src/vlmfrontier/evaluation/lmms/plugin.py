@@ -146,8 +146,7 @@ class Run(lmms):
                 pack = questions[first : first + PACKED_QUESTIONS]
                 texts = reader.generate([[prompt.question(question.prompt) for question in pack]], pack[0].longest)[0]
                 for question, tokens in zip(pack, texts, strict=True):
-                    answer = prompt.tokenizer.decode(tokens, skip_special_tokens=True)
-                    answers.append(question.answered(answer.strip(), reader.visual_tokens))
+                    answers.append(question.answered(prompt.answer_text(tokens), reader.visual_tokens))
         return answers
 
     def _image_size(self) -> int:
