@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field, ValidationError
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.base import Section
+from vlmfrontier.study.files import read_yaml
 from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.units import Number
 
@@ -99,12 +99,9 @@ class Site(Section):
 
 def read_site(path: Path) -> Site:
     """Return the site that a YAML file describes. Raises `UserError`, one line per mistake, naming file, key, value."""
-    try:
-        content = yaml.safe_load(path.read_text()) or {}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; the profile's `site` must name a site file") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    if not path.exists() and not path.is_symlink():
+        raise UserError(f"{path}: no such file; the profile's `site` must name a site file")
+    content = read_yaml(path)
     try:
         return Site.model_validate(content)
     except ValidationError as error:

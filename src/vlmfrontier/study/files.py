@@ -1,11 +1,24 @@
-"""Paths in a configuration are relative to the file they are written in, wherever that file is included from."""
+"""YAML files of users, read in one way; their paths are relative to the file that names them."""
 
+import codecs
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import BeforeValidator
+
+from vlmfrontier.errors import UserError
+
+LARGEST_FILE = 1 << 20
+"""Bytes of a configuration file."""
+MOST_VALUES = 100_000
+"""Keys and values that a file may stand for, those that aliases repeat included."""
+DEEPEST = 40
+"""Levels of maps and lists inside each other."""
+LONGEST_NAME, LONGEST_PATH = 255, 4000
+"""Bytes of one name in a path, and of a whole path, that systems take."""
 
 
 class Written(str):
@@ -22,11 +35,118 @@ class Written(str):
         return written
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the map in a YAML file, its texts remembering where they are written.
+
+    Raises `UserError` with the file, and the line where there is one, for whatever is no readable map in UTF-8.
+    """
+    text = _read_text(path)
+    loader = _loader(path.parent)
+    try:
+        reader = loader(text)
+        node = reader.get_single_node()
+        if node is None:
+            return {}
+        _refuse_endless(path, node)
+        content = reader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise UserError(f"{path}, line {mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path}: more than {DEEPEST} levels of maps and lists inside each other") from None
+    except (ValueError, ArithmeticError, TypeError) as error:  # a date or a number that does not exist
+        raise UserError(f"{path}: has a value that cannot be read: {str(error)[:100]}") from None
+    if not isinstance(content, dict):
+        kind = {"list": "a list", "int": "a number", "float": "a number"}.get(type(content).__name__, "a text")
+        raise UserError(f"{path}: expected a map of keys, found {'nothing' if content is None else kind}")
+    return content
+
+
+def _read_text(path: Path) -> str:
+    """Return the text of a file. Raises `UserError` if it cannot be opened, is too large, or is not UTF-8."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{_shortened(path)}: cannot be read ({(error.strerror or str(error)).lower()})") from None
+    except ValueError as error:
+        raise UserError(f"{str(path)!r}: cannot be the name of a file ({error})") from None
+    if len(content) > LARGEST_FILE:
+        raise UserError(f"{path}: larger than {LARGEST_FILE >> 20} MiB, which no configuration is")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:4]:
+        raise UserError(f"{path}: is written in UTF-16 or binary; save it as text in UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {line}: is not text in UTF-8; save the file in UTF-8") from None
+
+
+def _shortened(path: Path) -> str:
+    return str(path) if len(str(path)) <= LONGEST_NAME else f"{str(path)[:60]}…"
+
+
+def _refuse_endless(path: Path, root: yaml.Node) -> None:
+    """Raise `UserError` if aliases lead back to themselves, or repeat parts until no memory would hold them."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, above: frozenset[int]) -> int:
+        line = node.start_mark.line + 1
+        if id(node) in above:
+            raise UserError(f"{path}, line {line}: an alias leads back to itself; write the value out")
+        if len(above) > DEEPEST:
+            raise UserError(f"{path}, line {line}: more than {DEEPEST} levels of maps and lists inside each other")
+        if id(node) not in sizes:
+            parts = node.value if isinstance(node, yaml.CollectionNode) else []
+            flat = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
+            sizes[id(node)] = 1 + sum(size(part, above | {id(node)}) for part in flat)
+        if sizes[id(node)] > MOST_VALUES:
+            raise UserError(f"{path}, line {line}: stands for more than {MOST_VALUES:,} values; write fewer aliases")
+        return sizes[id(node)]
+
+    size(root, frozenset())
+
+
+def _loader(folder: Path) -> type[yaml.SafeLoader]:
+    """Return a safe loader for a file of `folder` that refuses a key written twice, and one that is no text."""
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key.start_mark)
+                if key.value in seen and key.value != "<<":
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is written twice", key.start_mark
+                    )
+                seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    def written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
+        return Written.inside(loader.construct_scalar(node), folder)
+
+    Loader.add_constructor("tag:yaml.org,2002:str", written)
+    return Loader
+
+
 def _from_here(value: Any) -> Any:
     """Return a path relative to the working directory; a plain string (study.json, a test) already is one."""
+    if isinstance(value, str) and (
+        not value or len(value.encode(errors="replace")) > LONGEST_PATH or any(_too_long(p) for p in value.split("/"))
+    ):
+        raise ValueError("cannot be the name of a file: it is empty or too long; write a path")
     if isinstance(value, Written):
         return os.path.relpath(value.folder / value)
     return str(value) if isinstance(value, Path) else value
+
+
+def _too_long(name: str) -> bool:
+    return len(name.encode(errors="replace")) > LONGEST_NAME
 
 
 InputFile = Annotated[str, BeforeValidator(_from_here)]

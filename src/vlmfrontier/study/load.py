@@ -6,14 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.records import read_checked
-from vlmfrontier.study.files import Written
+from vlmfrontier.study.files import read_yaml
 from vlmfrontier.study.messages import describe
 from vlmfrontier.study.root import Study
+
+MOST_BASES = 20
+"""Files that may build one upon another."""
 
 
 def load_study(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> Study:
@@ -25,6 +27,8 @@ def load_study(files: Sequence[Path], overrides: Mapping[str, Any] | None = None
     given: dict[str, Any] = {}
     for file in files:
         given = merge(given, read_with_base(Path(file)))
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise UserError(f"the changes on top: expected a map of keys, found {str(overrides)[:40]!r}")
     return validate(merge(given, overrides or {}))
 
 
@@ -51,6 +55,8 @@ def write_study(study: Study, path: Path) -> None:
 
 def validate(given: Mapping[str, Any]) -> Study:
     """Return the study, or raise `UserError` with one line for each mistake."""
+    if not isinstance(given, Mapping):
+        raise UserError(f"the configuration: expected a map of keys, found {str(given)[:40]!r}")
     try:
         return Study.model_validate(given)
     except ValidationError as error:
@@ -68,13 +74,18 @@ def json_schema() -> dict[str, Any]:
 
 def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return the content of `path` over that of its `base:`, recursively. Raises `UserError` for a circle of bases."""
-    if path.resolve() in above:
+    here = Path(os.path.realpath(path))
+    if here in above:
         raise UserError(f"{path}: its base leads back to itself; take out one `base:`")
+    if len(above) >= MOST_BASES:
+        raise UserError(f"{path}: the base of more than {MOST_BASES} files one upon another; write fewer")
     content = read_yaml(path)
     base = content.pop("base", None)
     if base is None:
         return content
-    return merge(read_with_base(path.parent / base, (*above, path.resolve())), content)
+    if not isinstance(base, str) or not base:
+        raise UserError(f"{path}: base = {str(base)[:40]!r}: expected the path of another configuration file")
+    return merge(read_with_base(path.parent / base, (*above, here)), content)
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,44 +95,3 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both else value
     return merged
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the map in a YAML file, its texts remembering where they are written.
-
-    Raises `UserError` with file and line for a missing file, wrong syntax, a key written twice, or no map.
-    """
-    try:
-        with path.open() as file:
-            content = yaml.load(file, _loader(path.parent))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}, line {line}: {error.problem}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected a map of keys, found {type(content).__name__}")
-    return content
-
-
-def _loader(folder: Path) -> type[yaml.SafeLoader]:
-    """Return a safe loader for a file of `folder` that refuses a key written twice."""
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key, _ in node.value:
-                if key.value in seen and key.value != "<<":
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} is written twice", key.start_mark
-                    )
-                seen.add(key.value)
-            return super().construct_mapping(node, deep)
-
-    def written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
-        return Written.inside(loader.construct_scalar(node), folder)
-
-    Loader.add_constructor("tag:yaml.org,2002:str", written)
-    return Loader

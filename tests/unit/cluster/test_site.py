@@ -30,7 +30,6 @@ def test_the_shipped_site_is_valid_and_shows_every_key_with_its_meaning():
         ("acount: lab", "acount: no such key; did you mean 'account'?"),
         ("gpu: {mfu: 2}", "gpu.mfu = 2: Input should be less than or equal to 1"),
         ("cpu: {hours: 0}", "cpu.hours = 0: "),
-        ("gpu: [", "while parsing"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_file_and_key(tmp_path: Path, text: str, message: str):
@@ -42,6 +41,32 @@ def test_a_mistake_is_told_in_one_line_with_file_and_key(tmp_path: Path, text: s
     assert "\n" not in str(error.value)
     with pytest.raises(SystemExit, match=r"^error: "):
         site_or_exit(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"gpu: [", "line 1: expected the node content"),
+        (b"account: a\naccount: b\n", "line 2: the key 'account' is written twice"),
+        ("account: lab".encode("utf-16"), "UTF-16"),
+        (b"- 1", "expected a map of keys, found a list"),
+        (b"\xff\x00\x80", "binary"),
+    ],
+)
+def test_a_site_file_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, content: bytes, message: str):
+    file = tmp_path / "site.yaml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message) as error:
+        read_site(file)
+    assert str(error.value).startswith(str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_a_site_that_is_a_folder_or_a_loop_is_told(tmp_path: Path):
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    for path in (tmp_path, tmp_path / "loop.yaml"):
+        with pytest.raises(UserError, match="cannot be read"):
+            read_site(path)
 
 
 def test_a_missing_site_file_is_named(tmp_path: Path):

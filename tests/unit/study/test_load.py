@@ -191,6 +191,77 @@ def test_a_file_that_cannot_be_read_is_named_with_the_place(write, text, part):
     assert part in line
 
 
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("study: x".encode("utf-16"), "UTF-16"),
+        ("study: x".encode("utf-16-be"), "UTF-16"),
+        (b"study: caf\xe9", "line 1: is not text in UTF-8"),
+        (b"\x7fELF\x02\x01\x01\x00\x00\xff\xfe", "not text in UTF-8"),
+        (b"study: a\x00b", "special characters are not allowed"),
+        (b"# long\n" * 200_000, "larger than 1 MiB"),
+        (BOMB.encode(), "stands for more than 100,000 values"),
+        (b"study: &a [*a]", "line 1: an alias leads back to itself"),
+        (b"data: &a {digits: *a}", "line 1: an alias leads back to itself"),
+        (b"a: " + b"[" * 5_000, "inside each other"),
+        (b"a: " + b"[" * 60 + b"]" * 60, "inside each other"),
+        (b"a: 2026-13-45", "a value that cannot be read"),
+        (b"seed: " + b"9" * 5_000, "a value that cannot be read"),
+        (b"? [a, b]\n: c", "line 1: a key must be a word"),
+        (b"? {a: b}\n: c", "line 1: a key must be a word"),
+        (b"a: !!python/object/apply:os.system [ls]", "line 1: could not determine a constructor"),
+        (b"a: 1\n---\nb: 2", "line 2: but found another document"),
+        (b"data: {digits: {seed: 1, seed: 2}}", "line 1: the key 'seed' is written twice"),
+        (b"<<: 3", "line 1: "),
+        (b"*nowhere", "line 1: found undefined alias"),
+        (b"\tstudy: x", "line 1: "),
+        (b"just words", "expected a map of keys, found a text"),
+        (b"base: 3", "base = '3': expected the path of another configuration file"),
+        (b"base: [a.yaml]", "expected the path of another configuration file"),
+        (b"base: {a: b}", "expected the path of another configuration file"),
+        (b"base: ''", "expected the path of another configuration file"),
+        (b"base: .", "cannot be read (is a directory)"),
+        (b"base: loop.yaml", "loop.yaml: cannot be read"),
+        (b"base: " + b"x" * 300, "cannot be read (file name too long)"),
+        (b"base: study.yaml/more.yaml", "cannot be read (not a directory)"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_told_in_one_line(tmp_path, content, part):
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "study.yaml").write_bytes(content)
+    (line,) = mistakes(tmp_path / "study.yaml")
+    assert part in line
+
+
+def test_a_byte_order_mark_and_aliases_are_read(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbf" + BASE.replace("[xs, m]", "&n [xs, m]").encode())
+    assert load_study([tmp_path / "a.yaml"]).study == "tiny"
+
+
+def test_bases_cannot_go_on_for_ever(write):
+    for i in range(30):
+        write(f"base: {i + 1}.yaml", f"{i}.yaml")
+    (line,) = mistakes(write("base: 0.yaml"))
+    assert "more than 20 files" in line
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "", "{", "null", "[" * 100_000])
+def test_a_study_json_that_is_none_is_told(tmp_path, text):
+    (tmp_path / "study.json").write_text(text)
+    with pytest.raises(UserError, match=r"study\.json: damaged"):
+        read_study(tmp_path / "study.json")
+
+
+def test_a_study_json_that_is_a_folder_is_told(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_study(tmp_path)
+
+
 def test_study_json_that_is_missing_tells_what_makes_it(tmp_path):
     with pytest.raises(UserError, match="run `snakemake plan`"):
         read_study(tmp_path / "study.json")
