@@ -6,24 +6,22 @@ Several hundred GB for the eight tasks of the paper. Writes evaluate.lmms_eval.b
 data/benchmarks.json. With --offline it only looks at what is there.
 """
 
-from pathlib import Path
-
 from vlmfrontier import command_line
 from vlmfrontier.evaluation.lmms.fetch import fetch
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import read_study
 
 
-def main(study_json: Path, offline: bool) -> None:
-    study, results = read_study(study_json), ResultsFolder(study_json.parent)
-    for name, there in fetch(study, results, offline).items():
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    parser.add_argument("--offline", action="store_true", help="fetch nothing, look at what is there")
+    given = parser.parse_args()
+    study, results = read_study(given.study), ResultsFolder(given.study.parent)
+    for name, there in fetch(study, results, given.offline).items():
         print(f"{name}: {there['questions']} questions about {there['videos']} videos, {there['missing']} missing")
     print(f"benchmarks in {results.benchmarks(study.evaluate)} → {results.fetched}")
 
 
 if __name__ == "__main__":
-    parser = command_line.parser(__doc__)
-    command_line.study_argument(parser)
-    parser.add_argument("--offline", action="store_true", help="fetch nothing, look at what is there")
-    given = parser.parse_args()
-    command_line.run(lambda: main(given.study, given.offline))
+    command_line.run(main)

@@ -8,25 +8,23 @@ data/<split>/fetched.json last: commit, number and size of files, records and mi
 behind a licence need `hf auth login`, or HF_TOKEN, of an account that has accepted it.
 """
 
-from pathlib import Path
-
 from vlmfrontier import command_line
 from vlmfrontier.data.fetch import fetch_split
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import read_study
 
 
-def main(study_json: Path, split: str) -> None:
-    results = ResultsFolder(study_json.parent)
-    found = fetch_split(read_study(study_json), split, results, lambda line: print(line, flush=True))
-    for name, entry in found.items():
-        print(f"{name}: {entry['records']:,} records, {entry['videos']:,} videos, {entry['missing']:,} missing")
-    print(f"data → {results.fetched_data(split)}")
-
-
-if __name__ == "__main__":
+def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
     parser.add_argument("--split", default="train", choices=("train", "align"), help="align: the set of stage 1")
     given = parser.parse_args()
-    command_line.run(lambda: main(given.study, given.split))
+    results = ResultsFolder(given.study.parent)
+    found = fetch_split(read_study(given.study), given.split, results, lambda line: print(line, flush=True))
+    for name, entry in found.items():
+        print(f"{name}: {entry['records']:,} records, {entry['videos']:,} videos, {entry['missing']:,} missing")
+    print(f"data → {results.fetched_data(given.split)}")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

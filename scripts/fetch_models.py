@@ -7,24 +7,22 @@ again. Models in folders of your own are only looked at. Writes models/fetched.j
 Models behind a licence need `hf auth login`, or HF_TOKEN, of an account that has accepted it.
 """
 
-from pathlib import Path
-
 from vlmfrontier import command_line
 
 
-def main(study_json: Path) -> None:
+def main() -> None:
     from vlmfrontier.models.fetch import fetch_models  # noqa: PLC0415  (torch is slow)
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
 
-    results = ResultsFolder(study_json.parent)
-    for key, found in fetch_models(read_study(study_json), results).items():
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    given = parser.parse_args()
+    results = ResultsFolder(given.study.parent)
+    for key, found in fetch_models(read_study(given.study), results).items():
         print(f"{key}: {found['parameters']:,} parameters, {found['gigabytes']:.1f} GB, commit {found['commit']}")
     print(f"models → {results.fetched_models}")
 
 
 if __name__ == "__main__":
-    parser = command_line.parser(__doc__)
-    command_line.study_argument(parser)
-    given = parser.parse_args()
-    command_line.run(lambda: main(given.study))
+    command_line.run(main)

@@ -37,7 +37,7 @@ Colours are told apart with every common colour blindness. An own table's axes a
 
 def main() -> None:
     parser = command_line.parser(__doc__)
-    parser.add_argument("--study", type=Path, nargs="+", required=True, metavar="STUDY_JSON")
+    command_line.study_argument(parser, nargs="+")
     given: argparse.Namespace = parser.parse_args()
     parts = [INTRODUCTION]
     for file in given.study:

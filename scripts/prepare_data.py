@@ -19,9 +19,7 @@ MOST_PROCESSES = 1024
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--study", type=Path, metavar="STUDY_JSON", help="the resolved study, results/<study>/study.json"
-    )
+    command_line.study_argument(parser, required=False)
     parser.add_argument("--split", help="of a study: train, test, or align (for stage 1)")
     parser.add_argument("--processes", type=int, default=1, help="videos made or looked into side by side")
     own = parser.add_argument_group("without a study")

@@ -16,6 +16,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--output", type=Path, default=DEFAULT)
     given = parser.parse_args()
+    given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(schema_text())
     print(f"schema → {given.output}")
 

@@ -1,12 +1,34 @@
-"""What every script does alike: parse arguments, read the resolved study, report a user's mistake in one line."""
+"""What every script does alike: parse arguments, find the study, report in one line what a user can mend."""
 
 import argparse
+import contextlib
+import errno
+import os
+import select
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.suggest import did_you_mean
+
+STUDY_JSON = "study.json"
+_OF_THE_DISK = {
+    errno.ENOSPC: "make room and call again",
+    errno.EDQUOT: "make room and call again",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "choose a place that you may read and write",
+    errno.EPERM: "choose a place that you may read and write",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "a folder was expected",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "a link leads back to itself",
+    errno.EIO: "the disk may be damaged",
+    errno.ESTALE: "call again",
+}
+"""Errors of the system that are no fault of the program, and what to do."""
 
 
 def parser(documentation: str | None) -> argparse.ArgumentParser:
@@ -14,18 +36,90 @@ def parser(documentation: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def study_argument(to: argparse.ArgumentParser) -> None:
-    """Add the required `--study results/<study>/study.json`; the folder that holds the file is the results folder."""
-    to.add_argument(
-        "--study", type=Path, required=True, metavar="STUDY_JSON", help="the resolved study, results/<study>/study.json"
-    )
+def study_argument(to: argparse.ArgumentParser, required: bool = True, **more: Any) -> None:
+    """Add `--study`, whose value is the path of a study's resolved file; its folder is the results folder."""
+    what = "name of the study, its results folder, or results/<study>/study.json"
+    to.add_argument("--study", type=study_file, required=required, metavar="STUDY", help=what, **more)
+
+
+def study_file(name: str) -> Path:
+    """Return the resolved study that `name` means: a path to it, its folder, or a study's name under results/.
+
+    Raises `UserError` if there is none, with the nearest name.
+    """
+    path = Path(name)
+    if os.path.isfile(path):  # False for what cannot be a path too
+        if path.suffix != ".json":
+            raise UserError(f"--study {name}: this is no resolved study; write the study's name, or {_example()}")
+        return path
+    for folder in (path, Path("results") / name):
+        if name and os.path.isfile(folder / STUDY_JSON):
+            return folder / STUDY_JSON
+    known = sorted(folder.parent.name for folder in Path("results").glob(f"*/{STUDY_JSON}"))
+    if not known:
+        raise UserError(f"--study {name}: no such file, and no study in results/ here; run `snakemake plan` first")
+    asked = path.parent.name if path.name == STUDY_JSON else path.name
+    raise UserError(f"--study {name}: no such study; {did_you_mean(asked, known)} (or run `snakemake plan` first)")
+
+
+def _example() -> str:
+    return f"results/<study>/{STUDY_JSON}"
 
 
 def run(main: Callable[[], Any]) -> None:
-    """Call `main`; what a user can mend ends as `error: …` on stderr with exit status 2 and no traceback."""
+    """Call `main`; what a user can mend ends as `error: …` on stderr, without a traceback.
+
+    Exit status 2 for a mistake in the input, 1 for a disk that is full or may not be written to. Where whoever reads
+    the output has gone (`| head`), it ends as other programs do, without a word.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter
+    try:
+        try:
+            _run(main)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        if not _nobody_reads(sys.stdout):
+            raise
+        _to_nowhere(sys.stdout)
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:  # of the flush
+        _to_nowhere(sys.stdout)
+        _leave(f"the output cannot be written: {error.strerror}", 1)
+
+
+def _run(main: Callable[[], Any]) -> None:
     try:
         main()
     except UserError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+        _leave(str(error), 2)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _leave(f"{where}{str(error.strerror).lower()}; {_OF_THE_DISK[error.errno]}", 1)
+
+
+def _leave(message: str, status: int) -> None:
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _nobody_reads(stream: Any) -> bool:
+    """Say whether a stream is a pipe whose reader has gone."""
+    asked = select.poll()
+    asked.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in asked.poll(0))
+
+
+def _to_nowhere(stream: Any) -> None:
+    """Let what is left in a stream go nowhere: Python writes it once more as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -32,28 +32,33 @@ def run_job(
     if arguments is not None:
         arguments(parser)
     parser.add_argument(WARM, action="store_true", help="run in a child of a server that has torch imported")
-    given = parser.parse_args()
-    if given.warm:
-        sys.argv[1:] = [text for text in sys.argv[1:] if text == "--" or not WARM.startswith(text)]  # or cut short
-        status = run_warm(Path(sys.argv[0]).resolve(), sys.argv[1:])
-        if status is not None:
-            sys.exit(status)
 
-    def prepared() -> None:
+    def job() -> None:
+        given = parser.parse_args()
+        if given.warm:
+            _leave_to_server()
         if spread is not None:
             spread(given, sys.argv)
         _say_where()
         if stage is None:
-            work()
+            work(given)
         else:
             # Where a study plans no such run there is no folder to keep it in.
-            recorded(record_file(given.study.parent / "runs" / given.run, stage), work)
+            recorded(record_file(given.study.parent / "runs" / given.run, stage), lambda: work(given))
 
-    def work() -> None:
+    def work(given: Namespace) -> None:
         _prepare()
         main(given)
 
-    command_line.run(prepared)
+    command_line.run(job)
+
+
+def _leave_to_server() -> None:
+    """Leave with the exit status of this very job run by the warm server; return if there is none."""
+    sys.argv[1:] = [text for text in sys.argv[1:] if text == "--" or not WARM.startswith(text)]  # or cut short
+    status = run_warm(Path(sys.argv[0]).resolve(), sys.argv[1:])
+    if status is not None:
+        sys.exit(status)
 
 
 def _prepare() -> None:

@@ -1,11 +1,14 @@
 """What scripts and the Snakefile do alike: mistakes without a traceback, commands, the Python of jobs."""
 
+import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.calling import ROOT
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import validate
@@ -21,6 +24,129 @@ def test_a_users_mistake_is_lines_on_stderr_and_status_2(capsys):
         command_line.run(fail)
     assert left.value.code == 2
     assert capsys.readouterr().err == "error: first\nerror: second\n"
+
+
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").glob("*.py"))
+CALL = """
+import sys
+from pathlib import Path
+from vlmfrontier import command_line
+def main():
+{}
+command_line.run(main)
+"""
+
+
+def call(code: str, redirection: str = "", **environment: str) -> subprocess.CompletedProcess:
+    """Run `code` as the `main` of a script, by a shell that may redirect it."""
+    program = CALL.format("\n".join(f"    {line}" for line in code.splitlines()))
+    command = ["bash", "-o", "pipefail", "-c", f'"$0" -c "$1" {redirection}', sys.executable, program]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print('few')",  # written only as it ends
+        "for i in range(100000): print(i)",
+        "print('x' * 1000000, flush=True)",
+        "for i in range(100000): print(i)\nsys.exit(0)",
+    ],
+)
+@pytest.mark.parametrize("reader", ["| true", "| head -c 1 > /dev/null", "2>&1 | true"])
+def test_a_reader_that_leaves_is_no_error(code: str, reader: str):
+    done = call(f"import time\ntime.sleep(0.1)\n{code}", reader)
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)
+
+
+def test_a_broken_pipe_that_is_not_the_output_is_a_bug():
+    done = call("import os\nreader, writer = os.pipe()\nos.close(reader)\nos.write(writer, b'x')")
+    assert "Traceback" in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "redirection", "line"),
+    [
+        ("print('x')", "> /dev/full", "error: no space left on device; make room and call again"),
+        ("sys.stdout.write('x')", "> /dev/full", "error: "),
+        ("print('x' * 100000)", "> /dev/full", "error: no space left on device; make room and call again"),
+        ("Path('/dev/full').write_text('x')", "", "error: no space left on device; make room and call again"),
+        ("Path('/dev/null/x').write_text('x')", "", "error: /dev/null/x: not a directory; a folder was expected"),
+        ("Path('/tmp').write_text('x')", "", "error: /tmp: is a directory; name a file"),
+        ("Path('/tmp', 'x' * 300).write_text('x')", "", "error: /tmp/xxx"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_one_line(code: str, redirection: str, line: str):
+    done = call(code, redirection)
+    assert done.stderr.startswith(line)
+    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == 1
+
+
+def test_output_that_nobody_asked_for_is_no_error():
+    done = call("print('x')", ">&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_that_lacks_a_letter_gets_another():
+    done = call("print('→ α')", PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stdout) == (0, "\\u2192 \\u03b1\n")
+
+
+def test_every_script_is_called_in_the_same_way():
+    for name in SCRIPTS:
+        text = (ROOT / "scripts" / name).read_text()
+        assert "command_line.run(main)" in text or "run_job(" in text
+        assert '"--study"' not in text
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the results of two studies."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "digits-dev"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "study.json").write_text(json.dumps({"study": name}))
+    (tmp_path / "digits.yaml").write_text("study: digits")
+    (tmp_path / "digits").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["digits", "results/digits", "results/digits/", "results/digits/study.json", "./results/../results/digits"]
+)
+def test_a_study_has_the_same_names_everywhere(results: Path, name: str):
+    assert command_line.study_file(name).resolve() == results / "results/digits/study.json"
+    assert command_line.study_file(str(results / "results/digits")) == results / "results/digits/study.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("digit", "--study digit: no such study; did you mean 'digits'?"),
+        ("results/digts/study.json", "did you mean 'digits'?"),
+        ("digits.yaml", "--study digits.yaml: this is no resolved study; write the study's name"),
+        ("", "--study : no such study; known: digits, digits-dev"),
+        ("smoke", "--study smoke: no such study; known: digits, digits-dev"),
+        ("x" * 300, "no such study"),
+        ("../digits", "did you mean 'digits'?"),
+        ("a\x00b", "no such study"),
+    ],
+)
+def test_a_study_that_is_not_there_is_named_with_the_nearest(results: Path, name: str, message: str):
+    with pytest.raises(UserError) as told:
+        command_line.study_file(name)
+    assert message in str(told.value)
+
+
+def test_without_any_study_the_plan_is_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no study in results/ here; run `snakemake plan` first"):
+        command_line.study_file("digits")
 
 
 def test_a_bug_keeps_its_traceback():
