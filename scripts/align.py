@@ -9,7 +9,7 @@ from models/state/align-<name>/; what has finished is not trained again without 
 from argparse import ArgumentParser, Namespace
 
 from vlmfrontier.cluster.launch import again_argument, layout_arguments, spread
-from vlmfrontier.jobs import run_job
+from vlmfrontier.jobs import check_language, run_job
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def main(given: Namespace) -> None:
     from vlmfrontier.training.projector import align_published  # noqa: PLC0415
 
     study, results = read_study(given.study), ResultsFolder(given.study.parent)
+    check_language(given.language, study.models.language)
     name = study.models.start_name(given.language, given.vision)
     with placed(given, f"align {name}") as layout:
         if study.models.pretrained:

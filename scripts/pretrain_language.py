@@ -9,7 +9,7 @@ finished is not trained again without --again.
 from argparse import ArgumentParser, Namespace
 
 from vlmfrontier.cluster.launch import again_argument
-from vlmfrontier.jobs import run_job
+from vlmfrontier.jobs import check_language, run_job
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -22,8 +22,9 @@ def main(given: Namespace) -> None:
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.training.language import pretrain_language  # noqa: PLC0415
 
-    models = ResultsFolder(given.study.parent).models
-    report = pretrain_language(read_study(given.study), given.language, models, given.again)
+    study, models = read_study(given.study), ResultsFolder(given.study.parent).models
+    check_language(given.language, study.models.language)
+    report = pretrain_language(study, given.language, models, given.again)
     print(f"language {given.language}: loss {report['loss']:.4f} → {models / 'language' / given.language}")
 
 

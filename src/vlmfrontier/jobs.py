@@ -4,11 +4,15 @@ import os
 import platform
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vlmfrontier import command_line
 from vlmfrontier.ended import record_file, recorded
+from vlmfrontier.errors import UserError
+from vlmfrontier.study.load import read_study
+from vlmfrontier.study.suggest import did_you_mean
+from vlmfrontier.sweep.runs import find_run
 from vlmfrontier.warm import run_warm
 
 WARM = "--warm"
@@ -43,7 +47,7 @@ def run_job(
         if stage is None:
             work(given)
         else:
-            # Where a study plans no such run there is no folder to keep it in.
+            find_run(read_study(given.study), given.run)  # else a folder would be made of whatever was given
             recorded(record_file(given.study.parent / "runs" / given.run, stage), lambda: work(given))
 
     def work(given: Namespace) -> None:
@@ -51,6 +55,13 @@ def run_job(
         main(given)
 
     command_line.run(job)
+
+
+def check_language(name: str, known: Iterable[str]) -> None:
+    """Raise `UserError` if a study has no language model of this name."""
+    known = list(known)
+    if name not in known:
+        raise UserError(f"--language {name}: no such language model; {did_you_mean(name, known)}")
 
 
 def _leave_to_server() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.calling import ROOT
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.load import validate
+from vlmfrontier.study.load import load_study, validate, write_study
 from vlmfrontier.workflow import frontier_files, richest_form, script_command, study_or_exit, use_this_python
 
 
@@ -207,3 +207,13 @@ def test_a_table_without_data_size_has_no_elasticity():
 def test_the_richest_form_is_the_last_of_the_papers_list():
     study = validate({"study": "own", "table": TABLE, "laws": {"forms": ["add", "mult"]}})
     assert richest_form(study.laws) == "add"
+
+
+@pytest.mark.parametrize("run", ["../../x", "nonsense", "/tmp/x", ""])
+def test_a_run_that_is_not_planned_leaves_nothing_behind(tmp_path: Path, run: str):
+    path = tmp_path / "results" / "digits" / "study.json"
+    write_study(load_study([ROOT / "config.yaml"]), path)
+    command = [sys.executable, str(ROOT / "scripts/evaluate.py"), "--study", str(path), "--run", run]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr.startswith(f"error: study digits plans no run {run!r}")
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["study.json"]
