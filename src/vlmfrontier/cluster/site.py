@@ -11,10 +11,9 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import read_yaml
 from vlmfrontier.study.suggest import did_you_mean
-from vlmfrontier.study.units import Number
+from vlmfrontier.study.units import Few, Number, Positive
 
-Positive = Annotated[int, Field(gt=0)]
-PositiveNumber = Annotated[Number, Field(gt=0)]
+PositiveNumber = Annotated[Number, Field(gt=0, le=1e24)]
 GIB = 2**30
 SITE_FILE = Path("profiles/slurm/site.yaml")
 """The site that a plan is counted for unless another is named, in the repository: that of its cluster profile."""
@@ -56,9 +55,9 @@ class GpuSite(Partition):
     """Name of the GPU as `sinfo -o %G` spells it; null takes any."""
     memory: PositiveNumber = 80.0
     """GiB of one GPU."""
-    per_node: Positive = 8
+    per_node: Few = 8
     """GPUs of one node."""
-    cpus: Positive = 8
+    cpus: Few = 8
     """Cores per GPU."""
     host_memory: PositiveNumber = 60.0
     """GiB of main memory per GPU."""

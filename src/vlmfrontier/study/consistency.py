@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from math import isqrt
+from math import isqrt, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlmfrontier.study.levels import is_square
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
 
 Path = tuple[str | int, ...]
+MOST_COMBINATIONS = 200_000
+"""Runs or candidates of one design."""
 FACTORS = ("N", "T", "V", "M")
 
 
@@ -44,6 +46,8 @@ def _all_problems(study: "Study") -> Iterator[Problem]:
     for name, design in study.sweep.designs.items():
         yield from _center_problems(study, ("sweep", "designs", name), design)
     yield from _missing_learning_rates(study)
+    yield from _missing_pretraining_rates(study)
+    yield from _too_many(study)
     yield from _unknown_in_execution(study)
     yield from _no_alignment(study)
     yield from _impossible_training(study)
@@ -148,6 +152,21 @@ def _levels(study: "Study") -> Iterator[tuple[Path, str, Any]]:
             yield ("sweep", "designs", name, *path), factor, level
 
 
+def _too_many(study: "Study") -> Iterator[Problem]:
+    """Yield designs and spaces with more combinations than can be counted through."""
+    for name, design in study.sweep.designs.items():
+        levels = [len(v) for v in (design.space.given() if isinstance(design, IsoflopDesign) else {}).values()]
+        if isinstance(design, GridDesign):
+            levels = [len(given) for factor in FACTORS if (given := getattr(design, factor)) is not None]
+        if isinstance(design, StarDesign):
+            levels = [sum(len(given) for given in design.vary.given().values())]
+        if not isinstance(design, IsoflopDesign | RowsDesign):
+            levels += [len(design.n), len(design.seeds or study.sweep.seeds)]
+        if prod(levels) > MOST_COMBINATIONS:
+            message = f"has {prod(levels):,} combinations; write fewer levels, at most {MOST_COMBINATIONS:,}"
+            yield Problem(("sweep", "designs", name), None, message)
+
+
 def _examples(study: "Study") -> Iterator[tuple[Path, int]]:
     for name, design in study.sweep.designs.items():
         if isinstance(design, RowsDesign):
@@ -203,6 +222,22 @@ def _center_problems(study: "Study", path: Path, design: Design) -> Iterator[Pro
             if (level := getattr(center, factor)) not in levels:
                 message = f"the center's {factor} is not among the levels {levels} of {'.'.join(path)}.vary.{factor}"
                 yield Problem(("sweep", "center", factor), level, message + "; add it there or move the center")
+
+
+def _missing_pretraining_rates(study: "Study") -> Iterator[Problem]:
+    """Yield rates that the starting models need which this study makes itself."""
+    if study.models.start is not None:
+        return
+    used = {level for _, factor, level in _levels(study) if factor == "N"}
+    made = [name for name in study.models.language if name in used or not study.models.pretrained]
+    align = study.pretrain.align
+    given = {("align", "learning_rates", part): getattr(align.learning_rates, part) for part in align.train}
+    if not study.models.pretrained:
+        given["language", "learning_rate"] = study.pretrain.language.learning_rate
+    for path, rates in given.items():
+        for language in [name for name in made if isinstance(rates, dict) and name not in rates]:
+            message = f"no rate for the language model {language!r}; add one, or write one number for all"
+            yield Problem(("pretrain", *path), sorted(rates), message)
 
 
 def _missing_learning_rates(study: "Study") -> Iterator[Problem]:

@@ -2,11 +2,11 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile
-from vlmfrontier.study.units import Number
+from vlmfrontier.study.units import Natural, Number, Positive
 
 
 class CostTableConfig(Section):
@@ -38,13 +38,13 @@ class CostConfig(Section):
     """Visual features per frame inside the vision model in Eq. 1. Default: those of `models.vision`; for an own table
     the paper's 768 (its encoder really gives 729)."""
 
-    text_tokens: int = Field(default=32, ge=0)
+    text_tokens: Natural = 32
     """Tokens of prompt and question beside the visual ones. Used with `model: counted` only."""
 
-    answer_tokens: int = Field(default=16, ge=1)
+    answer_tokens: Positive = 16
     """Tokens of an answer, written one at a time. Used with `model: counted` only."""
 
-    vocabulary: int = Field(default=0, ge=0)
+    vocabulary: Natural = 0
     """Words of the language model's output head, which writes each answer token; 0 leaves the head out. Used with
     `model: counted` only."""
 

@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from vlmfrontier.data.digits.questions import TASKS
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import HUB_NAME, InputFile
-from vlmfrontier.study.units import Count, Number
+from vlmfrontier.study.names import LONGEST
+from vlmfrontier.study.units import Count, Few, Natural, Number, Positive, Seed, Share
 
-Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[Number, Field(gt=0, le=1_000_000)]
 
 
@@ -22,7 +22,7 @@ class DigitsConfig(Section):
     """Training videos, eight question–answer turns each; the largest n of the sweep may not exceed it."""
     test: Positive = 250
     """Test videos, one question of each of the eight tasks each. More: smaller standard errors, longer evaluation."""
-    seed: int = 2027
+    seed: Seed = 2027
     """Seed of the training and test videos. Another seed gives another, equally distributed data set."""
     handwriting: Literal["test", "dev"] = "test"
     """Whose digits the test videos show: `test`, or `dev` while a study is being designed."""
@@ -99,7 +99,7 @@ class FetchConfig(Section):
 class SourceConfig(Section):
     """One set of conversations about the videos (or images) of one folder, in the format that LLaVA-style sets ship."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=LONGEST)]
     """Name of the set in manifests, subsets and messages; subsets keep the sets' shares."""
     annotations: InputFile | Annotated[list[InputFile], Field(min_length=1)]
     """A JSON or JSON Lines file, or several: records with `id`, `video` (or `image`) and `conversations`."""
@@ -153,13 +153,13 @@ class LlavaConfig(Section):
     readings; shorter videos are the same in both."""
     min_fps: Annotated[Number, Field(gt=0)] = 1.0
     """Frames per second below which a video counts as long."""
-    failures: Annotated[float, Field(ge=0, le=1)] = 0.01
+    failures: Share = 0.01
     """Share of records that may have a problem (missing, broken or slow video, malformed conversation) before the data
     is refused, and share of a run's examples that may fail to decode before it stops. What has a problem is left out,
     named in problems.csv and counted; nothing takes its place."""
     timeout: Seconds = 60.0
     """Seconds after which a video is given up on and its decoder killed."""
-    checked_frames: Annotated[int, Field(ge=0)] = 3
+    checked_frames: Natural = 3
     """Frames of every video that are decoded when the data is prepared, uniform over it; 0: all frames, which takes as
     long as watching everything at full speed."""
     cache: InputFile | None = None
@@ -187,7 +187,7 @@ class DataConfig(Section):
     turns: Literal["independent", "sequential"] = "independent"
     """`independent`: the turns of a conversation see the video and not each other, packed behind one copy of the video;
     `sequential`: a turn sees the turns before it, as in multi-turn chat."""
-    length_groups: Positive = 1
+    length_groups: Few = 1
     """Batches whose examples are sorted by length together, which computes less padding; 1: purely random order."""
 
     @model_validator(mode="after")

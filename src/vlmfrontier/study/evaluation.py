@@ -9,9 +9,8 @@ from vlmfrontier.evaluation.benchmarks import BENCHMARKS, PAPER_TASKS, Benchmark
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile
 from vlmfrontier.study.suggest import did_you_mean
-from vlmfrontier.study.units import Number
+from vlmfrontier.study.units import Few, Natural, Number, Positive
 
-Positive = Annotated[int, Field(gt=0)]
 UNKNOWN_QUESTIONS = 500
 """Of a benchmark of one's own, whose number nobody has stated: what a job asks time for, about as many as the smallest
 of the paper has. The plan says no hours then."""
@@ -66,9 +65,9 @@ class JudgeConfig(Section):
     """Environment variable that holds the API key, never the key itself; null: the server wants none."""
     timeout: Annotated[Number, Field(gt=0)] = 60.0
     """Seconds to wait for a reply."""
-    retries: Annotated[int, Field(ge=0)] = 6
+    retries: Annotated[int, Field(ge=0, le=100)] = 6
     """How often a request is tried again, after 1, 2, 4, … seconds (or as the server asks), before the job fails."""
-    concurrency: Positive = 16
+    concurrency: Few = 16
     """Requests under way at a time; the eight tasks have about 15,000 for every run."""
     local: bool = True
     """On a cluster, ask from the node that runs Snakemake, where there is network; false: from a CPU job."""
@@ -104,12 +103,12 @@ class EvaluateConfig(Section):
     """`packed`: the digits study's own questions, all those of a video at once. `lmms-eval`: published benchmarks."""
     lmms_eval: LmmsEvalConfig = LmmsEvalConfig()
     """Tasks, environment and judge, where the harness is lmms-eval."""
-    batch_size: Annotated[int, Field(gt=0)] = 50
+    batch_size: Positive = 50
     """Videos per batch of `packed`; changes memory and speed, not results beyond rounding."""
-    control_videos: Annotated[int, Field(ge=0)] = 100
+    control_videos: Natural = 100
     """Videos of the wrong-video control of `packed`: questions answered while another video is shown; 0 leaves the
     control out."""
-    max_new_tokens: Annotated[int, Field(gt=0)] = 20
+    max_new_tokens: Positive = 20
     """Longest generated answer, where the task does not say; the longest true caption of the digits study has 15
     words."""
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from vlmfrontier.study.base import Section
+from vlmfrontier.study.units import Few
 
-Positive = Annotated[int, Field(gt=0)]
 MOST_WORKERS = 16
 """Decoding processes per GPU that are started without being asked for."""
 
@@ -16,14 +16,14 @@ class ExecutionConfig(Section):
 
     warm_start: bool = True
     """Outside Slurm, let a server that has torch imported finetune and evaluate. Turn off to debug a job."""
-    gpus: Positive | dict[str, Positive] = 1
+    gpus: Few | dict[str, Few] = 1
     """On a cluster, GPUs of one node that a finetuning takes: a number, or a map by language model (others: 1)."""
-    nodes: Positive | dict[str, Positive] = 1
+    nodes: Few | dict[str, Few] = 1
     """On a cluster, nodes that a finetuning takes: a number, or a map by language model (others: 1)."""
-    workers: Annotated[int, Field(ge=0)] | None = None
+    workers: Annotated[int, Field(ge=0, le=10_000)] | None = None
     """Processes that decode videos ahead of each GPU; null: one a core but one (at most 16) for real videos, none for
     the digits study. 0: the training decodes itself."""
-    prefetch: Positive = 4
+    prefetch: Few = 4
     """Batches that each worker keeps ready; more even out slow videos and take memory."""
     without_failed: bool = False
     """Fit the laws on the runs that have a result when others failed for good; those are named. Off: nothing is fitted

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from vlmfrontier.study.base import Section
-from vlmfrontier.study.units import Number
+from vlmfrontier.study.units import Few, Number, Rate
 
 
 class BudgetRange(Section):
@@ -18,7 +18,7 @@ class BudgetRange(Section):
     to: Number = Field(gt=0)
     """Largest budget per video."""
 
-    count: int = Field(default=300, ge=1)
+    count: Few = 300
     """How many budgets. The paper takes 300."""
 
     spacing: Literal["linear", "log"] = "linear"
@@ -40,19 +40,19 @@ class ElasticityConfig(Section):
     """Over which budgets and data sizes elasticities are averaged (Eq. 9, Table 10). Lengths of n are multiples of the
     largest n of the runs, so that the defaults are the paper's settings (2M examples: Δn = 5M, n from 1M to 10M)."""
 
-    step: float = Field(default=2.5, gt=0)
+    step: Rate = 2.5
     """Δn of the forward difference, in multiples of the runs' largest n."""
 
-    from_: float = Field(default=0.5, alias="from", gt=0)
+    from_: Rate = Field(default=0.5, alias="from")
     """Smallest n, in multiples of the runs' largest n."""
 
-    to: float = Field(default=5.0, gt=0)
+    to: Rate = 5.0
     """Largest n, in multiples of the runs' largest n."""
 
-    sizes: int = Field(default=100, ge=1)
+    sizes: Few = 100
     """How many data sizes, evenly spaced."""
 
-    budgets: int = Field(default=300, ge=1)
+    budgets: Few = 300
     """How many budgets, evenly spaced over the range of `frontier.budgets`."""
 
 
@@ -76,13 +76,13 @@ class FrontierConfig(Section):
     """`pool`: resamples of all fitted forms in proportion to their cross-validation weights, with an interval that
     covers about 90% in simulation. `paper`: the median of the bagged main form; its spread is too narrow for one."""
 
-    members: int = Field(default=200, ge=10)
+    members: Annotated[Few, Field(ge=10)] = 200
     """Size of the pool. More makes shares such as `p_best` finer; the search takes longer in proportion."""
 
-    near: float = Field(default=0.005, gt=0, lt=1)
+    near: Annotated[Rate, Field(lt=1)] = 0.005
     """A model counts for `p_near` if the chosen configuration is within this fraction of its own optimum."""
 
-    next_runs: int = Field(default=5, ge=1)
+    next_runs: Few = 5
     """How many runs the target `next_runs` suggests."""
 
     elasticity: ElasticityConfig = ElasticityConfig()

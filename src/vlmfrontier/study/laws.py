@@ -1,10 +1,11 @@
 """The `laws` section: which forms are fitted, how, and what decides between them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from vlmfrontier.study.base import Section
+from vlmfrontier.study.units import Rate, Seed, Width
 
 FormName = Literal["mult", "add", "add-interact-s", "add-interact"]
 """The forms of the paper's Table 2. A new form is added to `vlmfrontier.laws.forms` and named here."""
@@ -19,7 +20,7 @@ class LawsConfig(Section):
     loss: Literal["mse", "huber"] = "mse"
     """Loss of a residual: half its square, or Huber's, which is linear beyond `delta` and so heeds outliers less."""
 
-    delta: float = Field(default=1e-3, gt=0)
+    delta: Rate = 1e-3
     """Where Huber's loss turns linear, in units of log error. Used with `loss: huber` only."""
 
     log_space: bool = True
@@ -28,7 +29,7 @@ class LawsConfig(Section):
     weights: Literal["none", "se"] = "none"
     """`se` weights each row by 1/se² of its measured error (`<target>_se`); `none` weights rows alike, as the paper."""
 
-    starts: int = Field(default=500, ge=1)
+    starts: Width = 500
     """Random starts per fit. The paper takes 500."""
 
     initial: Literal["random", "zero"] = "random"
@@ -40,20 +41,20 @@ class LawsConfig(Section):
     backend: Literal["numba", "scipy"] = "numba"
     """`scipy` is the paper's own protocol (L-BFGS-B from U(0,30) and U(−1,1)): a slow reference, some minutes a fit."""
 
-    exponent_bound: float | None = Field(default=3.0, gt=0)
+    exponent_bound: Rate | None = 3.0
     """Exponents stay within ± this. Without a bound (`null`, as the paper) the minimum grows exponents that act on two
     points only and wreck extrapolation."""
 
     positive_exponents: bool = False
     """Allow only exponents ≥ 0, which forbids error to rise along a factor. Worse in the paper's Table 8."""
 
-    resamples: int = Field(default=100, ge=1)
+    resamples: Width = 100
     """Bootstrap resamples per bag. The paper takes 100; more make bands smoother, time grows in proportion."""
 
     aggregate: Literal["median", "mean"] = "median"
     """How members' predictions become one. The mean follows the one member that explodes (paper's Table 9)."""
 
-    folds: int = Field(default=10, ge=2)
+    folds: Annotated[Width, Field(ge=2)] = 10
     """Folds of the cross-validation that weights the forms. The paper's Table 2 takes 5."""
 
     percentage: Literal["error", "score"] = "error"
@@ -66,7 +67,7 @@ class LawsConfig(Section):
     """Runs to fit on when extrapolation is judged; the others are predicted. A condition on columns of `runs.csv`, for
     example "c < 1.0e8". A `table` has a split of its own. `null`: extrapolation is not judged."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of starts, resamples and folds. The same seed gives the same files, whatever the number of threads."""
 
     @field_validator("forms")

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.units import parse_number
+from vlmfrontier.study.units import Width, parse_number
 
+MOST_LEVELS = 10_000
+"""Levels that a range may stand for."""
 _HELP = "write a list, {from: 1, to: 16} (with an optional step) or {squares: 8} for 1, 4, 9, …, 64"
 
 
@@ -21,18 +23,26 @@ def expand_levels(value: Any) -> Any:
         return value
     numbers = {key: _whole_number(number) for key, number in value.items()}
     if set(numbers) == {"squares"}:
+        _refuse_many(numbers["squares"])
         return [side * side for side in range(1, numbers["squares"] + 1)]
     if {"from", "to"} <= set(numbers) <= {"from", "to", "step"}:
-        return list(range(numbers["from"], numbers["to"] + 1, numbers.get("step", 1)))
+        levels = range(numbers["from"], numbers["to"] + 1, numbers.get("step", 1))
+        _refuse_many((numbers["to"] - numbers["from"]) // numbers.get("step", 1) + 1)
+        return list(levels)
     raise ValueError(_HELP)
+
+
+def _refuse_many(count: int) -> None:
+    if count > MOST_LEVELS:
+        raise ValueError(f"stands for {count:,} levels; write at most {MOST_LEVELS:,}, or a step")
 
 
 def _whole_number(value: Any) -> int:
     try:
         number = parse_number(value)
-    except UserError as error:
+    except (UserError, OverflowError) as error:
         raise ValueError(str(error)) from None
-    if number < 1 or number != int(number):
+    if not math.isfinite(number) or number < 1 or number != int(number):
         raise ValueError(f"{value!r} is not a whole positive number; {_HELP}")
     return int(number)
 
@@ -43,7 +53,7 @@ def is_square(number: float) -> bool:
 
 
 Levels = Annotated[
-    list[Annotated[int, Field(ge=1)]],
+    list[Width],
     BeforeValidator(expand_levels, json_schema_input_type=list[int] | dict[str, int | str]),
     Field(min_length=1),
 ]

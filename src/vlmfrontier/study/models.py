@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from vlmfrontier.cost.counted import Decoder, Encoder
 from vlmfrontier.cost.parameters import llama_parameters, vision_parameters
@@ -12,10 +12,12 @@ from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile, PretrainedModel, is_folder
 from vlmfrontier.study.names import Named
-from vlmfrontier.study.units import Number
+from vlmfrontier.study.units import Few, Natural, Number, Positive, Width
 
 ROUNDED = 0.05
 """How far a size that the study states may be from the parameters counted, as a share of them."""
+TAKEN = {"vision", "language", "hub", "fetched.json"}
+"""Names inside results/<study>/models/ that are no language model's."""
 
 
 class TowerConfig(Section):
@@ -45,24 +47,24 @@ class VisionConfig(TowerConfig):
 
     family: Literal["siglip", "clip", "dinov2", "dinov2_with_registers", "vit"] = "siglip"
     """Family of a published model: `model_type` in its config.json. SigLIP 2 of fixed resolution is `siglip`."""
-    hidden_size: int = 64
+    hidden_size: Width = 64
     """Width of the features handed to the projector."""
-    layers: int = 3
+    layers: Few = 3
     """Transformer layers."""
-    dropped_layers: int = Field(default=0, ge=0)
+    dropped_layers: Natural = 0
     """How many of them are left out at the end of a published model: 1 takes the features of the last layer but one,
     as LLaVA does of CLIP. They count neither in M nor in FLOPs. A last norm, where the model has one, follows all the
     same."""
-    registers: int = Field(default=0, ge=0)
+    registers: Annotated[Natural, Field(le=10_000)] = 0
     """`num_register_tokens` of a dinov2_with_registers."""
-    heads: int = 4
+    heads: Few = 4
     """Attention heads."""
-    intermediate_size: int = 128
+    intermediate_size: Width = 128
     """Width of the MLP."""
-    image_size: int = 64
+    image_size: Few = 64
     """Pixels a side of a frame. If a published model was trained at another size, its position embeddings are
     interpolated to this one when stage 1 begins."""
-    patch_size: int = 8
+    patch_size: Few = 8
     """Pixels a side of a patch; a frame has (image_size / patch_size)² features, rounded down a side: the largest
     possible V. What is left over at the right and lower edge is not seen, as in SigLIP."""
 
@@ -70,6 +72,8 @@ class VisionConfig(TowerConfig):
     def _divides(self) -> "VisionConfig":
         if self.patch_size > self.image_size:
             raise ValueError(f"patch_size {self.patch_size} is larger than image_size {self.image_size}")
+        if self.pretrained is None and self.image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
         if self.hidden_size % self.heads:
             raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
         return self
@@ -131,19 +135,19 @@ class VisionConfig(TowerConfig):
 class LanguageConfig(TowerConfig):
     """A language model: its shape (Llama's, or with the biases and norms of its relatives) and where it is."""
 
-    hidden_size: int
+    hidden_size: Width
     """Width."""
-    layers: int
+    layers: Few
     """Transformer layers."""
-    heads: int
+    heads: Few
     """Attention heads."""
-    kv_heads: int | None = None
+    kv_heads: Few | None = None
     """Heads of keys and values; by default as many as `heads`."""
-    head_size: int | None = None
+    head_size: Few | None = None
     """Width of a head; by default hidden_size / heads."""
-    intermediate_size: int | None = None
+    intermediate_size: Width | None = None
     """Width of the gated MLP; by default 8/3 of the hidden size, rounded down to a multiple of 8."""
-    vocabulary: int | None = None
+    vocabulary: Annotated[Positive, Field(le=100_000_000)] | None = None
     """Rows of the embedding (`vocab_size` of the published model); null: as many as the digits study has words."""
     tied: bool = True
     """Whether the output head is the input embedding; else it counts in N."""
@@ -159,6 +163,10 @@ class LanguageConfig(TowerConfig):
     def _fits_together(self) -> "LanguageConfig":
         if self.head_size is None and self.hidden_size % self.heads:
             raise ValueError(f"heads {self.heads} does not divide hidden_size {self.hidden_size}")
+        if (self.head_size or self.hidden_size // self.heads) % 2:
+            raise ValueError(f"the width of a head, hidden_size {self.hidden_size} / heads {self.heads}, must be even")
+        if self.mlp_size < 1:
+            raise ValueError("hidden_size is too small for an MLP; write intermediate_size")
         if self.heads % self.key_value_heads:
             raise ValueError(f"kv_heads {self.kv_heads} does not divide heads {self.heads}")
         if self.vocabulary is None and (self.pretrained is not None or not self.tied):
@@ -238,8 +246,16 @@ class ModelsConfig(Section):
         min_length=1,
     )
     """Language models by the name that the sweep uses for them."""
-    attention: str = "sdpa"
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     """Attention of both towers: sdpa, eager or flash_attention_2 (the latter needs its package and a GPU)."""
+
+    @field_validator("language")
+    @classmethod
+    def _has_a_folder_of_its_own(cls, language: dict[str, LanguageConfig]) -> dict[str, LanguageConfig]:
+        for name in language:
+            if name.casefold() in TAKEN:
+                raise ValueError(f"{name!r} cannot name a language model: models/{name} is taken; give it another name")
+        return language
 
     @model_validator(mode="after")
     def _pretrained_or_not(self) -> "ModelsConfig":

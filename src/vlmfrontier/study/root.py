@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from vlmfrontier.study.base import Section
-from vlmfrontier.study.consistency import problems
+from vlmfrontier.study.consistency import Problem, problems
 from vlmfrontier.study.cost import CostConfig
 from vlmfrontier.study.data import DataConfig
 from vlmfrontier.study.evaluation import EvaluateConfig
@@ -14,10 +14,19 @@ from vlmfrontier.study.execution import ExecutionConfig
 from vlmfrontier.study.frontier import FrontierConfig
 from vlmfrontier.study.laws import LawsConfig
 from vlmfrontier.study.models import ModelsConfig
+from vlmfrontier.study.names import check_name
 from vlmfrontier.study.space import SpaceConfig
 from vlmfrontier.study.sweep import SweepConfig
 from vlmfrontier.study.table import TableConfig
 from vlmfrontier.study.training import FinetuneConfig, PretrainConfig
+from vlmfrontier.study.units import Seed
+
+
+def _folder_name(name: str) -> str:
+    """Return the study's name; `ValueError` if results/ cannot have a folder of this name."""
+    if name.casefold() == "readme.md":
+        raise ValueError("results/README.md is a file; give the study another name")
+    return check_name(name)
 
 
 class Study(Section):
@@ -26,9 +35,9 @@ class Study(Section):
     # What a study that trains its runs consists of, and a study of a finished table lacks.
     TRAINED: ClassVar[tuple[str, ...]] = ("data", "models", "pretrain", "finetune", "evaluate", "sweep")
 
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"), AfterValidator(_folder_name)]
     """Name of the study; its results are in results/<study>/."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random that has no seed of its own: generated data, starting models."""
     table: TableConfig | None = None
     """A finished table of results: nothing is trained, the laws start here."""
@@ -60,6 +69,9 @@ class Study(Section):
     def _complete(cls, given: Any) -> Any:
         """Give a trained study every section, so that what a section lacks is named inside it."""
         if isinstance(given, dict) and given.get("table") is None:
+            message = "is empty; leave the section out for its defaults, or write its keys"
+            if empty := [Problem((name,), None, message) for name in cls.TRAINED if given.get(name, name) is None]:
+                raise PydanticCustomError("problems", "sections are empty", {"problems": empty})
             return {**{section: {} for section in cls.TRAINED}, **given}
         return given
 

@@ -1,5 +1,6 @@
 """The `space` section: the configurations that could be deployed, as one axis per factor."""
 
+import math
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -17,6 +18,10 @@ def _level(value: object) -> float | str:
         if isinstance(value, str):
             return value
         raise ValueError(f"{value!r} is neither a number nor the name of a language model") from None
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError("must be a finite number")
     if number <= 0:
         raise ValueError(f"{value!r} is not a possible level; levels are positive")
     return number

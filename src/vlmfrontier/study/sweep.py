@@ -8,10 +8,10 @@ from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile
 from vlmfrontier.study.levels import Levels
 from vlmfrontier.study.names import Named
-from vlmfrontier.study.units import Count, Number
+from vlmfrontier.study.units import Count, Few, Number, Rate, Seed, Width
 
 Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+Seeds = Annotated[list[Seed], Field(min_length=1)]
 Names = Annotated[list[str], Field(min_length=1)]
 
 
@@ -20,9 +20,9 @@ class Configuration(Section):
 
     N: str
     """Language model, by its name under `models.language`."""
-    T: Annotated[int, Field(ge=1)]
+    T: Width
     """Frames per video."""
-    V: Annotated[int, Field(ge=1)]
+    V: Width
     """Visual tokens per frame, a square."""
     M: str | None = None
     """Vision model, by its name under `models.vision`, where there are several."""
@@ -33,7 +33,7 @@ class Row(Configuration):
 
     n: Annotated[Count, Field(ge=1)]
     """Finetuning examples."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Seed of the run; the sweep's seeds if left out."""
 
 
@@ -77,11 +77,11 @@ class IsoflopDesign(_Design):
     """This kind of design."""
     budgets: Annotated[list[Annotated[Number, Field(gt=0)]], Field(min_length=1)]
     """FLOPs per video, for example [50M, 100M]."""
-    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    tolerance: Annotated[Rate, Field(lt=1)] = 0.03
     """How far c(x) may be from its budget, as a share of the budget."""
-    per_budget: Annotated[int, Field(ge=1)] = 5
+    per_budget: Few = 5
     """Configurations per budget, spread as far from each other as the budget allows."""
-    imbalance: Annotated[float, Field(gt=0, le=1)] = 0.8
+    imbalance: Annotated[Rate, Field(le=1)] = 0.8
     """How lopsided a configuration may be: 0, every factor equally high between its lowest and highest level (in logs);
     1, one at its lowest and another at its highest, which nobody would deploy. Lower it for closer rivals."""
     n: Examples

@@ -2,13 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from vlmfrontier.study.base import Section
+from vlmfrontier.study.units import Few, Positive, Rate, Seed, Share
 
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
 Part = Literal["vision", "projector", "language"]
+Grids = Annotated[list[Few], Field(min_length=1)]
+
+
+def _some_and_distinct(parts: list[Part]) -> list[Part]:
+    if not parts or len(set(parts)) < len(parts):
+        raise ValueError("name at least one part, and each one once; for example [projector, language]")
+    return parts
+
+
+Parts = Annotated[list[Part], AfterValidator(_some_and_distinct)]
 
 
 class LearningRates(Section):
@@ -34,15 +43,15 @@ class OptimizationConfig(Section):
     """Examples per step."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW weight decay."""
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta1: Annotated[Share, Field(lt=1)] = 0.9
     """AdamW first moment decay."""
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.98
+    beta2: Annotated[Share, Field(lt=1)] = 0.98
     """AdamW second moment decay."""
     max_grad_norm: Rate = 1.0
     """Gradients are clipped to this norm."""
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
+    warmup: Share = 0.05
     """Share of the steps in which the learning rate rises from zero."""
-    final_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
+    final_rate: Share = 0.05
     """Learning rate at the end as a share of its peak."""
     save_every: Positive = 50
     """Steps between saved states; a killed training repeats at most this many steps."""
@@ -58,11 +67,11 @@ class OptimizationConfig(Section):
 class LoraConfig(Section):
     """Low-rank updates in place of a full finetuning of vision and language model; the projector is trained fully."""
 
-    rank: Positive = 64
+    rank: Few = 64
     """Rank of the updates."""
     alpha: Positive = 128
     """Updates are scaled by alpha / rank."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[Share, Field(lt=1)] = 0.0
     """Dropout before the update."""
     targets: Annotated[list[str], Field(min_length=1)] = [
         *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
@@ -77,7 +86,7 @@ class LoraConfig(Section):
 class FinetuneConfig(OptimizationConfig):
     """Stage 2: every run's finetuning on its n examples, one epoch by default."""
 
-    train: list[Part] = ["vision", "projector", "language"]
+    train: Parts = ["vision", "projector", "language"]
     """Parts that learn; the paper trains all. Without `vision` a run is faster and learns a little less."""
     epochs: Positive = 1
     """Passes over the n examples."""
@@ -102,7 +111,7 @@ class VisionPretraining(OptimizationConfig):
     """Still frames per step."""
     learning_rate: Rate = 2.0e-3
     """Peak learning rate."""
-    grids: list[Positive] = [1, 2, 3, 4, 5, 6, 7, 8]
+    grids: Grids = [1, 2, 3, 4, 5, 6, 7, 8]
     """Sides k of the downsampled grids it reads from: every V = k² of the sweep should be here."""
     save_every: Positive = 500
     log_every: Positive = 100
@@ -117,9 +126,9 @@ class LanguagePretraining(OptimizationConfig):
     """Transcripts per step."""
     learning_rate: Rate | dict[str, Rate] = {"xxs": 4.1e-3, "xs": 4.1e-3, "s": 3.5e-3, "m": 2.9e-3, "l": 2.5e-3}
     """Peak learning rate."""
-    transcript_length: Positive = 96
+    transcript_length: Few = 96
     """Places of a transcript; what does not fit is cut from its beginning."""
-    max_frames: Positive = 16
+    max_frames: Few = 16
     """Transcripts tell of 1 to this many frames."""
     save_every: Positive = 500
     log_every: Positive = 100
@@ -137,15 +146,15 @@ class Alignment(OptimizationConfig):
     T, which concern the digits study; null: `steps`."""
     batch_size: Positive = 16
     """Still frames or videos per step."""
-    train: list[Part] = ["projector", "language"]
+    train: Parts = ["projector", "language"]
     """Parts that learn. The paper trains the projector alone; language models of this size then stay at chance."""
     learning_rates: LearningRates = LearningRates()
     """Peak learning rates."""
-    grids: list[Positive] = [1, 2, 3, 4, 5, 6, 7, 8]
+    grids: Grids = [1, 2, 3, 4, 5, 6, 7, 8]
     """Each batch has V = k² with k drawn from here: every V of the sweep should be among them."""
-    video_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    video_share: Share = 0.2
     """Share of batches with videos and questions about them; the others are still frames, as in the paper's stage 1."""
-    max_frames: Positive = 16
+    max_frames: Few = 16
     """Video batches have T drawn from 1 to this, uniform in its logarithm."""
     max_tokens: Positive = 640
     """Batches with more than this many visual tokens T·V are drawn again: they cost most and teach no more."""
@@ -156,7 +165,7 @@ class Alignment(OptimizationConfig):
 class PretrainConfig(Section):
     """How the starting models are made, when `models.start` is null."""
 
-    seed: int = 7
+    seed: Seed = 7
     """Seed of scenes, weights and order."""
     vision: VisionPretraining = VisionPretraining()
     """The vision tower."""

@@ -18,6 +18,7 @@ from vlmfrontier.study.models import ModelsConfig
 pytestmark = pytest.mark.slow  # every call is a process that imports torch; without a network the client tries again
 
 LANGUAGE = {"pretrained": "open/llama", **language_shape()}
+RATES = {"vision": 1e-3, "projector": 1e-3, "language": 1e-3}
 ROWS = {"design": "rows", "rows": [{"N": "x", "T": 2, "V": 4, "n": 8}]}
 
 
@@ -44,7 +45,8 @@ def fetch(
                 "vision": {"pretrained": "open/siglip", **VISION, **(vision or {})},
                 "language": {"x": {**LANGUAGE, **(language or {})}},
             },
-            "finetune": {"learning_rates": {"vision": 1e-3, "projector": 1e-3, "language": 1e-3}},
+            "pretrain": {"align": {"learning_rates": RATES}},
+            "finetune": {"learning_rates": RATES},
             "sweep": {"designs": {"few": ROWS}},
             "space": {"N": ["x"]},
         }

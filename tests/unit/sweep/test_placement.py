@@ -39,7 +39,7 @@ def large(execution: dict | None = None, batch: int = 32) -> Study:
             "cost": {"vocabulary": 128256},
             "space": {"N": ["1b", "8b"]},
             "sweep": {"center": {"N": "1b", "T": 32, "V": 196}, "designs": {"few": {"design": "rows", "rows": rows}}},
-            "pretrain": {"language": {"learning_rate": 1e-3}},
+            "pretrain": {"language": {"learning_rate": 1e-3}, "align": {"learning_rates": rates}},
             "execution": execution or {},
         }
     )
