@@ -26,7 +26,7 @@ def gathered(laws: Path, targets: list[str]) -> pd.DataFrame:
     """Return the lines of every target's forms.csv. Raises `UserError` if one has not been fitted."""
     for target in targets:
         if not (laws / target / "forms.csv").exists():
-            raise UserError(f"{laws / target}: no forms.csv; run scripts/fit.py --target {target} first")
+            raise UserError(f"{laws / target}: no forms.csv; run `snakemake laws` first")
     return pd.concat([read_forms(laws / target / "forms.csv") for target in targets], ignore_index=True)
 
 

@@ -103,7 +103,7 @@ def chosen_form(folder: Path) -> str:
 def read_forms(path: Path) -> pd.DataFrame:
     """Return the comparison of forms of a target or of all. Raises `UserError` if it is not there or damaged."""
     if not path.exists():
-        raise UserError(f"{path}: no such file; run scripts/fit.py --target {path.parent.name} first")
+        raise UserError(f"{path}: no such file; run `snakemake laws` first")
     forms = read_frame(path, again("laws"), ["mse", "e_pct", "r2"], ["target", "form", "setup", "chosen"])
     if forms.chosen.dtype != bool or not forms.groupby("target").chosen.any().all():
         raise UserError(f"{path}: damaged: `chosen` must name one form of each target; {again('laws')}")

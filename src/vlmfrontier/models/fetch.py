@@ -30,6 +30,8 @@ def fetch_models(study: Study, results: ResultsFolder) -> dict[str, dict]:
     Raises `UserError` if one cannot be fetched, has no weights in safetensors, or is not the model that the study
     describes.
     """
+    if not study.models.pretrained:
+        raise UserError(f"study {study.study} has no published models (models.….pretrained): there is nothing to fetch")
     found = {}
     for name, tower in study.models.towers.items():
         key = f"models.vision.{name}".rstrip(".")

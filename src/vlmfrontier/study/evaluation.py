@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from vlmfrontier.evaluation.benchmarks import BENCHMARKS, PAPER_TASKS, Benchmark, own_benchmark
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile
+from vlmfrontier.study.names import Named
 from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.units import Few, Natural, Number, Positive
 
@@ -76,8 +77,8 @@ class JudgeConfig(Section):
 class LmmsEvalConfig(Section):
     """Evaluation by lmms-eval, in an environment of its own (docs/evaluation.md)."""
 
-    tasks: dict[str, Annotated[TaskConfig, BeforeValidator(_short)]] = Field(
-        default={name: TaskConfig(tasks=[task]) for name, task in PAPER_TASKS.items()}, min_length=1
+    tasks: Annotated[dict[str, Annotated[TaskConfig, BeforeValidator(_short)]], Field(min_length=1), Named] = Field(
+        default={name: TaskConfig(tasks=[task]) for name, task in PAPER_TASKS.items()}
     )
     """Tasks by the names that tables and figures use. The default: the eight of the paper's Table 5."""
     python: InputFile | None = ".venv-lmms-eval/bin/python"

@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 
 LONGEST = 100
 """Bytes of a name: with what is put before and behind it, a file's name may have 255."""
-REFUSED = "/\\{}[]*?"
+REFUSED = "/\\{}[]<>*?"
 """What separates folders, or has a meaning to Snakemake or as a pattern."""
 
 

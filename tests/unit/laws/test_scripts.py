@@ -68,4 +68,4 @@ def test_a_hopeless_table_ends_in_one_line_and_status_2(tmp_path, name, factors,
 def test_tables_before_laws_say_what_to_run_first(tmp_path):
     done = run("compare_forms", "--study", study(tmp_path, INTERNVL))
     assert done.returncode == 2
-    assert "run scripts/fit.py --target judge first" in done.stderr
+    assert "run `snakemake laws` first" in done.stderr

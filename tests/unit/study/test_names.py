@@ -9,6 +9,7 @@ TOWER = {"hidden_size": 24, "layers": 2, "heads": 2}
 BAD = [
     "../../../pwnt",
     "a/b",
+    "<b>",
     "..",
     ".x",
     "-x",
