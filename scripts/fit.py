@@ -32,7 +32,7 @@ def main() -> None:
     comparison = fit_target(table, given.target, study.laws, folder, given.threads, progress)
     note_laws(study, results, given.target)
     print(comparison.rows.to_string(index=False, float_format="%.4g"))
-    print(f"{given.target}: {comparison.chosen} is chosen: {comparison.reason}")
+    print(f"target {given.target}: {comparison.chosen} is chosen: {comparison.reason}")
     print(f"laws are in {folder}")
     for warning in (*table_warnings(table), *comparison.warnings):
         print(f"warning: {warning}", file=sys.stderr)

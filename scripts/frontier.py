@@ -21,7 +21,7 @@ def main() -> None:
         table = frontier_table(results.target(target), results.budgets, results.examples, results.config.near)
         path = write_csv(table, results.folder / "frontier" / f"{target}.csv")
         note_frontier(results.study, results.folder, f"frontier/{target}.csv")
-        print(f"{target}: {len(table)} rows → {path}")
+        print(f"target {target}: {len(table)} rows → {path}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def main() -> None:
         table.plain().to_csv(results / "runs.csv", index=False)
     split = "" if table.split is None else f", {table.split.sum()} inside the split"
     targets = ", ".join(f"{name} ({len(table.measured(name))} rows)" for name in table.targets)
-    print(f"{table.name}: {len(table)} rows, {table.configurations} configurations{split}; {targets}")
+    print(f"table {table.name}: {len(table)} rows, {table.configurations} configurations{split}; {targets}")
     for warning in table_warnings(table):
         print(f"warning: {warning}", file=sys.stderr)
 

@@ -26,7 +26,7 @@ def main() -> None:
     table = regret_table(target, results.budgets, results.examples, rules(results, target))
     path = write_table(summary(table), results.folder / "tables" / "regret")
     note_frontier(results.study, results.folder, "tables/regret.csv")
-    print(f"{target.name}: {table.rule.nunique()} rules → {path}")
+    print(f"target {target.name}: {table.rule.nunique()} rules → {path}")
 
 
 def rules(results: Results, target: Target) -> dict[str, Rule]:

@@ -90,7 +90,8 @@ def profiles(
         for name, each in zip(parameters, found, strict=True)
     ]
     frame = pd.concat(frames, ignore_index=True)
-    rise = frame.objective / law.objective - 1
+    # A law that fits exactly leaves nothing but rounding to count in.
+    rise = (frame.objective - law.objective) / max(law.objective, np.finfo(float).eps)
     return frame.assign(
         relative_objective=rise,
         delta_chi2=rise * law.degrees_of_freedom,

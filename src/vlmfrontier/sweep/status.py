@@ -51,7 +51,10 @@ def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = N
 
 
 def failure(log: Path) -> str:
-    """Return the line of `log` that says why its job, one that is no run's, failed; empty if it does not say so."""
+    """Return the line of `log` that says why its job, one that is no run's, failed; empty if it does not say so.
+
+    No script begins a line of its own with a name that someone chose, which may be `error`.
+    """
     if not log.exists():
         return ""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
