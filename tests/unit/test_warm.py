@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,6 +32,14 @@ from pathlib import Path
 from vlmfrontier.warm import run_warm
 sys.exit(run_warm(Path(sys.argv[1]), sys.argv[2:]))
 """
+
+
+@pytest.fixture
+def tmp_path():
+    """A folder whose path is short, however pytest is called: that of a socket has 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def alone(model, prompt, pixels, question) -> str | list[float]:
 def test_frames_are_squeezed_to_the_size_of_the_vision_model(tokenizer, small_results, groups):
     """As in training: a published model wants other sizes than that of generated videos, 64 pixels."""
     torch.manual_seed(0)
-    vision = {"hidden_size": 16, "heads": 2, "layers": 1, "image_size": 30, "patch_size": 4}
+    vision = {"hidden_size": 16, "heads": 2, "layers": 1, "image_size": 28, "patch_size": 4}
     published = build_model(ModelsConfig(start=None, vision=vision), "xs", tokenizer, TOKENS).eval()
     given = groups[:2]
     told = answers(published, tokenizer, small_results, given)
