@@ -5,7 +5,8 @@ makes it again, never in a traceback, and never in a number.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,15 +128,23 @@ def again(what: str) -> str:
     return f"delete it and run `snakemake {what}` again".replace("  ", " ")
 
 
-def read_checked(path: Path, kind: Any, mend: str) -> Any:
-    """Return the JSON in `path`, checked to be of `kind`. Raises `UserError` naming file, key and `mend`."""
+@contextmanager
+def _opening(path: Path, mend: str) -> Iterator[None]:
+    """Raise `UserError` where the block finds no file in `path`, or may not read it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        TypeAdapter(kind).validate_python(content)
+        yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {mend}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_checked(path: Path, kind: Any, mend: str) -> Any:
+    """Return the JSON in `path`, checked to be of `kind`. Raises `UserError` naming file, key and `mend`."""
+    try:
+        with _opening(path, mend):
+            content = json.loads(path.read_text(encoding="utf-8"))
+        TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         raise UserError(f"{path}: damaged: {_first(error)}; {mend}") from None
     except (ValueError, RecursionError) as error:
@@ -165,11 +174,8 @@ def read_frame(
     Raises `UserError` naming file, line, column and `mend`; also if there is no row, unless `empty`.
     """
     try:
-        frame = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {mend}") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        with _opening(path, mend):
+            frame = pd.read_csv(path)
     except ValueError as error:  # pandas' parser errors, wrong bytes, an empty file
         raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {mend}") from None
     missing = [column for column in (*numbers, *others) if column not in frame]

@@ -18,6 +18,7 @@ from vlmfrontier.frontier.laws import TargetLaws, read_laws
 from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.space import SearchSpace, search_space
 from vlmfrontier.frontier.target import Target
+from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import ResultsTable, load_results
 from vlmfrontier.made import outdated_frontier, outdated_laws, outdated_runs_table, refuse_outdated
 from vlmfrontier.records import again, read_frame
@@ -201,11 +202,13 @@ class Results:
     def caveats(self, target: str) -> list[str]:
         """Return a sentence if the law that is shown of a target explains little of runs that it has not seen."""
         path = self.folder / "laws" / target / "forms.csv"
-        forms = pd.read_csv(path) if path.exists() else pd.DataFrame({"setup": [], "chosen": []})
-        judged = forms[(forms.setup == "cv") & forms.chosen.astype(bool)]
+        if not path.exists():
+            return []
+        forms = read_forms(path)
+        judged = forms[(forms.setup == "cv") & forms.chosen]
         return [
             f"poor fit: the law of {target} explains R² {r2:.2f} of runs left out of the fit"
-            for r2 in judged.get("r2", [])
+            for r2 in judged.r2
             if r2 < EXTRAPOLATION_R2
         ]
 

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,16 @@ def _arguments(
     )
 
 
+def _optimizer(groups: list[dict], settings: OptimizationConfig) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        groups,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+        # By default AdamW on a GPU takes as much memory as the weights again while it makes a step.
+        fused=True if torch.cuda.is_available() else None,
+    )
+
+
 def train(
     model: nn.Module,
     dataset: Dataset,
@@ -277,13 +288,7 @@ def train(
             len(dataset), settings.batch_size, layout.share(settings.batch_size), num_processes(), process_number()
         ),
         watch=watch,
-        make_optimizer=lambda: torch.optim.AdamW(
-            groups,
-            betas=(settings.beta1, settings.beta2),
-            weight_decay=settings.weight_decay,
-            # By default AdamW on a GPU takes as much memory as the weights again while it makes a step.
-            fused=True if torch.cuda.is_available() else None,
-        ),
+        make_optimizer=partial(_optimizer, groups, settings),
     )
     trainer.remove_callback(_printer())
     if shards(settings) and settings.precision == "bf16":

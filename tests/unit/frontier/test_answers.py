@@ -147,6 +147,9 @@ def test_a_law_that_explains_little_is_said_with_every_answer(r2, said, tmp_path
     folder = results.folder / "laws/avg"
     folder.mkdir(parents=True)
     rows = {
+        "target": ["avg"] * 3,
+        "mse": [1.0] * 3,
+        "e_pct": [1.0] * 3,
         "form": ["mult", "add", "add"],
         "setup": ["cv", "cv", "train"],
         "r2": [0.1, r2, 1],
