@@ -35,16 +35,15 @@ from vlmfrontier.training.shares import WHOLE_BATCHES, Layout
 from vlmfrontier.training.state import TrainingState
 
 
-def run_recipe(study: Study, run: Run, results: ResultsFolder) -> dict:
+def run_recipe(study: Study, run: Run, results: ResultsFolder, prompt: PromptBuilder) -> dict:
     """Return everything that decides the weights of `run`: what a state folder is checked against."""
     manifest = read_manifest(results.split("train"))
-    start = results.start(study.models, run.language, run.vision)
     return {
         **run_settings(study, run),
         "conversations": manifest["hash_conversations"],
         "videos": manifest["hash_videos"],
-        "start": weights_hash(start),
-        **start_prompt(start).recipe(),
+        "start": weights_hash(results.start(study.models, run.language, run.vision)),
+        **prompt.recipe(),
         **({"shared": num_processes() > 1} if study.finetune.sharding == "fsdp2" else {}),
     }
 
@@ -59,18 +58,20 @@ def finetune(
     there are fewer than n examples.
     """
     folder = results.run(run.key)
+    prompt = start_prompt(results.start(study.models, run.language, run.vision))
     return train_once(
         Stage(run.key, folder.state, folder.model, folder.finetuned, partial(weights_dropped, study, folder)),
-        lambda: run_recipe(study, run, results),
-        lambda state: _finetune(study, run, results, layout, state),
+        lambda: run_recipe(study, run, results, prompt),
+        lambda state: _finetune(study, run, results, layout, state, prompt),
         again,
     )
 
 
-def _finetune(study: Study, run: Run, results: ResultsFolder, layout: Layout, state: TrainingState) -> dict | None:
+def _finetune(
+    study: Study, run: Run, results: ResultsFolder, layout: Layout, state: TrainingState, prompt: PromptBuilder
+) -> dict | None:
     folder, start = results.run(run.key), results.start(study.models, run.language, run.vision)
     settings, seed = study.finetune, 1000 * study.seed + run.seed
-    prompt = start_prompt(start)
     examples, subset = _examples(study, run, results, prompt, seed, state)
     model = _starting_model(study, run, start, seed)
     summary = train(
