@@ -52,6 +52,37 @@ def record_file(folder: Path, stage: str) -> Path:
     return folder / f"{stage}.ended.json"
 
 
+def record_of(log: Path) -> Path:
+    """Return the file that says how the last attempt of the job that writes `log` ended."""
+    return log.with_name(f"{log.name.removesuffix('.log')}.ended.json")
+
+
+def close_record(path: Path, *, slurm_job_id: str, reason: str, state: str = FAILED, host: str = "") -> bool:
+    """Write the end of a Slurm job that could not write it itself; return whether it had to.
+
+    Kept is what the job itself wrote of its end, and what a job that was submitted later wrote. `slurm_job_id` is empty
+    for a job that Slurm did not take. Raises `OSError` if the record cannot be written.
+    """
+    before = read_ended(path)
+    same = before is not None and slurm_job_id != "" and before.slurm_job_id == slurm_job_id
+    if before is not None and (before.state != STARTED if same else _later(before.slurm_job_id, slurm_job_id)):
+        return False
+    if same:
+        record = before.model_copy(update={"host": host or before.host})
+    else:
+        attempt = before.attempt + 1 if before else 1
+        record = Ended(state=STARTED, attempt=attempt, slurm_job_id=slurm_job_id or None, host=host)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    closed = record.model_copy(update=_end(state, None, reason))
+    write_json(path, Ended.model_validate(closed.model_dump()).model_dump())  # refuses a state that there is not
+    return True
+
+
+def _later(job: str | None, than: str) -> bool:
+    """Say whether Slurm gave the number `job` after the number `than`."""
+    return bool(job) and job.isdecimal() and than.isdecimal() and int(job) > int(than)
+
+
 def read_ended(path: Path) -> Ended | None:
     """Return the record in `path`; None if there is none, or if it is damaged, which says nothing of the run."""
     try:
@@ -96,7 +127,7 @@ def _leave(number: int, _frame: Any) -> None:
     raise SystemExit(_SIGNALLED + number)
 
 
-def _end(state: str, status: int, reason: str) -> dict[str, Any]:
+def _end(state: str, status: int | None, reason: str) -> dict[str, Any]:
     return {"state": state, "status": status, "reason": reason, "ended": _now()}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.ended import read_ended, record_file, recorded
+from vlmfrontier.ended import Ended, close_record, read_ended, record_file, record_of, recorded
 from vlmfrontier.errors import Stopped, TakenOver, UserError
 
 
@@ -79,3 +79,71 @@ def test_a_killed_process_leaves_a_record(tmp_path: Path, sent: signal.Signals, 
     os.kill(process.pid, sent)
     process.wait()
     assert json.loads(path.read_text())["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("log", "record"),
+    [
+        ("runs/N1_T1/finetune.log", "runs/N1_T1/finetune.ended.json"),
+        ("logs/fit-a.b.log", "logs/fit-a.b.ended.json"),
+        ("logs/fit-error.log", "logs/fit-error.ended.json"),
+    ],
+)
+def test_a_record_lies_beside_its_log(log: str, record: str):
+    assert record_of(Path(log)) == Path(record)
+
+
+OWN = {"reason": "error: no such split", "host": "gpu01"}
+CLOSED = {"reason": "Slurm job 12: OUT_OF_MEMORY", "host": "gpu02"}
+
+
+@pytest.mark.parametrize(
+    ("before", "job", "written", "attempt"),
+    [
+        (None, "12", True, 1),
+        ("{", "12", True, 1),
+        ({"state": "started", "slurm_job_id": "12"}, "12", True, 3),
+        ({"state": "failed", "slurm_job_id": "12"}, "12", False, 3),
+        ({"state": "done", "slurm_job_id": "12"}, "12", False, 3),
+        ({"state": "interrupted", "slurm_job_id": "12"}, "12", False, 3),
+        ({"state": "failed", "slurm_job_id": "9"}, "12", True, 4),
+        ({"state": "done", "slurm_job_id": "9"}, "12", True, 4),
+        ({"state": "started", "slurm_job_id": "9"}, "12", True, 4),
+        ({"state": "started", "slurm_job_id": "100"}, "12", False, 3),
+        ({"state": "done", "slurm_job_id": "100"}, "12", False, 3),
+        ({"state": "done", "slurm_job_id": None}, "12", True, 4),
+        ({"state": "started", "slurm_job_id": None}, "12", True, 4),
+        ({"state": "failed", "slurm_job_id": "9"}, "", True, 4),
+        ({"state": "failed", "slurm_job_id": None}, "", True, 4),
+        (None, "", True, 1),
+    ],
+)
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+def test_a_job_that_could_not_say_how_it_ended_is_closed(tmp_path: Path, before, job, written, attempt, state):
+    path = tmp_path / "run" / "finetune.ended.json"
+    if before is not None:
+        path.parent.mkdir()
+        own = before if isinstance(before, str) else Ended(**before, **OWN, attempt=3).model_dump_json()
+        path.write_text(own)
+    assert close_record(path, slurm_job_id=job, state=state, **CLOSED) == written
+    found = read_ended(path)
+    assert found.attempt == attempt
+    if written:
+        assert (found.state, found.reason, found.host) == (state, CLOSED["reason"], CLOSED["host"])
+        assert found.ended is not None
+        assert found.slurm_job_id == (job or None)
+    else:
+        assert path.read_text() == own
+
+
+def test_a_record_keeps_when_and_where_its_job_began(tmp_path: Path):
+    path = tmp_path / "finetune.ended.json"
+    begun = Ended(
+        state="started", attempt=2, slurm_job_id="12", host="gpu01", pid=7, started="2026-11-28T06:20:11+00:00"
+    )
+    path.write_text(begun.model_dump_json())
+    assert close_record(path, slurm_job_id="12", reason="Slurm job 12: NODE_FAIL")
+    found = read_ended(path)
+    assert (found.host, found.pid, found.started, found.attempt) == ("gpu01", 7, begun.started, 2)
+    with pytest.raises(ValueError, match="state"):
+        close_record(tmp_path / "other.ended.json", slurm_job_id="1", reason="", state="lost")
