@@ -1,0 +1,81 @@
+"""A frontier from the runs that are finished, while others train: python scripts/so_far.py --study digits
+
+Collects, fits, searches and reports as the workflow does at its end, into results/<study>/so_far/, whose runs are those
+of the study. It touches nothing else and submits nothing, so a Snakemake under way goes on. What too few runs cannot
+tell is said by the step that needs it, and the report is written with what there is.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from vlmfrontier import command_line
+from vlmfrontier.errors import UserError
+from vlmfrontier.files import write_json
+from vlmfrontier.study.load import read_study
+from vlmfrontier.study.root import Study
+from vlmfrontier.workflow import frontier_files
+
+SHARED = ("runs", "data", "models")
+"""Folders of the study that its copy reads."""
+
+
+def main() -> None:
+    parser = command_line.parser(__doc__)
+    command_line.study_argument(parser)
+    given = parser.parse_args()
+    study = read_study(given.study)
+    if not study.trained:
+        raise UserError(f"study {study.study}: its table is there as a whole; nothing is under way")
+    finished = len(list(given.study.parent.glob("runs/*/result.json")))
+    if not finished:
+        raise UserError(
+            f"study {study.study}: no run has a result yet; see python scripts/status.py --study {given.study}"
+        )
+    copy = copy_of(given.study)
+    print(f"study {study.study}: {finished} finished runs → {copy.parent}")
+    for command in commands(study, copy):
+        print(f"— {' '.join(command)}", flush=True)
+        script = Path(__file__).with_name(command[0])
+        status = subprocess.run([sys.executable, script, "--study", copy, *command[1:]], check=False).returncode
+        if status and command[0] == "collect.py":
+            sys.exit(status)
+
+
+def copy_of(study_json: Path) -> Path:
+    """Return the study's file in its folder so_far/, made anew, where unfinished runs are left out."""
+    folder = study_json.parent / "so_far"
+    folder.mkdir(exist_ok=True)
+    for name in SHARED:
+        link = folder / name
+        if not link.is_symlink():
+            link.symlink_to(Path("..") / name)
+    content = json.loads(study_json.read_text())
+    content["execution"]["without_failed"] = True
+    write_json(folder / study_json.name, content)
+    return folder / study_json.name
+
+
+def commands(study: Study, copy: Path) -> list[list[str]]:
+    """Return the steps after the runs, each a script with its arguments, in their order."""
+    tables = {Path(file).stem for file in frontier_files(study, str(copy.parent)) if "/tables/" in file}
+    frontier = [
+        ["frontier.py"],
+        *([f"{name}.py"] for name in ("elasticity", "regret", "vision_share") if name in tables),
+    ]
+    return [
+        ["collect.py"],
+        *(["fit.py", "--target", target] for target in study.targets()),
+        ["compare_forms.py", "--tables", "forms"],
+        *(frontier if tables else []),
+        ["checks.py"],
+        ["profile_law.py", "--target", study.main_target],
+        ["figures.py"],
+        ["report.py"],
+        *([["explorer.py"]] if tables else []),
+    ]
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,440 @@
+"""The executor of a sweep: Snakemake's Slurm plugin, changed where it loses or doubles jobs of a Slurm that misbehaves.
+
+- A job whose state is unknown, since `squeue` does not answer, is kept and asked for again.
+- A refusal of `sbatch` that passes (a limit on the number of jobs, a controller that is away) is waited out; before
+  another try the queue is searched for the job whose answer was lost.
+- What Slurm says of an end that the job could not tell itself is written into the job's record (`ended.py`).
+- A job that someone cancels is not submitted again by the same call; one whose node failed is, without losing a retry.
+- No job is submitted while jobs of an earlier call live.
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any, NamedTuple
+
+from snakemake_executor_plugin_slurm import Executor
+from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+from snakemake_executor_plugin_slurm.utils import set_gres_string
+from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id, validate_slurm_extra
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+from vlmfrontier.cluster.batch import CLOSED, Batch, batches, members, script
+from vlmfrontier.cluster.job import job_record
+from vlmfrontier.cluster.queue import queued_jobs
+from vlmfrontier.cluster.submission import (
+    LISTING,
+    NOT_ITS_FAULT,
+    Listed,
+    call,
+    job_name,
+    may_have_arrived,
+    parse_listing,
+    passes,
+    pauses,
+)
+from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
+
+PATIENCE = 24 * 3600.0
+"""Seconds for which a refusal that passes is waited out."""
+MISSES = 2
+"""Answers of squeue in a row that leave out a job before it counts as forgotten."""
+LONGER, LONGEST_INTERVAL = 1.5, 180
+"""Seconds between two looks at the queue: so many times longer whenever nothing has ended, and at most."""
+SECONDS_BETWEEN_WARNINGS = 600.0
+"""Of one kind."""
+REQUEUE_SECONDS = 60.0
+"""For Slurm to start a job again whose node failed, before it is submitted again."""
+SUBMISSIONS = 10
+"""Of one job in one call, all nodes together."""
+EXITS = "exits"
+"""Folder, beside Slurm's logs, of the exit statuses of packed jobs."""
+
+
+class Sweep(NamedTuple):
+    """What the executor must know of a study."""
+
+    study: str
+    results: Path
+    before: tuple[str, ...] = ()
+    """Lines that each job runs first (the site's)."""
+    again: str = "snakemake"
+    """The call that goes on."""
+
+
+class RefusedError(Exception):
+    """sbatch does not take a job, and waiting would not help."""
+
+
+class SweepExecutor(Executor):
+    """Submits the jobs of one study and follows them to their end."""
+
+    sweep: Sweep
+    """Of the class that `use_for` makes: Snakemake itself makes the object."""
+
+    def __init__(self, workflow: Any, logger: Any):
+        self._stopping = Event()
+        self._lock = Lock()  # of the four below
+        self._living: dict[tuple[str, int], SubmittedJobInfo] = {}  # by job and place in its pack
+        self._ours: set[str] = set()  # ids of all jobs that this call submitted
+        self._submissions: Counter[Any] = Counter()
+        self._warned: dict[str, float] = {}
+        self._misses: Counter[str] = Counter()
+        self._alone = False  # whether no job of an earlier call lives
+        super().__init__(workflow, logger)
+
+    # Submission
+
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Submit jobs, unless jobs of an earlier call live. Raises `WorkflowError` then, naming what to call."""
+        if not self._alone:
+            self._refuse_beside_others()
+            self._alone = True
+        for batch in batches(jobs):
+            for job in batch.jobs:
+                self.run_job_pre(job)
+            self._job_submission_executor.submit(self._run, batch)
+
+    def _refuse_beside_others(self) -> None:
+        for pause in pauses():
+            try:
+                left = queued_jobs(self._folder)
+                break
+            except ConnectionError as error:
+                self._warn("queue", f"Slurm does not say which jobs of this study live ({error}); waiting for it")
+                time.sleep(pause)
+        if left:
+            recover = f"python scripts/recover.py --study {shlex.quote(str(self.sweep.results / 'study.json'))}"
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise WorkflowError(
+                f"Slurm job {left[0].id} ({left[0].rule} {left[0].wildcards}){more} of study {self.sweep.study} still "
+                "lives, submitted by an earlier call that has ended. Nothing is submitted, so that no run is trained "
+                f"twice. Let them finish: {recover} --wait (or end them: --cancel), and call again: {self.sweep.again}"
+            )
+
+    def _run(self, batch: Batch) -> None:
+        """Submit a batch, however long Slurm has no room for it; report its jobs failed if it is refused for good."""
+        try:
+            self._submit(batch)
+        except Exception as error:  # whatever it is: a job of which nobody hears again would be waited for for ever
+            if self._stopping.is_set():
+                return
+            for job in batch.jobs:
+                self._close(job, "", f"not submitted: {error}")
+                if isinstance(error, RefusedError):
+                    _give_up(job)
+                self.report_job_error(SubmittedJobInfo(job), msg=f"not submitted: {error}\n")
+
+    def _submit(self, batch: Batch) -> None:
+        name = job_name(self.sweep.study, batch.name, batch.short_wildcards)
+        log = self.slurm_logdir / f"rule_{batch.name}" / batch.short_wildcards / "%j.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        calls = [self.format_job_exec(job) for job in batch.jobs]
+        exits = (self.slurm_logdir / EXITS).absolute()
+        number = self._accepted(batch, name, log, script(batch, calls, exits, self.sweep.before))
+        if number is None:
+            return
+        log = log.with_name(f"{number}.log")
+        self.logger.info(f"Slurm job {number}: {name} (log: {log})")
+        for index, job in enumerate(batch.jobs):
+            status = exits / number / str(index) if len(batch.jobs) > 1 else None
+            aux = {"slurm_logfile": log, "name": name, "index": index, "status": status}
+            info = SubmittedJobInfo(job, external_jobid=number, aux=aux)
+            with self._lock:
+                self._living[number, index] = info
+                self._ours.add(number)
+                self._submissions[job] += 1
+            self.report_job_submission(info)
+
+    def additional_general_args(self) -> str:
+        """Return what tells the Snakemake of a job to run it where it is."""
+        return "--executor local"
+
+    def _command(self, batch: Batch, name: str, log: Path) -> list[str]:
+        validate_slurm_extra(batch)
+        settings = {
+            "run_uuid": name,
+            "slurm_logfile": log,
+            "comment_str": f"rule_{batch.name}" + (f"_wildcards_{batch.wildcards}" if batch.wildcards else ""),
+            "account": next(self.get_account_arg(batch)),
+            "partition": self.get_partition_arg(batch),
+            "workdir": self.workflow.workdir_init,
+        }
+        line = get_submit_command(batch, settings, settings=self.workflow.executor_settings)
+        return shlex.split(line + set_gres_string(batch))
+
+    def _accepted(self, batch: Batch, name: str, log: Path, lines: str) -> str | None:
+        """Return the id under which Slurm took a batch; None if this call is ending. Raises `RefusedError`."""
+        began = time.time()
+        for pause in pauses():
+            if self._stopping.is_set():
+                return None
+            asked = time.time()
+            answer = call(self._command(batch, name, log), lines)
+            if answer.status == 0:
+                return validate_or_get_slurm_job_id(answer.out.strip().split(";")[0], answer.out)
+            if not passes(answer.err, others_queued=bool(self._living)) or asked - began > PATIENCE:
+                raise RefusedError(answer.said)
+            self._warn(f"sbatch {answer.said}", f"{answer.said}; tried again until it passes ({name})")
+            self._stopping.wait(pause)
+            if may_have_arrived(answer.err) and (number := self._arrived(name, asked)):
+                return number
+        return None
+
+    def _arrived(self, name: str, since: float) -> str | None:
+        """Return the job of this name that reached Slurm although sbatch failed; asks until Slurm answers."""
+        for pause in pauses():
+            listing = self._listing()
+            if listing is not None:
+                found = [job for job in self._strays(listing) if job.name == name and job.submitted >= since - 60]
+                return max(found, key=lambda job: job.submitted).id if found else None
+            if self._stopping.wait(pause):
+                return None
+        return None
+
+    def get_account_arg(self, job: Any) -> Any:
+        """Yield the option of the account; whether it is valid is for sbatch to say, which does, once and clearly."""
+        account = job.resources.get("slurm_account")
+        yield f" -A {shlex.quote(str(account))}" if account else ""
+
+    # Following
+
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
+        """Yield the jobs that live or of which Slurm says nothing; report the others as finished or failed."""
+        if not active_jobs:
+            self.next_seconds_between_status_checks = self._interval
+            return
+        async with self.status_rate_limiter:
+            listing = self._listing()
+        if listing is None:
+            self._warn("squeue", f"squeue does not answer; {len(active_jobs)} jobs are kept and asked for again")
+            for info in active_jobs:
+                yield info
+            return
+        self._end_twins(listing)
+        for number in {info.external_jobid for info in active_jobs}:
+            self._misses[number] = 0 if number in listing else self._misses[number] + 1
+        ended = False
+        for info in active_jobs:
+            if self._is_followed(info, listing.get(info.external_jobid)):
+                yield info
+            else:
+                ended = True
+        longer = min(LONGER * self.next_seconds_between_status_checks, LONGEST_INTERVAL)
+        self.next_seconds_between_status_checks = self._interval if ended else longer
+
+    def _is_followed(self, info: SubmittedJobInfo, listed: Listed | None) -> bool:
+        """Return whether a job is to be asked for again; else report how it ended."""
+        number = info.external_jobid
+        try:
+            status = _exit_status(info)
+            lives = listed is not None and (listed.lives or self._may_be_requeued(info, listed.state))
+            if status == 0:
+                self._report(info, "COMPLETED", "")
+            elif status is not None and not (lives and self._was_interrupted(info)):
+                self._report(info, f"FAILED, exit status {status}", listed.nodes if listed else "")
+            elif lives:
+                self._release_if_held(listed)
+                return True
+            elif listed is not None:
+                packed = info.aux["status"] is not None
+                state = "ended without a word" if packed and listed.state == "COMPLETED" else listed.state
+                self._report(info, state, listed.nodes)
+            elif self._misses[number] < MISSES:
+                return True
+            else:
+                self._report(info, self._forgotten(info), "")
+        except Exception as error:  # else the thread that follows all jobs would end
+            self._warn(f"follow {number}", f"Slurm job {number} cannot be followed ({error!r}); tried again")
+            return True
+        return False
+
+    def _report(self, info: SubmittedJobInfo, state: str, nodes: str) -> None:
+        number, job = info.external_jobid, info.job
+        if state == "COMPLETED":
+            self._forget(info)
+            self.report_job_success(info)
+            return
+        record = job_record(number)
+        nodes = nodes or record.get("NodeList", "")
+        nodes = "" if nodes in ("(null)", "None assigned") else nodes
+        exited = f", exit code {record['ExitCode']}" if "ExitCode" in record and info.aux["status"] is None else ""
+        reason = f"Slurm job {number}{f' on {nodes}' if nodes else ''}: {_in_words(state)}{exited}"
+        self._forget(info)
+        if state in NOT_ITS_FAULT and self._submissions[job] < SUBMISSIONS:
+            self.logger.warning(f"{reason}; not the fault of the job: submitted again")
+            if info.aux["status"] is None:
+                call(["scancel", number])  # were Slurm to start it again after all
+            self._job_submission_executor.submit(self._run, Batch((job,)))
+            return
+        self._close(job, number, reason, nodes)
+        if state == "CANCELLED":
+            _give_up(job)
+        self.report_job_error(info, msg=f"{reason}\n", aux_logs=[str(info.aux["slurm_logfile"])])
+
+    def _may_be_requeued(self, info: SubmittedJobInfo, state: str) -> bool:
+        """Return whether Slurm may still start a job again that it has just ended for no fault of its own."""
+        if state not in NOT_ITS_FAULT:
+            info.aux.pop("ended", None)
+            return False
+        return time.monotonic() - info.aux.setdefault("ended", time.monotonic()) < REQUEUE_SECONDS
+
+    def _was_interrupted(self, info: SubmittedJobInfo) -> bool:
+        """Return whether a packed job was stopped by a signal, as when the whole pack is requeued."""
+        return any(record.state == INTERRUPTED for record in self._written(info))
+
+    def _forgotten(self, info: SubmittedJobInfo) -> str:
+        """Return the state of a job that squeue no longer lists: the accounting's, else what the job itself wrote."""
+        asked = [
+            "sacct",
+            "--noheader",
+            "--allocations",
+            "--parsable2",
+            "--format=State",
+            f"--jobs={info.external_jobid}",
+        ]
+        answer = call(asked)
+        if answer.status == 0 and answer.out.strip():
+            return answer.out.split()[0].split("|")[0]
+        records = _records(info.job)
+        written = self._written(info)
+        done = len(written) == len(records) and all(record.state == DONE for record in written)
+        if not records:
+            done = all(os.path.exists(file) for file in info.job.output)
+        return "COMPLETED" if done else "forgotten by Slurm"
+
+    def _written(self, info: SubmittedJobInfo) -> list[Ended]:
+        """Return what this very Slurm job wrote of how it ended, for each member of a group."""
+        records = map(read_ended, _records(info.job))
+        return [record for record in records if record is not None and record.slurm_job_id == info.external_jobid]
+
+    def _release_if_held(self, job: Listed) -> None:
+        """Release a job that Slurm holds since its node failed to start it; Slurm has drained that node."""
+        if job.state == "PENDING" and job.reason == "launch_failed_requeued_held":
+            self._warn(f"held {job.id}", f"Slurm job {job.id} was held since its node did not start it; released")
+            call(["scontrol", "release", job.id])
+
+    def _end_twins(self, listing: dict[str, Listed]) -> None:
+        """Cancel jobs that came into the queue twice: an answer of sbatch was lost, and the job came late."""
+        with self._lock:
+            names = {info.aux["name"] for info in self._living.values()}
+        for job in self._strays(listing):
+            if job.lives and job.name in names:
+                self.logger.warning(f"Slurm job {job.id} is {job.name} a second time; cancelled")
+                call(["scancel", job.id])
+
+    def _strays(self, listing: dict[str, Listed]) -> list[Listed]:
+        """Return the jobs of this study and folder that this call does not know."""
+        with self._lock:
+            others = [job for job in listing.values() if job.id not in self._ours]
+        end = f".{self.sweep.study}"
+        return [job for job in others if job.name.endswith(end) and Path(job.folder) == self._folder]
+
+    def _listing(self) -> dict[str, Listed] | None:
+        """Return all jobs of this user that Slurm remembers; None if it does not answer."""
+        answer = call(["squeue", "--me", "--states=all", "--noheader", f"--format={LISTING}"])
+        return parse_listing(answer.out) if answer.status == 0 else None
+
+    # The end
+
+    def cancel(self) -> None:
+        """End every job of this call; what has not been submitted yet is not."""
+        self._stopping.set()
+        self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
+        super().cancel()
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        """Cancel the jobs that live, also those whose state is being asked for at this moment."""
+        with self._lock:
+            numbers = sorted({number for number, _ in self._living}, key=int)
+        if not numbers:
+            return
+        for pause in (0, 2, 8):
+            time.sleep(pause)
+            answer = call(["scancel", *numbers])
+            if answer.status == 0:
+                self.logger.info(f"cancelled {len(numbers)} Slurm jobs: {', '.join(numbers)}")
+                return
+        self.logger.error(
+            f"scancel: {answer.said}; jobs may live on: {', '.join(numbers)}. When Slurm answers again: "
+            f"python scripts/recover.py --study {self.sweep.results / 'study.json'} --cancel"
+        )
+
+    async def sleep(self) -> None:
+        """Wait for the next look at the queue, but not beyond the end of this call."""
+        end = time.monotonic() + self.next_seconds_between_status_checks
+        while self.wait and time.monotonic() < end:
+            await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
+
+    # Common
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.workflow.workdir_init).resolve()
+
+    @property
+    def _interval(self) -> int:
+        return self.workflow.executor_settings.init_seconds_before_status_checks
+
+    def _forget(self, info: SubmittedJobInfo) -> None:
+        with self._lock:
+            self._living.pop((info.external_jobid, info.aux["index"]), None)
+        if info.aux["status"] is not None:
+            Path(f"{info.aux['status']}{CLOSED}").touch()
+
+    def _close(self, job: Any, number: str, reason: str, nodes: str = "") -> None:
+        for record in _records(job):
+            with contextlib.suppress(OSError):  # a full disk must not keep the other jobs from being followed
+                close_record(record, slurm_job_id=number, reason=reason, host=nodes)
+
+    def _warn(self, kind: str, message: str) -> None:
+        now = time.monotonic()
+        with self._lock:
+            due = now - self._warned.get(kind, -SECONDS_BETWEEN_WARNINGS) >= SECONDS_BETWEEN_WARNINGS
+            if due:
+                self._warned[kind] = now
+        if due:
+            self.logger.warning(message)
+
+
+def use_for(sweep: Sweep) -> None:
+    """Let Snakemake submit through `SweepExecutor` wherever it is asked for the executor `slurm`.
+
+    A plugin of another name would have other options than `--slurm-…`, and those given to it would be ignored without a
+    word. Seen with snakemake-interface-executor-plugins 9.4.
+    """
+    plugin = ExecutorPluginRegistry().get_plugin("slurm")
+    plugin.executor = type(SweepExecutor.__name__, (SweepExecutor,), {"sweep": sweep})
+
+
+def _give_up(job: Any) -> None:
+    """Leave a job no retry."""
+    job.attempt = job.restart_times + 1
+
+
+def _records(job: Any) -> list[Path]:
+    return [record_of(Path(member.log[0])) for member in members(job) if member.log]
+
+
+def _exit_status(info: SubmittedJobInfo) -> int | None:
+    """Return how a packed job ended, whatever the others of its pack do; None if it runs or is not packed."""
+    try:
+        return int(info.aux["status"].read_text())
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _in_words(state: str) -> str:
+    return {
+        "CANCELLED": "CANCELLED, by hand or by Slurm; not submitted again by this call",
+        "OUT_OF_MEMORY": "OUT_OF_MEMORY: more main memory is needed (host_memory in the site file)",
+        "TIMEOUT": "TIMEOUT: the time limit was reached",
+    }.get(state, state)

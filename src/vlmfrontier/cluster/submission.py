@@ -1,0 +1,123 @@
+"""What Slurm's clients answer to whoever submits: refusals that pass and real ones, and the list of the user's jobs."""
+
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+_PASSES = re.compile(
+    r"Socket timed out|Unable to contact slurm controller|Connection (refused|reset|timed out)|timed out"
+    r"|Zero Bytes were transmitted|Resource temporarily unavailable|temporarily unable to accept"
+    r"|Transport endpoint|communication (connection )?failure|receive failure|backup controller|No route to host"
+    r"|Protocol authentication error|Invalid credential|[Mm]unge|I/O error writing|Slurm is down|Broken pipe"
+    r"|(Assoc|QOS)\w*Submit\w*Limit|Maximum job count|MaxJobCount"
+)
+"""A controller that is away or busy, and limits on the number of jobs, which others make room for as they end."""
+_LIMIT = re.compile(r"job submit limit, user's size and/or time limits")
+"""What an older Slurm says of a limit on the number of jobs and of a job that is too large: only one of them passes."""
+_LOST = re.compile(r"timed out|Zero Bytes|reset|receive failure|Transport endpoint|Broken pipe|communication")
+"""Refusals after which the job may be there all the same: the answer was lost, not the question."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 120.0
+ANSWER_SECONDS = 120.0
+"""For one call of a client."""
+LISTING = "%i|%T|%r|%V|%N|%Z|%j"
+
+LIVE = frozenset(
+    (
+        *("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "REQUEUED", "REQUEUE_FED"),
+        *("REQUEUE_HOLD", "RESIZING", "SIGNALING", "STAGE_OUT", "SPECIAL_EXIT", "RESV_DEL_HOLD"),
+    )
+)
+"""States of a job that Slurm has not ended."""
+NOT_ITS_FAULT = frozenset(("NODE_FAIL", "BOOT_FAIL", "PREEMPTED"))
+"""Ends that say nothing of the job: it is submitted again."""
+
+
+class Answer(NamedTuple):
+    """What a client answered."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """What it complained of, in one line."""
+        return " ".join(self.err.split())
+
+
+def call(command: Sequence[str], given: str | None = None) -> Answer:
+    """Return the answer of a client; one that hangs or cannot be started has failed."""
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Answer(1, "", f"{command[0]} timed out after {ANSWER_SECONDS:g} s")
+    except OSError as error:
+        return Answer(1, "", f"{command[0]}: {error}")
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+class Listed(NamedTuple):
+    """A job of this user as `squeue` lists it, ended ones too for as long as Slurm remembers them."""
+
+    id: str
+    state: str
+    reason: str
+    submitted: float
+    """Seconds since 1970."""
+    nodes: str
+    folder: str
+    name: str
+
+    @property
+    def lives(self) -> bool:
+        """Whether Slurm will still do something with it."""
+        return self.state in LIVE
+
+
+def parse_listing(text: str) -> dict[str, Listed]:
+    """Return the jobs of `squeue --format LISTING` by their id; lines of another form are left out."""
+    found = {}
+    for line in text.splitlines():
+        words = line.strip().split("|", 6)
+        if len(words) == len(Listed._fields):
+            number, state, reason, submitted, nodes, folder, name = words
+            found[number] = Listed(number, state, reason, _seconds(submitted), nodes, folder, name)
+    return found
+
+
+def _seconds(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def passes(message: str, others_queued: bool) -> bool:
+    """Return whether a refusal of sbatch passes by itself, so that the same submission is worth trying again.
+
+    A limit that may be one on the number of jobs passes only where jobs are queued that will end.
+    """
+    return bool(_PASSES.search(message)) or (others_queued and bool(_LIMIT.search(message)))
+
+
+def may_have_arrived(message: str) -> bool:
+    """Return whether a job may have been submitted although sbatch failed with this message."""
+    return bool(_LOST.search(message))
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds to wait before each further try: twice as long every time, up to two minutes."""
+    pause = FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def job_name(study: str, rule: str, wildcards: str) -> str:
+    """Return the name under which a job stands in the queue: its run first, which a short column shows."""
+    of_run = rule.startswith(("finetune_run", "answer_run", "evaluate_run"))
+    words = [wildcards, rule] if of_run else [rule, wildcards]
+    return ".".join(filter(None, [*words, study]))
