@@ -7,11 +7,12 @@ import os
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vlmfrontier.errors import UserError
+from vlmfrontier.errors import NODE_FAULT, NodeFault, UserError
 from vlmfrontier.study.suggest import did_you_mean
 
 STUDY_JSON = "study.json"
@@ -69,8 +70,8 @@ def _example() -> str:
 def run(main: Callable[[], Any]) -> None:
     """Call `main`; what a user can mend ends as `error: …` on stderr, without a traceback.
 
-    Exit status 2 for a mistake in the input, 1 for a disk that is full or may not be written to. Where whoever reads
-    the output has gone (`| head`), it ends as other programs do, without a word.
+    Exit status 2 for a mistake in the input, 1 for a disk that is full or may not be written to, 86 for a node at
+    fault. Where whoever reads the output has gone (`| head`), it ends as other programs do, without a word.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
@@ -96,6 +97,10 @@ def _run(main: Callable[[], Any]) -> None:
         main()
     except UserError as error:
         _leave(str(error), 2)
+    except NodeFault as error:
+        if error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        _leave(str(error), NODE_FAULT)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from vlmfrontier.errors import Stopped, TakenOver, UserError
+from vlmfrontier.errors import NODE_FAULT, NodeFault, Stopped, TakenOver, UserError
 from vlmfrontier.files import write_json
 from vlmfrontier.records import read_checked
 
@@ -39,6 +39,10 @@ class Ended(BaseModel):
     reason: str = ""
     """Why it failed, in one line."""
     host: str = ""
+    node: str = ""
+    """Slurm's name of the node; empty outside Slurm."""
+    node_fault: bool = False
+    """Whether that node was at fault and not the job, which is to be tried on another one."""
     pid: int | None = None
     slurm_job_id: str | None = None
     slurm_restarts: int = 0
@@ -104,6 +108,7 @@ def recorded(path: Path, job: Callable[[], Any]) -> None:
         state=STARTED,
         attempt=before.attempt + 1 if before else 1,
         host=platform.node(),
+        node=os.environ.get("SLURMD_NODENAME", ""),
         pid=os.getpid(),
         slurm_job_id=os.environ.get("SLURM_JOB_ID"),
         slurm_restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
@@ -118,7 +123,8 @@ def recorded(path: Path, job: Callable[[], Any]) -> None:
         raise
     except BaseException as error:
         state, status, reason = _of(error)
-        write_json(path, record.model_copy(update=_end(state, status, reason)).model_dump())
+        at_fault = {"node_fault": isinstance(error, NodeFault)}
+        write_json(path, record.model_copy(update=_end(state, status, reason) | at_fault).model_dump())
         raise
     write_json(path, record.model_copy(update=_end(DONE, 0, "")).model_dump())
 
@@ -135,6 +141,8 @@ def _of(error: BaseException) -> tuple[str, int, str]:
     """Return state, exit status and reason of a job that ended with `error`."""
     if isinstance(error, UserError):
         return FAILED, 2, "error: " + str(error).strip().rsplit("\n", 1)[-1]
+    if isinstance(error, NodeFault):
+        return FAILED, NODE_FAULT, str(error)
     if isinstance(error, Stopped):
         return INTERRUPTED, 1, str(error)
     if isinstance(error, KeyboardInterrupt):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vlmfrontier.ended import Ended, close_record, read_ended, record_file, record_of, recorded
-from vlmfrontier.errors import Stopped, TakenOver, UserError
+from vlmfrontier.errors import NodeFault, Stopped, TakenOver, UserError
 
 
 def attempt(path: Path, error: BaseException | None = None) -> None:
@@ -31,6 +31,7 @@ def attempt(path: Path, error: BaseException | None = None) -> None:
         (None, "done", 0, ""),
         (UserError("first\nno such split"), "failed", 2, "error: no such split"),
         (UserError(""), "failed", 2, "error: "),
+        (NodeFault("node gpu02: 0 of 8 GPUs"), "failed", 86, "node gpu02: 0 of 8 GPUs"),
         (KeyError("x"), "failed", 1, "KeyError: 'x'"),
         (MemoryError(), "failed", 1, "MemoryError"),
         (ValueError("two\nlines"), "failed", 1, "ValueError: two"),
@@ -50,6 +51,7 @@ def test_every_end_is_recorded(tmp_path: Path, error, state, status, reason):
     found = read_ended(path)
     assert (found.state, found.status, found.reason, found.attempt) == (state, status, reason, 1)
     assert (found.ended is None) == (state == "started")
+    assert found.node_fault == isinstance(error, NodeFault)
 
 
 def test_attempts_are_counted_and_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
