@@ -16,13 +16,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock
 from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_slurm import Executor
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
-from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id, validate_slurm_extra
+from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
@@ -30,21 +30,10 @@ from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from vlmfrontier.cluster.batch import CLOSED, Batch, batches, members, script
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.queue import queued_jobs
-from vlmfrontier.cluster.submission import (
-    LISTING,
-    NOT_ITS_FAULT,
-    Listed,
-    call,
-    job_name,
-    may_have_arrived,
-    parse_listing,
-    passes,
-    pauses,
-)
+from vlmfrontier.cluster.submission import NOT_ITS_FAULT, Listed, call, job_name, pauses
+from vlmfrontier.cluster.submitter import RefusedError, Submitter
 from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
 
-PATIENCE = 24 * 3600.0
-"""Seconds for which a refusal that passes is waited out."""
 MISSES = 2
 """Answers of squeue in a row that leave out a job before it counts as forgotten."""
 LONGER, LONGEST_INTERVAL = 1.5, 180
@@ -70,10 +59,6 @@ class Sweep(NamedTuple):
     """The call that goes on."""
 
 
-class RefusedError(Exception):
-    """sbatch does not take a job, and waiting would not help."""
-
-
 class SweepExecutor(Executor):
     """Submits the jobs of one study and follows them to their end."""
 
@@ -81,14 +66,14 @@ class SweepExecutor(Executor):
     """Of the class that `use_for` makes: Snakemake itself makes the object."""
 
     def __init__(self, workflow: Any, logger: Any):
-        self._stopping = Event()
-        self._lock = Lock()  # of the four below
+        self._lock = Lock()  # of the three below
         self._living: dict[tuple[str, int], SubmittedJobInfo] = {}  # by job and place in its pack
-        self._ours: set[str] = set()  # ids of all jobs that this call submitted
         self._submissions: Counter[Any] = Counter()
         self._warned: dict[str, float] = {}
         self._misses: Counter[str] = Counter()
         self._alone = False  # whether no job of an earlier call lives
+        self._folder = Path(workflow.workdir_init).resolve()
+        self._submitter = Submitter(self.sweep.study, self._folder, self._warn)
         super().__init__(workflow, logger)
 
     # Submission
@@ -125,7 +110,7 @@ class SweepExecutor(Executor):
         try:
             self._submit(batch)
         except Exception as error:  # whatever it is: a job of which nobody hears again would be waited for for ever
-            if self._stopping.is_set():
+            if self._submitter.stopping.is_set():
                 return
             for job in batch.jobs:
                 self._close(job, "", f"not submitted: {error}")
@@ -139,7 +124,8 @@ class SweepExecutor(Executor):
         log.parent.mkdir(parents=True, exist_ok=True)
         calls = [self.format_job_exec(job) for job in batch.jobs]
         exits = (self.slurm_logdir / EXITS).absolute()
-        number = self._accepted(batch, name, log, script(batch, calls, exits, self.sweep.before))
+        lines = script(batch, calls, exits, self.sweep.before)
+        number = self._submitter.submit(lambda: self._command(batch, name, log), lines, name, bool(self._living))
         if number is None:
             return
         log = log.with_name(f"{number}.log")
@@ -150,7 +136,6 @@ class SweepExecutor(Executor):
             info = SubmittedJobInfo(job, external_jobid=number, aux=aux)
             with self._lock:
                 self._living[number, index] = info
-                self._ours.add(number)
                 self._submissions[job] += 1
             self.report_job_submission(info)
 
@@ -171,35 +156,6 @@ class SweepExecutor(Executor):
         line = get_submit_command(batch, settings, settings=self.workflow.executor_settings)
         return shlex.split(line + set_gres_string(batch))
 
-    def _accepted(self, batch: Batch, name: str, log: Path, lines: str) -> str | None:
-        """Return the id under which Slurm took a batch; None if this call is ending. Raises `RefusedError`."""
-        began = time.time()
-        for pause in pauses():
-            if self._stopping.is_set():
-                return None
-            asked = time.time()
-            answer = call(self._command(batch, name, log), lines)
-            if answer.status == 0:
-                return validate_or_get_slurm_job_id(answer.out.strip().split(";")[0], answer.out)
-            if not passes(answer.err, others_queued=bool(self._living)) or asked - began > PATIENCE:
-                raise RefusedError(answer.said)
-            self._warn(f"sbatch {answer.said}", f"{answer.said}; tried again until it passes ({name})")
-            self._stopping.wait(pause)
-            if may_have_arrived(answer.err) and (number := self._arrived(name, asked)):
-                return number
-        return None
-
-    def _arrived(self, name: str, since: float) -> str | None:
-        """Return the job of this name that reached Slurm although sbatch failed; asks until Slurm answers."""
-        for pause in pauses():
-            listing = self._listing()
-            if listing is not None:
-                found = [job for job in self._strays(listing) if job.name == name and job.submitted >= since - 60]
-                return max(found, key=lambda job: job.submitted).id if found else None
-            if self._stopping.wait(pause):
-                return None
-        return None
-
     def get_account_arg(self, job: Any) -> Any:
         """Yield the option of the account; whether it is valid is for sbatch to say, which does, once and clearly."""
         account = job.resources.get("slurm_account")
@@ -213,7 +169,7 @@ class SweepExecutor(Executor):
             self.next_seconds_between_status_checks = self._interval
             return
         async with self.status_rate_limiter:
-            listing = self._listing()
+            listing = self._submitter.listing()
         if listing is None:
             self._warn("squeue", f"squeue does not answer; {len(active_jobs)} jobs are kept and asked for again")
             for info in active_jobs:
@@ -272,7 +228,7 @@ class SweepExecutor(Executor):
         if state in NOT_ITS_FAULT and self._submissions[job] < SUBMISSIONS:
             self.logger.warning(f"{reason}; not the fault of the job: submitted again")
             if info.aux["status"] is None:
-                call(["scancel", number])  # were Slurm to start it again after all
+                self._submitter.cancel([number])  # were Slurm to start it again after all
             self._job_submission_executor.submit(self._run, Batch((job,)))
             return
         self._close(job, number, reason, nodes)
@@ -293,17 +249,9 @@ class SweepExecutor(Executor):
 
     def _forgotten(self, info: SubmittedJobInfo) -> str:
         """Return the state of a job that squeue no longer lists: the accounting's, else what the job itself wrote."""
-        asked = [
-            "sacct",
-            "--noheader",
-            "--allocations",
-            "--parsable2",
-            "--format=State",
-            f"--jobs={info.external_jobid}",
-        ]
-        answer = call(asked)
-        if answer.status == 0 and answer.out.strip():
-            return answer.out.split()[0].split("|")[0]
+        state = self._submitter.state_in_accounting(info.external_jobid)
+        if state:
+            return state
         records = _records(info.job)
         written = self._written(info)
         done = len(written) == len(records) and all(record.state == DONE for record in written)
@@ -326,28 +274,15 @@ class SweepExecutor(Executor):
         """Cancel jobs that came into the queue twice: an answer of sbatch was lost, and the job came late."""
         with self._lock:
             names = {info.aux["name"] for info in self._living.values()}
-        for job in self._strays(listing):
-            if job.lives and job.name in names:
-                self.logger.warning(f"Slurm job {job.id} is {job.name} a second time; cancelled")
-                call(["scancel", job.id])
-
-    def _strays(self, listing: dict[str, Listed]) -> list[Listed]:
-        """Return the jobs of this study and folder that this call does not know."""
-        with self._lock:
-            others = [job for job in listing.values() if job.id not in self._ours]
-        end = f".{self.sweep.study}"
-        return [job for job in others if job.name.endswith(end) and Path(job.folder) == self._folder]
-
-    def _listing(self) -> dict[str, Listed] | None:
-        """Return all jobs of this user that Slurm remembers; None if it does not answer."""
-        answer = call(["squeue", "--me", "--states=all", "--noheader", f"--format={LISTING}"])
-        return parse_listing(answer.out) if answer.status == 0 else None
+        for job in self._submitter.twins(listing, names):
+            self.logger.warning(f"Slurm job {job.id} is {job.name} a second time; cancelled")
+            self._submitter.cancel([job.id])
 
     # The end
 
     def cancel(self) -> None:
         """End every job of this call; what has not been submitted yet is not."""
-        self._stopping.set()
+        self._submitter.stopping.set()
         self._job_submission_executor.shutdown(wait=True, cancel_futures=True)
         super().cancel()
 
@@ -357,14 +292,12 @@ class SweepExecutor(Executor):
             numbers = sorted({number for number, _ in self._living}, key=int)
         if not numbers:
             return
-        for pause in (0, 2, 8):
-            time.sleep(pause)
-            answer = call(["scancel", *numbers])
-            if answer.status == 0:
-                self.logger.info(f"cancelled {len(numbers)} Slurm jobs: {', '.join(numbers)}")
-                return
+        complaint = self._submitter.cancel(numbers)
+        if not complaint:
+            self.logger.info(f"cancelled {len(numbers)} Slurm jobs: {', '.join(numbers)}")
+            return
         self.logger.error(
-            f"scancel: {answer.said}; jobs may live on: {', '.join(numbers)}. When Slurm answers again: "
+            f"{complaint}; jobs may live on: {', '.join(numbers)}. When Slurm answers again: "
             f"python scripts/recover.py --study {self.sweep.results / 'study.json'} --cancel"
         )
 
@@ -375,10 +308,6 @@ class SweepExecutor(Executor):
             await asyncio.sleep(min(1.0, max(0.0, end - time.monotonic())))
 
     # Common
-
-    @property
-    def _folder(self) -> Path:
-        return Path(self.workflow.workdir_init).resolve()
 
     @property
     def _interval(self) -> int:

@@ -1,8 +1,9 @@
 """What Slurm's clients answer to whoever submits: refusals that pass and real ones, and the list of the user's jobs."""
 
+import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -48,10 +49,17 @@ class Answer(NamedTuple):
         return " ".join(self.err.split())
 
 
-def call(command: Sequence[str], given: str | None = None) -> Answer:
-    """Return the answer of a client; one that hangs or cannot be started has failed."""
+def call(
+    command: Sequence[str], given: str | None = None, environment: Mapping[str, str] | None = None, without: str = "\0"
+) -> Answer:
+    """Return the answer of a client; one that hangs or cannot be started has failed.
+
+    It finds `environment` besides the usual one, of which variables that begin with `without` are left out.
+    """
+    env = {key: value for key, value in os.environ.items() if not key.startswith(without)} | dict(environment or {})
+    settings = {"capture_output": True, "text": True, "errors": "replace", "timeout": ANSWER_SECONDS, "env": env}
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+        done = subprocess.run(command, input=given, check=False, **settings)
     except subprocess.TimeoutExpired:
         return Answer(1, "", f"{command[0]} timed out after {ANSWER_SECONDS:g} s")
     except OSError as error:

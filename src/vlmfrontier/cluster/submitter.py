@@ -1,0 +1,110 @@
+"""Submits the jobs of a study to a Slurm that may refuse, hang or lose an answer, and knows them again in its queue."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from threading import Event, Lock
+from time import time
+
+from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id
+
+from vlmfrontier.cluster.submission import (
+    LISTING,
+    Answer,
+    Listed,
+    call,
+    may_have_arrived,
+    parse_listing,
+    passes,
+    pauses,
+)
+
+PATIENCE = 24 * 3600.0
+"""Seconds for which a refusal that passes is waited out."""
+CLOCKS = 60.0
+"""Seconds by which the clocks of Slurm and of this machine may differ."""
+
+
+class RefusedError(Exception):
+    """sbatch does not take a job, and waiting would not help."""
+
+
+class Submitter:
+    """Speaks to Slurm's clients for one call of Snakemake; may be used by several threads."""
+
+    def __init__(self, study: str, folder: Path, warn: Callable[[str, str], None]):
+        self.stopping = Event()
+        """Set when this call ends: nothing is submitted any more."""
+        self._suffix, self._folder, self._warn = f".{study}", folder, warn
+        self._lock = Lock()
+        self._ours: set[str] = set()
+
+    def submit(self, command: Callable[[], Sequence[str]], script: str, name: str, others_queued: bool) -> str | None:
+        """Return the id under which Slurm took a job, however long it had no room for it; None if this call is ending.
+
+        `command` is asked anew for each try. Raises `RefusedError` if waiting would not help.
+        """
+        began = time()
+        for pause in pauses():
+            if self.stopping.is_set():
+                return None
+            asked = time()
+            answer = call(command(), script)
+            number = self._taken(answer) if answer.status == 0 else None
+            if number is None:
+                if not passes(answer.err, others_queued) or asked - began > PATIENCE:
+                    raise RefusedError(answer.said)
+                self._warn(f"sbatch {answer.said}", f"{answer.said}; tried again until it passes ({name})")
+                self.stopping.wait(pause)
+                number = self._arrived(name, asked) if may_have_arrived(answer.err) else None
+            if number is not None:
+                with self._lock:
+                    self._ours.add(number)
+                return number
+        return None
+
+    @staticmethod
+    def _taken(answer: Answer) -> str:
+        return validate_or_get_slurm_job_id(answer.out.strip().split(";")[0], answer.out)
+
+    def _arrived(self, name: str, since: float) -> str | None:
+        """Return the job of this name that reached Slurm although sbatch failed; asks until Slurm answers."""
+        for pause in pauses():
+            listing = self.listing()
+            if listing is not None:
+                found = [job for job in self._strays(listing) if job.name == name and job.submitted >= since - CLOCKS]
+                return max(found, key=lambda job: job.submitted).id if found else None
+            if self.stopping.wait(pause):
+                return None
+        return None
+
+    def listing(self) -> dict[str, Listed] | None:
+        """Return all jobs of this user that Slurm remembers, by id; None if it does not answer."""
+        asked = ["squeue", "--me", "--states=all", "--noheader", f"--format={LISTING}"]
+        answer = call(asked, environment={"SLURM_TIME_FORMAT": "standard"}, without="SQUEUE_")
+        return parse_listing(answer.out) if answer.status == 0 else None
+
+    def twins(self, listing: dict[str, Listed], names: Iterable[str]) -> list[Listed]:
+        """Return the living jobs that bear one of `names` and are not ours: they came after sbatch had failed."""
+        names = set(names)
+        return [job for job in self._strays(listing) if job.lives and job.name in names]
+
+    def _strays(self, listing: dict[str, Listed]) -> list[Listed]:
+        """Return the jobs of this study and folder that this call does not know."""
+        with self._lock:
+            others = [job for job in listing.values() if job.id not in self._ours]
+        return [job for job in others if job.name.endswith(self._suffix) and Path(job.folder) == self._folder]
+
+    def cancel(self, numbers: Sequence[str]) -> str:
+        """Cancel jobs; return what Slurm complained of three times, empty if it did cancel them."""
+        for pause in (2, 8, 0):
+            answer = call(["scancel", *numbers])
+            if answer.status == 0:
+                return ""
+            Event().wait(pause)
+        return answer.said
+
+    def state_in_accounting(self, number: str) -> str:
+        """Return the state of a job that squeue no longer lists; empty where there is no accounting."""
+        answer = call(["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={number}"])
+        found = answer.out.split() if answer.status == 0 else []
+        return found[0].split("|")[0] if found else ""
