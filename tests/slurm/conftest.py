@@ -12,6 +12,7 @@ import yaml
 
 from tests.calling import ROOT, Outcome
 from tests.slurm.cluster import SlurmCluster, why_not
+from tests.slurm.faults import Clients, Submitted, submitted
 
 SITE = Path(__file__).with_name("site.yaml")
 WAIT_SECONDS = 3000.0
@@ -36,10 +37,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 
 
 class OnCluster:
-    """The workflow of this repository in `folder`, its jobs on `cluster`."""
+    """The workflow of a checkout, by default this one, in `folder`, its jobs on `cluster`."""
 
-    def __init__(self, folder: Path, cluster: SlurmCluster):
-        self.folder, self.cluster = folder, cluster
+    def __init__(self, folder: Path, cluster: SlurmCluster, checkout: Path = ROOT):
+        self.folder, self.cluster, self.checkout = folder, cluster, checkout
+        self.clients = Clients(folder / "clients", cluster)
         self._printed = folder / "snakemake.out"
         self._started: list[subprocess.Popen] = []
 
@@ -64,11 +66,21 @@ class OnCluster:
         file = config if isinstance(config, Path) else self.write(config)
         command = [sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", str(file)]
         command += ["--directory", str(self.folder), *self.overrides()]
-        environment = {**self.cluster.env(), "OMP_NUM_THREADS": "1"}
         with self._printed.open("a") as out:
-            controller = subprocess.Popen([*command, *arguments], cwd=ROOT, env=environment, stdout=out, stderr=out)
+            controller = subprocess.Popen(
+                [*command, *arguments], cwd=self.checkout, env=self.env(), stdout=out, stderr=out
+            )
         self._started.append(controller)
         return controller
+
+    def env(self) -> dict[str, str]:
+        """Return the environment of the controller, whose clients of Slurm can be made to misbehave."""
+        environment = self.cluster.env()
+        return {**environment, "PATH": f"{self.clients.folder}:{environment['PATH']}", "OMP_NUM_THREADS": "1"}
+
+    def submitted(self) -> dict[str, list[Submitted]]:
+        """Return the jobs that Slurm took from the folder, by their comment."""
+        return submitted(self.cluster, self.folder)
 
     def stop(self) -> None:
         """End every Snakemake that a failed test left behind, and its jobs."""
