@@ -1,5 +1,6 @@
 # make run     builds .venv once, runs the digits study, prints the answer and where results are
-# make test    builds .venv once, passes the tests; TEST_JOBS=… processes for those that may run side by side
+# make test    builds .venv once, passes the fast tests, in TEST_JOBS=… processes
+# make test-all    passes those that `make test` leaves out: kills, several processes, a real Slurm, published models
 # make lint    formatting, lint, and the boundary between the halves of the package
 # make lmms-eval-env    builds .venv-lmms-eval, which tests models on published benchmarks (docs/evaluation.md)
 # make test-assets    fetches published tokenizers and a small published model; tests that want them skip without
@@ -11,20 +12,25 @@ BIN := $(VENV)/bin
 LMMS_EVAL_VENV ?= .venv-lmms-eval
 STUDY ?= digits
 TEST_JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadscope --no-loadscope-reorder
 TEST_ASSETS := .test-assets
 TOKENIZERS := qwen3 llama3 llama3_1 gemma3 llama2
 CONFIG ?= workflow/studies/$(STUDY).yaml
 
-.PHONY: run test lint lmms-eval-env test-assets clean
+.PHONY: run test test-all lint lmms-eval-env test-assets clean
 
 run: $(VENV)/.installed
 	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile $(CONFIG) || \
 		{ $(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --report; exit 1; }
 	@$(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --answer
 
+# Folders of long tests come first, so that no process is left with one at the end.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadscope tests/unit tests/browser
-	$(BIN)/python -m pytest tests/workflow tests/slurm
+	$(PYTEST) --numprocesses $(TEST_JOBS) -m "not slow and not slurm" tests/workflow tests/browser tests/unit
+
+# One process more: tests on Slurm mostly wait.
+test-all: $(VENV)/.installed-dev
+	$(PYTEST) --numprocesses $$(($(TEST_JOBS) + 1)) -m "slow or slurm" tests/slurm tests/workflow tests/unit
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -64,8 +64,9 @@ def explorer(results: Results) -> Path:
     return write_explorer(results, results.folder / "explorer.html")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
+    """A browser that is gone before other tests fork processes: one that lives on would keep it from closing."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 — only where there is a browser
 
     with sync_playwright() as playwright:

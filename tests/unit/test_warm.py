@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -46,17 +47,33 @@ def tmp_path():
 def call(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(JOB)
+    callers = []
 
     def start(*arguments: str) -> subprocess.Popen:
         command = [sys.executable, "-c", CALLER, str(script), *arguments]
         environment = {**os.environ, "MARK": "here", "TMPDIR": str(tmp_path)}
         environment.pop("XDG_RUNTIME_DIR", None)
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        callers.append(
+            subprocess.Popen(
+                command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
         )
+        return callers[-1]
 
     yield start
-    subprocess.run(["pkill", "-f", str(tmp_path)], check=False)
+    for caller in callers:
+        caller.kill()  # and so its job
+        caller.communicate()
+    for path in filter(Path.is_socket, tmp_path.rglob("*")):
+        os.kill(listening(path), signal.SIGKILL)
+
+
+def listening(path: Path) -> int:
+    """Return the process that listens at a socket."""
+    with socket.socket(socket.AF_UNIX) as ours:
+        ours.connect(str(path))
+        pid, _, _ = struct.unpack("3i", ours.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        return pid
 
 
 def alive(pid: int) -> bool:

@@ -13,7 +13,7 @@ from tests.calling import ROOT, SMOKE, Workflow
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.runs import plan_runs
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+pytestmark = pytest.mark.workflow
 RUNS = plan_runs(load_study([SMOKE]))
 
 

@@ -52,6 +52,10 @@ def check_whole(blocks: list[Block]) -> None:
             assert {len(row) for row in block.rows} == {len(block.heads)}
 
 
+QUICK = {**STUDY, "laws": {**STUDY["laws"], "forms": ["mult", "add"], "starts": 8, "resamples": 5}}
+"""The study where no number of a test depends on how well it is fitted."""
+
+
 def varied(**changes) -> dict:
     return {**STUDY, **changes}
 
@@ -140,7 +144,7 @@ def test_one_factor_one_task_no_data_and_no_split_are_said(tmp_path: Path):
 def test_a_poor_fit_is_called_one(tmp_path: Path):
     table = points()
     table["quiz"] = np.random.default_rng(1).uniform(20, 60, len(table))
-    known = Known(fitted(made(tmp_path, table=table)))
+    known = Known(fitted(made(tmp_path, QUICK, table)))
     (poor,) = [doubt for doubt in doubts(known) if doubt.startswith("Poor fit")]
     assert "quiz (R²" in poor
     assert any(doubt.startswith("Below an R² of 0") and "quiz" in doubt for doubt in doubts(known))
@@ -151,7 +155,7 @@ def test_a_poor_fit_is_called_one(tmp_path: Path):
 def test_a_recommendation_says_itself_that_its_law_is_poor(tmp_path: Path):
     table = points()
     table["avg"] = np.random.default_rng(1).uniform(20, 60, len(table))
-    known = Known(fitted(made(tmp_path, table=table)))
+    known = Known(fitted(made(tmp_path, QUICK, table)))
     score = f"R² {known.score('avg', 'cv')['r2']:.2f}"
     _, sure = recommended(known)
     assert sure.endswith(f"; poor fit: {score} on runs left out")
@@ -209,7 +213,7 @@ def test_no_number_of_the_report_lacks_a_meaning(complete: Known):
 
 
 def test_a_study_without_a_cost_has_laws_and_no_frontier(tmp_path: Path):
-    study = {key: value for key, value in STUDY.items() if key not in ("cost", "space", "frontier")}
+    study = {key: value for key, value in QUICK.items() if key not in ("cost", "space", "frontier")}
     known = Known(fitted(made(tmp_path, study)))
     assert any("gives no cost" in doubt for doubt in doubts(known))
     check_whole(report(known))

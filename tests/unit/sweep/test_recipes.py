@@ -1,9 +1,13 @@
 """A recipe changes with the settings that matter to its job, and with no others."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
+from tests.calling import ROOT
 from vlmfrontier.study.load import merge, validate
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep import recipes
@@ -75,6 +79,10 @@ def test_a_change_concerns_the_jobs_it_matters_to(change: dict, concerned: set[s
 def test_recipes_are_the_same_in_every_process():
     """A recipe that came out of a set or a memory address would train everything anew on every call."""
     assert recipes.digest({"b": 1, "a": [2, None]}) == recipes.digest({"a": [2, None], "b": 1})
-    assert {name: recipe(study()) for name, recipe in RECIPES.items()} == {
-        name: recipe(study()) for name, recipe in RECIPES.items()
-    }
+    code = "from tests.unit.sweep.test_recipes import *; print({name: made(study()) for name, made in RECIPES.items()})"
+    said = [
+        subprocess.check_output([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, cwd=ROOT)
+        for seed in "12"
+    ]
+    assert b"run xs" in said[0]
+    assert said[0] == said[1]

@@ -53,7 +53,8 @@ def test_it_stops_at_the_step_and_lower_rates_begin_anew(start, results):  # noq
     assert not (folder.state / "diverged.json").exists()
 
 
-@pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
 def test_two_processes_stop_together(start, results, sharding):  # noqa: F811
     study = study_of(start, **ABSURD, sharding=sharding)
     run = plan_runs(study)[1]

@@ -228,6 +228,7 @@ def test_killed_after_its_last_step_it_goes_on_to_the_same_report(start, results
     assert (report["loss"], report["weights"]) == (undisturbed["loss"], undisturbed["weights"])
 
 
+@pytest.mark.slow
 def test_a_state_of_another_configuration_is_refused_with_both_values(start, results):
     study = study_of(start)
     run = plan_runs(study)[1]

@@ -87,7 +87,7 @@ def test_stage_1_moves_the_projector_and_nothing_else(hub, aligned):
     assert load_model(aligned / "models" / "x", 49).config.tokens_per_frame == 49
 
 
-@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("settings", [{}, pytest.param(LORA, marks=pytest.mark.slow)], ids=["full", "lora"])
 def test_a_trained_model_loads_bit_equal_and_generates(hub, results, settings):
     study = study_of(hub, **settings)
     run = plan_runs(study)[0]
@@ -114,6 +114,7 @@ def test_a_trained_model_loads_bit_equal_and_generates(hub, results, settings):
             assert torch.allclose(laid_over(**ask).logits, once(**ask).logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_docs_way_to_ask_a_finetuned_model(hub, results, tmp_path):
     """The lines of docs/models.md, as someone would copy them, in a Python that has imported nothing else."""
     study = study_of(hub)
@@ -191,13 +192,14 @@ def train_on_two(study: Study, results: ResultsFolder, key: str, *more: str) -> 
     return process.returncode, output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "options"),
     [
         ({}, []),
-        pytest.param({}, ["--checkpointing"], marks=pytest.mark.slow),
-        pytest.param(LORA, [], marks=pytest.mark.slow),
-        pytest.param({"precision": "bf16"}, [], marks=pytest.mark.slow),
+        ({}, ["--checkpointing"]),
+        (LORA, []),
+        ({"precision": "bf16"}, []),
     ],
     ids=["full", "again", "lora", "bf16"],
 )

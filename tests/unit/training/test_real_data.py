@@ -72,6 +72,7 @@ def weights(study: Study, results: ResultsFolder) -> dict:
     return load_file(results.run(plan_runs(study)[0].key).model / "model.safetensors")
 
 
+@pytest.mark.slow
 def test_workers_and_interruptions_change_no_weight(made, results):
     start, section, _ = made
     plain = study_of(start, section, groups=2)

@@ -48,9 +48,10 @@ def ragged(start, n: int, **settings):  # noqa: F811
     return type(study).model_validate({**study.model_dump(exclude_defaults=True), "sweep": sweep})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "options"),
-    [(21, []), pytest.param(21, ["--micro-batch", "1"], marks=pytest.mark.slow), (1, [])],
+    [(21, []), (21, ["--micro-batch", "1"]), (1, [])],
     ids=["ragged", "micro-batches", "fewer than processes"],
 )
 def test_two_processes_see_the_examples_of_one(start, results, n, options):  # noqa: F811
@@ -85,7 +86,8 @@ def test_two_processes_go_on_where_they_were_stopped(start, results):  # noqa: F
     assert all(torch.allclose(together[key], single[key], atol=2e-3) for key in single)
 
 
-@pytest.mark.parametrize("n", [21, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [21, 1])
 def test_two_processes_that_share_weights_see_the_examples_of_one(start, results, n):  # noqa: F811
     study = ragged(start, n, sharding="fsdp2")
     run = plan_runs(study)[0]
