@@ -19,7 +19,7 @@ from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.answering import uncounted
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
 from vlmfrontier.sweep.runs import plan_runs
-from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, failure, in_words, live_runs
+from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, failed_jobs, in_words, live_runs
 from vlmfrontier.workflow import by_reason, outdated
 
 LINES = 8
@@ -61,9 +61,8 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
         print(f"\nfailed: {key}; {in_words(log, again, LINES)}")
     if study.execution.without_failed and (plan.status == FAILED).any():
         print(f"\nexecution.without_failed is on: `{call}` fits the laws on the runs that are there")
-    for log in sorted((results / "logs").glob("*.log")):
-        if failure(log):
-            print(f"\nfailed: {log.stem}; {in_words(log, call, LINES)}")
+    for log in failed_jobs(results):
+        print(f"\nfailed: {log.stem}; {in_words(log, call, LINES)}")
 
 
 def print_outdated(study: Study, results: Path) -> None:

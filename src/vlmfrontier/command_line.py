@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vlmfrontier.ended import own_record, recorded
 from vlmfrontier.errors import NODE_FAULT, NodeFault, UserError
 from vlmfrontier.study.suggest import did_you_mean
 
@@ -70,8 +71,9 @@ def _example() -> str:
 def run(main: Callable[[], Any]) -> None:
     """Call `main`; what a user can mend ends as `error: …` on stderr, without a traceback.
 
-    Exit status 2 for a mistake in the input, 1 for a disk that is full or may not be written to, 86 for a node at
-    fault. Where whoever reads the output has gone (`| head`), it ends as other programs do, without a word.
+    In a rule's job, how it ended is kept beside its log. Exit status 2 for a mistake in the input, 1 for a disk that is
+    full or may not be written to, 86 for a node at fault. Where whoever reads the output has gone (`| head`), it ends
+    as other programs do, without a word.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
@@ -93,8 +95,17 @@ def run(main: Callable[[], Any]) -> None:
 
 
 def _run(main: Callable[[], Any]) -> None:
-    try:
+    def job() -> None:
         main()
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a job whose last words are lost has failed
+
+    record = own_record()
+    try:
+        if record is None:
+            main()
+        else:
+            recorded(record, job)
     except UserError as error:
         _leave(str(error), 2)
     except NodeFault as error:

@@ -1,32 +1,41 @@
-"""How each job of a run ended, in a file of its own: `runs/<run>/<stage>.ended.json`; results/README.md has its format.
+"""How each job ended, in a file of its own beside its log: `<log>.ended.json`; results/README.md has its format.
 
-Written by the job when it starts and again when it ends, however it ends; what is still `started` and no longer lives
-was killed. Whether a run is done or failed is decided by this, never by words in a log.
+Written when a job starts and again when it ends: by the job itself, which knows best why; where it cannot, by what
+started it (scripts/job.sh) or by who submitted it (`close_record`). What is still `started` and no longer lives was
+killed. Whether a job failed is decided by this, never by words in a log.
 """
 
+import errno
 import os
 import platform
+import re
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vlmfrontier.errors import NODE_FAULT, NodeFault, Stopped, TakenOver, UserError
-from vlmfrontier.files import write_json
-from vlmfrontier.records import read_checked
+from vlmfrontier.files import read_record, write_json
 
 STARTED, DONE, FAILED, INTERRUPTED = "started", "done", "failed", "interrupted"
 STAGES = ("evaluate", "answer", "finetune")
 """Stages of a run, the last one first."""
+LOG, ATTEMPT = "VLMFRONTIER_LOG", "VLMFRONTIER_ATTEMPT"
+"""In the environment of a rule's job (scripts/job.sh): where its log is, and which attempt it is."""
+ATTEMPT_LINE = re.compile(r"^(Slurm job \d+ )?on \S+ — attempt (?P<attempt>\d+), \d{4}-\d\d-\d\dT\S+$")
+"""The line of a log that scripts/job.sh begins each attempt with."""
 _SIGNALLED = 128
+_ASKING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""Signals that ask a job to leave; what others end has failed."""
 
 
 class Ended(BaseModel):
-    """The record of the last attempt at a stage."""
+    """The record of the last attempt at a job."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -44,6 +53,10 @@ class Ended(BaseModel):
     node_fault: bool = False
     """Whether that node was at fault and not the job, which is to be tried on another one."""
     pid: int | None = None
+    machine: str | None = None
+    """The boot and the process namespace in which the process id means something."""
+    began: str | None = None
+    """When the process began, in ticks since boot: another one may have its id by now."""
     slurm_job_id: str | None = None
     slurm_restarts: int = 0
     """How often Slurm had started this job before."""
@@ -78,7 +91,7 @@ def close_record(path: Path, *, slurm_job_id: str, reason: str, state: str = FAI
         record = Ended(state=STARTED, attempt=attempt, slurm_job_id=slurm_job_id or None, host=host)
     path.parent.mkdir(parents=True, exist_ok=True)
     closed = record.model_copy(update=_end(state, None, reason))
-    write_json(path, Ended.model_validate(closed.model_dump()).model_dump())  # refuses a state that there is not
+    _write(path, Ended.model_validate(closed.model_dump()))  # refuses a state that there is not
     return True
 
 
@@ -90,9 +103,14 @@ def _later(job: str | None, than: str) -> bool:
 def read_ended(path: Path) -> Ended | None:
     """Return the record in `path`; None if there is none, or if it is damaged, which says nothing of the run."""
     try:
-        return Ended.model_validate(read_checked(path, Ended, ""))
-    except UserError:
+        return Ended.model_validate(read_record(path))
+    except ValidationError:
         return None
+
+
+def own_record() -> Path | None:
+    """Return the record that the workflow has this process keep; None where it is called by hand."""
+    return record_of(Path(os.environ[LOG]).absolute()) if LOG in os.environ else None
 
 
 def recorded(path: Path, job: Callable[[], Any]) -> None:
@@ -103,30 +121,111 @@ def recorded(path: Path, job: Callable[[], Any]) -> None:
     if os.environ.get("RANK", "0") != "0":
         job()
         return
-    before = read_ended(path)
-    record = Ended(
-        state=STARTED,
-        attempt=before.attempt + 1 if before else 1,
-        host=platform.node(),
-        node=os.environ.get("SLURMD_NODENAME", ""),
-        pid=os.getpid(),
-        slurm_job_id=os.environ.get("SLURM_JOB_ID"),
-        slurm_restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
-        started=_now(),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, record.model_dump())
+    begun = _begin(path)
     signal.signal(signal.SIGTERM, _leave)  # by default a process ends without a word
     try:
         job()
     except TakenOver:
         raise
     except BaseException as error:
-        state, status, reason = _of(error)
-        at_fault = {"node_fault": isinstance(error, NodeFault)}
-        write_json(path, record.model_copy(update=_end(state, status, reason) | at_fault).model_dump())
+        _finish(path, begun.model_copy(update={"node_fault": isinstance(error, NodeFault)}), *_of(error))
         raise
-    write_json(path, record.model_copy(update=_end(DONE, 0, "")).model_dump())
+    _finish(path, begun, DONE, 0, "")
+
+
+def _begin(path: Path) -> Ended:
+    """Write that this process has started, as the attempt that its caller has begun, or as the next one."""
+    before, given = read_ended(path), os.environ.get(ATTEMPT)
+    attempt = before.attempt + 1 if before else 1
+    record = Ended(
+        state=STARTED,
+        attempt=int(given) if given is not None and LOG in os.environ else attempt,
+        host=platform.node(),
+        node=os.environ.get("SLURMD_NODENAME", ""),
+        pid=os.getpid(),
+        machine=this_machine(),
+        began=beginning(os.getpid()),
+        slurm_job_id=os.environ.get("SLURM_JOB_ID"),
+        slurm_restarts=int(os.environ.get("SLURM_RESTART_COUNT") or 0),
+        started=_now(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, record)
+    return record
+
+
+def _finish(path: Path, begun: Ended, state: str, status: int, reason: str) -> None:
+    """Write how the attempt `begun` ended, unless another process of it has said so, or a later one has begun."""
+    now = read_ended(path)
+    if now is not None and (now.state != STARTED or now.attempt != begun.attempt):
+        return
+    try:
+        _write(path, begun.model_copy(update=_end(state, status, reason)))
+    except OSError as error:  # the job's own error tells more
+        print(f"{path}: cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _write(path: Path, record: Ended) -> None:
+    """Write a record, on a full disk into the place of the one that is there."""
+    try:
+        write_json(path, record.model_dump())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not path.exists():
+            raise
+        with path.open("r+") as file:
+            file.write(record.model_dump_json(indent=2))
+            file.truncate()
+
+
+def this_machine() -> str:
+    """Return the boot and the process namespace in which a process id means something."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return platform.node()
+
+
+def beginning(pid: int) -> str | None:
+    """Return when the process began, in ticks since boot; None if there is no such process or it is a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def as_it_is(record: Ended) -> Ended:
+    """Return a record in which a process of this host that started and is gone has ended.
+
+    It has failed; or was interrupted, if the machine has started anew since. What another host does cannot be seen.
+    """
+    if record.state != STARTED or record.host != platform.node() or record.pid is None:
+        return record
+    boot, _, namespace = this_machine().partition(" ")
+    its_boot, _, its_namespace = (record.machine or this_machine()).partition(" ")
+    if its_boot != boot:
+        return _gone(record, INTERRUPTED, f"{record.host} has been restarted since")
+    if its_namespace != namespace or _lives(record.pid, record.began):
+        return record
+    return _gone(record, FAILED, f"ended without a word: its process {record.pid} on {record.host} is gone")
+
+
+def _lives(pid: int, began: str | None) -> bool:
+    """Say whether a process of this machine lives, which is another one if it did not begin at that moment."""
+    if began is not None:
+        return beginning(pid) == began
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _gone(record: Ended, state: str, reason: str) -> Ended:
+    return record.model_copy(update={"state": state, "reason": reason})
 
 
 def _leave(number: int, _frame: Any) -> None:
@@ -155,7 +254,8 @@ def _of(error: BaseException) -> tuple[str, int, str]:
 def _of_exit(error: SystemExit) -> tuple[str, int, str]:
     status = error.code if isinstance(error.code, int) else int(error.code is not None)
     if status > _SIGNALLED:
-        return INTERRUPTED, status, f"ended by {_name(status - _SIGNALLED)}"
+        number = status - _SIGNALLED
+        return INTERRUPTED if number in _ASKING else FAILED, status, f"ended by {_name(number)}"
     if status == 0:
         return DONE, 0, ""
     return FAILED, status, error.code if isinstance(error.code, str) else f"exit status {status}"

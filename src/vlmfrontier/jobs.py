@@ -1,14 +1,13 @@
 """What the scripts that need torch do alike: the warm server if asked, threads, quiet libraries."""
 
 import os
-import platform
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vlmfrontier import command_line
-from vlmfrontier.ended import record_file, recorded
+from vlmfrontier.ended import own_record, record_file, recorded
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.suggest import did_you_mean
@@ -28,8 +27,8 @@ def run_job(
     """Parse the command line of a training script and call `main` with it, here or in a child of the warm server.
 
     `arguments` adds the script's own options to `--study` and `--warm`; `spread` may start the command line again, in
-    several processes instead of this one. How a `stage` of a run (`--run`) ended is kept beside its results. Exit
-    statuses are those of `command_line.run`.
+    several processes instead of this one. How a `stage` of a run (`--run`) ended is also kept where it is called by
+    hand. Exit statuses are those of `command_line.run`.
     """
     parser = command_line.parser(documentation)
     command_line.study_argument(parser)
@@ -43,8 +42,7 @@ def run_job(
             _leave_to_server()
         if spread is not None:
             spread(given, sys.argv)
-        _say_where()
-        if stage is None:
+        if stage is None or own_record() is not None:
             work(given)
         else:
             find_run(read_study(given.study), given.run)  # else a folder would be made of whatever was given
@@ -84,9 +82,3 @@ def _prepare() -> None:
     if threads:
         # A forked child has read the variable of its server, not this one.
         torch.set_num_threads(int(threads))
-
-
-def _say_where() -> None:
-    """Print the Slurm job and its node, so that a log says where to look further; nothing outside Slurm."""
-    if "SLURM_JOB_ID" in os.environ and os.environ.get("RANK", "0") == "0":
-        print(f"Slurm job {os.environ['SLURM_JOB_ID']} on {platform.node()}", flush=True)

@@ -79,15 +79,26 @@ FIGURES = drawn(outline(STUDY, [run for run in RUNS.values() if run.key not in L
 FIGURE_FILES = expand(f"{RESULTS}/figures/{{figure}}.png", figure=FIGURES)
 
 
-def script(name, warm=False):
-    """Return the command line of scripts/<name> up to its study, for `shell:`, which fills in what stands in braces.
+def kept(command, show=False):
+    """Return the line that runs `command`, for `shell:`, and keeps beside `log:` what it said and how it ended.
+
+    With `show` it is also said on the terminal, with "errors" only what goes to stderr.
+    """
+    runner = shlex.quote(f"{workflow.basedir}/scripts/job.sh").replace("{", "{{").replace("}", "}}")
+    option = {False: "", True: "--show ", "errors": "--show-errors "}[show]
+    return f"bash {runner} {option}{{log:q}} {command}"
+
+
+def script(name, warm=False, show=False):
+    """Return the command line of the job scripts/<name> up to its study, for `shell:`, which fills in what stands in
+    braces.
 
     Neither its place nor `warm` counts as a change. On a cluster no job is warm, and none is printed as if it were: its
     command can be repeated by hand.
     """
     warm = warm and STUDY.execution.warm_start and SITE is None
     command = script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm)
-    return command.replace("{", "{{").replace("}", "}}")  # of the checkout's own path
+    return kept(command.replace("{", "{{").replace("}", "}}"), show)  # of the checkout's own path
 
 
 def call_again():

@@ -28,7 +28,7 @@ rule fetch_data:
     message:
         "fetch the data: {wildcards.split}"
     shell:
-        script("fetch_data.py") + " --split {wildcards.split:q} > {log:q} 2>&1"
+        script("fetch_data.py") + " --split {wildcards.split:q}"
 
 
 rule prepare_split:
@@ -51,4 +51,4 @@ rule prepare_split:
     message:
         "videos and questions: {wildcards.split}"
     shell:
-        script("prepare_data.py") + " --split {wildcards.split:q} --processes {threads} > {log:q} 2>&1"
+        script("prepare_data.py") + " --split {wildcards.split:q} --processes {threads}"

@@ -34,4 +34,4 @@ for FIGURE in FIGURES:
         message:
             "draw {params.figure}"
         shell:
-            script("figures.py") + " --figure {params.figure:q} > {log:q} 2>&1"
+            script("figures.py") + " --figure {params.figure:q}"

@@ -23,7 +23,7 @@ rule search_frontier:
     message:
         "search the frontier"
     shell:
-        script("frontier.py") + " > {log:q} 2>&1"
+        script("frontier.py")
 
 
 rule elasticity:
@@ -42,7 +42,7 @@ rule elasticity:
     message:
         "elasticities"
     shell:
-        script("elasticity.py") + " > {log:q} 2>&1"
+        script("elasticity.py")
 
 
 rule checks:
@@ -62,7 +62,7 @@ rule checks:
     message:
         "three checks"
     shell:
-        script("checks.py") + " > {log:q} 2>&1"
+        script("checks.py")
 
 
 rule regret:
@@ -81,7 +81,7 @@ rule regret:
     message:
         "price simpler rules"
     shell:
-        script("regret.py") + " > {log:q} 2>&1"
+        script("regret.py")
 
 
 rule vision_share:
@@ -98,7 +98,7 @@ rule vision_share:
     message:
         "share of the vision model"
     shell:
-        script("vision_share.py") + " > {log:q} 2>&1"
+        script("vision_share.py")
 
 
 rule suggest_runs:
@@ -117,7 +117,7 @@ rule suggest_runs:
     message:
         "suggest the next runs"
     shell:
-        script("next_runs.py") + " 2>&1 | tee {log:q}"
+        script("next_runs.py", show=True)
 
 
 if STUDY.trained:
@@ -137,7 +137,7 @@ if STUDY.trained:
         message:
             "make a sweep of the suggested runs"
         shell:
-            script("next_sweep.py") + " 2>&1 | tee {log:q}"
+            script("next_sweep.py", show=True)
 
 else:
 

@@ -25,9 +25,7 @@ rule fit_target:
     message:
         "fit the laws of {wildcards.target}"
     shell:  # warnings to the terminal too: a law must not look surer than it is
-        ": > {log:q}; "
-        + script("fit.py")
-        + " --target {wildcards.target:q} --threads {threads} 2>&1 >> {log:q} | tee -a {log:q} >&2"
+        script("fit.py", show="errors") + " --target {wildcards.target:q} --threads {threads}"
 
 
 rule profile_law:
@@ -45,7 +43,7 @@ rule profile_law:
     message:
         "profile the law of {wildcards.target}"
     shell:
-        script("profile_law.py") + " --target {wildcards.target:q} --threads {threads} > {log:q} 2>&1"
+        script("profile_law.py") + " --target {wildcards.target:q} --threads {threads}"
 
 
 rule forms_table:
@@ -61,7 +59,7 @@ rule forms_table:
     message:
         "compare the forms"
     shell:
-        script("compare_forms.py") + " --tables forms > {log:q} 2>&1"
+        script("compare_forms.py") + " --tables forms"
 
 
 rule ablation_tables:
@@ -81,4 +79,4 @@ rule ablation_tables:
     message:
         "fit and bag in other ways"
     shell:
-        script("compare_forms.py") + " --tables fitting bagging --threads {threads} > {log:q} 2>&1"
+        script("compare_forms.py") + " --tables fitting bagging --threads {threads}"

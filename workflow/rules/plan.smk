@@ -33,8 +33,10 @@ rule write_plan:
     message:
         "plan the runs"
     shell:
-        "python {params.script:q} --configfile {params.files:q} --set {params.overrides:q} {params.site}"
-        " 2>&1 | tee {log:q}"
+        kept(
+            "python {params.script:q} --configfile {params.files:q} --set {params.overrides:q} {params.site}",
+            show=True,
+        )
 
 
 # Reads and makes no file, so that a Snakemake under way does not lock it out; what it says is printed at every end.

@@ -17,7 +17,7 @@ rule fetch_models:
     message:
         "fetch the models"
     shell:
-        script("fetch_models.py") + " > {log:q} 2>&1"
+        script("fetch_models.py")
 
 
 rule pretrain:
@@ -53,4 +53,4 @@ rule align:
     message:
         "stage 1 of {wildcards.start}"
     shell:
-        script("align.py") + " {params.pair} {resources.layout} > {log:q} 2>&1"
+        script("align.py") + " {params.pair} {resources.layout}"

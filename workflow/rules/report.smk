@@ -40,7 +40,7 @@ rule write_report:
     message:
         "write the report"
     shell:
-        script("report.py") + " > {log:q} 2>&1"
+        script("report.py")
 
 
 rule write_explorer:
@@ -65,4 +65,4 @@ rule write_explorer:
     message:
         "make the explorer"
     shell:
-        script("explorer.py") + " > {log:q} 2>&1"
+        script("explorer.py")

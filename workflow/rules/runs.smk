@@ -28,7 +28,7 @@ rule finetune_run:
     message:
         "finetune {wildcards.run}"
     shell:
-        script("finetune.py", warm=True) + " --run {wildcards.run:q} {resources.layout} > {log:q} 2>&1"
+        script("finetune.py", warm=True) + " --run {wildcards.run:q} {resources.layout}"
 
 
 ON_NODES = [key for key, placed in PLACEMENTS.items() if placed.nodes > 1]
@@ -63,7 +63,7 @@ if STUDY.evaluate.harness == "packed":
         message:
             "evaluate {wildcards.run}"
         shell:
-            script("evaluate.py", warm=True) + " --run {wildcards.run:q} > {log:q} 2>&1"
+            script("evaluate.py", warm=True) + " --run {wildcards.run:q}"
 
 else:
 
@@ -86,7 +86,7 @@ else:
         message:
             "answer the benchmarks with {wildcards.run}"
         shell:
-            script("answer.py") + " --run {wildcards.run:q} > {log:q} 2>&1"
+            script("answer.py") + " --run {wildcards.run:q}"
 
     rule evaluate_run:
         input:
@@ -105,7 +105,7 @@ else:
         message:
             "rate and score {wildcards.run}"
         shell:
-            script("evaluate.py") + " --run {wildcards.run:q} > {log:q} 2>&1"
+            script("evaluate.py") + " --run {wildcards.run:q}"
 
 
 rule collect:
@@ -128,4 +128,4 @@ rule collect_results:
     message:
         "collect the results"
     shell:
-        script("collect.py") + " 2>&1 | tee {log:q}"
+        script("collect.py", show=True)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +11,16 @@ from vlmfrontier.cluster.job import job_record
 
 _FIELDS = "%i|%T|%N|%M|%Z|%k"
 _COMMENT = re.compile(r"^rule_(?P<rule>.+?)(?:_wildcards_(?P<wildcards>.*))?$")
-_STARTED_IN = re.compile(r"^Slurm job (\d+) on (\S+)$", re.MULTILINE)
+_STARTED_IN = re.compile(r"^Slurm job (\d+) on (\S+)(?: — attempt \d+, \S+)?$", re.MULTILINE)
 
 LONGEST_INTERVAL = 180
 """Seconds between two looks at the queue, at most: fixed in the plugin that submits."""
+
+_NOT_FAILED = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "REQUEUE", "COMPLETED")
+"""States of a job that lives or, completed, has written its record, which a shared file system shows late."""
+_SECONDS_SEEN, _SECONDS_ASKING = 5.0, 60.0
+_seen: list[tuple[float, set[str] | None]] = []
+"""The last look at the queue, so that many records take one."""
 
 
 class QueuedJob(NamedTuple):
@@ -103,3 +110,28 @@ def job_state(number: str) -> str:
     answer = subprocess.run(asked, capture_output=True, text=True, check=False)
     lines = answer.stdout.strip().splitlines() if answer.returncode == 0 else []
     return ", exit code ".join(lines[0].split("|")) if lines else ""
+
+
+def ended_state(number: str) -> str:
+    """Return the state in which a job of this user ended; empty if it lives, went well, or that cannot be known."""
+    living = _living()
+    if living is None or number in living:
+        return ""
+    state = job_state(number) or "no longer known to Slurm"
+    return "" if state.startswith(_NOT_FAILED) else state
+
+
+def _living() -> set[str] | None:
+    """Return the ids of this user's jobs in the queue, a few seconds old at most; None if there is no answer."""
+    if not _seen or time.monotonic() - _seen[0][0] > _SECONDS_SEEN:
+        _seen[:] = [(time.monotonic(), _ask_living())]
+    return _seen[0][1]
+
+
+def _ask_living() -> set[str] | None:
+    try:
+        asked = ["squeue", "--me", "--noheader", "--format=%A"]
+        answer = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=_SECONDS_ASKING)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return set(answer.stdout.split()) if answer.returncode == 0 else None

@@ -16,7 +16,7 @@ from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.report.run_records import read_result
 from vlmfrontier.sweep.runs import Run, plan_runs
-from vlmfrontier.sweep.status import DONE, FAILED, Status, failure, run_status
+from vlmfrontier.sweep.status import DONE, FAILED, Status, failed_jobs, run_status
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,7 @@ class Known:
     @cached_property
     def failed_jobs(self) -> dict[str, str]:
         """Why other jobs than runs failed, by the name of their log."""
-        logs = sorted((self.folder / "logs").glob("*.log"))
-        return {log.stem: failure(log) for log in logs if failure(log)}
+        return {log.stem: end.reason for log, end in failed_jobs(self.folder).items()}
 
     # ---- laws ----
 

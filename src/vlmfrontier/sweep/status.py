@@ -1,11 +1,12 @@
 """How far each run has come, read from its folder."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmfrontier.cluster.queue import QueuedJob, job_of
-from vlmfrontier.ended import STAGES, read_ended, record_file
+from vlmfrontier.cluster.queue import QueuedJob, ended_state, job_of
+from vlmfrontier.ended import ATTEMPT_LINE, STAGES, Ended, as_it_is, read_ended, record_file, record_of
 from vlmfrontier.sweep.runs import Run
 
 DONE, TRAINED, FAILED, STARTED, MISSING = "done", "finetuned", "failed", "started", "missing"
@@ -35,7 +36,7 @@ def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = N
             state, f"Slurm job {job.id}, {job.rule}" + (f" on {job.node} for {job.elapsed}" if job.node else "")
         )
     folder = results / "runs" / run.key
-    ends = {stage: read_ended(record_file(folder, stage)) for stage in STAGES}
+    ends = {stage: how_ended(record_file(folder, stage)) for stage in STAGES}
     for stage, end in ends.items():
         if end is not None and end.state == FAILED:
             return Status(FAILED, f"{stage}: {end.reason}")
@@ -50,17 +51,28 @@ def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = N
     return Status(STARTED if (folder / "finetune.log").exists() else MISSING)
 
 
-def failure(log: Path) -> str:
-    """Return the line of `log` that says why its job, one that is no run's, failed; empty if it does not say so.
+def how_ended(record: Path) -> Ended | None:
+    """Return what `record` says; None if it says nothing. A job that started and is gone without a word has failed.
 
-    No script begins a line of its own with a name that someone chose, which may be `error`.
+    What cannot be known, of another machine or a Slurm that does not answer, leaves a job started.
     """
-    if not log.exists():
-        return ""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    if lines and (lines[-1].startswith("error: ") or any(line.startswith("Traceback ") for line in lines)):
-        return lines[-1]
-    return ""
+    end = read_ended(record)
+    if end is None or end.state != STARTED:
+        return end
+    if not end.slurm_job_id:
+        return as_it_is(end)
+    state = ended_state(end.slurm_job_id) if record.stat().st_uid == os.geteuid() else ""  # Slurm may hide others' jobs
+    if not state:
+        return end
+    reason = f"ended without a word: Slurm job {end.slurm_job_id} on {end.host}: {state}"
+    return end.model_copy(update={"state": FAILED, "reason": reason})
+
+
+def failed_jobs(results: Path) -> dict[Path, Ended]:
+    """Return how the jobs that are no runs and whose last attempt failed ended, by their logs."""
+    records = sorted((results / "logs").glob("*.ended.json"))
+    ends = {record.with_name(record.name.removesuffix(".ended.json") + ".log"): how_ended(record) for record in records}
+    return {log: end for log, end in ends.items() if end is not None and end.state == FAILED}
 
 
 def failed_runs(runs: Iterable[Run], results: Path) -> set[str]:
@@ -74,13 +86,25 @@ def live_runs(jobs: Sequence[QueuedJob]) -> dict[str, QueuedJob]:
 
 
 def in_words(log: Path, again: str, lines: int) -> str:
-    """Return why the job that wrote `log` failed: its last `lines` lines, its Slurm job, the command to run again."""
-    job = job_of(log)
-    slurm = f"Slurm job {job.id} on {job.node}: {job.state or 'no longer known to Slurm'}\n" if job else ""
-    return f"the end of {log}:\n{log_tail(log, lines)}\n{slurm}again: {again}"
+    """Return why the job of `log` failed: the last `lines` lines of its last attempt, its Slurm job, the command to run
+    again."""
+    end, job = how_ended(record_of(log)), job_of(log)
+    tail = log_tail(log, lines, end.attempt if end else None)
+    if job and (end is None or end.slurm_job_id == job.id):
+        tail += f"\nSlurm job {job.id} on {job.node}: {job.state or 'no longer known to Slurm'}"
+    if end is not None and end.reason not in tail:
+        tail += f"\n{end.reason}"
+    return f"the end of {log}:\n{tail}\nagain: {again}"
 
 
-def log_tail(log: Path, count: int) -> str:
-    """Return the last `count` lines of `log`, indented."""
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else ["(there is no such file)"]
+def log_tail(log: Path, count: int, attempt: int | None = None) -> str:
+    """Return the last `count` lines that the last attempt wrote into `log`, indented; none if that is not `attempt`."""
+    if not log.exists():
+        return "  (there is no such file)"
+    lines = log.read_text(errors="replace").splitlines()
+    starts = [index for index, line in enumerate(lines) if ATTEMPT_LINE.match(line)]
+    if starts:
+        if attempt is not None and ATTEMPT_LINE.match(lines[starts[-1]])["attempt"] != str(attempt):
+            return f"  (attempt {attempt} wrote nothing)"
+        lines = lines[starts[-1] :]
     return "\n".join(f"  {line}" for line in lines[-count:])

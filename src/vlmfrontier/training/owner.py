@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from vlmfrontier.ended import beginning, this_machine
 from vlmfrontier.errors import TakenOver
 
 HEARTBEAT_SECONDS = 5.0
@@ -31,30 +32,12 @@ def this_process() -> dict:
     """Return what tells this process from every other: machine, process and the moment it began; and its Slurm job."""
     return {
         "token": uuid.uuid4().hex,
-        "machine": _machine(),
+        "machine": this_machine(),
         "host": platform.node(),
         "pid": os.getpid(),
-        "began": _began(os.getpid()),
+        "began": beginning(os.getpid()),
         "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
     }
-
-
-def _machine() -> str:
-    """Return the boot and the process namespace in which a process id means something."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return platform.node()
-
-
-def _began(pid: int) -> str | None:
-    """Return when the process began, in ticks since boot; None if there is no such process or it is a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]
 
 
 class Ownership:
@@ -129,7 +112,7 @@ class Ownership:
     def _is_dead(self, holder: dict, stale: float) -> bool:
         """Return whether the holder is gone; watches a heartbeat from elsewhere for `stale` seconds at most."""
         if holder["machine"] == self._me["machine"]:
-            dead = _began(holder["pid"]) != holder["began"]
+            dead = beginning(holder["pid"]) != holder["began"]
             if not dead:
                 time.sleep(min(1.0, stale))
             return dead

@@ -14,6 +14,7 @@ import pytest
 
 from tests.calling import ROOT, SMOKE
 from tests.made_studies import STUDY, fitted, made, points
+from vlmfrontier.ended import Ended
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
 from vlmfrontier.report.captions import captions_template
@@ -113,8 +114,11 @@ def test_a_study_before_its_laws_says_so(tmp_path: Path):
 def test_a_job_that_failed_is_named_with_its_reason(tmp_path: Path):
     results = made(tmp_path)
     (results.folder / "logs").mkdir()
-    (results.folder / "logs" / "fit-avg.log").write_text("error: 4 rows are too few\n")
+    ended = Ended(state="failed", attempt=1, reason="error: 4 rows are too few")
+    (results.folder / "logs" / "fit-avg.ended.json").write_text(ended.model_dump_json())
+    (results.folder / "logs" / "collect.log").write_text("Traceback (most recent call last):\nerror: of a program\n")
     assert "The job fit-avg failed: 4 rows are too few" in doubts(Known(results))
+    assert list(Known(results).failed_jobs) == ["fit-avg"]
 
 
 def test_one_factor_one_task_no_data_and_no_split_are_said(tmp_path: Path):
