@@ -32,6 +32,7 @@ begin() {
   "reason": "",
   "host": "$host",
   "node": "${SLURMD_NODENAME:-}",
+  "begun": false,
   "pid": $$,
   "slurm_job_id": $job,
   "slurm_restarts": ${SLURM_RESTART_COUNT:-0},

@@ -52,6 +52,8 @@ class Ended(BaseModel):
     """Slurm's name of the node; empty outside Slurm."""
     node_fault: bool = False
     """Whether that node was at fault and not the job, which is to be tried on another one."""
+    begun: bool = True
+    """Whether the program itself began: False in what scripts/job.sh writes before, and leaves if it never does."""
     pid: int | None = None
     machine: str | None = None
     """The boot and the process namespace in which the process id means something."""

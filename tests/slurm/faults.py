@@ -23,9 +23,7 @@ OVER_LIMIT = (
     "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates "
     "accounting/QOS policy (job submit limit, user's size and/or time limits)"
 )
-NO_ACCOUNT = (
-    "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
-)
+NO_ACCOUNT = "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified"
 
 # One fault per line of the file named like the client: how, exit status, message; a call takes the first one away.
 WRAPPER = r"""#!/bin/bash

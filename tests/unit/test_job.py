@@ -89,6 +89,7 @@ def test_every_end_of_a_job_is_recorded(tmp_path: Path, name: str):
     assert found[2].startswith(reason)
     assert (reason == "") == (found[2] == "")
     assert "\nsaid\n" in log.read_text()
+    assert read_ended(record_of(log)).begun
     assert bool(failed_jobs(tmp_path)) == (state == "failed" and log.parent.name == "logs")
 
 
@@ -104,6 +105,7 @@ def test_every_end_of_a_job_is_recorded(tmp_path: Path, name: str):
 @pytest.mark.parametrize("log", LOGS)
 def test_a_command_that_does_not_start_has_failed(tmp_path: Path, command: list[str], status: int, reason: str, log):
     assert ends(tmp_path / log, command) == ("failed", status, reason)
+    assert not read_ended(record_of(tmp_path / log)).begun
 
 
 @pytest.mark.parametrize("option", ["--show", "--show-errors"])

@@ -168,7 +168,7 @@ def suspect(
 
     `state` is Slurm's, `nodes` those it ran on, `record` what this very job wrote of its end, `work` as `work_of` says,
     `seconds` how long it ran (asked of Slurm if left out). A job that died at once without a record blames its node
-    only if others could begin elsewhere. A node that failed to Slurm's knowledge (NODE_FAIL) is drained by Slurm itself.
+    only if others could begin elsewhere. A node that failed to Slurm's knowledge (NODE_FAIL) is drained by Slurm.
     """
     if state.startswith(("CANCELLED", "COMPLETED", "NODE_FAIL", "BOOT_FAIL", "PREEMPTED")):
         return None
@@ -177,7 +177,7 @@ def suspect(
         return Suspicion(told[-1].node, told[-1].reason)
     if record is not None and record.state == FAILED and record.node_fault:
         return Suspicion(record.node or nodes, record.reason)
-    has_begun = record is not None and record.status not in CANNOT_START
+    has_begun = record is not None and record.begun and record.status not in CANNOT_START
     if has_begun or not state.startswith("FAILED") or not nodes or any(mark in nodes for mark in ",["):
         return None
     lived = _seconds(job) if seconds is None else seconds
@@ -219,7 +219,8 @@ def _begun(results: Path) -> Iterator[tuple[str, datetime]]:
     for pattern in ("runs/*/*.ended.json", "logs/*.ended.json"):
         for path in results.glob(pattern):
             record = read_ended(path)
-            if record is not None and record.node and record.started and record.status not in CANNOT_START:
+            started = record is not None and record.begun and record.node and record.started
+            if started and record.status not in CANNOT_START:
                 yield record.node, datetime.fromisoformat(record.started).astimezone(UTC)
 
 
