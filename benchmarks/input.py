@@ -55,7 +55,7 @@ def main() -> None:
     print(f"{options.seconds} s of video at {FPS} fps, {options.frames} frames of it at {side}×{side}, per core:\n")
     headers = ["codec", "height", "MB", "ms", "frames/s", "examples/s", "plain: ms", "times faster"]
     print(tabulate(rows, headers=headers, floatfmt=("", "", ".1f", ".0f", ".0f", ".2f", ".0f", ".1f")))
-    print(f"\nGPU: {Site().gpu.model or 'GPU'} at {Site().gpu.mfu:.0%} of its peak, as the plan assumes\n")
+    print(f"\nGPU: {Site().gpu[0].model or 'GPU'} at {Site().gpu[0].mfu:.0%} of its peak, as the plan assumes\n")
     rates = {f"{codec} {height}": row[5] for row in rows for codec, height in [row[:2]]}
     print(tabulate(gpu_rows(study, options.frames, options.tokens, rates), headers="keys", floatfmt=".2f"))
 

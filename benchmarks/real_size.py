@@ -178,7 +178,7 @@ def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -
         seconds = measure(study, training, name, Layout(micro, again), given, Path(folder))
     examples = study.finetune.batch_size
     flops = training.flops / training.examples * examples
-    peak = Site().gpu.peak(study.finetune.precision) if given.peak is None else given.peak
+    peak = Site().gpu[0].peak(study.finetune.precision) if given.peak is None else given.peak
     planned = planned_memory(training, micro, again).total / GIB
     used = torch.cuda.max_memory_reserved() / GIB if torch.cuda.is_available() else float("nan")
     return {

@@ -15,8 +15,8 @@ from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
 from vlmfrontier.study.suggest import did_you_mean
-from vlmfrontier.sweep import recipes
-from vlmfrontier.sweep.answering import answering_hours
+from vlmfrontier.sweep import recipes, work
+from vlmfrontier.sweep.answering import answering_hours, evaluated_on
 from vlmfrontier.sweep.columns import hopeless_forms
 from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals
 from vlmfrontier.sweep.status import failed_runs
@@ -128,6 +128,21 @@ def planned(wildcards):
     if REFUSED:
         sys.exit(f"error: study {STUDY.study} does not fit {SITE_FILE}:\n{REFUSED}")
     return RUNS[wildcards.run]
+
+
+@functools.cache
+def evaluated(run):
+    """Return the GPU that a run is evaluated on, and for how many hours at most."""
+    return evaluated_on(STUDY, RUNS[run], SITE, Path(RESULTS)), answering_hours(STUDY, RUNS[run], SITE, Path(RESULTS))
+
+
+def evaluation_job():
+    """Return the resources of a job that evaluates the run that its path names."""
+    return resources.gpu_job(
+        SITE,
+        on=lambda wildcards: evaluated(planned(wildcards).key)[0],
+        hours=lambda wildcards: evaluated(planned(wildcards).key)[1],
+    )
 
 
 def placement(wildcards):

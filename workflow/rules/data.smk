@@ -1,5 +1,6 @@
 # Real videos are looked into side by side, for hours where there are many; one that is stopped goes on where it was.
 LLAVA = STUDY.data.llava if STUDY.data.source == "llava" else None
+PREPARING = 16 if LLAVA else 1
 
 # What says that the sets of a split are fetched, where it has sets that are.
 FETCHED_DATA = {
@@ -43,9 +44,13 @@ rule prepare_split:
         split="train|test|align",
     conda:
         "../../envs/train.yaml"
-    threads: 16 if LLAVA else 1
+    threads: PREPARING
     resources:
-        **resources.cpu_job(SITE, hours=48 if LLAVA else 0, memory=16 if LLAVA else 0),
+        **resources.cpu_job(
+            SITE,
+            hours=lambda wildcards: work.preparation_hours(STUDY, wildcards.split, PREPARING),
+            memory=16 if LLAVA else 0,
+        ),
     params:
         recipe=lambda wildcards: recipes.data_recipe(STUDY, wildcards.split),
     message:

@@ -4,6 +4,10 @@ rule laws:
         f"{RESULTS}/tables/forms.csv",
 
 
+FITTING = 1 if len(STUDY.targets()) > 1 else 4
+FITTED = work.table_rows(STUDY, len(RUNS)) if SITE else 0
+
+
 rule fit_target:
     input:
         RUN_TABLE,
@@ -17,9 +21,9 @@ rule fit_target:
         f"{RESULTS}/logs/fit-{{target}}.log",
     conda:
         "../../envs/analysis.yaml"
-    threads: 1 if len(STUDY.targets()) > 1 else 4
+    threads: FITTING
     resources:
-        **resources.cpu_job(SITE),
+        **resources.cpu_job(SITE, hours=lambda _: work.fitting_hours(STUDY.laws, FITTED, FITTING)),
     params:
         recipe=recipes.laws_recipe(STUDY),
     message:
@@ -73,7 +77,7 @@ rule ablation_tables:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **resources.cpu_job(SITE),
+        **resources.cpu_job(SITE, hours=lambda _: work.ablation_hours(STUDY.laws, FITTED)),
     params:
         recipe=recipes.laws_recipe(STUDY),
     message:

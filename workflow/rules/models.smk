@@ -1,3 +1,14 @@
+# Of the digits study's own starting models, which fit every GPU.
+def pretraining_job(stage):
+    """Return the resources of a stage of pretraining."""
+    language = (lambda wildcards: wildcards.language) if stage in ("language", "align") else (lambda _: "")
+    return resources.gpu_job(
+        SITE,
+        on=lambda _: SITE.gpu[0],
+        hours=lambda wildcards: work.pretraining_hours(STUDY, stage, SITE.gpu[0], language(wildcards)),
+    )
+
+
 rule pretrain:
     input:
         expand(
@@ -14,7 +25,7 @@ rule pretrain_vision:
     conda:
         "../../envs/train.yaml"
     resources:
-        **resources.gpu_job(SITE, hours=4),
+        **pretraining_job("vision"),
         again=train_again("models/vision/report.json", "pretrain_vision"),
     params:
         recipe=recipes.vision_recipe(STUDY),
@@ -32,7 +43,7 @@ rule pretrain_language:
     conda:
         "../../envs/train.yaml"
     resources:
-        **resources.gpu_job(SITE, hours=4),
+        **pretraining_job("language"),
         again=train_again("models/language/{language}/report.json", "pretrain_language"),
     params:
         recipe=lambda wildcards: recipes.language_recipe(STUDY, wildcards.language),
@@ -53,7 +64,7 @@ rule encode_frames:
     conda:
         "../../envs/train.yaml"
     resources:
-        **resources.gpu_job(SITE, hours=4),
+        **pretraining_job("encode"),
     message:
         "encode the frames of stage 1"
     shell:
@@ -74,7 +85,7 @@ rule align:
     conda:
         "../../envs/train.yaml"
     resources:
-        **resources.gpu_job(SITE, hours=4),
+        **pretraining_job("align"),
         again=train_again("models/{language}/report.json", "align"),
     params:
         recipe=lambda wildcards: recipes.align_recipe(STUDY, wildcards.language),

@@ -57,7 +57,7 @@ if STUDY.evaluate.harness == "packed":
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **resources.gpu_job(SITE),
+            **evaluation_job(),
         params:
             recipe=recipes.evaluate_recipe(STUDY),
         message:
@@ -78,9 +78,7 @@ else:
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **resources.answering_job(
-                SITE, lambda wildcards: answering_hours(STUDY, planned(wildcards), SITE, Path(RESULTS))
-            ),
+            **evaluation_job(),
         params:
             recipe=recipes.answer_recipe(STUDY),
         message:
@@ -99,7 +97,7 @@ else:
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **resources.cpu_job(SITE, hours=4, memory=16),
+            **resources.cpu_job(SITE, hours=lambda _: work.rating_hours(STUDY, Path(RESULTS)), memory=16),
         params:
             recipe=recipes.evaluate_recipe(STUDY),
         message:

@@ -1,12 +1,26 @@
-"""The site file of a cluster profile: account, partitions, GPU, limits; read by the plan and by the rules."""
+"""The site file of a cluster profile: account, partitions, GPUs, limits, options; read by the plan and by the rules."""
 
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from vlmfrontier.cluster.options import (
+    Address,
+    Constraint,
+    Currency,
+    Image,
+    MailEvents,
+    Name,
+    Names,
+    NodeNames,
+    OptionWords,
+    ShellLines,
+    sbatch_words,
+    taken_by_plugin,
+)
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import read_yaml
@@ -14,9 +28,15 @@ from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.units import Few, Number, Positive
 
 PositiveNumber = Annotated[Number, Field(gt=0, le=1e24)]
+Hours = Annotated[Number, Field(gt=0, le=1e5)]
+Price = Annotated[Number, Field(ge=0, le=1e9)]
 GIB = 2**30
 SITE_FILE = Path("profiles/slurm/site.yaml")
 """The site that a plan is counted for unless another is named, in the repository: that of its cluster profile."""
+SHOWN = 100
+"""Characters of a wrong value that a message shows."""
+WRITTEN_OUT = ("partition", "memory", "flops", "flops_bf16")
+"""Keys that each of several GPUs must have: the defaults are one GPU's."""
 
 
 def shipped_site(script: str) -> Path:
@@ -25,20 +45,31 @@ def shipped_site(script: str) -> Path:
 
 
 class Partition(Section):
-    """A partition and its limit."""
+    """Partitions of one kind of node, and their limit."""
 
-    partition: str
-    """Name of the partition, as `sinfo` lists it."""
-    hours: PositiveNumber
+    partition: Names
+    """Name of the partition, as `sinfo` lists it; of several with the same nodes Slurm takes the first that is free."""
+    hours: Hours
     """Longest job that the partition takes; a longer training is saved and goes on in a job of the same id."""
+    qos: Name | None = None
+    """Quality of service of these jobs; null: the site's."""
+    reservation: Name | None = None
+    """Reservation of these jobs; null: the site's."""
+    constraint: Constraint | None = None
+    """Feature of these nodes; null: the site's, for nodes with GPUs."""
+
+    @property
+    def minutes(self) -> int:
+        """Longest job that the partition takes, in whole minutes."""
+        return int(60 * self.hours + 1e-6)
 
 
 class CpuSite(Partition):
     """Where jobs without a GPU run."""
 
-    partition: str = "cpu"
+    partition: Names = "cpu"
     """Name of the partition."""
-    hours: PositiveNumber = 24.0
+    hours: Hours = 24.0
     """Longest job that the partition takes."""
     memory: PositiveNumber = 4.0
     """GiB of main memory per job."""
@@ -47,11 +78,11 @@ class CpuSite(Partition):
 class GpuSite(Partition):
     """Where jobs with GPUs run, and what these GPUs are."""
 
-    partition: str = "gpu"
+    partition: Names = "gpu"
     """Name of the partition."""
-    hours: PositiveNumber = 48.0
+    hours: Hours = 48.0
     """Longest job that the partition takes."""
-    model: str | None = "a100"
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = "a100"
     """Name of the GPU as `sinfo -o %G` spells it; null takes any."""
     memory: PositiveNumber = 80.0
     """GiB of one GPU."""
@@ -71,29 +102,116 @@ class GpuSite(Partition):
     """Seconds in which an evaluation writes one token of an answer."""
     cuda: bool = True
     """Whether jobs must find CUDA there; false only to try the workflow on machines without GPUs."""
+    price: Price | None = None
+    """Price of one GPU for an hour; null: the plan names no cost."""
 
     def peak(self, precision: str) -> float:
         """Return the peak FLOPs per second of one GPU in `fp32` or `bf16`."""
         return self.flops_bf16 if precision == "bf16" else self.flops
 
+    @property
+    def called(self) -> list[str]:
+        """Names by which a study may bind a training to it: of its partitions, and its model."""
+        names = [self.partition, *self.partition.split(","), *([self.model] if self.model else [])]
+        return list(dict.fromkeys(names))
+
+    @property
+    def name(self) -> str:
+        """What tables and messages call it."""
+        named = self.model is None or self.model in self.partition
+        return self.partition if named else f"{self.partition} {self.model}"
+
+
+class Mail(Section):
+    """Mails that Slurm sends."""
+
+    address: Address | None = None
+    """Whom to write to; null: nobody."""
+    when: MailEvents = ("FAIL",)
+    """When: BEGIN, END, FAIL, REQUEUE, TIME_LIMIT, ALL. A mail per job: with END a sweep sends hundreds."""
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, dict | GpuSite) else value
+
 
 class Site(Section):
     """One cluster."""
 
-    account: str | None = None
+    account: Name | None = None
     """Account that jobs are charged to; null leaves it to Slurm's default."""
-    constraint: str | None = None
+    qos: Name | None = None
+    """Quality of service of all jobs (`sbatch --qos`)."""
+    reservation: Name | None = None
+    """Reservation that all jobs run in (`sbatch --reservation`)."""
+    exclude: NodeNames = ()
+    """Nodes that no job may run on (`sbatch --exclude`)."""
+    constraint: Constraint | None = None
     """Feature that GPU nodes must have (`sbatch --constraint`)."""
-    scratch: str | None = None
+    mail: Mail = Mail()
+    """Mails that Slurm sends."""
+    extra: OptionWords = ()
+    """Further options of sbatch, each one word."""
+    before: ShellLines = ()
+    """Lines of bash that each job runs first."""
+    container: Image | None = None
+    """Image of Apptainer that jobs run in; null: none."""
+    scratch: Annotated[str, Field(min_length=1)] | None = None
     """Folder for temporary files on the nodes; null keeps the system's."""
     warning: PositiveNumber = 10.0
     """Minutes before its time limit at which a training saves its state and has its job requeued."""
     minutes: Positive = 30
     """Shortest time that a job asks for."""
+    choose: Literal["first", "cheapest", "fastest"] = "first"
+    """Which of several GPUs that a training fits is taken: in the order written, by price, or by its hours."""
+    currency: Currency = ""
+    """What prices are in, for the plan."""
     cpu: CpuSite = CpuSite()
     """Jobs without a GPU."""
-    gpu: GpuSite = GpuSite()
-    """Jobs with GPUs."""
+    gpu: Annotated[tuple[GpuSite, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=50)] = (GpuSite(),)
+    """Jobs with GPUs: one kind of GPU, or a list of several."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        self._each_gpu_is_written_out()
+        priced = [gpu.price is not None for gpu in self.gpu]
+        if any(priced) and not all(priced):
+            raise ValueError("gpu: a price must be written for all GPUs, or for none")
+        if self.choose == "cheapest" and not all(priced):
+            raise ValueError("choose = 'cheapest': needs a price; write gpu.price for all GPUs")
+        for partition in (self.cpu, *self.gpu):
+            if self.minutes > partition.minutes:
+                raise ValueError(
+                    f"minutes = {self.minutes}: longer than partition {partition.partition} takes "
+                    f"({partition.hours:g} hours); write fewer minutes"
+                )
+            said = taken_by_plugin(sbatch_words(self, partition))
+            if said:
+                raise ValueError(f"{said!r}: the Slurm plugin would take a part for its own option; name it otherwise")
+        for gpu in self.gpu:
+            if self.warning >= 60 * gpu.hours:
+                raise ValueError(
+                    f"warning = {self.warning:g}: not before the limit of partition {gpu.partition} "
+                    f"({gpu.hours:g} hours); write fewer minutes"
+                )
+        return self
+
+    def _each_gpu_is_written_out(self) -> None:
+        """Raise `ValueError` if several GPUs leave to defaults what tells them apart, or are the same one twice."""
+        seen: set[tuple[str, str | None, str | None]] = set()
+        for index, gpu in enumerate(self.gpu, start=1):
+            missing = [key for key in WRITTEN_OUT if key not in gpu.model_fields_set]
+            if missing and len(self.gpu) > 1:
+                raise ValueError(
+                    f"gpu, entry {index}: {', '.join(missing)} missing: each of several GPUs must say what it is"
+                )
+            known = (gpu.partition, gpu.model, gpu.constraint)
+            if known in seen:
+                raise ValueError(f"gpu, entry {index}: {gpu.name} is written twice; take one out")
+            seen.add(known)
+
+
+SECTIONS: dict[str, type[Section]] = {"cpu": CpuSite, "gpu": GpuSite, "mail": Mail}
 
 
 def read_site(path: Path) -> Site:
@@ -104,15 +222,25 @@ def read_site(path: Path) -> Site:
     try:
         return Site.model_validate(content)
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {_mistake(e)}" for e in error.errors())) from None
+        raise UserError("\n".join(f"{path}: {_mistake(e, content)}" for e in error.errors())) from None
 
 
-def _mistake(error: dict) -> str:
-    key = ".".join(map(str, error["loc"]))
+def _mistake(error: dict[str, Any], content: dict[str, Any]) -> str:
+    loc, said = list(error["loc"]), error["msg"].removeprefix("Value error, ")
+    if not loc:
+        return said
+    section = SECTIONS.get(str(loc[0]), Site) if len(loc) > 1 else Site
+    if loc[0] == "gpu" and len(loc) > 1:
+        one = isinstance(content["gpu"], dict)
+        key = ".".join(map(str, ["gpu", *loc[2:]] if one else [f"gpu, entry {loc[1] + 1}", *loc[2:]]))
+    else:
+        key = ".".join(map(str, loc))
     if error["type"] == "extra_forbidden":
-        section = {"cpu": CpuSite, "gpu": GpuSite}.get(str(error["loc"][0]), Site) if len(error["loc"]) > 1 else Site
-        return f"{key}: no such key; {did_you_mean(str(error['loc'][-1]), list(section.model_fields))}"
-    return f"{key} = {error['input']!r}: {error['msg']}"
+        return f"{key}: no such key; {did_you_mean(str(loc[-1]), list(section.model_fields))}"
+    if isinstance(error["input"], int | float) and "valid string" in said:
+        said = "must be text; write it in quotes"
+    value = repr(error["input"])
+    return f"{key} = {value if len(value) <= SHOWN else value[:SHOWN] + '…'}: {said}"
 
 
 def site_file(default_resources: Iterable[str], repository: Path | str) -> Path | None:

@@ -72,8 +72,8 @@ def _untestable(study: "Study") -> Iterator[Problem]:
 
 
 def _unknown_in_execution(study: "Study") -> Iterator[Problem]:
-    """Yield language models that are given GPUs or nodes and that the study has not."""
-    for key in ("gpus", "nodes"):
+    """Yield language models that are given GPUs, nodes or a partition and that the study has not."""
+    for key in ("gpus", "nodes", "partition"):
         given = getattr(study.execution, key)
         for name in given if isinstance(given, dict) else ():
             if name not in study.models.language:

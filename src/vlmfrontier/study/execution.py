@@ -7,6 +7,8 @@ from pydantic import Field
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.units import Few
 
+SiteName = Annotated[str, Field(min_length=1, max_length=200)]
+"""A partition or a GPU model, as a site file writes it."""
 MOST_WORKERS = 16
 """Decoding processes per GPU that are started without being asked for."""
 
@@ -20,6 +22,9 @@ class ExecutionConfig(Section):
     """On a cluster, GPUs of one node that a finetuning takes: a number, or a map by language model (others: 1)."""
     nodes: Few | dict[str, Few] = 1
     """On a cluster, nodes that a finetuning takes: a number, or a map by language model (others: 1)."""
+    partition: SiteName | dict[str, SiteName] | None = None
+    """On a cluster with several GPUs, which of them a finetuning takes: a partition or a GPU model of the site file, or
+    a map by language model (others: the site's choice)."""
     workers: Annotated[int, Field(ge=0, le=10_000)] | None = None
     """Processes that decode videos ahead of each GPU; null: one a core but one (at most 16) for real videos, none for
     the digits study. 0: the training decodes itself."""
@@ -35,6 +40,10 @@ class ExecutionConfig(Section):
         if self.workers is not None:
             return self.workers
         return 0 if generated else min(MOST_WORKERS, max(1, cores - 1))
+
+    def partition_of(self, language: str) -> str | None:
+        """Return the partition or GPU model that this language model is bound to; None leaves it to the site."""
+        return self.partition.get(language) if isinstance(self.partition, dict) else self.partition
 
     def gpus_of(self, language: str) -> int:
         """Return the GPUs per node of a finetuning of this language model."""

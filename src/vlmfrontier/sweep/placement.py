@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmfrontier.cluster.site import GIB, Site
+from vlmfrontier.cluster.site import GIB, GpuSite, Partition, Site
 from vlmfrontier.cost.memory import (
     BYTES,
     Numbers,
@@ -22,6 +22,7 @@ from vlmfrontier.files import read_record
 from vlmfrontier.study.execution import ExecutionConfig
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.training import LoraConfig, OptimizationConfig, Part
 from vlmfrontier.sweep.runs import Run
 
@@ -64,6 +65,8 @@ class Placement:
     """Bytes at most: model and checkpoints."""
     host: float
     """Bytes of main memory of one node at most."""
+    on: GpuSite
+    """The GPUs and their partition."""
     problem: str = ""
 
     @property
@@ -76,19 +79,25 @@ class Placement:
         """Wall time of the training."""
         return self.gpu_hours / self.processes
 
+    @property
+    def cost(self) -> float:
+        """Price of the training; NaN where the site names none."""
+        return math.nan if self.on.price is None else self.gpu_hours * self.on.price
+
     def minutes(self, site: Site) -> int:
         """Return the time limit to ask for."""
-        return limit_minutes(site, self.hours)
+        return limit_minutes(site, self.on, self.hours)
 
     def jobs(self, site: Site) -> int:
         """Return how many times the training is expected to start, being requeued at the partition's limit."""
-        return max(1, math.ceil((self.hours + STARTUP_HOURS) / (site.gpu.hours - site.warning / 60)))
+        return max(1, math.ceil((self.hours + STARTUP_HOURS) / (self.on.hours - site.warning / 60)))
 
 
-def limit_minutes(site: Site, hours: float) -> int:
-    """Return the time limit of a GPU job that may take `hours`: twice that, within the site's shortest and longest."""
+def limit_minutes(site: Site, partition: Partition, hours: float) -> int:
+    """Return the time limit of a job that may take `hours`: twice that, within the site's shortest and the partition's
+    longest."""
     wanted = max(site.minutes, math.ceil(60 * (STARTUP_HOURS + SAFETY * hours)))
-    return min(wanted, math.floor(60 * site.gpu.hours))
+    return min(wanted, partition.minutes)
 
 
 @dataclass(frozen=True)
@@ -116,6 +125,8 @@ class Training:
     execution: ExecutionConfig
     generated: bool
     """Whether its videos come out of memory."""
+    partition: str | None = None
+    """Partition or GPU model that it is bound to."""
 
     @property
     def lora(self) -> LoraConfig | None:
@@ -182,6 +193,7 @@ def finetuning(study: Study, run: Run) -> Training:
         section="finetune",
         execution=study.execution,
         generated=study.data.source == "digits",
+        partition=study.execution.partition_of(run.language),
     )
 
 
@@ -222,6 +234,7 @@ def alignment(study: Study, language: str, vision: str = "", results: Path | Non
         section="pretrain.align",
         execution=study.execution,
         generated=study.data.source == "digits",
+        partition=study.execution.partition_of(language),
     )
 
 
@@ -234,22 +247,41 @@ def place(study: Study, run: Run, site: Site) -> Placement:
 
 
 def place_training(training: Training, site: Site) -> Placement:
-    """Return how any training is placed on `site`, as `place` does for runs."""
+    """Return how any training is placed on `site`, as `place` does for runs: of the GPUs that it fits, which the site
+    chooses (`choose`)."""
+    bound = training.partition
+    allowed = [gpu for gpu in site.gpu if bound is None or bound in gpu.called]
+    if not allowed:
+        known = dict.fromkeys(name for gpu in site.gpu for name in gpu.called)
+        problem = f"execution.partition {bound}: the site has no such partition or GPU; {did_you_mean(bound, known)}"
+        return replace(_place_on(training, site.gpu[0]), problem=problem)
+    placed = [_place_on(training, gpu) for gpu in allowed]
+    fitting = [placement for placement in placed if not placement.problem]
+    if not fitting:
+        roomiest = max(placed, key=lambda placement: placement.on.memory)
+        said = "; ".join(f"{placement.on.name}: {placement.problem}" for placement in placed)
+        return replace(roomiest, problem=said) if len(placed) > 1 else roomiest
+    if site.choose == "cheapest":
+        return min(fitting, key=lambda placement: placement.cost)
+    return min(fitting, key=lambda placement: placement.hours) if site.choose == "fastest" else fitting[0]
+
+
+def _place_on(training: Training, gpu: GpuSite) -> Placement:
     gpus, nodes, settings = training.gpus, training.nodes, training.settings
     processes, batch = gpus * nodes, settings.batch_size
     problem = ""
     if batch % processes:
         problem = f"{training.section}.batch_size {batch} cannot be shared by {processes} GPUs; make it a multiple"
-    elif gpus > site.gpu.per_node:
-        problem = f"execution.gpus {gpus} of one node, which has {site.gpu.per_node}"
+    elif gpus > gpu.per_node:
+        problem = f"execution.gpus {gpus} of one node, which has {gpu.per_node}"
     share = max(1, batch // processes)
-    memory, micro, checkpointing = _fit(training, site, share)
-    if not problem and memory.total > site.gpu.memory * GIB:
-        problem = _too_large(training, memory, site)
+    memory, micro, checkpointing = _fit(training, gpu, share)
+    if not problem and memory.total > gpu.memory * GIB:
+        problem = _too_large(training, memory, gpu)
     flops = training.flops * (RECOMPUTED if checkpointing else 1.0)
     parameters = sum(training.parameters.values())
     states = BYTES * (parameters + 2 * training.learning)
-    ahead = training.execution.prefetch * training.execution.decoders(site.gpu.cpus, training.generated)
+    ahead = training.execution.prefetch * training.execution.decoders(gpu.cpus, training.generated)
     return Placement(
         gpus=gpus,
         nodes=nodes,
@@ -258,14 +290,15 @@ def place_training(training: Training, site: Site) -> Placement:
         checkpointing=checkpointing,
         memory=memory,
         flops=flops,
-        gpu_hours=flops / (site.gpu.peak(settings.precision) * site.gpu.mfu) / 3600,
+        gpu_hours=flops / (gpu.peak(settings.precision) * gpu.mfu) / 3600,
         disk=parameters * training.numbers.computed + STATES_ON_DISK * states,
         host=gpus * host_bytes(parameters, micro * training.T * 3 * training.vision.image_size**2, ahead),
+        on=gpu,
         problem=problem,
     )
 
 
-def _too_large(training: Training, memory: TrainingMemory, site: Site) -> str:
+def _too_large(training: Training, memory: TrainingMemory, gpu: GpuSite) -> str:
     parts = {"weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer}
     parts |= {"gathered": memory.gathered} if memory.gathered else {}
     parts |= {"activations": memory.activations}
@@ -278,7 +311,7 @@ def _too_large(training: Training, memory: TrainingMemory, site: Site) -> str:
     mends.append("more GPUs" if settings.sharding == "fsdp2" else "several GPUs")
     return (
         f"needs {memory.total / GIB:.0f} GiB on a GPU even with one example at a time and checkpointing ({listed}); "
-        f"{site.gpu.model or 'the GPU'} has {site.gpu.memory:g}; try {', '.join(mends)}"
+        f"{gpu.model or 'the GPU'} has {gpu.memory:g}; try {', '.join(mends)}"
     )
 
 
@@ -302,12 +335,12 @@ def training_flops(study: Study, run: Run) -> float:
     return finetuning(study, run).flops
 
 
-def _fit(training: Training, site: Site, share: int) -> tuple[TrainingMemory, int, bool]:
+def _fit(training: Training, gpu: GpuSite, share: int) -> tuple[TrainingMemory, int, bool]:
     """Return memory, micro-batch and checkpointing of the first way that fits, else of the smallest there is."""
     ways = [(micro, again) for again in (False, True) for micro in range(share, 0, -1) if share % micro == 0]
     for micro, checkpointing in ways:
         memory = training_memory(training, micro, checkpointing)
-        if memory.total <= site.gpu.memory * GIB:
+        if memory.total <= gpu.memory * GIB:
             break
     return memory, micro, checkpointing
 

@@ -1,5 +1,6 @@
 """The plan of a study: every run with its cost, as a table and as a page."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,19 +9,20 @@ import pandas as pd
 
 from vlmfrontier.cluster.queue import QueuedJob
 from vlmfrontier.cluster.resources import host_memory
-from vlmfrontier.cluster.site import GIB, Site
+from vlmfrontier.cluster.site import GIB, GpuSite, Site
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_flops, format_number, format_quantity
-from vlmfrontier.sweep.answering import answering_hours, uncounted
+from vlmfrontier.sweep.answering import answering_hours, evaluated_on, uncounted
 from vlmfrontier.sweep.placement import Placement, alignment, pictures, place, place_training, training_flops
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.spent import spent_hours
 from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status
 
 RUN = ["run", "sweep", "sweeps", "N", "T", "V", "M", "n", "seed", "c", "training_flops"]
-CLUSTER = ["partition", "nodes", "gpus", "micro_batch", "accumulation", "checkpointing", "memory_gib", "weights_gib"]
+PLACED = ["nodes", "gpus", "micro_batch", "accumulation", "checkpointing"]
+CLUSTER = ["partition", "gpu_model", *PLACED, "memory_gib", "weights_gib"]
 CLUSTER += ["gradients_gib", "optimizer_gib", "gathered_gib", "activations_gib", "host_memory_mb", "gpu_hours"]
-CLUSTER += ["wall_hours", "limit_minutes", "jobs", "disk_gib", "evaluation_gpu_hours"]
+CLUSTER += ["wall_hours", "limit_minutes", "jobs", "disk_gib", "evaluation_partition", "evaluation_gpu_hours", "cost"]
 COLUMNS = [*RUN, *CLUSTER, "measured_gpu_hours", "status", "reason"]
 ON_PAGE = {
     "run": "run",
@@ -37,6 +39,8 @@ ON_PAGE = {
     "reason": "reason",
 }
 """Columns of the page, and what they are called there."""
+QUANTITIES = ["memory_gib", "gpu_hours", "wall_hours", "disk_gib", "cost"]
+"""Columns of the page that are hours, GiB or money."""
 NOT_KNOWN = "not known"
 
 
@@ -64,14 +68,28 @@ def plan_table(
                 **{name: getattr(run, name) for name in [*study.factors(), "n", "seed", "c"]},
                 "training_flops": training_flops(study, run),
                 **_on_cluster(site, placement),
-                "evaluation_gpu_hours": float(f"{answering_hours(study, run, site, results, 0):.4g}"),
+                **_evaluation(study, run, site, results, placement),
                 "measured_gpu_hours": _measured(results, run, placement),
                 "status": status.state,
                 "reason": status.reason,
             }
         )
     one_tower = not study.trained or not study.models.several_towers
-    return pd.DataFrame(rows, columns=[column for column in COLUMNS if not (one_tower and column == "M")])
+    table = pd.DataFrame(rows, columns=[column for column in COLUMNS if not (one_tower and column == "M")])
+    table.attrs["currency"] = site.currency
+    return table
+
+
+def _evaluation(study: Study, run: Run, site: Site, results: Path, placement: Placement) -> dict[str, object]:
+    """Return where a run is evaluated, for how long, and what it costs together with its training."""
+    gpu = evaluated_on(study, run, site, results)
+    hours = answering_hours(study, run, site, results, 0)
+    to_evaluate = 0.0 if gpu.price is None or math.isnan(hours) else hours * gpu.price
+    return {
+        "evaluation_partition": gpu.partition,
+        "evaluation_gpu_hours": float(f"{hours:.4g}"),
+        "cost": float(f"{placement.cost + to_evaluate:.4g}"),
+    }
 
 
 def _planned_status(found: Status, placement: Placement) -> Status:
@@ -89,11 +107,12 @@ def _on_cluster(site: Site, placement: Placement) -> dict[str, object]:
     memory = placement.memory
     parts = {name: getattr(memory, name) for name in ("weights", "gradients", "optimizer", "gathered", "activations")}
     return {
-        "partition": site.gpu.partition,
-        **{name: getattr(placement, name) for name in CLUSTER[1:6]},
+        "partition": placement.on.partition,
+        "gpu_model": placement.on.model,
+        **{name: getattr(placement, name) for name in PLACED},
         "memory_gib": float(f"{memory.total / GIB:.4g}"),
         **{f"{name}_gib": float(f"{size / GIB:.4g}") for name, size in parts.items()},
-        "host_memory_mb": host_memory(site, placement),
+        "host_memory_mb": host_memory(placement),
         "gpu_hours": float(f"{placement.gpu_hours:.4g}"),
         "wall_hours": float(f"{placement.hours:.4g}"),
         "limit_minutes": placement.minutes(site),
@@ -103,7 +122,9 @@ def _on_cluster(site: Site, placement: Placement) -> dict[str, object]:
 
 
 def sweep_totals(plan: pd.DataFrame) -> pd.DataFrame:
-    """Return runs, training FLOPs and GPU-hours per sweep, every run counted in the first sweep it belongs to."""
+    """Return runs, training FLOPs and GPU-hours per sweep, every run counted in the first sweep it belongs to; and the
+    cost, where there are prices."""
+    priced, currency = plan.cost.notna().any(), plan.attrs.get("currency", "")
     totals = [
         {
             "sweep": sweep,
@@ -116,6 +137,7 @@ def sweep_totals(plan: pd.DataFrame) -> pd.DataFrame:
             "GPU-hours": format_quantity(rows.gpu_hours.sum()),
             "GPU-hours left": format_quantity(rows.gpu_hours[rows.status != DONE].sum()),
             "GPU-hours to evaluate": _evaluation_hours(rows),
+            **({"cost": _money(rows.cost.sum(), currency)} if priced else {}),
         }
         for sweep, rows in plan.groupby("sweep", sort=False)
     ]
@@ -125,6 +147,10 @@ def sweep_totals(plan: pd.DataFrame) -> pd.DataFrame:
 def _evaluation_hours(rows: pd.DataFrame) -> str:
     """Return the GPU-hours of the evaluation of runs, as far as something says how many questions there are."""
     return format_quantity(rows.evaluation_gpu_hours.sum(min_count=1)) or NOT_KNOWN
+
+
+def _money(amount: float, currency: str) -> str:
+    return f"{format_quantity(amount)} {currency}".strip()
 
 
 def stage_1(study: Study, site: Site, results: Path | None = None) -> pd.DataFrame:
@@ -142,6 +168,8 @@ def stage_1(study: Study, site: Site, results: Path | None = None) -> pd.DataFra
             "GPUs": placement.gpus,
             "GPU-hours": format_quantity(placement.gpu_hours) if known else NOT_KNOWN,
             "hours": format_quantity(placement.hours) if known else NOT_KNOWN,
+            **({"partition": placement.on.name} if len(site.gpu) > 1 else {}),
+            **({"cost": _money(placement.cost, site.currency) if known else NOT_KNOWN} if _priced(site) else {}),
             **({"refused": placement.problem} if placement.problem else {}),
         }
         for name, placement in placed.items()
@@ -149,13 +177,20 @@ def stage_1(study: Study, site: Site, results: Path | None = None) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
+def _priced(site: Site) -> bool:
+    return site.gpu[0].price is not None  # of all or of none
+
+
 def assumptions(study: Study, site: Site, results: Path | None = None) -> list[str]:
     """Return in sentences what the numbers of the plan rest on that the study does not say, and what they leave out."""
     if not study.trained:
         return []
-    gpu = site.gpu
-    peak = f"{format_flops(gpu.peak(study.finetune.precision))} per second"
-    said = [f"GPU-hours are those of {gpu.model or 'a GPU'} at {gpu.mfu:.0%} of its peak of {peak} (site file)"]
+    said = [f"GPU-hours are those of {', '.join(_rate(study, gpu) for gpu in site.gpu)} (site file)"]
+    if len(site.gpu) > 1:
+        said.append(f"each run takes the {site.choose} GPU that holds it, its evaluation the {_cheapest(site)} one")
+    if _priced(site):
+        prices = ", ".join(f"{gpu.name} {gpu.price:g}" for gpu in site.gpu)
+        said.append(f"an hour of a GPU costs{f' in {site.currency}' if site.currency else ''}: {prices} (site file)")
     if study.models.pretrained and study.models.start is None:
         count, source = pictures(study, results)
         if count is None:
@@ -178,18 +213,33 @@ def assumptions(study: Study, site: Site, results: Path | None = None) -> list[s
     return said
 
 
+def _rate(study: Study, gpu: GpuSite) -> str:
+    peak = f"{format_flops(gpu.peak(study.finetune.precision))} per second"
+    return f"{gpu.model or 'a GPU'} at {gpu.mfu:.0%} of its peak of {peak}"
+
+
+def _cheapest(site: Site) -> str:
+    return "cheapest" if _priced(site) else "smallest"
+
+
 def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None, results: Path | None = None) -> str:
     """Return the plan as Markdown: totals per sweep, then every run as it would be trained on `site`."""
     if not study.trained:
         return f"# Plan of {study.study}\n\nNothing is trained: the laws start at `{study.table.path}`.\n"
     site = site or Site()
-    gpu, before = site.gpu, stage_1(study, site, results)
+    before = stage_1(study, site, results)
+    columns = dict(ON_PAGE)
+    if len(site.gpu) > 1:
+        columns |= {"partition": "partition"}
+    if _priced(site):
+        columns |= {"cost": f"cost ({site.currency})" if site.currency else "cost"}
+    memories = ", ".join(f"{gpu.memory:g} GiB" for gpu in site.gpu)
     again = plan.checkpointing.map({True: " again", False: ""})
     runs = plan.assign(
         c=plan.c.map(format_number),
         batch=plan.micro_batch.astype(str) + " × " + plan.accumulation.astype(str) + again,
-        **{name: plan[name].map(format_quantity) for name in ("memory_gib", "gpu_hours", "wall_hours", "disk_gib")},
-    )[list(ON_PAGE)].rename(columns=ON_PAGE)
+        **{name: plan[name].map(format_quantity) for name in QUANTITIES},
+    )[list(columns)].rename(columns=columns)
     return "\n".join(
         [
             f"# Plan of {study.study}\n",
@@ -199,7 +249,7 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None, result
             "A run of several sweeps is trained once and counted in the first. `c`: inference FLOPs per video (Eq. 1);",
             "GPU-hours: three times the forward pass of Eq. 1 per example. `GPUs`: per node. `batch`: micro-batch",
             "× accumulation, `again` if activations must be computed again to fit. `memory`: of one GPU, which has",
-            f"{gpu.memory:g} GiB. `disk`: model and checkpoints while it trains, all runs "
+            f"{memories}. `disk`: model and checkpoints while it trains, all runs "
             f"{format_quantity(plan.disk_gib.sum())} GiB.",
             "`GPU-hours to evaluate`: a forward pass for every question at that rate, and every token of the answers.",
             "plan.csv has more columns.\n",
@@ -223,7 +273,8 @@ def summary(plan: pd.DataFrame, missing: Sequence[str] = ()) -> str:
     evaluation = f"{format_quantity(to_evaluate)} to evaluate" if to_evaluate >= 0 else "the evaluation not counted"
     less = f" without {', '.join(missing)}" if missing and to_evaluate >= 0 else ""
     hours = f"{format_quantity(plan.gpu_hours.sum())} GPU-hours on a cluster, {evaluation}{less}"
-    return f"{len(plan)} runs, {format_flops(plan.training_flops.sum())} of training, {hours}: {states}"
+    money = f", {_money(plan.cost.sum(), plan.attrs.get('currency', ''))}" if plan.cost.notna().any() else ""
+    return f"{len(plan)} runs, {format_flops(plan.training_flops.sum())} of training, {hours}{money}: {states}"
 
 
 def write_plan(

@@ -99,14 +99,15 @@ def test_an_odd_value_is_accepted_and_planned_or_refused(section: str):
 
 
 def test_an_odd_value_in_a_site_file_is_accepted_or_refused(tmp_path: Path):
-    given = Site().model_dump()
+    given = {**Site().model_dump(mode="json"), "gpu": Site().gpu[0].model_dump()}
     for path in places(given):
         for value in ODD:
             try:
                 site = Site.model_validate(changed(given, path, value))
             except ValidationError:
                 continue
-            assert np.isfinite([site.gpu.hours, site.gpu.flops, site.gpu.memory, site.warning, site.minutes]).all()
+            gpu = site.gpu[0]
+            assert np.isfinite([gpu.hours, gpu.flops, gpu.memory, site.warning, site.minutes]).all()
     (tmp_path / "site.yaml").write_text("gpu: {hours: .inf}")
     with pytest.raises(UserError, match=r"gpu\.hours = inf"):
         read_site(tmp_path / "site.yaml")

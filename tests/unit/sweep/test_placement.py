@@ -61,7 +61,7 @@ def test_micro_batch_and_accumulation_are_solved_so_that_the_batch_stays_and_the
     run = plan_runs(study)[0]
     placed = place(study, run, SITE)
     assert placed.micro_batch * placed.accumulation * placed.processes == study.finetune.batch_size
-    assert placed.memory.total <= SITE.gpu.memory * GIB
+    assert placed.memory.total <= SITE.gpu[0].memory * GIB
     assert placed.accumulation > 1
     roomy = place(study, run, Site.model_validate({"gpu": {"memory": 100_000}}))
     assert (roomy.micro_batch, roomy.checkpointing) == (8, False)
@@ -113,7 +113,7 @@ def test_jobs_ask_for_what_the_plan_says():
     for run in runs:
         asked = training_job(SITE, placements.__getitem__)
         row = plan.loc[run.key]
-        assert asked["slurm_partition"] == row.partition
+        assert asked["slurm_partition"](run.key) == row.partition
         assert asked["gpu"](run.key) == row.gpus
         assert asked["runtime"](run.key) == row.limit_minutes
         assert asked["mem_mb"](run.key) == row.host_memory_mb
@@ -127,17 +127,21 @@ def test_jobs_ask_for_what_the_plan_says():
 
 def test_no_rule_asks_for_tasks_or_groups_on_one_node():
     """`tasks` of a GPU job would become --ntasks-per-gpu; a group's jobs would share one GPU."""
-    for asked in (gpu_job(SITE), training_job(SITE, lambda _: None), cpu_job(SITE)):
-        assert not {"tasks", "nodes", "mpi", "gres", "slurm_extra"} & set(asked)
-    assert cpu_job(None) == gpu_job(None) == {}
-    assert training_job(None, lambda _: None)["layout"](None) == ""
+    placed = place(study_of(), plan_runs(study_of())[0], SITE)
+    one_gpu = gpu_job(SITE, on=lambda _: SITE.gpu[0], hours=lambda _: 1.0)
+    for job in (one_gpu, training_job(SITE, lambda _: placed), cpu_job(SITE, hours=lambda _: 1.0)):
+        asked = {key: value(None) if callable(value) else value for key, value in job.items()}
+        assert not {"tasks", "nodes", "mpi", "gres"} & set(asked)
+        assert asked["slurm_extra"] is None
+    assert cpu_job(None, lambda _: 0.0) == gpu_job(None, lambda _: SITE.gpu[0], lambda _: 0.0) == {}
+    assert training_job(None, lambda _: placed)["layout"](None) == ""
 
 
 def test_a_training_longer_than_the_limit_is_counted_in_several_jobs():
     study = study_of()
     run = plan_runs(study)[0]
     hours = place(study, run, SITE).gpu_hours
-    slow = Site.model_validate({"gpu": {"flops": SITE.gpu.flops * hours / 100}})  # a hundred hours
+    slow = Site.model_validate({"gpu": {"flops": SITE.gpu[0].flops * hours / 100}})  # a hundred hours
     placed = place(study, run, slow)
     assert placed.hours == pytest.approx(100)
     assert placed.minutes(slow) == 48 * 60
