@@ -48,9 +48,12 @@ DEFAULTS = workflow.resource_settings.default_resources  # None without a profil
 SITE_FILE = site_file(DEFAULTS.args if DEFAULTS is not None else [], workflow.basedir)
 SITE = site_or_exit(SITE_FILE)
 if SITE and workflow.is_main_process:
-    from vlmfrontier.cluster.executor import Sweep, use_for  # after `use_this_python`, and only where jobs are submitted
+    from vlmfrontier.cluster.executor import (
+        Sweep,
+        use_for,
+    )  # after `use_this_python`, and only where jobs are submitted
 
-    use_for(Sweep(STUDY.study, Path(RESULTS), again=again(sys.argv, [], OVERRIDES)))
+    use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))
 PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)
 

@@ -55,6 +55,8 @@ class Sweep(NamedTuple):
     results: Path
     before: tuple[str, ...] = ()
     """Lines that each job runs first (the site's)."""
+    exclude: tuple[str, ...] = ()
+    """Nodes that no job may run on (the site's)."""
     again: str = "snakemake"
     """The call that goes on."""
 
@@ -153,7 +155,8 @@ class SweepExecutor(Executor):
             "partition": self.get_partition_arg(batch),
             "workdir": self.workflow.workdir_init,
         }
-        line = get_submit_command(batch, settings, settings=self.workflow.executor_settings)
+        nodes = self.sweep.exclude
+        line = get_submit_command(batch, settings, settings=self.workflow.executor_settings, failed_nodes=nodes)
         return shlex.split(line + set_gres_string(batch))
 
     def get_account_arg(self, job: Any) -> Any:
