@@ -5,6 +5,7 @@ started it (scripts/job.sh) or by who submitted it (`close_record`). What is sti
 killed. Whether a job failed is decided by this, never by words in a log.
 """
 
+import contextlib
 import errno
 import os
 import platform
@@ -118,10 +119,10 @@ def own_record() -> Path | None:
 def recorded(path: Path, job: Callable[[], Any]) -> None:
     """Call `job` and keep in `path` that it has started and how it ended; its exception goes on.
 
-    Of several processes of one job the first one writes.
+    Of several processes of one job the first one writes, and any other one that fails.
     """
     if os.environ.get("RANK", "0") != "0":
-        job()
+        _recorded_failure(path, job)
         return
     begun = _begin(path)
     signal.signal(signal.SIGTERM, _leave)  # by default a process ends without a word
@@ -133,6 +134,38 @@ def recorded(path: Path, job: Callable[[], Any]) -> None:
         _finish(path, begun.model_copy(update={"node_fault": isinstance(error, NodeFault)}), *_of(error))
         raise
     _finish(path, begun, DONE, 0, "")
+
+
+def _recorded_failure(path: Path, job: Callable[[], Any]) -> None:
+    """Call `job` in a process that is not the first of its job; what fails here ends the first one by a signal."""
+    try:
+        job()
+    except TakenOver:
+        raise
+    except Stopped as stopped:
+        raise SystemExit(_SIGNALLED + signal.SIGTERM) from stopped  # which tells whoever waits that nothing failed
+    except BaseException as error:
+        state, status, reason = _of(error)
+        if state == FAILED:
+            process_failed(path, int(os.environ["RANK"]), status, reason, isinstance(error, NodeFault))
+        raise
+
+
+def process_failed(path: Path, rank: int, status: int, reason: str, node_fault: bool = False) -> None:
+    """Write that the job under way, or stopped since, failed in one of its processes; its own reasons are kept.
+
+    `status` is negative, -n, for signal n; one of a process that was asked to leave is no failure.
+    """
+    now = read_ended(path)
+    given = os.environ.get(ATTEMPT)
+    status = status if status >= 0 else _SIGNALLED - status
+    if now is None or status - _SIGNALLED in _ASKING or (given is not None and str(now.attempt) != given):
+        return
+    if now.state in (DONE, FAILED) or (now.state == INTERRUPTED and rank == 0):
+        return
+    reason = f"process {rank}: {reason}"
+    with contextlib.suppress(OSError):
+        _write(path, now.model_copy(update=_end(FAILED, status, reason) | {"node_fault": node_fault}))
 
 
 def _begin(path: Path) -> Ended:
@@ -152,7 +185,8 @@ def _begin(path: Path) -> Ended:
         started=_now(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, record)
+    if before is None or before.state == STARTED or before.attempt != record.attempt:
+        _write(path, record)  # else another process of this attempt has failed already
     return record
 
 

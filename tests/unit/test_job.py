@@ -55,7 +55,6 @@ def ends(log: Path, command: list[str], *options: str, **variables: str) -> tupl
 
 
 ENDS = {
-    "well": ("pass", "done", 0, ""),
     "exit 0": ("sys.exit(0)", "done", 0, ""),
     "exit 1": ("sys.exit(1)", "failed", 1, "exit status 1"),
     "exit 75": ("sys.exit(75)", "failed", 75, "exit status 75"),
@@ -173,6 +172,7 @@ def test_a_signal_to_the_whole_job(tmp_path: Path, sent: signal.Signals, state: 
     assert how_ended(record_of(log)).state == "started"
     os.killpg(process.pid, sent)
     process.wait()
+    wait(lambda: how_ended(record_of(log)).state != "started")  # what was killed is gone a moment later
     found = how_ended(record_of(log))
     assert (found.state, found.reason.startswith(reason)) == (state, True)
     assert (log in failed_jobs(tmp_path)) == (state == "failed")
@@ -198,15 +198,28 @@ def test_a_later_attempt_keeps_its_record(tmp_path: Path):
     assert (read_ended(record_of(log)).state, read_ended(record_of(log)).attempt) == ("done", 2)
 
 
-def test_of_several_processes_the_first_one_says_how_it_ended(tmp_path: Path):
+PROCESSES = {
+    "first killed": (KILLED.format("SIGKILL"), "time.sleep(60)", "failed", "process 0: ended by SIGKILL"),
+    "second": ("time.sleep(60)", "raise UserError('of 1')", "failed", "process 1: error: of 1"),
+    "second killed": ("time.sleep(60)", KILLED.format("SIGKILL"), "failed", "process 1: ended by SIGKILL"),
+    "both stopped": ("raise Stopped('saved')", "raise Stopped('saved')", "interrupted", "saved"),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_the_process_that_failed_first_says_how_a_training_ended(tmp_path: Path, name: str):
+    """Under torchrun, which then stops the others by a signal."""
+    pytest.importorskip("torch")
+    first, second, state, reason = PROCESSES[name]
+    script = tmp_path / "script.py"
+    body = f"exec({first!r} if os.environ['RANK'] == '0' else {second!r}, globals())"
+    script.write_text(SCRIPT.format(body))
     log = tmp_path / LOGS[0]
-    child = "subprocess.run([sys.executable, '-c', {!r}], env={{**os.environ, 'RANK': str(rank)}})"
-    first, second = (child.format(SCRIPT.format(body)) for body in ("raise UserError('of 0')", "sys.exit(7)"))
-    launch = (
-        f"import os, subprocess, sys\nfor rank, code in enumerate([{first!r}, {second!r}]): exec(code)\nsys.exit(1)"
-    )
-    assert job(log, [sys.executable, "-c", launch]).returncode == 1
-    assert (read_ended(record_of(log)).state, read_ended(record_of(log)).reason) == ("failed", "error: of 0")
+    command = [sys.executable, "-m", "vlmfrontier.training.torchrun", "--standalone", "--nproc-per-node=2", str(script)]
+    done = job(log, command)
+    found = read_ended(record_of(log))
+    assert (found.state, found.reason) == (state, reason), log.read_text()
+    assert (done.returncode == 0) == (state == "done")
 
 
 def test_what_every_attempt_said_is_kept(tmp_path: Path):
