@@ -33,6 +33,7 @@ begin() {
   "host": "$host",
   "node": "${SLURMD_NODENAME:-}",
   "begun": false,
+  "own_words": true,
   "pid": $$,
   "slurm_job_id": $job,
   "slurm_restarts": ${SLURM_RESTART_COUNT:-0},
@@ -52,7 +53,7 @@ run() {
 
 # Say how the command ended, unless it did so itself, or a later attempt has begun.
 finish() {
-    local state=failed reason="ended without a word, exit status $1"
+    local name state=failed reason="ended without a word, exit status $1"
     [ "$(recorded attempt)" = "$attempt" ] || return
     case $1:$(recorded state) in
         0:started) state=done reason= ;;
@@ -60,11 +61,12 @@ finish() {
         126:* | 127:*) reason="the command cannot be started, exit status $1" ;;
         129:* | 130:* | 138:* | 143:*) state=interrupted reason="ended by SIG$(kill -l "$1")" ;;
         137:*) reason="ended by SIGKILL: killed by hand, or out of memory" ;;
-        *) if [ "$1" -gt 128 ]; then reason="ended by SIG$(kill -l "$1" 2> /dev/null)"; fi ;;
+        *) if name=$(kill -l "$1" 2> /dev/null) && [ "$1" -gt 128 ]; then reason="ended by SIG$name"; fi ;;
     esac
     if [ -n "$asked" ] && [ $state = failed ]; then state=interrupted reason="ended by SIG$asked, exit status $1"; fi
     sed -e "s/^  \"state\": .*/  \"state\": \"$state\",/" -e "s/^  \"status\": .*/  \"status\": $1,/" \
-        -e "s/^  \"reason\": .*/  \"reason\": \"$reason\",/" -e "s/^  \"ended\": [^,]*/  \"ended\": \"$(moment)\"/" \
+        -e "s/^  \"own_words\": .*/  \"own_words\": false,/" -e "s/^  \"reason\": .*/  \"reason\": \"$reason\",/" \
+        -e "s/^  \"ended\": [^,]*/  \"ended\": \"$(moment)\"/" \
         "$record" | replace
 }
 
@@ -72,7 +74,7 @@ finish() {
 asked=
 for signal in HUP INT TERM USR1; do trap "asked=$signal" $signal; done
 
-attempt=$(recorded attempt)
+attempt=$(recorded attempt | grep -x "[1-9][0-9]\{0,8\}")
 attempt=$((${attempt:-0} + 1))
 begin
 VLMFRONTIER_LOG=$log VLMFRONTIER_ATTEMPT=$attempt run "$@"

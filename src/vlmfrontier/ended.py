@@ -55,6 +55,8 @@ class Ended(BaseModel):
     """Whether that node was at fault and not the job, which is to be tried on another one."""
     begun: bool = True
     """Whether the program itself began: False in what scripts/job.sh writes before, and leaves if it never does."""
+    own_words: bool = True
+    """Whether the job said how it ended; False where scripts/job.sh has only seen its exit status."""
     pid: int | None = None
     machine: str | None = None
     """The boot and the process namespace in which the process id means something."""
@@ -85,17 +87,25 @@ def close_record(path: Path, *, slurm_job_id: str, reason: str, state: str = FAI
     """
     before = read_ended(path)
     same = before is not None and slurm_job_id != "" and before.slurm_job_id == slurm_job_id
-    if before is not None and (before.state != STARTED if same else _later(before.slurm_job_id, slurm_job_id)):
+    if same and before.state != STARTED and before.reason.startswith(reason):
+        return False  # closed before
+    if before is not None and (_told(before) if same else _later(before.slurm_job_id, slurm_job_id)):
         return False
     if same:
-        record = before.model_copy(update={"host": host or before.host})
+        record = before.model_copy(update={"host": host or before.host, "own_words": False})
+        reason += f"; {before.reason}" if before.reason else ""
     else:
         attempt = before.attempt + 1 if before else 1
         record = Ended(state=STARTED, attempt=attempt, slurm_job_id=slurm_job_id or None, host=host)
     path.parent.mkdir(parents=True, exist_ok=True)
-    closed = record.model_copy(update=_end(state, None, reason))
+    closed = record.model_copy(update=_end(state, record.status, reason))
     _write(path, Ended.model_validate(closed.model_dump()))  # refuses a state that there is not
     return True
+
+
+def _told(record: Ended) -> bool:
+    """Say whether a job has said how it ended: nobody knows better then."""
+    return record.state in (DONE, INTERRUPTED) or (record.state == FAILED and record.own_words)
 
 
 def _later(job: str | None, than: str) -> bool:
@@ -288,20 +298,13 @@ def _of(error: BaseException) -> tuple[str, int, str]:
 
 
 def _of_exit(error: SystemExit) -> tuple[str, int, str]:
-    status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    if status > _SIGNALLED:
-        number = status - _SIGNALLED
-        return INTERRUPTED if number in _ASKING else FAILED, status, f"ended by {_name(number)}"
+    status = error.code & 0xFF if isinstance(error.code, int) else int(error.code is not None)
+    number = status - _SIGNALLED
+    if number in set(signal.Signals):
+        return INTERRUPTED if number in _ASKING else FAILED, status, f"ended by {signal.Signals(number).name}"
     if status == 0:
         return DONE, 0, ""
     return FAILED, status, error.code if isinstance(error.code, str) else f"exit status {status}"
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _now() -> str:

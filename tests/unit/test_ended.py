@@ -108,6 +108,8 @@ CLOSED = {"reason": "Slurm job 12: OUT_OF_MEMORY", "host": "gpu02"}
         ({"state": "failed", "slurm_job_id": "12"}, "12", False, 3),
         ({"state": "done", "slurm_job_id": "12"}, "12", False, 3),
         ({"state": "interrupted", "slurm_job_id": "12"}, "12", False, 3),
+        ({"state": "failed", "slurm_job_id": "12", "own_words": False}, "12", True, 3),
+        ({"state": "interrupted", "slurm_job_id": "12", "own_words": False}, "12", False, 3),
         ({"state": "failed", "slurm_job_id": "9"}, "12", True, 4),
         ({"state": "done", "slurm_job_id": "9"}, "12", True, 4),
         ({"state": "started", "slurm_job_id": "9"}, "12", True, 4),
@@ -131,7 +133,9 @@ def test_a_job_that_could_not_say_how_it_ended_is_closed(tmp_path: Path, before,
     found = read_ended(path)
     assert found.attempt == attempt
     if written:
-        assert (found.state, found.reason, found.host) == (state, CLOSED["reason"], CLOSED["host"])
+        assert (found.state, found.host) == (state, CLOSED["host"])
+        assert found.reason == CLOSED["reason"] + (f"; {OWN['reason']}" if attempt == 3 else "")
+        assert not close_record(path, slurm_job_id=job, state=state, **CLOSED) or not job
         assert found.ended is not None
         assert found.slurm_job_id == (job or None)
     else:

@@ -58,6 +58,8 @@ ENDS = {
     "exit 0": ("sys.exit(0)", "done", 0, ""),
     "exit 1": ("sys.exit(1)", "failed", 1, "exit status 1"),
     "exit 75": ("sys.exit(75)", "failed", 75, "exit status 75"),
+    "exit 255": ("sys.exit(-1)", "failed", 255, "exit status 255"),
+    "leaves with 255": ("os._exit(255)", "failed", 255, "ended without a word, exit status 255"),
     "a user's mistake": ("raise UserError('no split')", "failed", 2, "error: no split"),
     "an exception": ("raise KeyError('x')", "failed", 1, "KeyError: 'x'"),
     "stopped": ("raise Stopped('saved')", "interrupted", 1, "saved"),
