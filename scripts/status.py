@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from vlmfrontier import command_line
+from vlmfrontier.cluster.excluded import described
 from vlmfrontier.cluster.queue import QueuedJob, job_id_of, queued_jobs
 from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.study.load import read_study
@@ -63,6 +64,8 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
         print(f"\nexecution.without_failed is on: `{call}` fits the laws on the runs that are there")
     for log in failed_jobs(results):
         print(f"\nfailed: {log.stem}; {in_words(log, call, LINES)}")
+    for line in described(results):
+        print(line)
 
 
 def print_outdated(study: Study, results: Path) -> None:

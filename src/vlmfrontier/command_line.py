@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vlmfrontier.cluster.node import on_fit_node
 from vlmfrontier.ended import own_record, recorded
 from vlmfrontier.errors import NODE_FAULT, NodeFault, UserError
 from vlmfrontier.study.suggest import did_you_mean
@@ -96,7 +97,8 @@ def run(main: Callable[[], Any]) -> None:
 
 def _run(main: Callable[[], Any]) -> None:
     def job() -> None:
-        main()
+        with on_fit_node(record):
+            main()
         if sys.stdout is not None:
             sys.stdout.flush()  # a job whose last words are lost has failed
 

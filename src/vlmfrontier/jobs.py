@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vlmfrontier import command_line
+from vlmfrontier.cluster.node import check_gpus, expected
 from vlmfrontier.ended import own_record, record_file, recorded
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
@@ -50,6 +51,7 @@ def run_job(
 
     def work(given: Namespace) -> None:
         _prepare()
+        _check_gpus(given, uses_them=stage != "answer")  # there, another process does
         main(given)
 
     command_line.run(job)
@@ -82,3 +84,11 @@ def _prepare() -> None:
     if threads:
         # A forked child has read the variable of its server, not this one.
         torch.set_num_threads(int(threads))
+
+
+def _check_gpus(given: Namespace, uses_them: bool) -> None:
+    """Raise `NodeFault` or `UserError` unless this process sees the GPUs that it was placed on, and they compute."""
+    import torch  # noqa: PLC0415
+
+    without_cuda = given.without_cuda if "without_cuda" in given else not expected().get("cuda", False)
+    check_gpus(torch, given.gpus if "gpus" in given else None, without_cuda, uses_them)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vlmfrontier.cluster import resources
 from vlmfrontier.cluster.call import again, site_option
+from vlmfrontier.cluster.node import tell_jobs
 from vlmfrontier.cluster.queue import forgets_early
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
@@ -48,11 +49,10 @@ DEFAULTS = workflow.resource_settings.default_resources  # None without a profil
 SITE_FILE = site_file(DEFAULTS.args if DEFAULTS is not None else [], workflow.basedir)
 SITE = site_or_exit(SITE_FILE)
 if SITE and workflow.is_main_process:
-    from vlmfrontier.cluster.executor import (
-        Sweep,
-        use_for,
-    )  # after `use_this_python`, and only where jobs are submitted
+    # After `use_this_python`, and only where jobs are submitted.
+    from vlmfrontier.cluster.executor import Sweep, use_for
 
+    tell_jobs(cuda=all(gpu.cuda for gpu in SITE.gpu))
     use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))
 PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)

@@ -5,6 +5,7 @@
   another try the queue is searched for the job whose answer was lost.
 - What Slurm says of an end that the job could not tell itself is written into the job's record (`ended.py`).
 - A job that someone cancels is not submitted again by the same call; one whose node failed is, without losing a retry.
+  A node at fault that Slurm does not know to be so is left out from then on.
 - No job is submitted while jobs of an earlier call live.
 """
 
@@ -28,10 +29,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from vlmfrontier.cluster.batch import CLOSED, Batch, batches, members, script
+from vlmfrontier.cluster.excluded import blames_many, leave_out, left_out, nodes_file, refusal
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.queue import queued_jobs
+from vlmfrontier.cluster.reports import work_of
 from vlmfrontier.cluster.submission import NOT_ITS_FAULT, Listed, call, job_name, pauses
 from vlmfrontier.cluster.submitter import RefusedError, Submitter
+from vlmfrontier.cluster.suspicion import fail_record, suspect
 from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
 
 MISSES = 2
@@ -114,11 +118,13 @@ class SweepExecutor(Executor):
         except Exception as error:  # whatever it is: a job of which nobody hears again would be waited for for ever
             if self._submitter.stopping.is_set():
                 return
+            out = left_out(self.sweep.results)
+            without = f" (without {', '.join(out)}, left out in {nodes_file(self.sweep.results)})" if out else ""
             for job in batch.jobs:
-                self._close(job, "", f"not submitted: {error}")
+                self._close(job, "", f"not submitted: {error}{without}")
                 if isinstance(error, RefusedError):
                     _give_up(job)
-                self.report_job_error(SubmittedJobInfo(job), msg=f"not submitted: {error}\n")
+                self.report_job_error(SubmittedJobInfo(job), msg=f"not submitted: {error}{without}\n")
 
     def _submit(self, batch: Batch) -> None:
         name = job_name(self.sweep.study, batch.name, batch.short_wildcards)
@@ -155,7 +161,7 @@ class SweepExecutor(Executor):
             "partition": self.get_partition_arg(batch),
             "workdir": self.workflow.workdir_init,
         }
-        nodes = self.sweep.exclude
+        nodes = [*self.sweep.exclude, *left_out(self.sweep.results)]
         line = get_submit_command(batch, settings, settings=self.workflow.executor_settings, failed_nodes=nodes)
         return shlex.split(line + set_gres_string(batch))
 
@@ -228,8 +234,9 @@ class SweepExecutor(Executor):
         exited = f", exit code {record['ExitCode']}" if "ExitCode" in record and info.aux["status"] is None else ""
         reason = f"Slurm job {number}{f' on {nodes}' if nodes else ''}: {_in_words(state)}{exited}"
         self._forget(info)
-        if state in NOT_ITS_FAULT and self._submissions[job] < SUBMISSIONS:
-            self.logger.warning(f"{reason}; not the fault of the job: submitted again")
+        elsewhere = "not the fault of the job" if state in NOT_ITS_FAULT else self._left_out(info, state, nodes)
+        if elsewhere and self._submissions[job] < SUBMISSIONS:
+            self.logger.warning(f"{reason}; {elsewhere}: submitted again")
             if info.aux["status"] is None:
                 self._submitter.cancel([number])  # were Slurm to start it again after all
             self._job_submission_executor.submit(self._run, Batch((job,)))
@@ -238,6 +245,25 @@ class SweepExecutor(Executor):
         if state == "CANCELLED":
             _give_up(job)
         self.report_job_error(info, msg=f"{reason}\n", aux_logs=[str(info.aux["slurm_logfile"])])
+
+    def _left_out(self, info: SubmittedJobInfo, state: str, nodes: str) -> str:
+        """Leave out the node that was at fault in the end of a job; return what is done about it, empty if nothing."""
+        number, results = info.external_jobid, self.sweep.results
+        for path in _records(info.job):
+            record, work = read_ended(path), work_of(results, path)
+            own = record if record is not None and record.slurm_job_id == number else None
+            found = suspect(results, number, state, nodes, own, work)
+            if found is None:
+                continue
+            if leave_out(results, found.node, found.reason, number, work):
+                self._submitter.keep_off({living for living, _ in self._living}, left_out(results))
+                return f"{found.reason}; node {found.node} is left out from now on"
+            why = f"{found.reason}; not left out: {refusal(results, found.node, number, work)}"
+            self.logger.warning(why)
+            fail_record(path, slurm_job_id=number, reason=why, host=nodes)
+            if blames_many(results, found.node, work):
+                _give_up(info.job)
+        return ""
 
     def _may_be_requeued(self, info: SubmittedJobInfo, state: str) -> bool:
         """Return whether Slurm may still start a job again that it has just ended for no fault of its own."""

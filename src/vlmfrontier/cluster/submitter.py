@@ -1,6 +1,6 @@
 """Submits the jobs of a study to a Slurm that may refuse, hang or lose an answer, and knows them again in its queue."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from threading import Event, Lock
 from time import time
@@ -102,6 +102,15 @@ class Submitter:
                 return ""
             Event().wait(pause)
         return answer.said
+
+    def keep_off(self, numbers: Collection[str], nodes: Sequence[str]) -> None:
+        """Let those of the jobs that have not begun not begin on these nodes either: they were submitted before."""
+        pending = call(["squeue", "--me", "--states=PENDING", "--noheader", "--format=%i|%x"], without="SQUEUE_")
+        for line in pending.out.splitlines():
+            number, _, excluded = line.strip().partition("|")
+            if number in numbers:
+                names = ",".join(dict.fromkeys([*filter(None, [excluded.replace("(null)", "")]), *nodes]))
+                call(["scontrol", "update", f"JobId={number}", f"ExcNodeList={names}"])
 
     def state_in_accounting(self, number: str) -> str:
         """Return the state of a job that squeue no longer lists; empty where there is no accounting."""

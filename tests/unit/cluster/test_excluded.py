@@ -1,25 +1,17 @@
 """Which node was at fault in the end of a job, how many nodes may be left out, and how one is used again."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from vlmfrontier.cluster import excluded
-from vlmfrontier.cluster.excluded import (
-    Suspicion,
-    described,
-    faults_file,
-    leave_out,
-    left_out,
-    most_left_out,
-    nodes_file,
-    report,
-    suspect,
-    work_of,
-)
-from vlmfrontier.ended import Ended
+from vlmfrontier.cluster.excluded import described, leave_out, left_out, most_left_out, nodes_file
+from vlmfrontier.cluster.reports import Suspicion, faults_file, report, work_of
+from vlmfrontier.cluster.suspicion import fail_record, suspect
+from vlmfrontier.ended import Ended, read_ended
 from vlmfrontier.files import write_json
 
 REASON = "node gpu02: 0 of 8 GPUs"
@@ -27,11 +19,11 @@ WORK = "runs/N1_T1/finetune"
 
 
 @pytest.fixture
-def partition(monkeypatch: pytest.MonkeyPatch):
+def partition(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Eight nodes, gpu01 to gpu08, unless a test says how many; `sinfo` itself is asked in tests/slurm."""
 
     def of(count: int) -> None:
-        nodes = [f"gpu{number:02d}" for number in range(1, count + 1)]
+        nodes = [f"gpu{number:02d}" for number in range(1, count + 1)]  # of 0: Slurm does not say
         monkeypatch.setattr(excluded, "nodes_beside", lambda job: ("gpu", nodes))
 
     of(8)
@@ -59,6 +51,7 @@ def died(results: Path, node: str, job: str, seconds_ago: float) -> None:
 
 FAULT = Ended(state="failed", attempt=1, status=86, node="gpu02", node_fault=True, reason=REASON)
 OWN = Ended(state="failed", attempt=1, status=2, node="gpu02", reason="error: no such split")
+BROKEN = Ended(state="failed", attempt=1, status=1, node="gpu02", begun=False, reason="exit status 1")
 NO_PYTHON = Ended(state="failed", attempt=1, status=127, node="gpu02", reason="the command cannot be started")
 
 
@@ -112,7 +105,7 @@ def test_the_process_that_found_the_fault_counts_not_the_first(tmp_path: Path):
         *("elsewhere after another death", "nobody began after a death elsewhere"),
     ],
 )
-@pytest.mark.parametrize("record", [None, NO_PYTHON], ids=["no record", "no Python"])
+@pytest.mark.parametrize("record", [None, NO_PYTHON, BROKEN], ids=["no record", "no Python", "broken"])
 def test_a_job_that_dies_at_once_blames_its_node_only_with_evidence(
     tmp_path: Path, begun, deaths, at_fault: bool, record
 ):
@@ -149,7 +142,7 @@ def test_jobs_still_queued_for_a_node_that_is_out_need_no_more_evidence(tmp_path
     assert suspect(tmp_path, "13", "FAILED", "gpu02", None, WORK, seconds=2) is not None
 
 
-@pytest.mark.parametrize(("nodes", "most"), [(0, 1), (1, 1), (3, 1), (4, 1), (7, 1), (8, 2), (100, 25)])
+@pytest.mark.parametrize(("nodes", "most"), [(0, 1), (2, 1), (3, 1), (4, 1), (7, 1), (8, 2), (100, 25)])
 def test_at_most_a_quarter_of_the_nodes_is_left_out(tmp_path: Path, partition, nodes: int, most: int):
     assert most_left_out(nodes) == most
     partition(nodes)
@@ -162,6 +155,25 @@ def test_at_most_a_quarter_of_the_nodes_is_left_out(tmp_path: Path, partition, n
     told = described(tmp_path)
     assert f"not left out: node {sick[-1]}: {most}" in told[-1]
     assert f"and no more than {most} may be" in told[-1]
+
+
+def test_a_partitions_only_node_and_names_that_slurm_does_not_know_stay(tmp_path: Path, partition):
+    partition(1)
+    assert not leave_out(tmp_path, "gpu01", REASON, "12", WORK)
+    partition(8)
+    assert not leave_out(tmp_path, "gpu01.cluster.example", REASON, "12", WORK)
+    assert left_out(tmp_path) == []
+
+
+@pytest.mark.parametrize("own", [None, OWN.model_copy(update={"slurm_job_id": "12", "state": "interrupted"})])
+def test_a_run_whose_nodes_are_not_to_blame_is_failed_with_the_reasons(tmp_path: Path, own: Ended | None):
+    path = tmp_path / "runs" / "N1_T1" / "finetune.ended.json"
+    path.parent.mkdir(parents=True)
+    if own is not None:
+        write_json(path, own.model_dump())
+    fail_record(path, slurm_job_id="12", reason="three reasons", host="gpu02")
+    found = read_ended(path)
+    assert (found.state, found.reason, found.slurm_job_id) == ("failed", "three reasons", "12")
 
 
 def test_a_fault_that_follows_a_run_is_the_runs_and_the_nodes_are_used_again(tmp_path: Path, partition):

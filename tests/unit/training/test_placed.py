@@ -16,27 +16,15 @@ def given(*options: str) -> Namespace:
     return parser.parse_args(options)
 
 
-@pytest.mark.parametrize(
-    ("devices", "processes", "message"),
-    [
-        ("0", "2", "this node shows 1 GPUs, but 2 are planned"),
-        ("0,1,2", "2", "this node shows 3 GPUs, but 2 are planned"),
-        ("", "2", "this node shows 0 GPUs"),
-        ("0,1", "1", "1 processes, but 2 are planned (1 nodes of 2 GPUs)"),
-    ],
-)
-def test_another_placement_is_refused(monkeypatch: pytest.MonkeyPatch, devices: str, processes: str, message: str):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
-    monkeypatch.setenv("WORLD_SIZE", processes)
-    with pytest.raises(UserError) as error:
+def test_another_number_of_processes_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(UserError, match=r"1 processes, but 2 are planned \(1 nodes of 2 GPUs\)"):
         check_placement(given("--gpus", "2", "--without-cuda"))
-    assert message in str(error.value)
 
 
 def test_the_planned_placement_and_a_laptop_are_accepted(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     check_placement(given())
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     check_placement(given("--gpus", "2", "--without-cuda"))
 
