@@ -173,9 +173,9 @@ def process_failed(path: Path, rank: int, status: int, reason: str, node_fault: 
         return
     if now.state in (DONE, FAILED) or (now.state == INTERRUPTED and rank == 0):
         return
-    reason = f"process {rank}: {reason}"
+    its_own = {"node_fault": True, "node": _node()} if node_fault else {}
     with contextlib.suppress(OSError):
-        _write(path, now.model_copy(update=_end(FAILED, status, reason) | {"node_fault": node_fault}))
+        _write(path, now.model_copy(update=_end(FAILED, status, f"process {rank}: {reason}") | its_own))
 
 
 def _begin(path: Path) -> Ended:
@@ -186,7 +186,7 @@ def _begin(path: Path) -> Ended:
         state=STARTED,
         attempt=int(given) if given is not None and LOG in os.environ else attempt,
         host=platform.node(),
-        node=os.environ.get("SLURMD_NODENAME", ""),
+        node=_node(),
         pid=os.getpid(),
         machine=this_machine(),
         began=beginning(os.getpid()),
@@ -276,6 +276,10 @@ def _gone(record: Ended, state: str, reason: str) -> Ended:
 
 def _leave(number: int, _frame: Any) -> None:
     raise SystemExit(_SIGNALLED + number)
+
+
+def _node() -> str:
+    return os.environ.get("SLURMD_NODENAME", "")
 
 
 def _end(state: str, status: int | None, reason: str) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import errno
 import json
 import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +28,10 @@ from vlmfrontier.cluster.node import (
     wrong_python,
 )
 from vlmfrontier.cluster.reports import faults_file, reports
+from vlmfrontier.ended import Ended, read_ended, record_of
 from vlmfrontier.errors import NodeFault, Stopped, UserError
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -372,6 +376,63 @@ def test_a_fault_is_told_though_it_cannot_be_reported(results: Path, monkeypatch
     faults_file(results).mkdir()
     with pytest.raises(NodeFault), on_fit_node(record_of_run(results)):
         raise RuntimeError(ECC)
+
+
+WORK = """
+import os, time
+from vlmfrontier import command_line
+
+def main():
+    if os.environ.get("RANK", "0") == os.environ["BROKEN"]:
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+    print("works", flush=True)
+    time.sleep(60 * int(os.environ.get("WORLD_SIZE", "1") != "1"))
+
+command_line.run(main)
+"""
+
+
+def run_job(results: Path, broken: str, launcher: Sequence[str] = (), **environment: str) -> tuple[int, str, Ended]:
+    """Return status, log and record of a job on this node; of several processes, the one numbered `broken` fails."""
+    script, log = results / "job.py", results / "runs" / "N1_T1" / "finetune.log"
+    script.write_text(WORK)
+    command = ["bash", str(ROOT / "scripts" / "job.sh"), str(log), sys.executable, *launcher, str(script)]
+    done = subprocess.run(command, env={**os.environ, "BROKEN": broken, **environment}, check=False, timeout=100)
+    return done.returncode, log.read_text(), read_ended(record_of(log))
+
+
+def test_a_job_on_a_fit_node_is_done(results: Path):
+    status, log, record = run_job(results, "none")
+    assert (status, record.state, record.node, record.node_fault) == (0, "done", "gpu02", False)
+    assert "works" in log
+    assert not faults_file(results).exists()
+
+
+def test_a_job_on_a_full_node_ends_before_it_works(results: Path, disk):
+    scratch = disk(FULL)
+    status, log, record = run_job(results, "none", TMPDIR=str(scratch))
+    told = f"node gpu02: {scratch}: no space left on device"
+    assert (status, record.state, record.status, record.node_fault) == (86, "failed", 86, True)
+    assert record.reason == told
+    assert log.endswith(f"error: {told}\n")
+    assert "works" not in log
+    assert "Traceback" not in log
+
+
+def test_an_error_of_the_node_keeps_its_traceback(results: Path):
+    status, log, record = run_job(results, "0")
+    assert (status, record.status, record.node_fault) == (86, 86, True)
+    assert "Traceback" in log
+    assert "RuntimeError: CUDA error: uncorrectable ECC error encountered\n" in log
+
+
+def test_a_fault_that_another_process_of_the_training_found_is_the_jobs(results: Path):
+    torchrun = ["-m", "vlmfrontier.training.torchrun", "--standalone", "--nproc-per-node=2"]
+    status, _, record = run_job(results, "1", torchrun)
+    assert status != 0
+    assert (record.state, record.status, record.node_fault) == ("failed", 86, True)
+    assert "node gpu02: its GPU has an uncorrectable memory error" in record.reason
+    assert [line.work for line in reports(results)] == ["runs/N1_T1/finetune"]
 
 
 def test_what_jobs_are_told_is_json(monkeypatch):
