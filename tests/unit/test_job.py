@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shlex
 import signal
 import subprocess
@@ -348,3 +349,11 @@ def test_a_run_by_hand_counts_on(tmp_path: Path):
     job(log, python("raise UserError('x')"))
     recorded(record_of(log), lambda: None)
     assert (read_ended(record_of(log)).state, read_ended(record_of(log)).attempt) == ("done", 2)
+
+
+def test_every_rule_with_a_log_runs_its_job_so():
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for rule in re.split(r"^ *(?:use )?rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
+            if "log:\n" in rule and "shell:" in rule and ": > {log:q}" not in rule:
+                assert re.search(r"\b(script|kept)\(", rule.split("shell:")[1]), f"{file.name}: rule{rule[:200]}"
+                assert "{log" not in rule.split("shell:")[1]

@@ -2,7 +2,10 @@
 
 import contextlib
 import json
+import os
+import platform
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -113,6 +116,36 @@ def test_a_failed_second_attempt_is_not_done(study: Study, tmp_path: Path):
     ended(tmp_path, run, "finetune", UserError("out of memory"))
     assert run_status(tmp_path, run) == ("failed", "finetune: error: out of memory")
     assert failed_runs([run], tmp_path) == {run.key}
+
+
+@pytest.mark.parametrize(
+    ("record", "finished", "state"),
+    [
+        (None, True, "done"),  # as an older version left it
+        ({"state": "done"}, True, "done"),
+        ({"state": "started", "pid": 0}, False, "started"),
+        ({"state": "started", "pid": -1}, False, "failed"),
+        ({"state": "started", "pid": -1}, True, "failed"),
+        ({"state": "started", "pid": -1, "host": "elsewhere"}, False, "started"),
+        ({"state": "failed"}, False, "failed"),
+        ({"state": "interrupted", "pid": -1}, False, "started"),
+    ],
+)
+def test_a_run_that_is_killed_is_left_out_and_one_that_was_asked_to_leave_goes_on(
+    study: Study, tmp_path: Path, record: dict | None, finished: bool, state: str
+):
+    run = plan_runs(study)[0]
+    log(tmp_path, run, "finetune", "Traceback (most recent call last):\nerror: of a program\n")
+    if finished:
+        write_result(tmp_path, study, run, 50.0)
+    if record is not None:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        pids = {0: os.getpid(), -1: gone.pid}
+        fields = {"attempt": 3, "host": platform.node(), **record, "pid": pids.get(record.get("pid"))}
+        record_file(tmp_path / "runs" / run.key, "finetune").write_text(json.dumps(fields))
+    assert run_status(tmp_path, run).state == state
+    assert failed_runs([run], tmp_path) == ({run.key} if state == "failed" else set())
 
 
 def test_a_run_without_a_result_has_no_row(study: Study, tmp_path: Path):
