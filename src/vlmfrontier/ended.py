@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vlmfrontier.errors import NODE_FAULT, NodeFault, Stopped, TakenOver, UserError
 from vlmfrontier.files import read_record, write_json
+from vlmfrontier.machine import beginning, lives, this_machine
 
 STARTED, DONE, FAILED, INTERRUPTED = "started", "done", "failed", "interrupted"
 STAGES = ("evaluate", "answer", "finetune")
@@ -223,24 +224,6 @@ def _write(path: Path, record: Ended) -> None:
             file.truncate()
 
 
-def this_machine() -> str:
-    """Return the boot and the process namespace in which a process id means something."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return platform.node()
-
-
-def beginning(pid: int) -> str | None:
-    """Return when the process began, in ticks since boot; None if there is no such process or it is a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]
-
-
 def as_it_is(record: Ended) -> Ended:
     """Return a record in which a process of this host that started and is gone has ended.
 
@@ -252,22 +235,9 @@ def as_it_is(record: Ended) -> Ended:
     its_boot, _, its_namespace = (record.machine or this_machine()).partition(" ")
     if its_boot != boot:
         return _gone(record, INTERRUPTED, f"{record.host} has been restarted since")
-    if its_namespace != namespace or _lives(record.pid, record.began):
+    if its_namespace != namespace or lives(record.pid, record.began):
         return record
     return _gone(record, FAILED, f"ended without a word: its process {record.pid} on {record.host} is gone")
-
-
-def _lives(pid: int, began: str | None) -> bool:
-    """Say whether a process of this machine lives, which is another one if it did not begin at that moment."""
-    if began is not None:
-        return beginning(pid) == began
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _gone(record: Ended, state: str, reason: str) -> Ended:

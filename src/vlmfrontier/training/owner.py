@@ -15,8 +15,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from vlmfrontier.ended import beginning, this_machine
 from vlmfrontier.errors import TakenOver
+from vlmfrontier.machine import beginning, this_machine
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 180.0
