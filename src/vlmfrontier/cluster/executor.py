@@ -29,13 +29,12 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from vlmfrontier.cluster.batch import CLOSED, Batch, batches, members, script
-from vlmfrontier.cluster.excluded import blames_many, leave_out, left_out, nodes_file, refusal
+from vlmfrontier.cluster.excluded import left_out, nodes_file
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.queue import queued_jobs
-from vlmfrontier.cluster.reports import work_of
 from vlmfrontier.cluster.submission import NOT_ITS_FAULT, Listed, call, job_name, pauses
 from vlmfrontier.cluster.submitter import RefusedError, Submitter
-from vlmfrontier.cluster.suspicion import fail_record, suspect
+from vlmfrontier.cluster.suspicion import judge
 from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
 
 MISSES = 2
@@ -248,20 +247,15 @@ class SweepExecutor(Executor):
 
     def _left_out(self, info: SubmittedJobInfo, state: str, nodes: str) -> str:
         """Leave out the node that was at fault in the end of a job; return what is done about it, empty if nothing."""
-        number, results = info.external_jobid, self.sweep.results
         for path in _records(info.job):
-            record, work = read_ended(path), work_of(results, path)
-            own = record if record is not None and record.slurm_job_id == number else None
-            found = suspect(results, number, state, nodes, own, work)
-            if found is None:
+            verdict = judge(self.sweep.results, info.external_jobid, state, nodes, path)
+            if verdict is None:
                 continue
-            if leave_out(results, found.node, found.reason, number, work):
-                self._submitter.keep_off({living for living, _ in self._living}, left_out(results))
-                return f"{found.reason}; node {found.node} is left out from now on"
-            why = f"{found.reason}; not left out: {refusal(results, found.node, number, work)}"
-            self.logger.warning(why)
-            fail_record(path, slurm_job_id=number, reason=why, host=nodes)
-            if blames_many(results, found.node, work):
+            if verdict.left_out:
+                self._submitter.keep_off({number for number, _ in self._living}, left_out(self.sweep.results))
+                return verdict.told
+            self.logger.warning(verdict.told)
+            if verdict.of_the_work:
                 _give_up(info.job)
         return ""
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
-from vlmfrontier.cluster.excluded import left_out
+from vlmfrontier.cluster.excluded import blames_many, leave_out, left_out, refusal
 from vlmfrontier.cluster.job import job_record, seconds_of
-from vlmfrontier.cluster.reports import Suspicion, report, reports
+from vlmfrontier.cluster.reports import Suspicion, report, reports, work_of
 from vlmfrontier.ended import FAILED, Ended, close_record, read_ended
 from vlmfrontier.files import write_json
 
@@ -16,6 +17,34 @@ AT_ONCE = 60.0
 """Seconds within which a job dies whose program could not begin."""
 TOGETHER = 600.0
 """Seconds before a death within which the start of another job shows that such jobs can start."""
+
+
+class Verdict(NamedTuple):
+    """What was decided about a node that was at fault in the end of a job."""
+
+    left_out: bool
+    told: str
+    """The fault, and what is done about it or why nothing is."""
+    of_the_work: bool
+    """Whether so many nodes have been blamed for it that the job itself must be at fault."""
+
+
+def judge(results: Path, job: str, state: str, nodes: str, record: Path) -> Verdict | None:
+    """Leave out the node that was at fault in the end of a Slurm job with this record; None if no node was.
+
+    Where it may not be left out, the record says that the job has failed, and why.
+    """
+    written, work = read_ended(record), work_of(results, record)
+    own = written if written is not None and written.slurm_job_id == job else None
+    found = suspect(results, job, state, nodes, own, work)
+    if found is None:
+        return None
+    if leave_out(results, found.node, found.reason, job, work):
+        return Verdict(True, f"{found.reason}; node {found.node} is left out from now on", of_the_work=False)
+    why, of_the_work = refusal(results, found.node, job, work), blames_many(results, found.node, work)
+    told = why if of_the_work else f"{found.reason}; not left out: {why}"
+    fail_record(record, slurm_job_id=job, reason=told, host=nodes)
+    return Verdict(False, told, of_the_work)
 
 
 def suspect(

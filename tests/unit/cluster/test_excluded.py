@@ -10,7 +10,7 @@ import pytest
 from vlmfrontier.cluster import excluded
 from vlmfrontier.cluster.excluded import described, leave_out, left_out, most_left_out, nodes_file
 from vlmfrontier.cluster.reports import Suspicion, faults_file, report, work_of
-from vlmfrontier.cluster.suspicion import fail_record, suspect
+from vlmfrontier.cluster.suspicion import Verdict, fail_record, judge, suspect
 from vlmfrontier.ended import Ended, read_ended
 from vlmfrontier.files import write_json
 
@@ -187,6 +187,26 @@ def test_a_fault_that_follows_a_run_is_the_runs_and_the_nodes_are_used_again(tmp
     for node in ("gpu01", "gpu02", "gpu03"):
         assert f"node {node}: unspecified launch failure" in told
     assert leave_out(tmp_path, "gpu02", REASON, "9", "runs/another/finetune")
+
+
+def test_the_executor_is_told_what_was_decided(tmp_path: Path, partition):
+    partition(40)
+    path = tmp_path / f"{WORK}.ended.json"
+    path.parent.mkdir(parents=True)
+    write_json(path, Ended(state="done", attempt=1, slurm_job_id="1").model_dump())
+    assert judge(tmp_path, "2", "TIMEOUT", "gpu01", path) is None
+    for job, node in (("2", "gpu01"), ("3", "gpu02"), ("4", "gpu03")):
+        reason = f"node {node}: unspecified launch failure"
+        report(tmp_path, Suspicion(node, reason), job, WORK)
+        write_json(path, FAULT.model_copy(update={"node": node, "reason": reason, "slurm_job_id": job}).model_dump())
+        verdict = judge(tmp_path, job, "FAILED", node, path)
+        if job != "4":
+            assert verdict == Verdict(True, f"{reason}; node {node} is left out from now on", False)
+    assert not verdict.left_out
+    assert verdict.of_the_work
+    for node in ("gpu01", "gpu02", "gpu03"):
+        assert f"node {node}: unspecified launch failure" in read_ended(path).reason
+    assert left_out(tmp_path) == []
 
 
 def test_two_runs_may_blame_different_nodes(tmp_path: Path, partition):
