@@ -15,6 +15,8 @@ CANNOT_START = (126, 127)
 """Exit statuses of a shell that cannot start a command: no Python, or one that is no program here."""
 AT_ONCE = 60.0
 """Seconds within which a job dies whose program could not begin."""
+LONGEST_WORDS = 300
+"""Letters that are kept of them."""
 TOGETHER = 600.0
 """Seconds before a death within which the start of another job shows that such jobs can start."""
 
@@ -69,7 +71,7 @@ def suspect(
     lived = _seconds(job) if seconds is None else seconds
     if lived is None or lived > AT_ONCE:
         return None
-    said = record.reason if record is not None else state
+    said = record.reason if record is not None else _last_words(job) or state
     dead = Suspicion(nodes, f"Slurm job {job} ended after {lived:.0f} s, before its program began ({said})")
     report(results, dead, job, work, died=True)
     return dead if nodes in left_out(results) or _proven(results, nodes) else None
@@ -80,6 +82,15 @@ def _seconds(job: str) -> float | None:
     found = job_record(job)
     began, ended = (seconds_of(found, key) for key in ("StartTime", "EndTime"))
     return None if began is None or ended is None else ended - began
+
+
+def _last_words(job: str) -> str:
+    """Return the last line of Slurm's own log of a job; empty if there is none."""
+    try:
+        lines = Path(job_record(job).get("StdOut", "")).read_text(errors="replace").strip().splitlines()
+    except OSError:  # also of an empty name, which is the working directory
+        return ""
+    return lines[-1][:LONGEST_WORDS] if lines else ""
 
 
 def _proven(results: Path, node: str) -> bool:

@@ -1,6 +1,7 @@
 """Which node was at fault in the end of a job, how many nodes may be left out, and how one is used again."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,6 +118,25 @@ def test_a_job_that_dies_at_once_blames_its_node_only_with_evidence(
     assert (found is not None) == at_fault
     if at_fault:
         assert found.reason.startswith("Slurm job 12 ended after 2 s, before its program began (")
+
+
+def test_slurms_own_log_says_why_a_job_died_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    began(tmp_path, "other", "gpu01", 5)
+    log = tmp_path / "12.log"
+    log.write_text("begin\nslurmstepd: error: execve(): /venv/bin/python: No such file or directory\n")
+    client = tmp_path / "bin" / "scontrol"
+    client.parent.mkdir()
+    client.write_text(
+        f"#!/bin/sh\necho JobId=12 StdOut={log} StartTime=2026-11-28T07:00:00 EndTime=2026-11-28T07:00:02\n"
+    )
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    assert suspect(tmp_path, "12", "FAILED", "gpu02", None, WORK).reason == (
+        "Slurm job 12 ended after 2 s, before its program began "
+        "(slurmstepd: error: execve(): /venv/bin/python: No such file or directory)"
+    )
+    log.unlink()
+    assert suspect(tmp_path, "13", "FAILED", "gpu02", None, WORK).reason.endswith("before its program began (FAILED)")
 
 
 @pytest.mark.parametrize(
