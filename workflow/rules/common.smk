@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from vlmfrontier.cluster import resources
-from vlmfrontier.cluster.call import again, site_option
+from vlmfrontier.cluster.call import again, dropped_site, only_looks, site_option
+from vlmfrontier.cluster.controller import is_left_locked
 from vlmfrontier.cluster.node import tell_jobs
 from vlmfrontier.cluster.queue import forgets_early
 from vlmfrontier.cluster.site import site_file, site_or_exit
@@ -48,6 +49,14 @@ if workflow.is_main_process:
 DEFAULTS = workflow.resource_settings.default_resources  # None without a profile that has some
 SITE_FILE = site_file(DEFAULTS.args if DEFAULTS is not None else [], workflow.basedir)
 SITE = site_or_exit(SITE_FILE)
+if workflow.is_main_process and SITE is None and (said := dropped_site(sys.argv)):
+    sys.exit(f"error: {said}")
+if workflow.is_main_process and not only_looks(sys.argv) and is_left_locked(Path.cwd()):
+    print(
+        f"warning: {Path.cwd()} is locked by a Snakemake that does not run on this machine; if it was killed, call "
+        f"python scripts/recover.py --study {shlex.quote(f'{RESULTS}/study.json')}",
+        file=sys.stderr,
+    )
 if SITE and workflow.is_main_process:
     # After `use_this_python`, and only where jobs are submitted.
     from vlmfrontier.cluster.executor import Sweep, use_for

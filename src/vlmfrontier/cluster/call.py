@@ -1,11 +1,17 @@
 """Command lines of the workflow in words: how it was called, so that a message can say how to call it again."""
 
 import json
+import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+_PROFILES = ("--profile", "--workflow-profile")
+_EXECUTORS = ("--executor", "-e")
+_DRY = ("-n", "--dry-run", "--dryrun", "--unlock", "--nolock")
 _WITH_VALUE = ("--profile", "--workflow-profile", "--directory", "-d", "--snakefile", "-s")
 
 
@@ -30,3 +36,56 @@ def _written(value: Any) -> str:
 def site_option(site: Path | None) -> str:
     """Return the option that hands a cluster's site file to a script; empty without one."""
     return f"--site {shlex.quote(str(site))}" if site else ""
+
+
+def dropped_site(argv: Sequence[str]) -> str:
+    """Return what is wrong with a call of the executor `slurm` that names no site file; empty if it is not one.
+
+    Default resources on the command line replace those of the profile, its `site` with them: jobs would then ask for no
+    partition, GPU or time.
+    """
+    profiles = list(filter(None, map(_profile, _profiles(argv))))
+    executors = [*_values(argv, _EXECUTORS), *(profile.get("executor") for profile in profiles)]
+    if "slurm" not in executors[:1]:
+        return ""
+    sites = [str(text) for profile in profiles for text in _listed(profile.get("default-resources"))]
+    site = next((text for text in sites if text.startswith("site=")), 'site="profiles/slurm/site.yaml"')
+    if any(word.startswith("--default-res") for word in argv):  # Snakemake takes names cut short
+        return f"--default-resources replaces the profile's, and its site with them; add {shlex.quote(site)} to yours"
+    return f"the executor slurm needs a site file; use --profile slurm, or add --default-resources {shlex.quote(site)}"
+
+
+def only_looks(argv: Sequence[str]) -> bool:
+    """Return whether a call of Snakemake makes nothing, or does not mind a lock."""
+    return any(word in _DRY or (word[:1] == "-" and word[1:].isalpha() and "n" in word[1:]) for word in argv[1:])
+
+
+def _profiles(argv: Sequence[str]) -> Iterator[str]:
+    yield from _values(argv, _PROFILES)
+    yield from filter(None, os.environ.get("SNAKEMAKE_PROFILE", "").split(","))
+
+
+def _values(argv: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the values that options of any of these names have on a command line, one each."""
+    found = []
+    for index, word in enumerate(argv[1:], start=1):
+        name, _, value = word.partition("=")
+        if name in names:
+            found += [value] if value else list(argv[index + 1 : index + 2])
+    return found
+
+
+def _profile(name: str) -> Mapping[str, Any] | None:
+    """Return what a profile says, as Snakemake finds it; None if it is none or cannot be read."""
+    from snakemake.cli import get_profile_dir  # noqa: PLC0415 — of the workflow half
+
+    found = get_profile_dir(name)
+    try:
+        content = yaml.safe_load(Path(found[1]).read_text()) if found else None
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    return content if isinstance(content, Mapping) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [f"{key}={text}" for key, text in (value or {}).items()]

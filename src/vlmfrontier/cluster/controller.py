@@ -30,6 +30,11 @@ def is_controller(words: list[str]) -> bool:
     return (program == "snakemake" or by_python) and "--target-jobs" not in words
 
 
+def is_left_locked(directory: Path) -> bool:
+    """Return whether a Snakemake that does not run on this machine has locked `directory`."""
+    return any(directory.glob(".snakemake/locks/*.lock")) and not controllers(directory)
+
+
 def unlock(directory: Path) -> None:
     """Take away the lock of a killed Snakemake in `directory`; only right when neither it nor a job of it lives.
 

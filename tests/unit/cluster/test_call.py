@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.cluster.call import again, site_option
-from vlmfrontier.cluster.controller import controllers, is_controller
+from vlmfrontier.cluster.call import again, dropped_site, only_looks, site_option
+from vlmfrontier.cluster.controller import controllers, is_controller, is_left_locked
 
 
 def test_a_call_is_repeated_without_its_targets_and_passing_options():
@@ -25,6 +25,82 @@ def test_overrides_are_repeated():
 def test_the_site_is_handed_on_only_where_there_is_one():
     assert site_option(None) == ""
     assert site_option(Path("/a b/site.yaml")) == "--site '/a b/site.yaml'"
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A lab's own copy of the profile."""
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("executor: slurm\ndefault-resources:\n  - site=lab/site.yaml\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words", [["--default-resources", "mem_mb=8000"], ["--default-resources=mem_mb=8000"], ["--default-res", "a=1"]]
+)
+@pytest.mark.parametrize("option", ["--profile", "--workflow-profile"])
+def test_default_resources_that_drop_the_site_are_told(profile: Path, words: list[str], option: str):
+    said = dropped_site(["snakemake", option, str(profile), "plan", *words])
+    assert "--default-resources replaces the profile's" in said
+    assert "add site=lab/site.yaml to yours" in said
+
+
+def test_an_executor_without_a_site_is_told(profile: Path, monkeypatch: pytest.MonkeyPatch):
+    assert "use --profile slurm" in dropped_site(["snakemake", "-e", "slurm", "-j", "8"])
+    (profile / "config.yaml").write_text("executor: slurm\n")
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(profile))
+    assert "needs a site file" in dropped_site(["snakemake"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["--cores", "2"], ["--profile", "nowhere"], ["-e", "local"], ["--default-resources", "mem_mb=1"]],
+)
+def test_other_calls_need_no_site(words: list[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SNAKEMAKE_PROFILE", raising=False)
+    assert dropped_site(["snakemake", *words]) == ""
+
+
+def test_an_executor_named_in_the_call_goes_before_the_profiles(profile: Path):
+    assert (
+        dropped_site(["snakemake", "--profile", str(profile), "--executor", "local", "--default-resources", "a=1"])
+        == ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["-n"], True),
+        (["-np"], True),
+        (["--dry-run"], True),
+        (["--unlock"], True),
+        (["--nolock", "all"], True),
+        (["all"], False),
+        (["--cores", "2", "plan"], False),
+        (["-F"], False),
+    ],
+)
+def test_calls_that_only_look(words: list[str], expected: bool):
+    assert only_looks(["snakemake", *words]) is expected
+
+
+def test_a_folder_is_left_locked_only_where_no_snakemake_lives(tmp_path: Path):
+    assert not is_left_locked(tmp_path)
+    lock = tmp_path / ".snakemake/locks/0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("results/smoke/runs.csv\n")
+    assert is_left_locked(tmp_path)
+    (tmp_path / "snakemake.py").write_text("import sys; sys.stdin.read()")
+    alive = subprocess.Popen([sys.executable, "-m", "snakemake"], cwd=tmp_path, stdin=subprocess.PIPE)
+    try:
+        while not controllers(tmp_path):
+            time.sleep(0.05)
+        assert not is_left_locked(tmp_path)
+    finally:
+        alive.communicate()
 
 
 @pytest.mark.parametrize(
