@@ -41,8 +41,29 @@ def test_the_jobs_of_a_folder_are_found_with_their_runs(asked: SlurmCluster, tmp
     assert (first.id, first.state, first.rule) == (running, "RUNNING", "finetune_run")
     assert first.wildcards == "N13.9k_T4_V4_n64_s0"
     assert (second.id, second.state, second.rule, second.wildcards) == (held, "PENDING", "fit_target", "avg")
+    assert (first.reason, second.reason, second.start) == ("", "JobHeldUser", "")
+    assert first.start
+    assert first.study == second.study == ""
     asked.ask("scancel", running, held, *others)
     wait_until(lambda: queued_jobs(tmp_path) == [], "they are gone")
+
+
+def test_the_jobs_of_a_study_are_told_by_their_full_names(asked: SlurmCluster, tmp_path: Path):
+    """What the queue says of them is neither cut nor changed by what the user has set for his own looks at it."""
+    run, study = "N13.9k_T4_V4_n64_s0", f"smoke.{'long' * 40}"
+    names = {f"{run}.finetune_run.{study}": COMMENT, f"fit_target.avg.{study}": "rule_fit_target_wildcards_avg"}
+    others = {f"{run}.finetune_run.smoke": COMMENT}
+    jobs = [
+        submit(asked, tmp_path, "sleep 600", "--hold", f"--job-name={name}", f"--comment={comment}")
+        for name, comment in {**names, **others}.items()
+    ]
+    with pytest.MonkeyPatch.context() as set_by_the_user:
+        set_by_the_user.setenv("SQUEUE_STATES", "RUNNING")
+        set_by_the_user.setenv("SLURM_TIME_FORMAT", "relative")
+        assert [job.id for job in queued_jobs(tmp_path, study)] == jobs[:2]
+    assert [job.id for job in queued_jobs(tmp_path, "smoke")] == jobs[2:]
+    assert {job.study for job in queued_jobs(tmp_path)} == {study, "smoke"}
+    asked.ask("scancel", *jobs)
 
 
 def test_a_slurm_that_does_not_answer_is_no_empty_queue(tmp_path: Path, cluster: SlurmCluster, monkeypatch):

@@ -96,7 +96,7 @@ class SweepExecutor(Executor):
     def _refuse_beside_others(self) -> None:
         for pause in pauses():
             try:
-                left = queued_jobs(self._folder)
+                left = queued_jobs(self._folder, self.sweep.study)
                 break
             except ConnectionError as error:
                 self._warn("queue", f"Slurm does not say which jobs of this study live ({error}); waiting for it")

@@ -1,17 +1,23 @@
 """What Slurm has of a study: its jobs in the queue, and what became of a job."""
 
+import os
 import re
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from vlmfrontier.cluster.job import job_record
 
-_FIELDS = "%i|%T|%N|%M|%Z|%k"
+_BETWEEN = "\x1f"
+_FIELDS = _BETWEEN.join(("%i", "%T", "%r", "%S", "%N", "%M", "%j", "%Z", "%k"))
+"""Without widths, since squeue would cut a name or comment at them."""
+_UNKNOWN = ("N/A", "None", "(null)")
 _COMMENT = re.compile(r"^rule_(?P<rule>.+?)(?:_wildcards_(?P<wildcards>.*))?$")
 _STARTED_IN = re.compile(r"^Slurm job (\d+) on (\S+)(?: — attempt \d+, \S+)?$", re.MULTILINE)
+_ANSWER_SECONDS = 120.0
 
 LONGEST_INTERVAL = 180
 """Seconds between two looks at the queue, at most: fixed in the plugin that submits."""
@@ -33,7 +39,18 @@ class QueuedJob(NamedTuple):
     elapsed: str
     rule: str
     wildcards: str
-    """The run, for finetuning and evaluation."""
+    """The run, for finetuning and evaluation; several runs in one job are joined by plus signs."""
+    reason: str = ""
+    """Why it waits, in Slurm's word: Priority, Resources, QOSMaxJobsPerUserLimit, …; empty for one that runs."""
+    start: str = ""
+    """When it started, or when Slurm expects it to, as 2026-01-31T12:00:00; empty if it does not say."""
+    study: str = ""
+    """Whose job it is; empty if its name does not say so, as those of older versions."""
+
+    @property
+    def runs(self) -> list[str]:
+        """The wildcards of each job that it does."""
+        return self.wildcards.split("+")
 
 
 class JobEnd(NamedTuple):
@@ -45,27 +62,59 @@ class JobEnd(NamedTuple):
     """TIMEOUT, FAILED, …; empty if Slurm no longer knows the job."""
 
 
-def queued_jobs(directory: Path) -> list[QueuedJob]:
+def queued_jobs(directory: Path, study: str | None = None) -> list[QueuedJob]:
     """Return this user's jobs that Snakemake submitted from `directory`, oldest first; none where there is no Slurm.
 
-    Studies that share a directory share this list, but for the wildcards, which name the run.
+    With a `study` only its jobs, and those whose names do not tell a study.
     Raises `ConnectionError` if there is a Slurm that does not answer: no answer is not an empty queue.
     """
+    folder = directory.resolve()
+    jobs = [job for listed in _listed() if (job := _of_folder(listed, folder)) is not None]
+    return [job for job in jobs if study is None or job.study in ("", study)]
+
+
+def _listed() -> Iterator[list[str]]:
+    """Yield the fields of each of this user's jobs, whatever options for squeue the environment holds."""
     if shutil.which("squeue") is None:
-        return []
+        return
     asked = ["squeue", "--me", "--noheader", "--sort=i", f"--format={_FIELDS}"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+    usual = {key: value for key, value in os.environ.items() if not key.startswith("SQUEUE_")}
+    settings = {"env": {**usual, "SLURM_TIME_FORMAT": "standard"}, "errors": "replace", "timeout": _ANSWER_SECONDS}
+    try:
+        answer = subprocess.run(asked, capture_output=True, text=True, check=False, **settings)
+    except subprocess.TimeoutExpired:
+        raise ConnectionError(f"squeue: no answer within {_ANSWER_SECONDS:g} s") from None
     if answer.returncode:
-        raise ConnectionError(answer.stderr.strip().splitlines()[-1])
-    return [job for line in answer.stdout.splitlines() if (job := _parse(line, directory.resolve())) is not None]
+        said = answer.stderr.strip().splitlines()
+        raise ConnectionError(said[-1] if said else f"squeue: exit status {answer.returncode}")
+    for line in answer.stdout.split("\n"):
+        fields = line.split(_BETWEEN)
+        if len(fields) == len(_FIELDS.split(_BETWEEN)):  # else the second line of someone's comment
+            yield fields
 
 
-def _parse(line: str, directory: Path) -> QueuedJob | None:
-    number, state, node, elapsed, folder, comment = line.strip().split("|", 5)
+def _of_folder(listed: list[str], directory: Path) -> QueuedJob | None:
+    """Return a listed job if Snakemake submitted it from `directory`."""
+    number, state, reason, start, node, elapsed, name, folder, comment = listed
     found = _COMMENT.match(comment)
     if found is None or Path(folder).resolve() != directory:
         return None
-    return QueuedJob(number, state, node, elapsed, found["rule"], found["wildcards"] or "")
+    rule, wildcards = found["rule"], found["wildcards"] or ""
+    reason, start = ("" if text in _UNKNOWN else text for text in (reason, start))
+    study = _study(name, rule, wildcards)
+    return QueuedJob(number.strip(), state, node, elapsed, rule, wildcards, reason, start, study)
+
+
+def _study(name: str, rule: str, wildcards: str) -> str:
+    """Return the study in a name `<run>.<rule>.<study>`, `<rule>.<wildcards>.<study>` or `<rule>.<study>`, else none.
+
+    The names of runs, targets and studies may have dots in them.
+    """
+    run, between, study = name.partition(f".{rule}.")
+    if between and run and not name.startswith(f"{rule}."):
+        return study
+    beginning = f"{rule}.{wildcards}." if wildcards else f"{rule}."
+    return name.removeprefix(beginning) if name.startswith(beginning) else ""
 
 
 def forgets_early() -> str:

@@ -82,7 +82,8 @@ def failed_runs(runs: Iterable[Run], results: Path) -> set[str]:
 
 def live_runs(jobs: Sequence[QueuedJob]) -> dict[str, QueuedJob]:
     """Return the jobs in the queue that finetune, question or evaluate a run, by its key."""
-    return {job.wildcards: job for job in jobs if job.rule.startswith(("finetune_run", "answer_run", "evaluate_run"))}
+    of_runs = [job for job in jobs if job.rule.startswith(("finetune_run", "answer_run", "evaluate_run"))]
+    return {run: job for job in of_runs for run in job.runs}
 
 
 def in_words(log: Path, again: str, lines: int) -> str:
