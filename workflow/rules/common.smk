@@ -20,7 +20,8 @@ from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.sweep import recipes, work
 from vlmfrontier.sweep.answering import answering_hours, evaluated_on
 from vlmfrontier.sweep.columns import hopeless_forms
-from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals
+from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals, training_flops
+from vlmfrontier.sweep.order import run_order
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.workflow import (
     can_suggest,
@@ -155,6 +156,31 @@ def evaluation_job():
         on=lambda wildcards: evaluated(planned(wildcards).key)[0],
         hours=lambda wildcards: evaluated(planned(wildcards).key)[1],
     )
+
+
+@functools.cache
+def places():
+    """Return the place of every run in the order of the runs, the first one highest."""
+    if SITE:
+        hours = {key: PLACEMENTS[key].gpu_hours + evaluated(key)[1] for key in RUNS}
+    else:  # only their proportions matter
+        hours = {key: training_flops(STUDY, run) for key, run in RUNS.items()}
+    order = run_order(list(RUNS.values()), STUDY.factors(), hours)
+    return {key: len(order) - place for place, key in enumerate(order)}
+
+
+def run_priority(ahead=0):
+    """Return the priority of a job of a run; with `ahead` it goes before those of all runs that are not so far."""
+    if not workflow.is_main_process:  # of a cluster's job, which is told what to do
+        return 0
+    return lambda wildcards: ahead * len(RUNS) + places().get(wildcards.run, 0)
+
+
+def start_priority(runs):
+    """Return the priority of a starting model: that of the first run that needs it; `runs` tells a path's runs."""
+    if not workflow.is_main_process:
+        return 0
+    return lambda wildcards: max((places()[run.key] for run in runs(wildcards)), default=0)
 
 
 def placement(wildcards):

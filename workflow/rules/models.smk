@@ -82,6 +82,7 @@ rule align:
         f"{RESULTS}/logs/align-{{language}}.log",
     wildcard_constraints:
         language="(?!vision$)[^/]+",
+    priority: start_priority(lambda wildcards: [run for run in RUNS.values() if run.language == wildcards.language])
     conda:
         "../../envs/train.yaml"
     resources:

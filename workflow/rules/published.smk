@@ -43,6 +43,7 @@ rule align:
         f"{RESULTS}/logs/align-{{start}}.log",
     wildcard_constraints:
         start="|".join(map(re.escape, STARTS)),
+    priority: start_priority(lambda w: [run for run in RUNS.values() if (run.language, run.vision) == STARTS[w.start]])
     conda:
         "../../envs/train.yaml"
     resources:

@@ -19,6 +19,7 @@ rule finetune_run:
         f"{RESULTS}/runs/{{run}}/finetuned.json",
     log:
         f"{RESULTS}/runs/{{run}}/finetune.log",
+    priority: run_priority()
     conda:
         "../../envs/train.yaml"
     resources:
@@ -54,6 +55,7 @@ if STUDY.evaluate.harness == "packed":
             f"{RESULTS}/runs/{{run}}/result.json",
         log:
             f"{RESULTS}/runs/{{run}}/evaluate.log",
+        priority: run_priority(ahead=1)
         conda:
             "../../envs/evaluate.yaml"
         resources:
@@ -75,6 +77,7 @@ else:
             f"{RESULTS}/runs/{{run}}/answered.json",
         log:
             f"{RESULTS}/runs/{{run}}/answer.log",
+        priority: run_priority(ahead=1)
         conda:
             "../../envs/evaluate.yaml"
         resources:
@@ -93,6 +96,7 @@ else:
             f"{RESULTS}/runs/{{run}}/result.json",
         log:
             f"{RESULTS}/runs/{{run}}/evaluate.log",
+        priority: run_priority(ahead=2)
         localrule: STUDY.evaluate.lmms_eval.judge.local
         conda:
             "../../envs/evaluate.yaml"

@@ -120,16 +120,19 @@ def _of_gpus(site: Site, on: Callable[[Any], GpuSite], count: Callable[[Any], in
     """Return what asks for `count` GPUs of one node, under a name of the GPU that the plugin takes or as our own
     option."""
 
-    def taken(wildcards: Any) -> bool:
-        return on(wildcards).model is None or bool(_PLUGIN_TAKES.match(on(wildcards).model))
-
     def options(wildcards: Any) -> str:
-        return "" if taken(wildcards) else f"--nodes=1 {_gpus_of_each_node(on(wildcards), count(wildcards))}"
+        return "" if _is_taken(on(wildcards)) else _gpus_of_each_node(on(wildcards), count(wildcards))
 
-    asked = {"gpu": lambda wildcards: count(wildcards) if taken(wildcards) else None}
+    asked = {"gpu": lambda wildcards: count(wildcards) if _is_taken(on(wildcards)) else None}
+    if not all(map(_is_taken, site.gpu)):
+        asked["nodes"] = lambda wildcards: None if _is_taken(on(wildcards)) else 1
     if any(gpu.model for gpu in site.gpu):
-        asked["gpu_model"] = lambda wildcards: on(wildcards).model if taken(wildcards) else None
+        asked["gpu_model"] = lambda wildcards: on(wildcards).model if _is_taken(on(wildcards)) else None
     return asked | _of_partition(site, on, options)
+
+
+def _is_taken(gpu: GpuSite) -> bool:
+    return gpu.model is None or bool(_PLUGIN_TAKES.match(gpu.model))
 
 
 def _gpus_of_each_node(gpu: GpuSite, count: int) -> str:

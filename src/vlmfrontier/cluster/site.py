@@ -230,11 +230,9 @@ def _mistake(error: dict[str, Any], content: dict[str, Any]) -> str:
     if not loc:
         return said
     section = SECTIONS.get(str(loc[0]), Site) if len(loc) > 1 else Site
-    if loc[0] == "gpu" and len(loc) > 1:
-        one = isinstance(content["gpu"], dict)
-        key = ".".join(map(str, ["gpu", *loc[2:]] if one else [f"gpu, entry {loc[1] + 1}", *loc[2:]]))
-    else:
-        key = ".".join(map(str, loc))
+    if loc[0] == "gpu" and len(loc) > 1 and isinstance(content["gpu"], dict):
+        del loc[1]
+    key = "".join(f", entry {part + 1}" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
     if error["type"] == "extra_forbidden":
         return f"{key}: no such key; {did_you_mean(str(loc[-1]), list(section.model_fields))}"
     if isinstance(error["input"], int | float) and "valid string" in said:
