@@ -107,6 +107,6 @@ def answering_bytes(study: Study, training: Training) -> float:
     layer of each example of a batch."""
     batch = study.evaluate.batch_size if study.evaluate.harness == "packed" else 1
     alone = replace(training, gpus=1, nodes=1)
-    memory = training_memory(alone, batch, checkpointing=True)
+    memory = training_memory(alone, batch, checkpointing=True, keeps=False)
     weights = BYTES * sum(training.parameters.values())
     return TrainingMemory(weights, 0.0, 0.0, memory.activations, memory.gathered).total

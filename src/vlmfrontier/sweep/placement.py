@@ -345,10 +345,13 @@ def _fit(training: Training, gpu: GpuSite, share: int) -> tuple[TrainingMemory, 
     return memory, micro, checkpointing
 
 
-def training_memory(training: Training, micro: int, checkpointing: bool) -> TrainingMemory:
-    """Return the bytes on one GPU of a training with `micro` examples at a time."""
+def training_memory(training: Training, micro: int, checkpointing: bool, keeps: bool = True) -> TrainingMemory:
+    """Return the bytes on one GPU of a training with `micro` examples at a time; unless it `keeps` what the way back
+    needs, those of the way forward, one layer at a time."""
     numbers, text = training.numbers, training.text
     encoder, decoder = training.vision.encoder, training.language.decoder(training.vocabulary)
+    if not keeps:
+        encoder, decoder = replace(encoder, layers=0), replace(decoder, layers=0)
     parameters = sum(training.parameters.values())
     one = activation_bytes(
         encoder,
@@ -357,7 +360,7 @@ def training_memory(training: Training, micro: int, checkpointing: bool) -> Trai
         tokens=training.T * training.V + text[0],
         supervised=text[1],
         checkpointing=checkpointing,
-        trains_vision="vision" in training.learns,
+        trains_vision="vision" in training.learns or not keeps,
         numbers=numbers,
     )
     gathered = gathered_bytes(encoder, decoder, parameters, training.language.tied, numbers)

@@ -28,7 +28,7 @@ def study_of(**changes) -> Study:
     return validate({"study": "tiny", "sweep": sweep, **changes})
 
 
-def large(execution: dict | None = None, batch: int = 32) -> Study:
+def large(execution: dict | None = None, batch: int = 32, **changes) -> Study:
     rows = [{"N": name, "T": 32, "V": 196, "n": 800} for name in ("1b", "8b")]
     rates = {"vision": 1e-5, "projector": 1e-4, "language": 1e-5}
     return validate(
@@ -41,6 +41,7 @@ def large(execution: dict | None = None, batch: int = 32) -> Study:
             "sweep": {"center": {"N": "1b", "T": 32, "V": 196}, "designs": {"few": {"design": "rows", "rows": rows}}},
             "pretrain": {"language": {"learning_rate": 1e-3}, "align": {"learning_rates": rates}},
             "execution": execution or {},
+            **changes,
         }
     )
 
