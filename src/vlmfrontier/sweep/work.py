@@ -32,10 +32,13 @@ REPLY_SECONDS = 10.0
 """Of a judge, for one answer; several are asked at a time."""
 SCORE_SECONDS = 0.01
 """To score an answer without a judge."""
-FIT_SECONDS = {"fast": 2e-5, "wide": 6e-5, "exhaustive": 6e-4}
-"""Of one core, for a row, a term and a start of one fit, at most: measured on 63 rows."""
+FIT_SECONDS = {"fast": 4e-3, "wide": 4e-3, "exhaustive": 1e-2}
+"""Of one core, for a row of one fit: of 63 rows 0.1 s a resample, about half of this, whatever the starts up to 500."""
 SCIPY_SECONDS = 1.0
-"""The same of a start of the `scipy` backend, for each row: some minutes a fit."""
+"""The same of the `scipy` backend: some minutes a fit."""
+USUAL_STARTS = 500
+COMPILING_SECONDS = 60.0
+"""Until the first fit: 30 s of one core."""
 FITS = 40
 """Of one form besides its resamples: folds, extrapolation, rows left out, profiles."""
 ABLATIONS = 12
@@ -94,17 +97,17 @@ def rating_hours(study: Study, results: Path | None = None) -> float:
 
 def fitting_hours(laws: LawsConfig, rows: int, cores: int = 1) -> float:
     """Return the hours in which `cores` cores fit, bag and compare all forms of a target on `rows` rows."""
-    return len(laws.forms) * _form_hours(laws, rows) / cores
+    return (COMPILING_SECONDS + len(laws.forms) * _form_seconds(laws, rows)) / cores / 3600
 
 
 def ablation_hours(laws: LawsConfig, rows: int, cores: int = 1) -> float:
     """Return the hours in which `cores` cores make the tables of other losses, starts and ways of bagging."""
-    return ABLATIONS * _form_hours(laws, rows) / cores
+    return (COMPILING_SECONDS + ABLATIONS * _form_seconds(laws, rows)) / cores / 3600
 
 
-def _form_hours(laws: LawsConfig, rows: int) -> float:
+def _form_seconds(laws: LawsConfig, rows: int) -> float:
     each = SCIPY_SECONDS if laws.backend == "scipy" else FIT_SECONDS[laws.preset]
-    return rows * laws.starts * each * (2 * laws.resamples + FITS + laws.folds) / 3600
+    return rows * each * max(1.0, laws.starts / USUAL_STARTS) * (2 * laws.resamples + FITS + laws.folds)
 
 
 def table_rows(study: Study, runs: int) -> int:
