@@ -7,6 +7,7 @@ is not. Entries with a moment expire by themselves, as the reports do that led t
 
 import subprocess
 import threading
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -153,8 +154,11 @@ def refusal(results: Path, node: str, job: str, work: str = "") -> str:
 
 def _blamed(results: Path, node: str, work: str) -> dict[str, str]:
     """Return the nodes, `node` among them, that attempts at `work` have lately blamed, with the last reason each."""
-    lines = [line for line in reports(results) if work and line.work == work]
-    return {**({node: ""} if work else {}), **{line.node: line.reason for line in lines}}
+    return {node: "", **_blamed_by(results, work)} if work else {}
+
+
+def _blamed_by(results: Path, work: str) -> dict[str, str]:
+    return {line.node: line.reason for line in reports(results) if line.work == work}
 
 
 def most_left_out(nodes: int) -> int:
@@ -162,12 +166,32 @@ def most_left_out(nodes: int) -> int:
     return 0 if nodes == 1 else max(1, nodes // SHARE)
 
 
+def to_avoid(results: Path, works: Iterable[str], partition: str, needed: int, always: Iterable[str]) -> list[str]:
+    """Return the nodes that the next attempt at `works` is not to run on: `always`, those left out, those blamed by it.
+
+    What may not be left out for the study, or is not proven, is avoided by who met it, while enough other nodes remain.
+    """
+    out = list(dict.fromkeys([*always, *left_out(results)]))
+    own = [_blamed_by(results, work) for work in works]
+    blamed = {node for nodes in own if len(nodes) < MOST_NODES for node in nodes} - set(out)
+    if not blamed:
+        return out
+    known = nodes_of(partition)
+    enough = not known or len(set(known) - set(out) - blamed) >= needed
+    return [*out, *sorted(blamed)] if enough else out
+
+
 def nodes_beside(job: str) -> tuple[str, list[str]]:
     """Return the partition of a job, and the names of its nodes; none if Slurm does not say."""
     partition = job_record(job).get("Partition", "")
+    return partition, nodes_of(partition)
+
+
+def nodes_of(partition: str) -> list[str]:
+    """Return the names of a partition's nodes, of all if it is empty; none if Slurm does not say."""
     command = ["sinfo", "--noheader", "--Node", "--format=%N", *([f"--partition={partition}"] if partition else [])]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        return partition, []
-    return partition, sorted(set(answer.stdout.split()))
+        return []
+    return sorted(set(answer.stdout.split()))

@@ -29,9 +29,10 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from vlmfrontier.cluster.batch import CLOSED, Batch, batches, members, script
-from vlmfrontier.cluster.excluded import left_out, nodes_file
+from vlmfrontier.cluster.excluded import left_out, nodes_file, to_avoid
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.queue import queued_jobs
+from vlmfrontier.cluster.reports import work_of
 from vlmfrontier.cluster.submission import NOT_ITS_FAULT, Listed, call, job_name, pauses
 from vlmfrontier.cluster.submitter import RefusedError, Submitter
 from vlmfrontier.cluster.suspicion import judge
@@ -160,7 +161,9 @@ class SweepExecutor(Executor):
             "partition": self.get_partition_arg(batch),
             "workdir": self.workflow.workdir_init,
         }
-        nodes = [*self.sweep.exclude, *left_out(self.sweep.results)]
+        works = [work_of(self.sweep.results, record) for job in batch.jobs for record in _records(job)]
+        partition, needed = str(batch.resources.get("slurm_partition") or ""), batch.resources.get("nodes") or 1
+        nodes = to_avoid(self.sweep.results, works, partition, needed, self.sweep.exclude)
         line = get_submit_command(batch, settings, settings=self.workflow.executor_settings, failed_nodes=nodes)
         return shlex.split(line + set_gres_string(batch))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vlmfrontier.cluster import excluded
-from vlmfrontier.cluster.excluded import described, leave_out, left_out, most_left_out, nodes_file
+from vlmfrontier.cluster.excluded import described, leave_out, left_out, most_left_out, nodes_file, to_avoid
 from vlmfrontier.cluster.reports import Suspicion, faults_file, report, work_of
 from vlmfrontier.cluster.suspicion import Verdict, fail_record, judge, suspect
 from vlmfrontier.ended import Ended, read_ended
@@ -25,7 +25,7 @@ def partition(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def of(count: int) -> None:
         nodes = [f"gpu{number:02d}" for number in range(1, count + 1)]  # of 0: Slurm does not say
-        monkeypatch.setattr(excluded, "nodes_beside", lambda job: ("gpu", nodes))
+        monkeypatch.setattr(excluded, "nodes_of", lambda partition: nodes)
 
     of(8)
     return of
@@ -227,6 +227,27 @@ def test_the_executor_is_told_what_was_decided(tmp_path: Path, partition):
     for node in ("gpu01", "gpu02", "gpu03"):
         assert f"node {node}: unspecified launch failure" in read_ended(path).reason
     assert left_out(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "needed", "blamed", "avoided"),
+    [
+        (8, 1, [], ["gpu01", "gpu08"]),
+        (8, 1, ["gpu02"], ["gpu01", "gpu08", "gpu02"]),
+        (8, 1, ["gpu01", "gpu02"], ["gpu01", "gpu08", "gpu02"]),
+        (8, 1, ["gpu02", "gpu03", "gpu04"], ["gpu01", "gpu08"]),  # it is not the nodes
+        (8, 5, ["gpu02", "gpu03"], ["gpu01", "gpu08"]),  # too few would remain
+        (2, 1, ["gpu02"], ["gpu01", "gpu08"]),
+        (0, 1, ["gpu02"], ["gpu01", "gpu08", "gpu02"]),  # Slurm does not say
+    ],
+)
+def test_a_job_avoids_the_nodes_that_it_met(tmp_path: Path, partition, nodes, needed, blamed, avoided):
+    nodes_file(tmp_path).write_text('[{"node": "gpu08"}]')
+    partition(nodes)
+    for job, node in enumerate(blamed):
+        report(tmp_path, Suspicion(node, "busy"), str(job), WORK, died=job == 1)
+    report(tmp_path, Suspicion("gpu05", "of another run"), "9", "runs/other/finetune")
+    assert to_avoid(tmp_path, ["runs/x/finetune", WORK], "gpu", needed, ["gpu01"]) == avoided
 
 
 def test_two_runs_may_blame_different_nodes(tmp_path: Path, partition):
