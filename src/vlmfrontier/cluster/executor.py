@@ -40,8 +40,8 @@ from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended
 
 MISSES = 2
 """Answers of squeue in a row that leave out a job before it counts as forgotten."""
-LONGER, LONGEST_INTERVAL = 1.5, 180
-"""Seconds between two looks at the queue: so many times longer whenever nothing has ended, and at most."""
+LONGER = 1.5
+"""So many times longer whenever nothing has ended is the time between two looks at the queue."""
 SECONDS_BETWEEN_WARNINGS = 600.0
 """Of one kind."""
 REQUEUE_SECONDS = 60.0
@@ -88,6 +88,7 @@ class SweepExecutor(Executor):
         """Submit jobs, unless jobs of an earlier call live. Raises `WorkflowError` then, naming what to call."""
         if not self._alone:
             self._refuse_beside_others()
+            self._submitter.note_earlier()
             self._alone = True
         for batch in batches(jobs):
             for job in batch.jobs:
@@ -195,7 +196,8 @@ class SweepExecutor(Executor):
                 yield info
             else:
                 ended = True
-        longer = min(LONGER * self.next_seconds_between_status_checks, LONGEST_INTERVAL)
+        longest = self.workflow.remote_execution_settings.seconds_between_status_checks
+        longer = min(LONGER * self.next_seconds_between_status_checks, max(longest, self._interval))
         self.next_seconds_between_status_checks = self._interval if ended else longer
 
     def _is_followed(self, info: SubmittedJobInfo, listed: Listed | None) -> bool:
@@ -342,6 +344,7 @@ class SweepExecutor(Executor):
     def _forget(self, info: SubmittedJobInfo) -> None:
         with self._lock:
             self._living.pop((info.external_jobid, info.aux["index"]), None)
+        self._submitter.has_ended()
         if info.aux["status"] is not None:
             Path(f"{info.aux['status']}{CLOSED}").touch()
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from threading import Event, Lock
-from time import time
+from time import monotonic, time
 
 from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id
 
@@ -36,6 +36,7 @@ class Submitter:
         """Set when this call ends: nothing is submitted any more."""
         self._suffix, self._folder, self._warn = f".{study}", folder, warn
         self._lock = Lock()
+        self._ends = 0
         self._ours: set[str] = set()
 
     def submit(self, command: Callable[[], Sequence[str]], script: str, name: str, others_queued: bool) -> str | None:
@@ -43,7 +44,7 @@ class Submitter:
 
         `command` is asked anew for each try. Raises `RefusedError` if waiting would not help.
         """
-        began = time()
+        began, lost = time(), False
         for pause in pauses():
             if self.stopping.is_set():
                 return None
@@ -51,16 +52,32 @@ class Submitter:
             answer = call(command(), script)
             number = self._taken(answer) if answer.status == 0 else None
             if number is None:
-                if not passes(answer.err, others_queued) or asked - began > PATIENCE:
+                if not passes(answer.err, others_queued or lost) or asked - began > PATIENCE:
                     raise RefusedError(answer.said)
                 self._warn(f"sbatch {answer.said}", f"{answer.said}; tried again until it passes ({name})")
-                self.stopping.wait(pause)
-                number = self._arrived(name, asked) if may_have_arrived(answer.err) else None
+                self._wait(pause)
+                lost = lost or may_have_arrived(answer.err)  # from then on it may come at any moment
+                number = self._arrived(name, began) if lost else None
             if number is not None:
                 with self._lock:
                     self._ours.add(number)
                 return number
         return None
+
+    def note_earlier(self) -> None:
+        """Tell the jobs of earlier calls, which have ended, from those of this one that come under the same names."""
+        with self._lock:
+            self._ours.update(self.listing() or {})
+
+    def has_ended(self) -> None:
+        """Say that a job of this call has ended: there may be room for another, which is then tried at once."""
+        self._ends += 1
+
+    def _wait(self, seconds: float) -> None:
+        """Return after so many seconds, as soon as a job has ended, or when this call ends."""
+        before, end = self._ends, monotonic() + seconds
+        while self._ends == before and (left := end - monotonic()) > 0 and not self.stopping.wait(min(1.0, left)):
+            pass
 
     @staticmethod
     def _taken(answer: Answer) -> str:
