@@ -80,17 +80,20 @@ def record_of(log: Path) -> Path:
     return log.with_name(f"{log.name.removesuffix('.log')}.ended.json")
 
 
-def close_record(path: Path, *, slurm_job_id: str, reason: str, state: str = FAILED, host: str = "") -> bool:
+def close_record(
+    path: Path, *, slurm_job_id: str, reason: str, state: str = FAILED, host: str = "", given_up: bool = False
+) -> bool:
     """Write the end of a Slurm job that could not write it itself; return whether it had to.
 
-    Kept is what the job itself wrote of its end, and what a job that was submitted later wrote. `slurm_job_id` is empty
-    for a job that Slurm did not take. Raises `OSError` if the record cannot be written.
+    Kept is what the job itself wrote of its end, and what a job that was submitted later wrote; but a job that was
+    interrupted has failed where no attempt follows (`given_up`). `slurm_job_id` is empty for a job that Slurm did not
+    take. Raises `OSError` if the record cannot be written.
     """
     before = read_ended(path)
     same = before is not None and slurm_job_id != "" and before.slurm_job_id == slurm_job_id
     if same and before.state != STARTED and before.reason.startswith(reason):
         return False  # closed before
-    if before is not None and (_told(before) if same else _later(before.slurm_job_id, slurm_job_id)):
+    if before is not None and (_told(before, given_up) if same else _later(before.slurm_job_id, slurm_job_id)):
         return False
     if same:
         record = before.model_copy(update={"host": host or before.host, "own_words": False})
@@ -104,9 +107,11 @@ def close_record(path: Path, *, slurm_job_id: str, reason: str, state: str = FAI
     return True
 
 
-def _told(record: Ended) -> bool:
+def _told(record: Ended, given_up: bool) -> bool:
     """Say whether a job has said how it ended: nobody knows better then."""
-    return record.state in (DONE, INTERRUPTED) or (record.state == FAILED and record.own_words)
+    if record.state == INTERRUPTED:
+        return not given_up
+    return record.state == DONE or (record.state == FAILED and record.own_words)
 
 
 def _later(job: str | None, than: str) -> bool:

@@ -142,6 +142,17 @@ def test_a_job_that_could_not_say_how_it_ended_is_closed(tmp_path: Path, before,
         assert path.read_text() == own
 
 
+def test_an_interrupted_job_has_failed_where_no_attempt_follows(tmp_path: Path):
+    path = tmp_path / "finetune.ended.json"
+    path.write_text(
+        Ended(state="interrupted", attempt=1, slurm_job_id="12", reason="ended by SIGTERM").model_dump_json()
+    )
+    assert not close_record(path, slurm_job_id="12", reason="Slurm job 12: TIMEOUT")
+    assert close_record(path, slurm_job_id="12", reason="Slurm job 12: CANCELLED", given_up=True)
+    assert read_ended(path).state == "failed"
+    assert read_ended(path).reason == "Slurm job 12: CANCELLED; ended by SIGTERM"
+
+
 def test_a_record_keeps_when_and_where_its_job_began(tmp_path: Path):
     path = tmp_path / "finetune.ended.json"
     begun = Ended(

@@ -245,9 +245,9 @@ class SweepExecutor(Executor):
                 self._submitter.cancel([number])  # were Slurm to start it again after all
             self._job_submission_executor.submit(self._run, Batch((job,)))
             return
-        self._close(job, number, reason, nodes)
         if state == "CANCELLED":
             _give_up(job)
+        self._close(job, number, reason, nodes)
         self.report_job_error(info, msg=f"{reason}\n", aux_logs=[str(info.aux["slurm_logfile"])])
 
     def _left_out(self, info: SubmittedJobInfo, state: str, nodes: str) -> str:
@@ -349,9 +349,10 @@ class SweepExecutor(Executor):
             Path(f"{info.aux['status']}{CLOSED}").touch()
 
     def _close(self, job: Any, number: str, reason: str, nodes: str = "") -> None:
+        given_up = job.attempt > job.restart_times
         for record in _records(job):
             with contextlib.suppress(OSError):  # a full disk must not keep the other jobs from being followed
-                close_record(record, slurm_job_id=number, reason=reason, host=nodes)
+                close_record(record, slurm_job_id=number, reason=reason, host=nodes, given_up=given_up)
 
     def _warn(self, kind: str, message: str) -> None:
         now = time.monotonic()
