@@ -96,6 +96,20 @@ class SlurmCluster:
             if any(f"[{job}." in title for job in jobs):
                 _kill_tree(stepd)
 
+    def kill_job(self, job: str) -> None:
+        """Send SIGKILL to all processes of a job, to Slurm's own too, which could tell of its end."""
+        for stepd, title in self._stepds().items():
+            if f"[{job}." in title:
+                _kill_tree(stepd)
+
+    def sicken(self, node: str) -> None:
+        """Let a node refuse its GPUs to every job that starts there."""
+        (self.root / "sick" / node).touch()
+
+    def heal(self, node: str) -> None:
+        """Let a node be as it was."""
+        (self.root / "sick" / node).unlink(missing_ok=True)
+
     def states(self) -> dict[str, str]:
         """Return the state of every node."""
         lines = self._try("sinfo", "--noheader", "-N", "-o", "%N %t").splitlines()
@@ -150,7 +164,7 @@ class SlurmCluster:
         return found
 
     def _write_configuration(self) -> None:
-        for folder in ("log", "run", "state", "spool", "munge", "gpudev", "bin"):
+        for folder in ("log", "run", "state", "spool", "munge", "gpudev", "bin", "sick"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "munge").chmod(0o700)
         key = self.root / "munge" / "munge.key"
@@ -162,6 +176,9 @@ class SlurmCluster:
         self.conf.write_text(SLURM_CONF.format(**values))
         (self.root / "gres.conf").write_text(self._gpus())
         (self.root / "cgroup.conf").write_text("")
+        prolog = self.root / "prolog"
+        prolog.write_text(PROLOG.format(root=self.root))
+        prolog.chmod(0o755)
         # Snakemake's job steps lose all SLURM_* variables but the id, so clients get theirs from wrappers.
         for client in CLIENTS:
             wrapper = self.root / "bin" / client
@@ -194,6 +211,11 @@ class SlurmCluster:
         return "\n".join(["AutoDetect=off", *lines]) + "\n"
 
 
+PROLOG = """\
+#!/bin/sh
+[ -e {root}/sick/$SLURMD_NODENAME ] && echo "export CUDA_VISIBLE_DEVICES=NoDevFiles"
+exit 0
+"""
 # cred_expire: else a requeued job waits two minutes. config_overrides: nodes may claim more cores than there are.
 SLURM_CONF = """\
 ClusterName=toy
@@ -211,6 +233,7 @@ SlurmdPidFile={root}/run/slurmd.%n.pid
 SlurmctldLogFile={root}/log/slurmctld.log
 SlurmdLogFile={root}/log/slurmd.%n.log
 PlugStackConfig=/dev/null
+TaskProlog={root}/prolog
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none

@@ -8,6 +8,7 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ case $how in
     hangs) exec sleep "$message" ;;
     obeys) {real} "$@" > /dev/null 2>&1 ;;
     late) script=$(mktemp -p {folder}); cat > "$script"
-          (exec 9>&-; sleep 4; {real} "$@" < "$script") > /dev/null 2>&1 & ;;
+          (exec 9>&-; sleep 8; {real} "$@" < "$script") > /dev/null 2>&1 & ;;
 esac
 printf '%b\n' "$message" >&2
 exit "$status"
@@ -78,7 +79,7 @@ class Clients:
         """Let the next calls of a client misbehave.
 
         They fail; are `silent` (nothing printed, whatever the exit status); do as told and then fail (`obeys`, an
-        answer that was lost); fail and do it four seconds later (`late`); or hang for `message` seconds (`hangs`).
+        answer that was lost); fail and do it eight seconds later (`late`); or hang for `message` seconds (`hangs`).
         """
         line = "\t".join([how, str(status), message.replace("\n", "\\n")])
         with (self.folder / f"{client}.faults").open("a") as file:
@@ -93,6 +94,11 @@ class Clients:
         """Return how many faults of a client have not been met yet."""
         file = self.folder / f"{client}.faults"
         return len(file.read_text().splitlines()) if file.exists() else 0
+
+    def forget(self) -> None:
+        """Plan nothing any more."""
+        for file in self.folder.glob("*.faults"):
+            file.unlink()
 
     def calls(self, client: str = "") -> list[tuple[float, str]]:
         """Return when each client was called, and its command line."""
@@ -142,8 +148,8 @@ def assert_never_two_at_once(jobs: dict[str, list[Submitted]]) -> None:
     """Assert that no two jobs of the same work ran at the same time."""
     for comment, each in jobs.items():
         ran = sorted((job for job in each if job.started), key=lambda job: job.started)
-        for first, second in zip(ran, ran[1:], strict=False):
-            assert first.ended and first.ended <= second.started, f"{comment}: {first} and {second} at once"
+        for first, second in pairwise(ran):
+            assert 0 < first.ended <= second.started, f"{comment}: {first} and {second} at once"
 
 
 def drained(cluster: SlurmCluster, nodes: Sequence[str], reason: str = "test") -> None:
