@@ -3,9 +3,16 @@
 Prints how many runs are done, running, failed (with the last lines of their logs, their Slurm jobs and the command
 that does them again) and missing, and the GPU-hours taken against those planned; updates plan.csv and plan.md.
 With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results are;
-with --report, the report is written with what there is, as Snakemake itself only writes it at the end.
+with --report, the report is written with what there is, as Snakemake itself only writes it at the end. With --watch,
+what runs and what waits is shown again and again until nothing lives.
 """
 
+import io
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +25,10 @@ from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.answering import uncounted
+from vlmfrontier.sweep.live import live_table
 from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
 from vlmfrontier.sweep.runs import plan_runs
-from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, failed_jobs, in_words, live_runs
+from vlmfrontier.sweep.status import DONE, FAILED, failed_jobs, in_words, live_runs
 from vlmfrontier.workflow import by_reason, outdated
 
 LINES = 8
@@ -36,8 +44,12 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="also write the report, however far the study is")
     parser.add_argument("--site", type=Path, help="cluster that it runs on and that the plan is counted for")
     parser.add_argument("--call", default="snakemake", help="how Snakemake is called again")
+    parser.add_argument("--watch", type=float, nargs="?", const=10.0, metavar="S", help="look again every S seconds")
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
+    if given.watch is not None:
+        watch(study, results, given.site, given.watch)
+        return
     print_runs(study, results, given.site, given.call)
     if given.report:
         write_what_is_known(given.study)
@@ -54,8 +66,7 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
         print(sweep_totals(plan).to_string(index=False))
     print_outdated(study, results)
     print_hours(plan, results)
-    for row in plan[plan.status.isin([RUNNING, QUEUED])].itertuples():
-        print(f"{row.status}: {row.run}: {row.reason}")
+    print_live(study, results, plan, live_runs(jobs))
     for key, reason in plan.loc[plan.status == FAILED, ["run", "reason"]].itertuples(index=False):
         stage, _ = reason.split(": ", 1)
         log, again = results / "runs" / key / f"{stage}.log", f"{call} -- {results}/runs/{key}/result.json"
@@ -68,6 +79,31 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
         print(line)
 
 
+def print_live(study: Study, results: Path, plan: pd.DataFrame, jobs: Mapping[str, QueuedJob]) -> bool:
+    """Print what runs and what waits; return whether anything does."""
+    table = live_table(plan, {run.key: run for run in plan_runs(study)}, jobs, results, study.finetune.batch_size)
+    if table:
+        print(table)
+    return bool(table)
+
+
+def watch(study: Study, results: Path, site: Path | None, seconds: float) -> None:
+    """Print how far the runs are every so many seconds until none runs or waits, on a terminal over the last table."""
+    lives = True
+    while lives:
+        text = io.StringIO()
+        with redirect_stdout(text):
+            jobs = live_runs(jobs_of(results, tell=site is not None))
+            plan = write_plan(study, results, read_site(site or shipped_site(__file__)), jobs)
+            print(f"{datetime.now():%H:%M:%S}  study {study.study}: {summary(plan, uncounted(study, results))}")
+            lives = print_live(study, results, plan, jobs)
+            for row in plan[plan.status == FAILED].itertuples():
+                print(f"failed: {row.run}: {row.reason}")
+        print(("\x1b[H\x1b[2J" if sys.stdout.isatty() else "") + text.getvalue(), end="", flush=True)
+        if lives:
+            time.sleep(max(seconds, 1.0))
+
+
 def print_outdated(study: Study, results: Path) -> None:
     """Print what belongs to another configuration than the study as it is, a line for each difference."""
     for why, names in by_reason(outdated(study, plan_runs(study), results)).items():
@@ -78,7 +114,7 @@ def print_outdated(study: Study, results: Path) -> None:
 def jobs_of(results: Path, tell: bool) -> list[QueuedJob]:
     """Return the study's jobs in the queue; none, and with `tell` a line about it, if Slurm does not answer."""
     try:
-        return queued_jobs(results.resolve().parents[1])
+        return queued_jobs(results.resolve().parents[1], results.name)
     except ConnectionError as error:
         if tell:
             print(f"jobs in the queue are not shown: {error}")
