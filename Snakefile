@@ -19,6 +19,11 @@ min_version("9.0")
 include: "workflow/rules/common.smk"
 
 
+if SITE and SITE.container:
+
+    container: SITE.container
+
+
 # A wildcard is one name, never a path; `{target}` is one of the study's targets.
 wildcard_constraints:
     run="[^/]+",

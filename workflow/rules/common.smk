@@ -12,6 +12,7 @@ from vlmfrontier.cluster import resources
 from vlmfrontier.cluster.call import again, dropped_site, only_looks, site_option
 from vlmfrontier.cluster.controller import is_left_locked
 from vlmfrontier.cluster.node import tell_jobs
+from vlmfrontier.cluster.options import without_container
 from vlmfrontier.cluster.queue import forgets_early
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
@@ -58,6 +59,8 @@ if workflow.is_main_process and not only_looks(sys.argv) and is_left_locked(Path
         f"python scripts/recover.py --study {shlex.quote(f'{RESULTS}/study.json')}",
         file=sys.stderr,
     )
+if SITE and (said := without_container(SITE.container, workflow.deployment_settings.deployment_method)):
+    sys.exit(f"error: {said}")
 if SITE and workflow.is_main_process:
     # After `use_this_python`, and only where jobs are submitted.
     from vlmfrontier.cluster.executor import Sweep, use_for

@@ -50,6 +50,7 @@ rule prepare_split:
             SITE,
             hours=lambda wildcards: work.preparation_hours(STUDY, wildcards.split, PREPARING),
             memory=16 if LLAVA else 0,
+            cores=PREPARING,
         ),
     params:
         recipe=lambda wildcards: recipes.data_recipe(STUDY, wildcards.split),

@@ -23,7 +23,7 @@ rule fit_target:
         "../../envs/analysis.yaml"
     threads: FITTING
     resources:
-        **resources.cpu_job(SITE, hours=lambda _: work.fitting_hours(STUDY.laws, FITTED, FITTING)),
+        **resources.cpu_job(SITE, hours=lambda _: work.fitting_hours(STUDY.laws, FITTED, FITTING), cores=FITTING),
     params:
         recipe=recipes.laws_recipe(STUDY),
     message:

@@ -4,6 +4,7 @@ What could break a command line or run as a command is refused where it is writt
 options in `slurm_extra` as text, so what it would take for one of them is refused here, in one line.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from vlmfrontier.study.files import Written
 from vlmfrontier.study.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -161,6 +163,27 @@ def _option(word: str) -> str:
     return word
 
 
+def _image_from_here(value: Any) -> Any:
+    """Return a path absolutely, beside the file that names it; an address as it is."""
+    if isinstance(value, Written) and value and "://" not in value:
+        return os.path.abspath(value.folder / value)
+    return value
+
+
+def without_container(image: str | None, deployment: Iterable[Any]) -> str:
+    """Return what is wrong with a call whose site names the `image`; empty if its jobs run in it.
+
+    `deployment` are the methods of the call (`--software-deployment-method`).
+    """
+    if image is None:
+        return ""
+    if "apptainer" not in [str(getattr(method, "value", method)).lower() for method in deployment]:
+        return f"the site's container {image} needs Apptainer; add --software-deployment-method apptainer"
+    if "://" not in image and not os.path.exists(image):
+        return f"the site's container {image}: no such file; envs/apptainer.def says how to build it"
+    return ""
+
+
 def _runs(lines: tuple[str, ...]) -> tuple[str, ...]:
     """Return lines that bash can read: with an open quote every job would fail."""
     bash = shutil.which("bash") if lines else None
@@ -214,7 +237,9 @@ ShellLines = Annotated[tuple[str, ...], BeforeValidator(_lines), AfterValidator(
 """Lines of bash, as a list or a text of several lines."""
 
 Image = Annotated[
-    str, AfterValidator(_pattern(r"\w./:@+=,-", "write a path or an address such as docker://name, without blanks"))
+    str,
+    BeforeValidator(_image_from_here),
+    AfterValidator(_pattern(r"\w./:@+=,-", "write a path or an address such as docker://name, without blanks")),
 ]
 """An image of Apptainer."""
 

@@ -16,12 +16,15 @@ _PLUGIN_TAKES = re.compile(r"[A-Za-z0-9_.]+\Z")
 """Names of GPUs that the plugin takes; with a dash, as NVIDIA's own have, it refuses them."""
 
 
-def cpu_job(site: Site | None, hours: Hours, memory: float = 0.0) -> Resources:
-    """Return the resources of a job without a GPU that may take `hours` and needs `memory` GiB; none outside a
-    cluster."""
+def cpu_job(site: Site | None, hours: Hours, memory: float = 0.0, cores: int = 1) -> Resources:
+    """Return the resources of a job without a GPU that may take `hours` and needs `memory` GiB; none outside a cluster.
+
+    `cores` are asked for by name: the threads of a rule are cut to the cores of the machine that submits.
+    """
     if site is None:
         return {}
     asked = {
+        "cpus_per_task": cores,
         "runtime": _growing(site, lambda _: site.cpu, hours),
         "mem_mb": int(max(site.cpu.memory, memory) * MIB_PER_GIB),
     }
