@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from vlmfrontier.cluster.options import without_container
 from vlmfrontier.cluster.site import Site, read_site, shipped_site, site_file, site_or_exit
 from vlmfrontier.errors import UserError
 
@@ -199,3 +200,42 @@ def test_a_profile_names_its_site_by_a_default_resource():
 
 def test_numbers_may_be_written_short():
     assert Site.model_validate({"gpu": {"flops": "312T"}}).gpu[0].flops == 312e12
+
+
+def test_the_example_of_several_gpus_in_the_docs_is_valid(tmp_path: Path):
+    text = (ROOT / "docs/slurm.md").read_text().split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "site.yaml").write_text(text)
+    assert [gpu.partition for gpu in read_site(tmp_path / "site.yaml").gpu] == ["a100", "small,preempt", "h100"]
+
+
+def test_every_key_stands_in_the_docs():
+    table = (ROOT / "docs/slurm.md").read_text().split("## The site file")[1].split("Several kinds of GPU")[0]
+    assert [key for key in Site.model_fields if f"`{key}`" not in table] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "deployment", "said"),
+    [
+        ("docker://lab/image", ["apptainer"], ""),
+        ("docker://lab/image", [], "docker://lab/image needs Apptainer; add --software-deployment-method apptainer"),
+        ("docker://lab/image", ["conda"], "needs Apptainer"),
+        ("image.sif", ["conda", "APPTAINER"], ""),
+        ("other.sif", ["apptainer"], "other.sif: no such file; envs/apptainer.def says how to build it"),
+    ],
+)
+def test_a_container_needs_its_image_and_apptainer(tmp_path: Path, written: str, deployment: list[str], said: str):
+    (tmp_path / "image.sif").touch()
+    (tmp_path / "site.yaml").write_text(f"container: {written}")
+    image = read_site(tmp_path / "site.yaml").container
+    assert "://" in image or image == str(tmp_path / written)  # beside the file that names it, wherever one calls from
+    problem = without_container(image, deployment)
+    assert (said in problem) if said else problem == ""
+    assert without_container(None, deployment) == ""
+
+
+def test_the_image_has_the_versions_of_the_constraints_and_a_python_of_its_own():
+    recipe = (ROOT / "envs/apptainer.def").read_text()
+    assert "-c /opt/source/constraints.txt" in recipe
+    for line in recipe.split("%files\n")[1].split("\n\n")[0].splitlines():
+        assert (ROOT / line.split()[0]).exists(), line
+    assert "python -m venv /opt/" in recipe  # a Python in the place of the controller's must be the controller's
