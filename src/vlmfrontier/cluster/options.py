@@ -177,7 +177,7 @@ def without_container(image: str | None, deployment: Iterable[Any]) -> str:
     """
     if image is None:
         return ""
-    if "apptainer" not in [str(getattr(method, "value", method)).lower() for method in deployment]:
+    if "apptainer" not in [str(getattr(method, "name", method)).lower() for method in deployment]:
         return f"the site's container {image} needs Apptainer; add --software-deployment-method apptainer"
     if "://" not in image and not os.path.exists(image):
         return f"the site's container {image}: no such file; envs/apptainer.def says how to build it"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.settings.types import DeploymentMethod
 
 from vlmfrontier.cluster.options import without_container
 from vlmfrontier.cluster.site import Site, read_site, shipped_site, site_file, site_or_exit
@@ -219,7 +220,7 @@ def test_every_key_stands_in_the_docs():
         ("docker://lab/image", ["apptainer"], ""),
         ("docker://lab/image", [], "docker://lab/image needs Apptainer; add --software-deployment-method apptainer"),
         ("docker://lab/image", ["conda"], "needs Apptainer"),
-        ("image.sif", ["conda", "APPTAINER"], ""),
+        ("image.sif", [DeploymentMethod.CONDA, DeploymentMethod.APPTAINER], ""),
         ("other.sif", ["apptainer"], "other.sif: no such file; envs/apptainer.def says how to build it"),
     ],
 )
