@@ -20,6 +20,11 @@ from vlmfrontier.cluster.queue import QueuedJob, queued_jobs
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 
+AT_ONCE = 100
+"""Jobs that one scancel cancels."""
+SECONDS_BETWEEN_LINES = 600.0
+"""Of how many jobs are left, where none has ended."""
+
 
 def main() -> None:
     parser = command_line.parser(__doc__)
@@ -29,20 +34,42 @@ def main() -> None:
     choice.add_argument("--cancel", action="store_true", help="cancel jobs that are left, then unlock")
     parser.add_argument("--every", type=float, default=10.0, metavar="S", help="seconds between looks at the queue")
     given = parser.parse_args()
-    read_study(given.study)
+    study = read_study(given.study).study
     directory = directory_of(given.study)
     refuse_while_it_runs(directory)
-    jobs = jobs_left(directory)
+    jobs = jobs_left(directory, study)
     print("\n".join(map(describe, jobs)) or "no job of this study is in the queue")
     if jobs and not (given.wait or given.cancel):
         print(f"{len(jobs)} jobs are left: let them finish with --wait, or end them with --cancel; nothing was changed")
         sys.exit(1)
     if given.cancel and jobs:
-        subprocess.run(["scancel", *(job.id for job in jobs)], check=True)
-    while jobs_left(directory):
-        time.sleep(given.every)
+        cancel(jobs)
+    wait(directory, study, given.every)
     unlock(directory)
     print("unlocked: call snakemake again, as before")
+
+
+def cancel(jobs: list[QueuedJob]) -> None:
+    """Have Slurm cancel jobs, a hundred in one call, and say so of each. Raises `UserError` if Slurm does not."""
+    for first in range(0, len(jobs), AT_ONCE):
+        some = jobs[first : first + AT_ONCE]
+        done = subprocess.run(["scancel", *(job.id for job in some)], capture_output=True, text=True, check=False)
+        # A job that has ended meanwhile is no failure: whether any is left is seen by who waits.
+        if done.returncode and "Invalid job id" not in done.stderr:
+            raise UserError(f"scancel: {' '.join(done.stderr.split())}; call again with --cancel")
+        for job in some:
+            print(f"cancelled Slurm job {job.id}: {job.rule} {job.wildcards}", flush=True)
+
+
+def wait(directory: Path, study: str, every: float) -> None:
+    """Return when no job is left; say how many are whenever one has ended, and every ten minutes."""
+    before, said = 0, time.monotonic()
+    while jobs := jobs_left(directory, study):
+        if len(jobs) != before or time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            running = sum(job.state != "PENDING" for job in jobs)
+            print(f"{len(jobs)} jobs are left: {running} run, {len(jobs) - running} wait", flush=True)
+            before, said = len(jobs), time.monotonic()
+        time.sleep(every)
 
 
 def directory_of(study: Path) -> Path:
@@ -53,10 +80,10 @@ def directory_of(study: Path) -> Path:
     return folder[2]
 
 
-def jobs_left(directory: Path) -> list[QueuedJob]:
-    """Return the jobs in the queue. Raises `UserError` if Slurm does not answer: no answer is not an empty queue."""
+def jobs_left(directory: Path, study: str) -> list[QueuedJob]:
+    """Return a study's jobs. Raises `UserError` if Slurm does not answer: no answer is not an empty queue."""
     try:
-        return queued_jobs(directory)
+        return queued_jobs(directory, study)
     except ConnectionError as error:
         raise UserError(f"Slurm does not answer ({error}); nothing was changed") from None
 
@@ -73,7 +100,8 @@ def refuse_while_it_runs(directory: Path) -> None:
 
 def describe(job: QueuedJob) -> str:
     where = f" on {job.node} for {job.elapsed}" if job.node else ""
-    return f"Slurm job {job.id}: {job.rule} {job.wildcards} {job.state}{where}"
+    why = f" ({job.reason})" if job.reason else ""
+    return f"Slurm job {job.id}: {job.rule} {job.wildcards} {job.state}{why}{where}"
 
 
 if __name__ == "__main__":

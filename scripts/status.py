@@ -1,38 +1,44 @@
 """Say how far a study is and what it found: python scripts/status.py --study results/digits/study.json [--answer]
 
-Prints how many runs are done, running, failed (with the last lines of their logs, their Slurm jobs and the command
-that does them again) and missing, and the GPU-hours taken against those planned; updates plan.csv and plan.md.
+Prints how many runs are done, a table of those that run, wait or have failed, what failed (with the last lines of the
+logs, the Slurm jobs and the command that does them again), and the GPU-hours taken against those planned; updates
+plan.csv and plan.md.
+With --watch it shows the table again and again until nothing of the study runs or waits (or Ctrl-C), and no more.
 With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results are;
-with --report, the report is written with what there is, as Snakemake itself only writes it at the end. With --watch,
-what runs and what waits is shown again and again until nothing lives.
+with --report, the report is written with what there is, as Snakemake itself only writes it at the end.
 """
 
-import io
+import contextlib
+import json
+import shutil
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import redirect_stdout
-from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from vlmfrontier import command_line
+from vlmfrontier.cluster.controller import controllers
 from vlmfrontier.cluster.excluded import described
 from vlmfrontier.cluster.queue import QueuedJob, job_id_of, queued_jobs
 from vlmfrontier.cluster.site import read_site, shipped_site
+from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.answering import uncounted
-from vlmfrontier.sweep.live import live_table
-from vlmfrontier.sweep.plan import summary, sweep_totals, write_plan
+from vlmfrontier.sweep.live import RUNNING, WAITING, Row, live_rows, table
+from vlmfrontier.sweep.plan import plan_table, summary, sweep_totals, write_plan
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, failed_jobs, in_words, live_runs
 from vlmfrontier.workflow import by_reason, outdated
 
 LINES = 8
 """How many lines of the log of a failed run are shown."""
+NOT_SHOWN = "jobs in the queue are not shown: {}"
+ROWS = 30
+"""How many rows the table has, where it is not shown on a terminal."""
 MADE = ("figures/index.md", "tables/", "frontier/", "laws/", "runs.csv", "plan.md")
 """What is named of a study's results, as far as it is there."""
 
@@ -44,29 +50,44 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="also write the report, however far the study is")
     parser.add_argument("--site", type=Path, help="cluster that it runs on and that the plan is counted for")
     parser.add_argument("--call", default="snakemake", help="how Snakemake is called again")
-    parser.add_argument("--watch", type=float, nargs="?", const=10.0, metavar="S", help="look again every S seconds")
+    parser.add_argument("--watch", nargs="?", type=float, const=10.0, metavar="S", help="show it every S seconds (10)")
+    parser.add_argument("--rows", type=int, metavar="N", help="rows of the table, at most")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON, and no more")
     given = parser.parse_args()
+    if given.watch is not None and not 0.1 <= given.watch <= 86400:
+        raise UserError(f"--watch {given.watch:g}: expected seconds between 0.1 and 86400")
+    if given.rows is not None and given.rows < 1:
+        raise UserError(f"--rows {given.rows}: expected 1 or more")
     study, results = read_study(given.study), given.study.parent
     if given.watch is not None:
-        watch(study, results, given.site, given.watch)
+        watch(study, results, given.site, given.watch, given.rows)
         return
-    print_runs(study, results, given.site, given.call)
+    if given.json:
+        print_json(study, results, given.site)
+        return
+    print_runs(study, results, given.site, given.call, given.rows or ROWS)
     if given.report:
         write_what_is_known(given.study)
     if given.answer:
         print_answer(study, given.study)
 
 
-def print_runs(study: Study, results: Path, site: Path | None, call: str) -> None:
+def print_runs(study: Study, results: Path, site: Path | None, call: str, most: int) -> None:
     """Print how far the runs are, and why some of them, or other jobs, failed."""
-    jobs = jobs_of(results, tell=site is not None)
+    try:
+        jobs = jobs_of(results)
+    except ConnectionError as error:
+        jobs = []
+        if site is not None:
+            print(NOT_SHOWN.format(error))
     plan = write_plan(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
     print(f"study {study.study}: {summary(plan, uncounted(study, results))}")
     if not plan.empty and not (plan.status == DONE).all():
         print(sweep_totals(plan).to_string(index=False))
     print_outdated(study, results)
     print_hours(plan, results)
-    print_live(study, results, plan, live_runs(jobs))
+    for line in table(live_rows(results, plan, jobs, batch_size(study)), most):
+        print(line)
     for key, reason in plan.loc[plan.status == FAILED, ["run", "reason"]].itertuples(index=False):
         stage, _ = reason.split(": ", 1)
         log, again = results / "runs" / key / f"{stage}.log", f"{call} -- {results}/runs/{key}/result.json"
@@ -79,29 +100,68 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str) -> Non
         print(line)
 
 
-def print_live(study: Study, results: Path, plan: pd.DataFrame, jobs: Mapping[str, QueuedJob]) -> bool:
-    """Print what runs and what waits; return whether anything does."""
-    table = live_table(plan, {run.key: run for run in plan_runs(study)}, jobs, results, study.finetune.batch_size)
-    if table:
-        print(table)
-    return bool(table)
+def batch_size(study: Study) -> int | None:
+    """Return the examples of one step; None for a study of a finished table."""
+    return study.finetune.batch_size if study.trained else None
 
 
-def watch(study: Study, results: Path, site: Path | None, seconds: float) -> None:
-    """Print how far the runs are every so many seconds until none runs or waits, on a terminal over the last table."""
-    lives = True
-    while lives:
-        text = io.StringIO()
-        with redirect_stdout(text):
-            jobs = live_runs(jobs_of(results, tell=site is not None))
-            plan = write_plan(study, results, read_site(site or shipped_site(__file__)), jobs)
-            print(f"{datetime.now():%H:%M:%S}  study {study.study}: {summary(plan, uncounted(study, results))}")
-            lives = print_live(study, results, plan, jobs)
-            for row in plan[plan.status == FAILED].itertuples():
-                print(f"failed: {row.run}: {row.reason}")
-        print(("\x1b[H\x1b[2J" if sys.stdout.isatty() else "") + text.getvalue(), end="", flush=True)
-        if lives:
-            time.sleep(max(seconds, 1.0))
+class Look(NamedTuple):
+    """A study at one moment."""
+
+    plan: pd.DataFrame
+    rows: list[Row]
+    jobs: list[QueuedJob]
+    silence: str
+    """What Slurm said instead of answering; empty if it did."""
+
+
+def look(study: Study, results: Path, site: Path | None) -> Look:
+    """Return how a study stands; writes nothing."""
+    silence, jobs = "", []
+    try:
+        jobs = jobs_of(results)
+    except ConnectionError as error:
+        silence = NOT_SHOWN.format(error)
+    plan = plan_table(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
+    return Look(plan, live_rows(results, plan, jobs, batch_size(study)), jobs, silence)
+
+
+def print_json(study: Study, results: Path, site: Path | None) -> None:
+    """Print how many runs there are of each state, and the rows of the table."""
+    now = look(study, results, site)
+    states = {state: int(count) for state, count in now.plan.status.value_counts().items()}
+    rows = [row._asdict() for row in now.rows]
+    print(json.dumps({"study": study.study, "states": states, "slurm": now.silence, "rows": rows}, indent=2))
+
+
+def watch(study: Study, results: Path, site: Path | None, seconds: float, most: int | None) -> None:
+    """Show the table every so many seconds until nothing runs or waits; on a terminal in the same place."""
+    before = 0
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            now = look(study, results, site)
+            states = ", ".join(f"{count} {state}" for state, count in now.plan.status.value_counts().items())
+            head = f"study {study.study}, {time.strftime('%H:%M:%S')}: {states or 'no runs'}"
+            before = redraw([head, now.silence] if now.silence else [head], now.rows, most, before)
+            works = now.jobs or any(row.state in (RUNNING, WAITING) for row in now.rows)
+            if not works and not now.silence and not controllers(results.resolve().parents[1]):
+                print("nothing of this study runs or waits")
+                return
+            time.sleep(seconds)
+
+
+def redraw(heads: list[str], rows: list[Row], most: int | None, before: int) -> int:
+    """Print heads and table, on a terminal over the `before` lines that are there; return how many lines these are."""
+    if not sys.stdout.isatty():
+        print(*heads, *table(rows, most or ROWS), sep="\n", flush=True)
+        return 0
+    width, height = shutil.get_terminal_size()
+    # As many lines as fit, so that none leaves the screen: the head, the table's, one for each state that has more.
+    lines = [*(head[: width - 1] for head in heads), *table(rows, min(most or height, max(1, height - 8)), width - 1)]
+    up = f"\x1b[{before}F" if before else ""
+    sys.stdout.write(up + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+    sys.stdout.flush()
+    return len(lines)
 
 
 def print_outdated(study: Study, results: Path) -> None:
@@ -111,14 +171,9 @@ def print_outdated(study: Study, results: Path) -> None:
         print(f"to be made again: {results / names[0]}{more}: {why}")
 
 
-def jobs_of(results: Path, tell: bool) -> list[QueuedJob]:
-    """Return the study's jobs in the queue; none, and with `tell` a line about it, if Slurm does not answer."""
-    try:
-        return queued_jobs(results.resolve().parents[1], results.name)
-    except ConnectionError as error:
-        if tell:
-            print(f"jobs in the queue are not shown: {error}")
-        return []
+def jobs_of(results: Path) -> list[QueuedJob]:
+    """Return the study's jobs in the queue. Raises `ConnectionError` if Slurm does not answer."""
+    return queued_jobs(results.resolve().parents[1], results.resolve().name)
 
 
 def print_hours(plan: pd.DataFrame, results: Path) -> None:

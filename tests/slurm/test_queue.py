@@ -139,7 +139,7 @@ def test_recovery_shows_what_is_left_and_unlocks_only_when_told(asked: SlurmClus
 
     shown = recover(tmp_path)
     assert shown.returncode == 1
-    assert f"Slurm job {job}: finetune_run N13.9k_T4_V4_n64_s0 PENDING" in shown.stdout
+    assert f"Slurm job {job}: finetune_run N13.9k_T4_V4_n64_s0 PENDING (JobHeldUser)" in shown.stdout
     assert "nothing was changed" in shown.stdout
     assert lock.exists()
     assert len(queued_jobs(tmp_path)) == 1
@@ -154,6 +154,7 @@ def test_recovery_shows_what_is_left_and_unlocks_only_when_told(asked: SlurmClus
 
     done = recover(tmp_path, "--cancel")
     assert done.returncode == 0, done.stderr
+    assert f"cancelled Slurm job {job}: finetune_run N13.9k_T4_V4_n64_s0" in done.stdout
     assert "unlocked: call snakemake again" in done.stdout
     assert not lock.exists()
     assert queued_jobs(tmp_path) == []

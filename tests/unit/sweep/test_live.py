@@ -1,124 +1,163 @@
-"""What runs and what waits, out of logs and queue."""
+"""The table of what works, waits or has failed: each run's row, why a job waits, and how it is shown."""
 
 import json
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
+from tests.calling import ROOT, SMOKE
 from vlmfrontier.cluster.queue import QueuedJob
-from vlmfrontier.study.load import load_study
-from vlmfrontier.sweep.live import SHOWN, TAIL, live_table, progress, why_it_waits
+from vlmfrontier.study.load import load_study, write_study
+from vlmfrontier.sweep.live import Row, live_rows, table, why_waiting
+from vlmfrontier.sweep.plan import plan_table
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.spent import Progress, progress_of
+from vlmfrontier.sweep.status import live_runs
 
-ROOT = Path(__file__).parents[3]
+STUDY = load_study([SMOKE])
+RUNS = [run.key for run in plan_runs(STUDY)]
 
 
-def log(folder: Path, *entries: dict | str) -> Path:
-    path = folder / "train.jsonl"
-    path.write_text("".join(f"{entry if isinstance(entry, str) else json.dumps(entry)}\n" for entry in entries))
+def write(path: Path, *entries: dict | str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(entry if isinstance(entry, str) else json.dumps(entry) for entry in entries))
     return path
 
 
-def step(number: int, loss: float, seconds: float) -> dict:
-    return {"step": number, "loss": loss, "time": seconds}
+def begun(step: int, steps: int, time: float, event: str = "started") -> dict:
+    return {"event": event, "step": step, "steps": steps, "time": time}
 
 
-def test_a_training_tells_its_step_its_loss_and_its_speed(tmp_path: Path):
-    started = {"event": "started", "step": 0, "steps": 100, "time": 1000.0}
-    found = progress(log(tmp_path, started, step(10, 1.5, 1010.0), step(20, 1.25, 1020.0)))
-    assert (found.step, found.steps, found.loss, found.speed) == (20, 100, 1.25, 1.0)
-    assert found.hours_left == pytest.approx(80 / 3600)
-
-
-def test_time_between_attempts_is_no_time_of_training(tmp_path: Path):
-    entries = [
-        {"event": "started", "step": 0, "steps": 100, "time": 0.0},
-        step(10, 1.5, 10.0),
-        {"event": "resumed", "step": 8, "steps": 100, "time": 90_000.0},
-        step(18, 1.4, 90_005.0),
-        '{"step": 28, "lo',  # of a process that was killed
-    ]
-    found = progress(log(tmp_path, *entries))
-    assert (found.step, found.speed) == (18, 2.0)
-
-
-def test_of_a_long_log_only_the_ends_are_read(tmp_path: Path):
-    started = {"event": "started", "step": 0, "steps": 10**6, "time": 0.0}
-    steps = [step(number, 1.0, 2.0 * number) for number in range(1, TAIL // 20)]
-    path = log(tmp_path, started, *steps)
-    assert path.stat().st_size > 2 * TAIL
-    found = progress(path)
-    assert (found.step, found.steps, found.speed) == (len(steps), 10**6, 0.5)
+def at(step: int, time: float, loss: float = 2.5) -> dict:
+    return {"step": step, "loss": loss, "time": time}
 
 
 @pytest.mark.parametrize(
-    "entries",
-    [[], [{"event": "finished"}], ["no line of ours"], [step(1, 1.0, 1.0)], [[1]]],
-)
-def test_a_log_that_tells_nothing_is_no_progress(tmp_path: Path, entries: list):
-    assert progress(log(tmp_path, *entries)) is None
-    assert progress(tmp_path / "none.jsonl") is None
-
-
-@pytest.mark.parametrize(
-    ("reason", "words"),
+    ("entries", "expected"),
     [
-        ("Priority", "other jobs have a higher priority"),
-        ("Resources", "no node is free"),
-        ("QOSMaxJobsPerUserLimit", "as many jobs run as a limit allows"),
-        ("AssocGrpGRES", "a limit on GPUs, cores, memory or time is reached"),
-        ("ReqNodeNotAvail, UnavailableNodes:gpu07", "its nodes are down or reserved"),
-        ("PartitionTimeLimit", "will never start"),
-        ("launch_failed_requeued_held", "it is held"),
-        ("BeginTime", "requeued a moment ago"),
+        ([], None),
+        ([begun(0, 100, 10.0)], Progress(0, 100, None, 0.0, 10.0)),
+        ([begun(0, 100, 10.0), at(1, 20.0)], Progress(1, 100, 2.5, 0.1, 20.0)),
+        # Beginning is slow: the speed is that from the first step on.
+        ([begun(0, 100, 0.0), at(1, 90.0), at(11, 95.0), at(21, 100.0, 2.0)], Progress(21, 100, 2.0, 2.0, 100.0)),
+        # The next attempt began from a checkpoint, and the speed is its own.
+        (
+            [
+                begun(0, 100, 0.0),
+                at(1, 1.0),
+                at(50, 2.0),
+                begun(40, 100, 1000.0, "resumed"),
+                at(41, 1010.0),
+                at(51, 1030.0),
+            ],
+            Progress(51, 100, 2.5, 0.5, 1030.0),
+        ),
+        ([begun(0, 100, 0.0), at(1, 1.0), at(11, 11.0), '{"step": 21, "lo'], Progress(11, 100, 2.5, 1.0, 11.0)),
+        (
+            [begun(0, 100, 0.0), at(1, 1.0), {"event": "interrupted", "step": 9, "time": 9.0}],
+            Progress(1, 100, 2.5, 1.0, 1.0),
+        ),
+        ([{"event": "started"}, at(1, 1.0)], None),
+        (["no log"], None),
     ],
 )
-def test_why_a_job_waits_is_told_in_words_and_in_slurms(reason: str, words: str):
-    assert words in why_it_waits(reason)
-    assert f"({reason})" in why_it_waits(reason)
+def test_how_far_a_training_is(tmp_path: Path, entries: list, expected: Progress | None):
+    assert progress_of(write(tmp_path / "train.jsonl", *entries)) == expected
+    assert progress_of(tmp_path / "none.jsonl") is None
 
 
-def test_a_reason_that_nobody_knows_is_shown_as_it_is():
-    assert why_it_waits("SomethingNew") == "SomethingNew"
-    assert why_it_waits("") == ""
+@pytest.mark.parametrize(
+    ("state", "reason", "start", "expected"),
+    [
+        ("PENDING", "Priority", "", "Priority: other jobs have a higher priority"),
+        ("PENDING", "Resources", "2026-11-28T07:36:16", "; not before 2026-11-28 07:36"),
+        ("PENDING", "QOSMaxJobsPerUserLimit", "", "the limit of the qos on jobs at a time is reached"),
+        ("PENDING", "QOSMaxSubmitJobPerUserLimit", "", "a limit of the qos is reached"),
+        ("PENDING", "AssocGrpGRES", "", "the account's limit on GPUs is reached"),
+        ("PENDING", "AssocGrpCPUMinutesLimit", "", "a limit of the account is reached"),
+        ("PENDING", "ReqNodeNotAvail, UnavailableNodes:gpu[01-03]", "", "gpu[01-03]: nodes that it needs are down"),
+        ("PENDING", "ANewWordOfSlurm", "", "ANewWordOfSlurm"),
+        ("PENDING", "", "", ""),
+        ("RUNNING", "", "2026-11-28T07:36:16", ""),
+    ],
+)
+def test_why_a_job_waits(state: str, reason: str, start: str, expected: str):
+    said = why_waiting(QueuedJob("7", state, "", "0:00", "finetune_run", "x", reason, start))
+    assert expected in said
+    assert bool(said) == bool(expected)
+    assert reason in said
 
 
-@pytest.fixture(scope="module")
-def study():
-    return load_study([ROOT / "workflow/studies/smoke.yaml"])
+def test_every_run_that_works_waits_or_has_failed_has_a_row(tmp_path: Path):
+    runs, here = tmp_path / "runs", {"attempt": 1, "host": platform.node()}
+    failed, laptop, stopped, trains, waits, first, second = RUNS[:7]
+    write(runs / failed / "finetune.ended.json", {**here, "state": "failed", "reason": "out of memory"})
+    write(runs / laptop / "finetune.ended.json", {**here, "state": "started", "pid": os.getpid()})
+    write(runs / laptop / "state/train.jsonl", begun(0, 101, 0.0), at(1, 0.0), at(51, 50.0))
+    write(runs / stopped / "finetune.ended.json", {**here, "state": "interrupted", "reason": "ended by SIGTERM"})
+    write(runs / trains / "state/train.jsonl", begun(0, 7201, 0.0), at(1, 0.0), at(3601, 7200.0))
+    jobs = [
+        QueuedJob("1", "RUNNING", "gpu01", "2:00:00", "finetune_run", trains),
+        QueuedJob("2", "PENDING", "", "0:00", "evaluate_run", waits, "Priority"),
+        QueuedJob("3", "RUNNING", "gpu02", "1:00", "finetune_run", f"{first}+{second}"),
+        QueuedJob("4", "PENDING", "", "0:00", "prepare_data", "train", "Resources"),
+    ]
+    plan = plan_table(STUDY, tmp_path, live=live_runs(jobs))
+    tokens = 8 * next(run.T * run.V for run in plan_runs(STUDY) if run.key == laptop)
+    rows = {row.run: row for row in live_rows(tmp_path, plan, jobs, batch_size=8)}
+    assert next(iter(rows)) == failed
+    assert (rows[failed].stage, rows[failed].why) == ("finetune", "out of memory")
+    assert (rows[laptop].state, rows[laptop].step, rows[laptop].tokens_per_second) == ("running", 51, tokens)
+    assert (rows[stopped].state, rows[stopped].why) == ("stopped", "ended by SIGTERM")
+    assert (rows[trains].node, rows[trains].job, rows[trains].steps) == ("gpu01", "1", 7201)
+    assert rows[trains].hours_left == pytest.approx(2.0)
+    assert (rows[waits].state, rows[waits].stage) == ("waiting", "evaluate")
+    assert {rows[run].job for run in (first, second)} == {"3"}
+    assert (rows["prepare_data train"].state, rows["prepare_data train"].job) == ("waiting", "4")
+    assert len(rows) == 8
 
 
-def table_of(study, states: list[str], jobs: dict[str, QueuedJob], results: Path) -> str:
-    runs = {run.key: run for run in plan_runs(study)}
-    known = list(runs) * 3  # more rows than a small study has
-    keys = known[: len(states)]
-    rows = {"run": keys, "status": states, "reason": "attempt 1 on here", "wall_hours": 0.5, "measured_gpu_hours": 0.0}
-    return live_table(pd.DataFrame(rows), runs, jobs, results, batch_size=8)
+def test_a_long_list_is_cut_and_no_state_hides_another():
+    rows = [Row(f"r{i}", "failed", "finetune") for i in range(2)]
+    rows += [Row(f"r{i}", "running", "finetune", 1, 10) for i in range(100)]
+    rows += [Row(f"r{i}", "waiting", "finetune", why="Priority") for i in range(300)]
+    lines = table(rows, 20, 60)
+    assert len(lines) == 1 + 20 + 2
+    assert lines[-2:] == ["and 91 more running", "and 291 more waiting"]
+    assert sum("failed" in line for line in lines) == 2
+    assert table([], 20) == []
+    assert max(map(len, table([Row("r", "waiting", "", why="x" * 200)], 20, 60))) == 60
 
 
-def test_what_runs_stands_before_what_waits_and_what_is_done_is_left_out(study, tmp_path: Path):
-    done, waiting, running = (run.key for run in plan_runs(study)[:3])
-    state = tmp_path / "runs" / running / "state"
-    state.mkdir(parents=True)
-    log(state, {"event": "started", "step": 0, "steps": 40, "time": 0.0}, step(10, 1.5, 5.0))
-    jobs = {
-        running: QueuedJob("12", "RUNNING", "gpu01", "5:00", "finetune_run", running),
-        waiting: QueuedJob("13", "PENDING", "", "0:00", "finetune_run", waiting, "Priority", "2026-11-28T06:20:11"),
-    }
-    text = table_of(study, ["done", "queued", "running"], jobs, tmp_path)
-    head, first, second = text.splitlines()
-    assert head.split()[:3] == ["run", "state", "stage"]
-    for told in (running, "running", "finetune", "10/40", "1.5000", "12 gpu01", "0.2 min"):
-        assert told in first
-    assert waiting in second
-    assert "30.0 min" in second
-    assert "(Priority), expected 2026-11-28 06:20:11" in second
-    assert done not in text
+def status(folder: Path, *options: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts/status.py"), "--study", "smoke", *options]
+    without_slurm = {**os.environ, "PATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=without_slurm, capture_output=True, text=True, check=False)
 
 
-def test_many_rows_are_counted_and_none_is_no_table(study, tmp_path: Path):
-    text = table_of(study, ["queued"] * (SHOWN + 7), {}, tmp_path)
-    assert text.endswith("and 7 more")
-    assert len(text.splitlines()) == SHOWN + 2
-    assert table_of(study, ["done", "failed"], {}, tmp_path) == ""
+def test_watching_ends_where_nothing_works_and_json_has_the_rows(tmp_path: Path):
+    results = tmp_path / "results" / "smoke"
+    write_study(STUDY, results / "study.json")
+    failed = {"attempt": 1, "host": "n", "state": "failed", "reason": "out of memory"}
+    write(results / "runs" / RUNS[0] / "finetune.ended.json", failed)
+    watched = status(tmp_path, "--watch", "0.1")
+    assert watched.returncode == 0, watched.stderr
+    assert f"{len(RUNS) - 1} missing, 1 failed" in watched.stdout
+    assert f"{RUNS[0]}  failed  finetune  out of memory" in watched.stdout
+    assert watched.stdout.endswith("nothing of this study runs or waits\n")
+    assert "\x1b" not in watched.stdout
+    shown = json.loads(status(tmp_path, "--json").stdout)
+    assert shown["states"] == {"missing": len(RUNS) - 1, "failed": 1}
+    assert [row["why"] for row in shown["rows"]] == ["out of memory"]
+
+
+@pytest.mark.parametrize("options", [("--watch", "0"), ("--watch", "nan"), ("--rows", "0")])
+def test_bad_options_are_one_line(tmp_path: Path, options: tuple[str, ...]):
+    write_study(STUDY, tmp_path / "results/smoke/study.json")
+    refused = status(tmp_path, *options)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
