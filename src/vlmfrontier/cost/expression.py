@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vlmfrontier.cost.safe_expression import SafeExpression
 from vlmfrontier.errors import UserError
+from vlmfrontier.tables.expressions import SafeExpression
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.cost.safe_expression import SafeExpression
-from vlmfrontier.cost.values import Column
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.units import parse_number
 from vlmfrontier.tables.delimited import read_delimited
+from vlmfrontier.tables.expressions import SafeExpression
 from vlmfrontier.tables.numerals import MISSING, problem_of, shown
+from vlmfrontier.tables.values import Column
 
 _SHOWN = 5  # problems named in one message; the rest is counted
 NOTES = "notes"

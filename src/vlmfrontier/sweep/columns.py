@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vlmfrontier.cost.safe_expression import SafeExpression
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.sweep.runs import Run
+from vlmfrontier.tables.expressions import SafeExpression
 
 
 def numbers(study: Study) -> list[str]:

@@ -1,1 +1,3 @@
-"""Tables as people have them: delimited text, read as cells of text (`delimited`) and these as numbers (`numerals`)."""
+"""Tables as people have them: delimited text, read as cells of text (`delimited`), these as numbers (`numerals`), and
+formulas and conditions over their columns (`expressions`).
+"""

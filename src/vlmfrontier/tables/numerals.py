@@ -44,11 +44,6 @@ _HINTS = (
 )
 
 
-def is_missing(cell: str) -> bool:
-    """Return whether a cell is empty or says that there is no value."""
-    return cell in MISSING
-
-
 def problem_of(cell: str) -> str:
     """Return why a cell is no finite number and what to do, empty if it is one."""
     if cell in MISSING:

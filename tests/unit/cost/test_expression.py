@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vlmfrontier.cost.expression import ExpressionCost
-from vlmfrontier.cost.safe_expression import SafeExpression
 from vlmfrontier.errors import UserError
+from vlmfrontier.tables.expressions import SafeExpression
 
 COLUMNS = {"N": np.array([1.0, 2.0, 3.0]), "V": np.array([4.0, 9.0, 16.0]), "sweep": np.array(["star", "iso", "star"])}
 
