@@ -17,7 +17,7 @@ from simulated import simulate_all
 from tabulate import tabulate
 from truths import DATA_UNIT, FACTORS, GRID, KINDS, Truth, draw, runs
 
-from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
+from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.laws import TargetLaws
 from vlmfrontier.frontier.search import affordable

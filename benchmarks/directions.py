@@ -18,7 +18,7 @@ from simulated import simulate_all
 from tabulate import tabulate
 from truths import DATA_UNIT, FACTORS, GRID, Truth, draw, runs
 
-from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
+from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticity_of_errors, elasticity_table
 from vlmfrontier.frontier.space import SearchSpace, grid_space

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from tabulate import tabulate
 
-from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
+from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticity_table
 from vlmfrontier.frontier.members import Members

@@ -22,7 +22,7 @@ from simulated import simulate_all
 from tabulate import tabulate
 from truths import DATA_UNIT, FACTORS, GRID, Truth, draw, runs
 
-from vlmfrontier.cost.paper import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
+from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.cost.training import training_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import RunRange

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from vlmfrontier.cluster.site import GIB, Site
-from vlmfrontier.cost.memory import TrainingMemory
+from vlmfrontier.cost.training import TrainingMemory
 from vlmfrontier.models.build import described_model
 from vlmfrontier.models.video_vlm import IGNORED, VideoVLM
 from vlmfrontier.study.load import load_study, validate

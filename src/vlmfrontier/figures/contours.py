@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.interpolate import RegularGridInterpolator
 
-from vlmfrontier.cost import CostModel
+from vlmfrontier.cost.model import CostModel
 from vlmfrontier.figures import style
 from vlmfrontier.figures.curves import Predictor, predictors_of
 from vlmfrontier.figures.drawing import Drawing, labels_of, other_targets

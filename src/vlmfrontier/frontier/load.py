@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.cost import CostModel, cost_model, has_cost, has_vision_share
-from vlmfrontier.cost.vision_share import vision_share_table
+from vlmfrontier.cost.flops import CountedCost, PaperCost
+from vlmfrontier.cost.model import CostModel, cost_model, has_cost, has_vision_share
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.coverage import RunRange
@@ -53,8 +53,8 @@ class Results:
 
     @property
     def config(self) -> FrontierConfig:
-        """The study's `frontier` section, defaults where it has none."""
-        return self.study.frontier or FrontierConfig()
+        """The study's `frontier` section."""
+        return self.study.frontier
 
     @property
     def range_name(self) -> str:
@@ -216,3 +216,19 @@ class Results:
         """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""
         table = self.study.table
         return None if table is not None and table.targets[target].kind == "error" else LARGEST_ERROR
+
+
+def vision_share_table(
+    model: PaperCost | CountedCost, N: Sequence[float], T: float, V: Sequence[float], M: float | None = None
+) -> pd.DataFrame:
+    """Return the vision model's share of c(x) for every pair of N and V at T frames, a row each; M is that of one of
+    several vision models, whose grids that are too fine for it have no row.
+
+    Under Eq. 1 the share is M·W / (M·W + N·V), whatever T; `more` is M·W / (N·V), by how much seeing raises the cost of
+    the language model alone (the paper's Appendix A.3).
+    """
+    frame = pd.DataFrame([(size, T, tokens) for size in N for tokens in V], columns=["N", "T", "V"], dtype=float)
+    if M is not None:
+        frame = frame.assign(M=M)
+    share = np.asarray(model.vision_share(frame), float)
+    return frame.assign(share=share, more=share / (1 - share)).dropna(ignore_index=True)

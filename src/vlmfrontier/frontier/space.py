@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmfrontier.cost import CostModel, cost_model
+from vlmfrontier.cost.model import CostModel, cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.units import format_count, format_number
 

@@ -22,7 +22,6 @@ from transformers import (
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
-from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.chat import VIDEO_TAG, settle_chat
 from vlmfrontier.models.frames import HALF
@@ -30,6 +29,7 @@ from vlmfrontier.models.prompt import check_prompts
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
 from vlmfrontier.models.vision_towers import build_tower, changed, resized, without_unused
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
+from vlmfrontier.towers import FAMILIES, VisionFamily
 
 # The study's keys and what the published configurations call them.
 _VISION_KEYS = {

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
-from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
+from vlmfrontier.towers import FAMILIES, VisionFamily
 
 _BY_TYPE = {family.tower_type: family for family in FAMILIES.values()}
 # transformers derives these from the number of layers, and refuses those of another number.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vlmfrontier.cost.counted import CountedCost
+from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.figures.labels import error_label
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings
 from vlmfrontier.frontier.coverage import RunRange

@@ -6,13 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from vlmfrontier.cost.counted import Decoder, Encoder
-from vlmfrontier.cost.parameters import llama_parameters, vision_parameters
-from vlmfrontier.cost.vision_families import FAMILIES, VisionFamily
 from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import InputFile, PretrainedModel, is_folder
 from vlmfrontier.study.names import Named
 from vlmfrontier.study.units import Few, Natural, Number, Positive, Width
+from vlmfrontier.towers import FAMILIES, Decoder, Encoder, VisionFamily, llama_parameters, vision_parameters
 
 ROUNDED = 0.05
 """How far a size that the study states may be from the parameters counted, as a share of them."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlmfrontier.cluster.site import GIB, GpuSite, Site
-from vlmfrontier.cost.memory import BYTES, TrainingMemory
+from vlmfrontier.cost.training import BYTES, TrainingMemory
 from vlmfrontier.evaluation.benchmarks import Benchmark
 from vlmfrontier.files import read_record
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vlmfrontier.cluster.site import GIB, GpuSite, Partition, Site
-from vlmfrontier.cost.memory import (
+from vlmfrontier.cost.flops import language_cost, vision_cost
+from vlmfrontier.cost.training import (
+    BACKWARD,
     BYTES,
     Numbers,
     TrainingMemory,
@@ -15,9 +17,6 @@ from vlmfrontier.cost.memory import (
     host_bytes,
     state_bytes,
 )
-from vlmfrontier.cost.paper import language_cost, vision_cost
-from vlmfrontier.cost.parameters import llama_layers, lora_parameters, vision_layers
-from vlmfrontier.cost.training import BACKWARD
 from vlmfrontier.files import read_record
 from vlmfrontier.study.execution import ExecutionConfig
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
@@ -25,6 +24,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.training import LoraConfig, OptimizationConfig, Part
 from vlmfrontier.sweep.runs import Run
+from vlmfrontier.towers import llama_layers, lora_parameters, vision_layers
 
 RECOMPUTED = 4 / 3
 """With checkpointing the way forward is computed twice: four passes where there were three."""

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from vlmfrontier.cluster.site import GpuSite
-from vlmfrontier.cost.paper import vision_cost
+from vlmfrontier.cost.flops import vision_cost
 from vlmfrontier.cost.training import BACKWARD
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.laws import LawsConfig

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.cost.counted import CountedCost, Decoder, Encoder
+from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.errors import UserError
+from vlmfrontier.towers import Decoder, Encoder
 
 DECODER = Decoder(hidden=48, layers=3, intermediate=128, vocabulary=100)
 MODEL = CountedCost({0.0: Encoder(64, 3, 128, 8, 64)}, {83e3: DECODER}, text_tokens=10, answer_tokens=4)

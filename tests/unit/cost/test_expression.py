@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.cost.expression import ExpressionCost
+from vlmfrontier.cost.model import ExpressionCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.tables.expressions import SafeExpression
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vlmfrontier.cost import PaperCost, cost_model
+from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.cost.measured import measured_cost, read_measured
+from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.study.cost import CostConfig

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vlmfrontier.cost import cost_model, has_cost
+from vlmfrontier.cost.model import cost_model, has_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.cost import CostConfig
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.cost.paper import PaperCost, paper_cost
+from vlmfrontier.cost.flops import PaperCost, paper_cost
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vlmfrontier.cost import PaperCost, has_vision_share
-from vlmfrontier.cost.vision_share import vision_share_table
+from vlmfrontier.cost.flops import PaperCost
+from vlmfrontier.cost.model import has_vision_share
+from vlmfrontier.frontier.load import vision_share_table
 from vlmfrontier.study.cost import CostConfig
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vlmfrontier.cost import PaperCost
-from vlmfrontier.cost.vision_share import vision_share_table
+from vlmfrontier.cost.flops import PaperCost
+from vlmfrontier.cost.model import vision_share_table
 from vlmfrontier.figures import style
 from vlmfrontier.figures.contours import contour_data, contours_figure, contours_tasks_figure
 from vlmfrontier.figures.curves import Predictor

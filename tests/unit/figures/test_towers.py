@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.made_towers import results, study
-from vlmfrontier.cost import cost_model
+from vlmfrontier.cost.model import cost_model
 from vlmfrontier.figures.contours import contour_data, contours_tasks_figure, grid_cost
 from vlmfrontier.figures.draw import draw
 from vlmfrontier.figures.labels import Labels

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.made_studies import made
-from vlmfrontier.cost import PaperCost
+from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import answer, nearest_runs
 from vlmfrontier.frontier.coverage import RunRange

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vlmfrontier.cost import PaperCost
+from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.checks import checks_table, extrapolation_check, power_law_check, shift_check
 from vlmfrontier.frontier.coverage import RunRange

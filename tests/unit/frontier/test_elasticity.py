@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.cost import PaperCost
+from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid, ablation_table, direction, elasticity_table
 from vlmfrontier.frontier.members import Members

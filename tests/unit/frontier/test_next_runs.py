@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vlmfrontier.cost import PaperCost
+from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.members import Members

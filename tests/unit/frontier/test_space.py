@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from vlmfrontier.cost import PaperCost, paper_cost
+from vlmfrontier.cost.flops import PaperCost, paper_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import check_frontier, grid_space, search_space
 from vlmfrontier.study.cost import CostConfig

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 from transformers import SiglipImageProcessorPil
 
-from vlmfrontier.cost.parameters import llama_parameters, vision_parameters
 from vlmfrontier.models.build import build_model, count_parameters, digits_tokenizer, load_model
 from vlmfrontier.models.downsample import downsample
 from vlmfrontier.models.flops import count_flops
@@ -14,6 +13,7 @@ from vlmfrontier.models.frames import normalise, resize, to_pixels
 from vlmfrontier.models.packing import packed_mask, packed_positions
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.study.models import ModelsConfig
+from vlmfrontier.towers import llama_parameters, vision_parameters
 from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
 
 MODELS = ModelsConfig(start=None)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vlmfrontier.cost import cost_model
-from vlmfrontier.cost.paper import paper_cost
+from vlmfrontier.cost.flops import paper_cost
+from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import search_space
 from vlmfrontier.study.load import load_study, merge, validate

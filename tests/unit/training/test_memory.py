@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from vlmfrontier.cost.memory import BYTES, Numbers, activation_bytes, gathered_bytes, state_bytes
-from vlmfrontier.cost.vision_families import FAMILIES
+from vlmfrontier.cost.training import BYTES, Numbers, activation_bytes, gathered_bytes, state_bytes
 from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
+from vlmfrontier.towers import FAMILIES
 
 WIDE = {"hidden_size": 256, "layers": 4, "heads": 4}
 GROUPED = {"hidden_size": 256, "layers": 4, "heads": 8, "kv_heads": 2, "intermediate_size": 896}

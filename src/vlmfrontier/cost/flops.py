@@ -1,91 +1,94 @@
-"""Inference FLOPs counted layer by layer: vision model, projector, language model, attention, text and answer.
+"""Inference FLOPs per video: the paper's Eq. 1, and counted layer by layer from the shapes of the study's own models.
 
 Every matrix product of a transformer is counted from its shapes, so no torch is needed; a test counts the built models
 operation by operation and compares. Norms, activations and rotary positions, below 1% even in small models, are not.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vlmfrontier.cost.paper import by_level
-from vlmfrontier.cost.vision_families import SIGLIP, VisionFamily
 from vlmfrontier.errors import UserError
+from vlmfrontier.towers import Decoder, Encoder
+
+# The constants of the paper's own setting: SoViT-400m/14 at 384 px. Its Table 6 fits W = 768 visual features a frame;
+# the encoder really gives 27 x 27 = 729.
+PAPER_VISION_PARAMETERS = 430e6
+PAPER_VISION_FEATURES = 768
+
+
+def vision_cost(T: ArrayLike, M: ArrayLike, W: ArrayLike) -> np.ndarray:
+    """Return the FLOPs of the vision model for T frames of W features: 2·T·M·W, the first term of Eq. 1."""
+    return 2.0 * np.asarray(T, float) * np.asarray(M, float) * np.asarray(W, float)
+
+
+def language_cost(N: ArrayLike, T: ArrayLike, V: ArrayLike) -> np.ndarray:
+    """Return the FLOPs of the language model reading T·V visual tokens: 2·N·T·V, the second term of Eq. 1."""
+    return 2.0 * np.asarray(N, float) * np.asarray(T, float) * np.asarray(V, float)
+
+
+def paper_cost(N: ArrayLike, T: ArrayLike, V: ArrayLike, M: ArrayLike, W: ArrayLike) -> np.ndarray:
+    """Return the inference FLOPs per video, c = 2·T·(M·W + N·V) (Eq. 1), broadcast over the arguments.
+
+    N and M are parameters of language and vision model, T frames, V visual tokens per frame for the language model,
+    W visual features per frame inside the vision model.
+    """
+    return vision_cost(T, M, W) + language_cost(N, T, V)
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """The shape of a language model."""
+class PaperCost:
+    """Eq. 1 with its constants: `cost` reads N, T, V (and M, where it is a factor) from a table."""
 
-    hidden: int
-    layers: int
-    intermediate: int
-    vocabulary: int = 0
-    """Words of the output head; 0 leaves the head out."""
-    query: int | None = None
-    """Width of all queries together; by default the hidden size."""
-    key_value: int | None = None
-    """Width of all keys together, and of all values; by default that of the queries."""
+    M: float
+    """Parameters of the vision model, used where the table has no column M."""
+    W: float
+    """Visual features per frame inside the vision model."""
+    towers: Mapping[float, float] = field(default_factory=dict)
+    """W by M of a study's several vision models, in place of the two constants."""
+    unit: str = "FLOPs"
 
     @property
-    def queries(self) -> int:
-        """Width of all queries together, resolved."""
-        return self.query or self.hidden
+    def factors(self) -> tuple[str, ...]:
+        """The columns that `cost` reads."""
+        return ("N", "T", "V", "M") if self.towers else ("N", "T", "V")
 
     @property
-    def keys(self) -> int:
-        """Width of all keys together, and of all values, resolved."""
-        return self.key_value or self.queries
+    def models(self) -> dict[str, list[float]]:
+        """The sizes of the vision models where there are several."""
+        return {"M": list(self.towers)} if self.towers else {}
 
-    @property
-    def per_token(self) -> float:
-        """FLOPs of the matrices that one token passes, attention and head aside."""
-        projections = 2 * self.hidden * (self.queries + self.keys)
-        return 2.0 * self.layers * (projections + 3 * self.hidden * self.intermediate)
+    def cost(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return c(x) in FLOPs per video for the columns N, T, V and, if there is one, M of `values` (Eq. 1).
 
-    @property
-    def head(self) -> float:
-        """FLOPs of the output head for one position."""
-        return 2.0 * self.hidden * self.vocabulary
+        NaN where a vision model of several has fewer features than V. Raises `UserError` for an M that is none of them.
+        """
+        V, M, W = np.asarray(values["V"], float), *self._vision(values)
+        cost = paper_cost(values["N"], values["T"], V, M, W)
+        return np.where(V <= W, cost, np.nan) if self.towers else cost
 
-    def prefill(self, length: ArrayLike) -> np.ndarray:
-        """Return the FLOPs of reading `length` tokens at once; attention as the full square, as if eager."""
-        length = np.asarray(length, float)
-        return self.per_token * length + 4.0 * self.layers * self.queries * length**2 + self.head
+    def vision_share(self, values: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return the share of c(x) spent in the vision model, between 0 and 1 (the paper's Figure 6)."""
+        return vision_cost(values["T"], *self._vision(values)) / self.cost(values)
 
-    def decode(self, length: ArrayLike, count: int) -> np.ndarray:
-        """Return the FLOPs of `count` more tokens after `length`, one at a time over the stored keys and values."""
-        length = np.asarray(length, float)
-        attended = count * length + count * (count + 1) / 2
-        return count * (self.per_token + self.head) + 4.0 * self.layers * self.queries * attended
+    def _vision(self, values: Mapping[str, ArrayLike]) -> tuple[ArrayLike, ArrayLike]:
+        """Return M and W of every configuration."""
+        M = values.get("M", self.M)
+        return M, by_level(M, self.towers, "vision models, M") if self.towers else self.W
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """The shape of a vision model."""
-
-    hidden: int
-    layers: int
-    intermediate: int
-    patch: int
-    features: int
-    """W: patches of one frame."""
-    family: VisionFamily = SIGLIP
-    registers: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one frame inside the layers: its patches and what stands before them."""
-        return self.family.class_token + self.registers + self.features
-
-    @property
-    def per_frame(self) -> float:
-        """FLOPs of one frame: patch embedding; per layer four projections, the MLP, attention over all tokens."""
-        embedding = 2.0 * self.features * 3 * self.patch**2 * self.hidden
-        matrices = 2.0 * self.tokens * (4 * self.hidden**2 + 2 * self.hidden * self.intermediate)
-        return embedding + self.layers * (matrices + 4.0 * self.tokens**2 * self.hidden)
+def by_level(levels: ArrayLike, known: Mapping[float, float], what: str) -> np.ndarray:
+    """Return what `known` says of each of `levels`. Raises `UserError` for a level that it does not know."""
+    levels = np.asarray(levels, float)
+    result = np.empty(levels.shape)
+    for level in np.unique(levels):
+        if level not in known:
+            listed = ", ".join(f"{value:g}" for value in known)
+            raise UserError(f"cost: there are only the study's {what} = {listed}, not {level:g}")
+        result[levels == level] = known[level]
+    return result
 
 
 @dataclass(frozen=True)
