@@ -7,8 +7,8 @@ unseen runs (out of tables/forms.csv), and x* at the middle budget against n wit
 from vlmfrontier import command_line
 from vlmfrontier.frontier.checks import checks_table, extrapolation_check, power_law_check, shift_check
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.write import write_table
 from vlmfrontier.laws.selection import read_forms
+from vlmfrontier.tables.writing import write_table
 
 
 def main() -> None:

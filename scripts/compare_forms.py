@@ -13,11 +13,11 @@ import pandas as pd
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
-from vlmfrontier.laws.report import write_table
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import load_results
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
+from vlmfrontier.tables.writing import write_forms_table
 
 TABLES = ("forms", "fitting", "bagging")
 
@@ -42,15 +42,15 @@ def main() -> None:
     targets = study.targets()
     target = given.target or study.main_target
     if "forms" in given.tables:
-        write_table(gathered(results / "laws", targets), results / "tables" / "forms")
+        write_forms_table(gathered(results / "laws", targets), results / "tables" / "forms")
     if "fitting" in given.tables:
         table, progress = load_results(study, results), Progress("fitting", SETTINGS)
         frame = fitting_table(table, target, study.laws, given.scipy_starts, given.threads, progress)
         progress.done()
-        write_table(frame, results / "tables" / "fitting")
+        write_forms_table(frame, results / "tables" / "fitting")
     if "bagging" in given.tables:
         frame = bagging_table(load_results(study, results), target, study.laws, given.threads)
-        write_table(frame, results / "tables" / "bagging")
+        write_forms_table(frame, results / "tables" / "bagging")
     print(f"tables are in {results / 'tables'}: {', '.join(given.tables)}")
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 from vlmfrontier import command_line
 from vlmfrontier.frontier.elasticity import ablation_table, elasticity_table
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.write import write_table
 from vlmfrontier.made import note_frontier
 from vlmfrontier.progress import steps
+from vlmfrontier.tables.writing import write_table
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import sys
 from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.checks import table_warnings
-from vlmfrontier.laws.stage import fit_target, steps_of
+from vlmfrontier.laws.selection import fit_target, steps_of
 from vlmfrontier.made import note_laws
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study

@@ -12,12 +12,12 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.frontier.write import write_csv
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.made import note_frontier
 from vlmfrontier.progress import Progress
 from vlmfrontier.records import again
 from vlmfrontier.study.units import format_count, format_number
+from vlmfrontier.tables.writing import write_csv
 
 LEAST_NOISE = 1e-6
 """Errors that follow a law exactly have none, and would leave nothing to weigh models by."""

@@ -7,13 +7,13 @@ from the fit; below 0, that holding it there led to a better fit than the law's 
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.write import write_csv
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.selection import chosen_form
 from vlmfrontier.made import outdated_laws, refuse_outdated
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
+from vlmfrontier.tables.writing import write_csv
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import Rule, frontier_rule, llava_rule, regret_table, scaling_rules, summary
 from vlmfrontier.frontier.search import pooled_errors
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.frontier.write import write_table
 from vlmfrontier.made import note_frontier
 from vlmfrontier.study.units import format_count
+from vlmfrontier.tables.writing import write_table
 
 
 def main() -> None:

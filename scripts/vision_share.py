@@ -6,7 +6,7 @@ and every number of tokens that could be deployed, at the frames that most runs 
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.write import write_table
+from vlmfrontier.tables.writing import write_table
 
 
 def main() -> None:

@@ -16,12 +16,11 @@ from vlmfrontier.frontier.elasticity import elasticity_table
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import regret_table, scaling_rules, summary
 from vlmfrontier.frontier.table import frontier_table
-from vlmfrontier.frontier.write import write_csv, write_table
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
-from vlmfrontier.laws.selection import chosen_form
-from vlmfrontier.laws.stage import fit_target
+from vlmfrontier.laws.selection import chosen_form, fit_target
 from vlmfrontier.study.load import load_study, write_study
+from vlmfrontier.tables.writing import write_csv, write_table
 
 STUDY = {
     "study": "made",

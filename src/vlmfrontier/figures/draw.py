@@ -11,8 +11,8 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, left_out
 from vlmfrontier.figures.drawing import Drawing, NothingToShow
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.write import write_csv
 from vlmfrontier.progress import steps
+from vlmfrontier.tables.writing import write_csv
 
 
 def draw(results: Results, name: str, target: str) -> Drawing:

@@ -9,7 +9,7 @@ import pandas as pd
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag
 from vlmfrontier.laws.fit import fit, problem_for
-from vlmfrontier.laws.metrics import metrics
+from vlmfrontier.laws.report import metrics
 from vlmfrontier.laws.selection import by_size
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated, extrapolated

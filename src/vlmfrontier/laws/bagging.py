@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws import diagnostics
-from vlmfrontier.laws.backend import solve
-from vlmfrontier.laws.fit import LawFit, fit, problem_for, scaled
+from vlmfrontier.laws.fit import LawFit, fit, problem_for, scaled, solve
 from vlmfrontier.laws.forms import Form
-from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.problem import Problem
+from vlmfrontier.laws.report import metrics
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.laws import LawsConfig

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.cells import same_factors
+from vlmfrontier.laws.columns import same_factors
 from vlmfrontier.laws.forms import DATA, FORMS, Form, form_for
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.laws import LawsConfig

@@ -16,9 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from vlmfrontier.laws.batch import descents, fill_coefficients
 from vlmfrontier.laws.problem import Problem
-from vlmfrontier.laws.starts import crossings, jumps, random_exponents
+from vlmfrontier.laws.starts import crossings, descents, fill_coefficients, jumps, random_exponents
 
 _DAMPING = 1e-2
 _NEAR = 1e-8  # for starts that are next to their minimum

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws import diagnostics
-from vlmfrontier.laws.backend import solve
+from vlmfrontier.laws import diagnostics, engine
 from vlmfrontier.laws.checks import point_weights, refuse_hopeless, table_warnings
 from vlmfrontier.laws.engine import Solution, improve
 from vlmfrontier.laws.forms import DATA, Form, form_for
-from vlmfrontier.laws.metrics import metrics
 from vlmfrontier.laws.problem import Problem
-from vlmfrontier.laws.report import law_in_words
+from vlmfrontier.laws.report import law_in_words, metrics
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.records import Law, again, read_checked
 from vlmfrontier.study.laws import LawsConfig
@@ -210,3 +208,12 @@ def scaled(
             raise UserError(f"a prediction needs positive {name}, and one is {columns[name].min():g}")
     arrays = dict(zip(columns, np.broadcast_arrays(*columns.values()), strict=True))
     return np.stack([arrays[name] for name in form.factors], axis=1), arrays.get(DATA)
+
+
+def solve(problem: Problem, warm=None, threads: int | None = None) -> Solution:
+    """Return the best fit of every row of `problem` by its configured backend; see `engine.solve`."""
+    if problem.config.backend == "scipy":
+        from vlmfrontier.laws import reference  # noqa: PLC0415 — scipy.optimize is heavy, and nobody else needs it
+
+        return reference.solve(problem)
+    return engine.solve(problem, warm, threads)

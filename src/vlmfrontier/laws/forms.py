@@ -1,11 +1,11 @@
-"""The forms of a law f(x, n): each is a list of terms, and everything else follows from it.
+"""The forms of a law f(x, n): each is a list of terms, and everything else follows from it, the formula in words too.
 
 A term is a coefficient times powers of factors and of the data size: α·x_N^(−a)·n^(−d). Because coefficients are
 non-negative, log f is the log-sum-exp of terms that are affine in θ = (log coefficients, exponents); the fitting kernel
 knows no more than that. To add a form, write its terms as a function like `additive` and list it in `FORMS`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -184,3 +184,33 @@ def form_for(name: str, factors: Sequence[str], has_data: bool) -> Form:
 
 def _exponents(term: Term) -> list[str]:
     return [power.exponent for power in term.powers]
+
+
+_GREEK = {"alpha": "α", "beta": "β", "xi": "ξ", "epsilon": "ε"}
+
+
+def formula(form: Form, values: Mapping[str, float] | None = None) -> str:
+    """Return the formula, `f = α_N·N^(−a_N) + ε`, with numbers in the place of parameters if `values` are given."""
+    return "f = " + " + ".join(_term_text(term, values) for term in form.terms)
+
+
+def _term_text(term: Term, values: Mapping[str, float] | None) -> str:
+    if values is None:
+        powers = [f"{power.variable}^({_sign(power.sign)}{_symbol(power.exponent)})" for power in term.powers]
+        return "·".join([_symbol(term.coefficient), *powers])
+    powers = [f"{power.variable}^({_number(power.sign * values[power.exponent])})" for power in term.powers]
+    return "·".join([_number(values[term.coefficient]), *powers])
+
+
+def _sign(sign: int) -> str:
+    return "−" if sign < 0 else ""
+
+
+def _symbol(name: str) -> str:
+    """Return `α_N` for `alpha_N`."""
+    head, _, tail = name.partition("_")
+    return _GREEK.get(head, head) + (f"_{tail}" if tail else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")

@@ -11,8 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vlmfrontier.laws.compiled import compiled
-from vlmfrontier.laws.matrix import accelerate, factorise, freeze_at_bounds, jacobian, normal_equations, substitute
+from vlmfrontier.laws.matrix import (
+    accelerate,
+    compiled,
+    factorise,
+    freeze_at_bounds,
+    jacobian,
+    normal_equations,
+    substitute,
+)
 
 _LOG2_E = 1.4426950408889634
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10

@@ -1,11 +1,44 @@
-"""The linear algebra of a step: derivatives of the residuals, Gauss–Newton matrix, Cholesky; compiled.
+"""What a step is made of, compiled: derivatives of the residuals, Gauss–Newton matrix, Cholesky; and how one compiles.
 
 Buffers are those of `kernel.Workspace`; `points`, `layout` and `options` are the kernel's too.
 """
 
+import hashlib
 import math
+from collections.abc import Callable
+from pathlib import Path
 
-from vlmfrontier.laws.compiled import compiled
+from numba import njit
+
+# No fastmath: sums that may be reordered come out otherwise where code was compiled anew than where it was read from
+# the cache, and an ill-determined law then ends elsewhere. It would save a tenth of the time.
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_SOURCES = ("kernel.py", "matrix.py", "starts.py")
+
+
+def compiled(function: Callable) -> Callable:
+    """Return `function` as machine code that threads run in parallel.
+
+    The first call compiles (some seconds); the code is then kept beside the package, or in the user's cache folder if
+    the package is installed read-only. Where neither can be written, every process compiles anew.
+    """
+    try:
+        dispatcher = njit(cache=True, **_OPTIONS)(function)
+        # numba calls a function's cached code stale when its own file changes; it also holds code of the other files.
+        dispatcher._cache._cache_file._source_stamp = _DIGEST
+    except (RuntimeError, AttributeError):  # no folder for the cache, or a numba that keeps it otherwise
+        return njit(**_OPTIONS)(function)
+    return dispatcher
+
+
+def _digest() -> str:
+    """Return a hash of all kernel sources."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in _SOURCES)).hexdigest()
+
+
+_DIGEST = _digest()
+
 
 _BEND = 0.5  # largest acceleration, relative to the step
 

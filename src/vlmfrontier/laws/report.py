@@ -1,20 +1,32 @@
-"""Results as people read them: a law in words, and tables as CSV, Markdown and LaTeX."""
+"""How well a law holds: MSE, E% and R², and the whole of it in words."""
 
-import math
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
-from tabulate import tabulate
+import numpy as np
 
-from vlmfrontier.laws import formula
 from vlmfrontier.laws.diagnostics import BOOTSTRAP, SANDWICH
+from vlmfrontier.laws.forms import formula
 
 if TYPE_CHECKING:
     from vlmfrontier.laws.fit import LawFit
 
-_HEADERS = {"mse": "MSE", "e_pct": "E%", "r2": "R²"}
-_FORMATS = {"mse": "{:.3g}", "e_pct": "{:.2f}", "r2": "{:.3f}"}  # the scale of an MSE is the target's own
+
+def metrics(
+    predicted: np.ndarray, measured: np.ndarray, percentage: Literal["error", "score"] = "error"
+) -> dict[str, float]:
+    """Return `mse` (squared units of the target), `e_pct` and `r2` of predictions (m,).
+
+    `e_pct` is the mean of 100·|f̂ − f| / f, with f the error or the score 100 − error. `r2` is 1 − SS_res/SS_tot about
+    the mean of `measured`, and so may be negative out of sample.
+    """
+    difference = predicted - measured
+    denominator = measured if percentage == "error" else 100.0 - measured
+    total = np.sum((measured - measured.mean()) ** 2)
+    return {
+        "mse": float(np.mean(difference**2)),
+        "e_pct": float(100.0 * np.mean(np.abs(difference / denominator))),
+        "r2": float(1.0 - np.sum(difference**2) / total) if total > 0 else float("nan"),
+    }
 
 
 def law_in_words(law: "LawFit") -> str:
@@ -24,8 +36,8 @@ def law_in_words(law: "LawFit") -> str:
     found = law.diagnostics
     lines = [
         f"{law.form.name} for {law.target}; {', '.join(units)}",
-        formula.text(law.form),
-        formula.text(law.form, law.parameters),
+        formula(law.form),
+        formula(law.form, law.parameters),
         f"objective {law.objective:.9g}, MSE {law.metrics['mse']:.4g}, E% {law.metrics['e_pct']:.3g}, "
         f"R² {law.metrics['r2']:.4f}, in sample",
         f"{found['starts']} starts; {_reached(found['hit_rate'])}",
@@ -70,31 +82,3 @@ def _reached(hit_rate: float) -> str:
     if hit_rate == 0:
         return "none of the last descents ended in this minimum, to which fits of resamples led"
     return f"{hit_rate:.0%} of the last descents ended in this minimum"
-
-
-def write_table(frame: pd.DataFrame, stem: Path) -> None:
-    """Write `<stem>.csv` with all digits, and `.md` and `.tex` rounded."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(stem.with_suffix(".csv"), index=False)
-    shown = _rounded(frame)
-    headers = [_HEADERS.get(column, column) for column in frame.columns]
-    stem.with_suffix(".md").write_text(
-        tabulate(shown, headers, tablefmt="github", showindex=False, disable_numparse=True) + "\n"
-    )
-    headers = ["$R^2$" if header == "R²" else header.replace("%", r"\%").replace("_", r"\_") for header in headers]
-    cells = [[str(cell).replace("_", r"\_").replace("%", r"\%") for cell in row] for row in shown.to_numpy()]
-    latex = tabulate(cells, headers, tablefmt="latex_raw", showindex=False, disable_numparse=True)
-    stem.with_suffix(".tex").write_text(latex + "\n")
-
-
-def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame as text, metrics rounded, yes and nothing for flags."""
-    columns = {}
-    for name, column in frame.items():
-        if name in _FORMATS:
-            columns[name] = ["" if math.isnan(value) else _FORMATS[name].format(value) for value in column]
-        elif column.dtype == bool:
-            columns[name] = ["yes" if value else "" for value in column]
-        else:
-            columns[name] = [str(value) for value in column]
-    return pd.DataFrame(columns)

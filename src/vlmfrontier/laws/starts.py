@@ -1,12 +1,117 @@
-"""Where descents start: random exponents, crossings of optima, and jumps away from an optimum.
+"""Where descents start (random exponents, crossings of optima, jumps), and many of them at once, compiled.
 
-All return kernel parameters whose coefficients are still open: least squares fills them in, the law being linear in
+Starts are kernel parameters whose coefficients are still open: least squares fills them in, the law being linear in
 them.
 """
 
+import math
+
 import numpy as np
 
+from vlmfrontier.laws.kernel import Points, descend, exponentials, term_exponents, workspace
+from vlmfrontier.laws.matrix import compiled
 from vlmfrontier.laws.problem import Problem
+
+_SWEEPS = 150  # of coordinate descent: enough to rank starts, which is all they are for
+_SMALLEST_SHARE = 1e-3  # relative size a term keeps where least squares drops it; at 0 it could never come back
+
+
+@compiled
+def pack(features, log_target, weight, log_space):
+    """Return the points with a positive weight and their number."""
+    points = Points(np.empty_like(features), np.empty_like(log_target), np.empty_like(weight))
+    count = 0
+    for i in range(weight.size):
+        if weight[i] > 0.0:
+            points.features[:, count] = features[:, i]
+            points.target[count] = log_target[i] if log_space else math.exp(log_target[i])
+            points.weight[count] = weight[i]
+            count += 1
+    return points, count
+
+
+@compiled
+def descents(theta, damping, features, log_target, weight, layout, options, iterations, tolerance):
+    """Improve every θ (B, P) in place and keep its `damping` (B,) for a later call; return losses (B,)."""
+    points, count = pack(features, log_target, weight, options.log_space)
+    work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
+    out = np.empty(len(theta))
+    for b in range(len(theta)):
+        for p in range(theta.shape[1]):
+            theta[b, p] = min(max(theta[b, p], options.lower[p]), options.upper[p])
+        out[b], damping[b], _ = descend(
+            theta[b], damping[b], points, count, layout, options, iterations, tolerance, work
+        )
+    return out
+
+
+@compiled
+def gram(theta, points, count, layout, work, matrix, right, scale):
+    """Write normal equations of the model, linear in its coefficients, for relative residuals Σ c_j φ_j / y − 1."""
+    terms = layout.coefficient.size
+    term_exponents(theta, points.features, layout, work.exponent, count)
+    for j in range(terms):
+        row, share = work.exponent[j], work.share[j]
+        top = -np.inf
+        for i in range(count):
+            row[i] -= points.target[i]
+            top = max(top, row[i])
+        scale[j] = top
+        for i in range(count):
+            row[i] -= top
+        exponentials(row, share, work.bits, count)
+        total = 0.0
+        for i in range(count):
+            total += points.weight[i] * share[i]
+            row[i] = points.weight[i] * share[i]
+        right[j] = total
+        for k in range(j + 1):
+            other, product = work.share[k], 0.0
+            for i in range(count):
+                product += row[i] * other[i]
+            matrix[j, k] = product
+            matrix[k, j] = product
+
+
+@compiled
+def non_negative(matrix, right, solution):
+    """Write the non-negative least-squares solution of `matrix`·c = `right`; return cᵀMc − 2cᵀr."""
+    terms = right.size
+    solution[:] = 0.0
+    for _ in range(_SWEEPS):
+        for j in range(terms):
+            rest = right[j]
+            for k in range(terms):
+                rest -= matrix[j, k] * solution[k]
+            solution[j] = max(0.0, solution[j] + rest / matrix[j, j])
+    value = 0.0
+    for j in range(terms):
+        value -= 2.0 * right[j] * solution[j]
+        for k in range(terms):
+            value += solution[j] * matrix[j, k] * solution[k]
+    return value
+
+
+@compiled
+def fill_coefficients(theta, features, log_target, weight, layout):
+    """Write into every θ (B, P) the best log coefficients for its exponents; return losses of relative residuals.
+
+    The law is linear in its coefficients, so only exponents need random starts, and the loss already ranks them.
+    """
+    points, count = pack(features, log_target, weight, True)
+    work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
+    terms = layout.coefficient.size
+    matrix, right, scale, solution = np.empty((terms, terms)), np.empty(terms), np.empty(terms), np.empty(terms)
+    total, out = np.sum(weight), np.empty(len(theta))
+    for b in range(len(theta)):
+        for j in range(terms):
+            theta[b, layout.coefficient[j]] = 0.0
+        gram(theta[b], points, count, layout, work, matrix, right, scale)
+        out[b] = 0.5 * (non_negative(matrix, right, solution) + total)
+        for j in range(terms):
+            theta[b, layout.coefficient[j]] = math.log(max(solution[j], _SMALLEST_SHARE)) - scale[j]
+    return out
+
 
 _FAR = 3.0  # how far jumps go where exponents are unbounded
 _MOST_CHANGED = 3  # exponents a jump draws anew

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.cells import (
+from vlmfrontier.laws.columns import (
     NOTES,
     condition,
     find,
@@ -18,10 +18,12 @@ from vlmfrontier.laws.cells import (
     read_csv,
     refuse,
     same_factors,
+    standard_error,
+    target_error,
+    unused_standard_errors,
     what_it_reads,
 )
 from vlmfrontier.laws.forms import DATA
-from vlmfrontier.laws.targets import standard_error, target_error, unused_standard_errors
 from vlmfrontier.study.table import TableConfig, TargetConfig
 
 if TYPE_CHECKING:

@@ -3,10 +3,9 @@
 import numpy as np
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.backend import solve
 from vlmfrontier.laws.bagging import bag
 from vlmfrontier.laws.engine import descend, in_threads
-from vlmfrontier.laws.fit import fit, problem_for
+from vlmfrontier.laws.fit import fit, problem_for, solve
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.laws import LawsConfig

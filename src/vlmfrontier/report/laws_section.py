@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
-from vlmfrontier.laws import formula
 from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.forms import formula
 from vlmfrontier.laws.report import errors_in_words, missing_error, rounded_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.known import Known
@@ -50,7 +50,7 @@ def laws(known: Known) -> Iterator[Block]:
         return
     law = known.law(known.main)
     yield Text(f"{best_form(known)} {left_out(known)}")
-    yield Lines((formula.text(law.form), formula.text(law.form, law.parameters), _units(law)))
+    yield Lines((formula(law.form), formula(law.form, law.parameters), _units(law)))
     for warning in law.warnings:
         yield Caution(warning_in_words(warning))
     yield _parameters(law)

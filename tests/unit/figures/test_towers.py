@@ -13,7 +13,7 @@ from vlmfrontier.figures.contours import contour_data, contours_tasks_figure, gr
 from vlmfrontier.figures.draw import draw
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.figures.vision_share import vision_share_figure
-from vlmfrontier.laws.stage import fit_target
+from vlmfrontier.laws.selection import fit_target
 from vlmfrontier.sweep.runs import plan_runs
 
 

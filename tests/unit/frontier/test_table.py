@@ -13,7 +13,7 @@ from vlmfrontier.frontier.search import affordable, member_choices
 from vlmfrontier.frontier.space import grid_space
 from vlmfrontier.frontier.table import frontier_table, runner_up
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.frontier.write import write_table
+from vlmfrontier.tables.writing import write_table
 
 SPACE = grid_space({"N": [1.0, 4.0, 9.0], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5, W=16))
 RUNS = RunRange({"N": (1, 9), "T": (1, 8), "V": (4, 16)}, (100, 400))

@@ -9,14 +9,13 @@ import pytest
 from vlmfrontier.laws import validation
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
 from vlmfrontier.laws.fit import fit
-from vlmfrontier.laws.metrics import metrics
-from vlmfrontier.laws.report import write_table
-from vlmfrontier.laws.selection import Evidence, choose, chosen_form, compare_forms, pseudo_bma
-from vlmfrontier.laws.stage import fit_target
+from vlmfrontier.laws.report import metrics
+from vlmfrontier.laws.selection import Evidence, choose, chosen_form, compare_forms, fit_target, pseudo_bma
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.laws.validation import cross_validated, folds
 from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.tables.writing import write_forms_table
 
 
 @pytest.mark.parametrize("truth", [STRONG, ADDITIVE])
@@ -160,7 +159,7 @@ def test_ablations_and_their_files(tmp_path, sweep, quick):
     assert set(fitting.ablation) == {"loss", "initial", "positive_exponents", "log_space", "exponent_bound", "backend"}
     assert set(fitting.setup) == {"cv", "extrapolation"}
     assert bagging.resamples.tolist() == [1, 50, 100, 100] * 2
-    write_table(fitting, tmp_path / "fitting")
+    write_forms_table(fitting, tmp_path / "fitting")
     assert len(pd.read_csv(tmp_path / "fitting.csv")) == len(fitting)
     assert (tmp_path / "fitting.md").read_text().splitlines()[0].startswith("| target")
     assert r"\begin{tabular}" in (tmp_path / "fitting.tex").read_text()

@@ -1,5 +1,6 @@
-"""Tables as files."""
+"""Tables as files: CSV with all digits, Markdown and LaTeX to read."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from tabulate import tabulate
 
 from vlmfrontier.study.units import format_count, format_number
 
+_HEADERS = {"mse": "MSE", "e_pct": "E%", "r2": "R²"}
+_FORMATS = {"mse": "{:.3g}", "e_pct": "{:.2f}", "r2": "{:.3f}"}  # the scale of an MSE is the target's own
 COSTS = {"c", "cost", "second_cost", "training_cost"}
 """Columns in the unit of the cost; large numbers in others count parameters, examples, frames or tokens."""
 NOTHING = 1e-9
@@ -45,3 +48,31 @@ def _short(cell: object) -> str:
 def _costly(cell: float) -> str:
     """Return a cost for reading, with three digits and G for 1e9; nothing for a missing one."""
     return "" if np.isnan(cell) else format_number(cell)
+
+
+def write_forms_table(frame: pd.DataFrame, stem: Path) -> None:
+    """Write a comparison of forms: `<stem>.csv` with all digits, `.md` and `.tex` with metrics rounded."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(stem.with_suffix(".csv"), index=False)
+    shown = _rounded(frame)
+    headers = [_HEADERS.get(column, column) for column in frame.columns]
+    stem.with_suffix(".md").write_text(
+        tabulate(shown, headers, tablefmt="github", showindex=False, disable_numparse=True) + "\n"
+    )
+    headers = ["$R^2$" if header == "R²" else header.replace("%", r"\%").replace("_", r"\_") for header in headers]
+    cells = [[str(cell).replace("_", r"\_").replace("%", r"\%") for cell in row] for row in shown.to_numpy()]
+    latex = tabulate(cells, headers, tablefmt="latex_raw", showindex=False, disable_numparse=True)
+    stem.with_suffix(".tex").write_text(latex + "\n")
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame as text, metrics rounded, yes and nothing for flags."""
+    columns = {}
+    for name, column in frame.items():
+        if name in _FORMATS:
+            columns[name] = ["" if math.isnan(value) else _FORMATS[name].format(value) for value in column]
+        elif column.dtype == bool:
+            columns[name] = ["yes" if value else "" for value in column]
+        else:
+            columns[name] = [str(value) for value in column]
+    return pd.DataFrame(columns)
