@@ -18,12 +18,9 @@ from tabulate import tabulate
 from truths import DATA_UNIT, FACTORS, GRID, KINDS, Truth, draw, runs
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
-from vlmfrontier.frontier.coverage import RunRange
-from vlmfrontier.frontier.laws import TargetLaws
-from vlmfrontier.frontier.search import affordable
-from vlmfrontier.frontier.space import SearchSpace, grid_space
-from vlmfrontier.frontier.table import frontier_table
-from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.search import affordable, frontier_table
+from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
+from vlmfrontier.frontier.target import Target, TargetLaws
 from vlmfrontier.laws.bagging import bag
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.selection import Evidence, pseudo_bma

@@ -19,9 +19,8 @@ from tabulate import tabulate
 from truths import DATA_UNIT, FACTORS, GRID, Truth, draw, runs
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
-from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticity_of_errors, elasticity_table
-from vlmfrontier.frontier.space import SearchSpace, grid_space
+from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.frontier.target import Target
 
 HEADLINE = {"N": "down", "T": "up", "V": "up"}

@@ -15,12 +15,10 @@ import numpy as np
 from tabulate import tabulate
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
-from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticity_table
-from vlmfrontier.frontier.members import Members
-from vlmfrontier.frontier.pool import as_in_the_paper
+from vlmfrontier.frontier.pool import Members, as_in_the_paper
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
-from vlmfrontier.frontier.space import SearchSpace, grid_space
+from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.frontier.target import Target
 
 SAMPLED_CELLS = 40

@@ -5,7 +5,7 @@ Writes results/<study>/frontier/<target>.csv, a row per number of examples and b
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.table import frontier_table
+from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.made import note_frontier
 from vlmfrontier.progress import steps
 from vlmfrontier.tables.writing import write_csv

@@ -9,9 +9,8 @@ import json
 from dataclasses import replace
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.answers import answer
+from vlmfrontier.frontier.answers import answer, text
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.wording import text
 from vlmfrontier.study.units import parse_number
 
 

@@ -15,7 +15,7 @@ from vlmfrontier.figures.draw import save
 from vlmfrontier.frontier.elasticity import elasticity_table
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import regret_table, scaling_rules, summary
-from vlmfrontier.frontier.table import frontier_table
+from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.selection import chosen_form, fit_target

@@ -19,8 +19,8 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.curves import Predictor, predictors_of
 from vlmfrontier.figures.drawing import Drawing, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.lines import most_frequent
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.space import most_frequent
 from vlmfrontier.study.units import format_count, format_number
 
 GRID, TASK_GRID = 48, 20

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.laws import TargetLaws
-from vlmfrontier.frontier.lines import center_rows
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.space import center_rows
+from vlmfrontier.frontier.target import TargetLaws
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.lines import equal_cost_budgets, equal_cost_rows
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.space import equal_cost_budgets, equal_cost_rows
 
 
 class NothingToShow(Exception):  # noqa: N818 — not an error: a study may have nothing of a kind

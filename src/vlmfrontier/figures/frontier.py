@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.coverage import INSIDE
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.study.units import format_count
 
 COLUMNS = (2, 3)

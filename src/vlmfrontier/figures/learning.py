@@ -13,8 +13,8 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.curves import center_line
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, runs_with_sweeps
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.lines import most_frequent
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.space import most_frequent
 from vlmfrontier.study.units import format_count
 
 COLUMNS = (3, 2, 4)

@@ -14,9 +14,8 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.elasticity import UNDETERMINED
-from vlmfrontier.frontier.lines import center_rows
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
-from vlmfrontier.frontier.space import check_budgets
+from vlmfrontier.frontier.space import center_rows, check_budgets
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.table import ResultsTable

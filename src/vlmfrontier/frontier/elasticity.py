@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numba import njit, prange
 
-from vlmfrontier.frontier.members import Members
-from vlmfrontier.frontier.pool import TAILS
+from vlmfrontier.frontier.pool import TAILS, Members
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.space import SearchSpace
 from vlmfrontier.frontier.target import Target

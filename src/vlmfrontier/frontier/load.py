@@ -12,12 +12,10 @@ from vlmfrontier.cost.flops import CountedCost, PaperCost
 from vlmfrontier.cost.model import CostModel, cost_model, has_cost, has_vision_share
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
-from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid
-from vlmfrontier.frontier.laws import TargetLaws, read_laws
 from vlmfrontier.frontier.pool import range_name
-from vlmfrontier.frontier.space import SearchSpace, search_space
-from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.space import RunRange, SearchSpace, search_space
+from vlmfrontier.frontier.target import Target, TargetLaws, read_laws
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import ResultsTable, load_results
 from vlmfrontier.made import outdated_frontier, outdated_laws, outdated_runs_table, refuse_outdated

@@ -1,17 +1,14 @@
-"""The configurations that could be deployed, in order of cost: where x* is searched."""
+"""Configurations: which could be deployed, in order of cost; which the runs cover; which runs belong on one line."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmfrontier.cost.model import CostModel, cost_model
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_count, format_number
-
-if TYPE_CHECKING:
-    from vlmfrontier.study.root import Study
 
 FRAMES_BEYOND = 2
 """By default a trained study's space reaches to this multiple of the most frames among its runs."""
@@ -66,7 +63,7 @@ def grid_space(axes: Mapping[str, Sequence[float]], model: CostModel) -> SearchS
     return SearchSpace({name: values[order] for name, values in factors.items()}, cost[order], model.unit)
 
 
-def search_space(study: "Study", runs: Mapping[str, np.ndarray]) -> SearchSpace:
+def search_space(study: Study, runs: Mapping[str, np.ndarray]) -> SearchSpace:
     """Return the study's search space: its `space` section, completed by defaults.
 
     `runs` are the factor values of the runs. By default a trained study may deploy its language models, 1 to twice the
@@ -95,7 +92,7 @@ def check_budgets(space: SearchSpace, budgets: Sequence[float]) -> None:
         )
 
 
-def check_frontier(study: "Study", runs: Mapping[str, np.ndarray]) -> None:
+def check_frontier(study: Study, runs: Mapping[str, np.ndarray]) -> None:
     """Raise `UserError` for a frontier that could not be searched, as far as is known before anything has run.
 
     `runs` are the factor values of the runs.
@@ -109,12 +106,12 @@ def check_frontier(study: "Study", runs: Mapping[str, np.ndarray]) -> None:
         raise UserError(f"study {study.study}: frontier.budgets: {error}") from None
 
 
-def language_models(study: "Study") -> dict[str, float]:
+def language_models(study: Study) -> dict[str, float]:
     """Return N of the study's language models by their names; empty for an own table."""
     return {name: model.N for name, model in study.models.language.items()} if study.trained else {}
 
 
-def vision_models(study: "Study") -> dict[str, float]:
+def vision_models(study: Study) -> dict[str, float]:
     """Return M of the study's several vision models by their names; empty for an own table."""
     return {name: float(tower.parameters) for name, tower in study.models.towers.items()} if study.trained else {}
 
@@ -127,7 +124,7 @@ def _values(levels: Sequence[float | str], names: Mapping[str, float]) -> np.nda
     return np.array([names[level] if isinstance(level, str) else level for level in levels], float)
 
 
-def _default(study: "Study", factor: str, runs: np.ndarray) -> np.ndarray:
+def _default(study: Study, factor: str, runs: np.ndarray) -> np.ndarray:
     """Return the default axis of a factor from the study's models and the values of its runs."""
     if study.trained and factor == "N":
         return np.array(list(language_models(study).values()))
@@ -138,3 +135,100 @@ def _default(study: "Study", factor: str, runs: np.ndarray) -> np.ndarray:
     if study.trained and factor == "V":
         return np.arange(1.0, np.sqrt(study.models.largest_tower.features) + 1) ** 2
     return np.unique(runs)
+
+
+INSIDE = "no"
+"""The value of the column `extrapolates` where nothing is extrapolated; otherwise the names of what is, as `T n`."""
+
+
+@dataclass(frozen=True)
+class RunRange:
+    """The smallest and largest value of every factor, and of n, among the runs that the laws were fitted to."""
+
+    factors: dict[str, tuple[float, float]]
+    """Smallest and largest value by factor, in the units of the table."""
+    examples: tuple[float, float] | None
+    """Smallest and largest number of examples; None for a table without data size."""
+
+    @classmethod
+    def of(cls, factors: Mapping[str, np.ndarray], examples: np.ndarray | None) -> "RunRange":
+        """Return the ranges of the given columns."""
+        spans = {name: (float(np.min(values)), float(np.max(values))) for name, values in factors.items()}
+        return cls(spans, None if examples is None else (float(np.min(examples)), float(np.max(examples))))
+
+    def outside(self, x: Mapping[str, float], examples: float | None) -> list[str]:
+        """Return the names of the factors, and `n`, whose value lies outside the runs."""
+        names = [name for name, (low, high) in self.factors.items() if not low <= x[name] <= high]
+        if examples is not None and self.examples is not None and not self.examples[0] <= examples <= self.examples[1]:
+            names.append("n")
+        return names
+
+
+LEAST_LEVELS = 3
+"""A line with fewer levels of its factor shows no law, and fewer rivals no optimum."""
+GENERIC_TOLERANCE = 0.05
+"""Runs whose costs differ by less than this share a budget, where no isoFLOP design says which do."""
+GENERIC_BUDGETS = 4
+
+
+def center_rows(factors: Mapping[str, np.ndarray], factor: str) -> np.ndarray | None:
+    """Return the indices of the runs in which only `factor` (and n) varies: the line with most levels, by level.
+
+    None if no line has three levels.
+    """
+    others = [values for name, values in factors.items() if name != factor]
+    levels = factors[factor]
+    if others:
+        line = np.unique(np.stack(others, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    else:
+        line = np.zeros(len(levels), int)
+    groups = [np.flatnonzero(line == number) for number in range(line.max() + 1)]
+    longest = max(groups, key=lambda rows: (len(np.unique(levels[rows])), len(rows)))
+    if len(np.unique(levels[longest])) < LEAST_LEVELS:
+        return None
+    return longest[np.argsort(levels[longest], kind="stable")]
+
+
+def equal_cost_budgets(study: Study, costs: np.ndarray) -> tuple[list[float], float]:
+    """Return the budgets of the isoFLOP designs and their tolerance; without a design, costs that most runs share."""
+    designs = [] if study.sweep is None else study.sweep.designs.values()
+    isoflop = [design for design in designs if design.design == "isoflop"]
+    if isoflop:
+        budgets = sorted({budget for design in isoflop for budget in design.budgets})
+        return budgets, max(design.tolerance for design in isoflop)
+    known = np.sort(costs[np.isfinite(costs)])
+    near = np.searchsorted(known, known * (1 + GENERIC_TOLERANCE), "right")
+    near -= np.searchsorted(known, known * (1 - GENERIC_TOLERANCE), "left")
+    chosen: list[float] = []
+    for cost in known[np.argsort(-near, kind="stable")]:
+        if len(chosen) < GENERIC_BUDGETS and all(abs(cost / other - 1) > 2 * GENERIC_TOLERANCE for other in chosen):
+            chosen.append(float(cost))
+    return sorted(chosen), GENERIC_TOLERANCE
+
+
+def equal_cost_rows(
+    factors: Mapping[str, np.ndarray],
+    examples: np.ndarray | None,
+    costs: np.ndarray,
+    budgets: Sequence[float],
+    tolerance: float,
+) -> dict[float, np.ndarray]:
+    """Return the indices of the runs whose cost is within `tolerance` of each budget, of the n that most of them share.
+
+    Budgets with fewer than three configurations are left out.
+    """
+    groups = {}
+    x = np.stack(list(factors.values()), axis=1)
+    for budget in budgets:
+        rows = np.flatnonzero(np.abs(costs / budget - 1) <= tolerance)
+        if examples is not None and len(rows):
+            rows = rows[examples[rows] == most_frequent(examples[rows])]
+        if len(np.unique(x[rows], axis=0)) >= LEAST_LEVELS:
+            groups[float(budget)] = rows
+    return groups
+
+
+def most_frequent(values: np.ndarray) -> float:
+    """Return the value that comes most often, the largest of several."""
+    levels, counts = np.unique(np.asarray(values, float), return_counts=True)
+    return float(levels[counts == counts.max()].max())

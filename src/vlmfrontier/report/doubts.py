@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
-from vlmfrontier.frontier.coverage import INSIDE
+from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import two_lines
 from vlmfrontier.study.units import format_percentage, format_share

@@ -11,15 +11,12 @@ import numpy as np
 
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.figures.labels import error_label
-from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings
-from vlmfrontier.frontier.coverage import RunRange
-from vlmfrontier.frontier.laws import TargetLaws
+from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.pool import TAILS, Spread, shares
-from vlmfrontier.frontier.search import TIE
-from vlmfrontier.frontier.space import SearchSpace, language_models, vision_models
-from vlmfrontier.frontier.table import DISTINCT, REGRET_QUANTILE
-from vlmfrontier.frontier.wording import per_video
+from vlmfrontier.frontier.search import DISTINCT, REGRET_QUANTILE, TIE
+from vlmfrontier.frontier.space import RunRange, SearchSpace, language_models, vision_models
+from vlmfrontier.frontier.target import TargetLaws
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.report.run_records import run_records
 from vlmfrontier.report.words import amount, error_name, factor_name, factor_unit

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.coverage import INSIDE
+from vlmfrontier.frontier.answers import compared
 from vlmfrontier.frontier.elasticity import UNDETERMINED
-from vlmfrontier.frontier.wording import compared
+from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Text, table
 from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.known import Known

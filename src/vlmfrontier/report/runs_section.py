@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmfrontier.frontier.wording import per_video
+from vlmfrontier.frontier.answers import per_video
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import amount, error_name, factor_name

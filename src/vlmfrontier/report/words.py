@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from vlmfrontier.frontier.answers import Answer, impossible
-from vlmfrontier.frontier.wording import per_video
+from vlmfrontier.frontier.answers import Answer, impossible, per_video
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.units import format_count, format_error, format_number, format_range, format_share
 

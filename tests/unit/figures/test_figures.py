@@ -21,14 +21,11 @@ from vlmfrontier.figures.regret import regret_figure, shown_regret
 from vlmfrontier.figures.runs import runs_figure
 from vlmfrontier.figures.star import line_data, star_figure, star_tasks_figure
 from vlmfrontier.figures.vision_share import vision_share_figure
-from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
-from vlmfrontier.frontier.laws import TargetLaws
-from vlmfrontier.frontier.lines import equal_cost_rows, most_frequent
 from vlmfrontier.frontier.pool import range_name
-from vlmfrontier.frontier.space import grid_space
-from vlmfrontier.frontier.table import frontier_table
-from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.search import frontier_table
+from vlmfrontier.frontier.space import RunRange, equal_cost_rows, grid_space, most_frequent
+from vlmfrontier.frontier.target import Target, TargetLaws
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import form_for
 

@@ -10,14 +10,11 @@ import pytest
 from tests.made_studies import made
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.answers import answer, nearest_runs
-from vlmfrontier.frontier.coverage import RunRange
-from vlmfrontier.frontier.members import Members
-from vlmfrontier.frontier.pool import as_in_the_paper
-from vlmfrontier.frontier.space import grid_space
-from vlmfrontier.frontier.table import frontier_table
+from vlmfrontier.frontier.answers import answer, nearest_runs, text
+from vlmfrontier.frontier.pool import Members, as_in_the_paper
+from vlmfrontier.frontier.search import frontier_table
+from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.frontier.wording import text
 from vlmfrontier.report.words import two_lines
 
 SPACE = grid_space({"N": [1e3, 4e3], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5e3, W=16))

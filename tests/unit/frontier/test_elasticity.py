@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from vlmfrontier.cost.flops import PaperCost
-from vlmfrontier.frontier.coverage import RunRange
 from vlmfrontier.frontier.elasticity import ElasticityGrid, ablation_table, direction, elasticity_table
-from vlmfrontier.frontier.members import Members
-from vlmfrontier.frontier.pool import as_in_the_paper
+from vlmfrontier.frontier.pool import Members, as_in_the_paper
 from vlmfrontier.frontier.search import affordable, member_choices
-from vlmfrontier.frontier.space import grid_space
+from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.frontier.target import Target
 
 SPACE = grid_space({"N": [1.0], "T": np.arange(1, 200), "V": np.arange(1, 15) ** 2}, PaperCost(M=0.001, W=1))

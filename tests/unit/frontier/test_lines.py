@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vlmfrontier.frontier.lines import center_rows
+from vlmfrontier.frontier.space import center_rows
 
 # A star around (2, 2) with n = 1 and 2 on its horizontal line, and a run elsewhere.
 FACTORS = {

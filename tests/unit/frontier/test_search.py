@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.frontier.members import Members, stack
+from vlmfrontier.frontier.pool import Members, stack
 from vlmfrontier.frontier.search import affordable, judge, member_choices, pooled_errors, search
 
 RNG = np.random.default_rng(0)

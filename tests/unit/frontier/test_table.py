@@ -6,12 +6,9 @@ import pytest
 
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.coverage import RunRange
-from vlmfrontier.frontier.members import Members
-from vlmfrontier.frontier.pool import as_in_the_paper, pooled, rejected, shares
-from vlmfrontier.frontier.search import affordable, member_choices
-from vlmfrontier.frontier.space import grid_space
-from vlmfrontier.frontier.table import frontier_table, runner_up
+from vlmfrontier.frontier.pool import Members, as_in_the_paper, pooled, rejected, shares
+from vlmfrontier.frontier.search import affordable, frontier_table, member_choices, runner_up
+from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.tables.writing import write_table
 

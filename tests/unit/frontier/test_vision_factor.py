@@ -8,8 +8,7 @@ import pandas as pd
 
 from tests.made_studies import fitted
 from tests.made_towers import error, results, study
-from vlmfrontier.frontier.answers import answer
-from vlmfrontier.frontier.wording import text
+from vlmfrontier.frontier.answers import answer, text
 from vlmfrontier.sweep.runs import plan_runs
 
 ROOT = Path(__file__).parents[3]
