@@ -6,7 +6,7 @@ named. With --target order, the figures are of that target instead of the main o
 
 from vlmfrontier import command_line
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, drawn
-from vlmfrontier.figures.draw import save
+from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.load import Results
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tests.calling import ROOT
-from vlmfrontier.figures.draw import save
+from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.elasticity import elasticity_table
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import regret_table, scaling_rules, summary

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.made_studies import STUDY, fitted, made
-from vlmfrontier.figures.draw import save
+from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.answers import answer
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.explorer import write_explorer

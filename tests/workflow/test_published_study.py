@@ -22,7 +22,7 @@ from tests.made_tasks import TASKS, judge_likeness, write_tasks
 from tests.made_videos import VIDEOS, write_sources
 from tests.published import VISION, language_shape, save_language, save_vision
 from vlmfrontier.figures.catalogue import drawn
-from vlmfrontier.figures.draw import draw
+from vlmfrontier.figures.drawing import draw
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.workflow import outline

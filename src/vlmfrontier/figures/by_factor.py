@@ -1,13 +1,28 @@
-"""Panels by factor, for one target or a row of them for each of several, every row on one scale of error."""
+"""Error by factor: star lines, others at the center, and isoFLOP panels, rivals of equal cost (Figures 2 and 9)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
+from vlmfrontier.figures.drawing import (
+    Drawing,
+    NothingToShow,
+    Predictor,
+    budget_groups,
+    center_line,
+    labels_of,
+    other_targets,
+    predictors_of,
+)
 from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.load import Results
+from vlmfrontier.frontier.search import affordable, pooled_errors
+from vlmfrontier.frontier.target import Target
+from vlmfrontier.study.units import format_count, format_number
 
 COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""
@@ -62,3 +77,221 @@ def by_target_and_factor(
         panel.set_xlabel("")
     style.legend_below(figure, axes.ravel().tolist(), legend_columns)
     return figure
+
+
+POINTS = 60
+"""Points of a drawn curve."""
+MOST_SIZES = 6
+"""With more data sizes than this, a curve stands for several, with the runs whose n is near its own."""
+NEAR = 0.25
+"""How far from a curve's n that is, as a share of it."""
+STAR_HEIGHT = 1.6
+
+
+def line_data(runs: pd.DataFrame, factors: Sequence[str], predictors: Mapping[str, Predictor]) -> pd.DataFrame:
+    """Return the lines of all factors that are varied alone, for every target, measured and predicted.
+
+    Columns: target, factor, held (the others), size (what n is called), n, kind (measured, predicted), x, f and, where
+    known, low and high: one standard error around a measurement, 90% around a prediction. Empty without a line.
+    """
+    parts = []
+    for factor in factors:
+        line = center_line(runs, factor, factors)
+        if line is None:
+            continue
+        for target, predictor in predictors.items():
+            for size, examples, rows in _groups(line):
+                common = {"target": target, "factor": factor, "held": _held(line, factor, factors), "size": size}
+                parts.append(_measured(rows, factor, target).assign(**common))
+                parts.append(_predicted(rows, factor, factors, predictor, examples).assign(**common))
+    columns = ["target", "factor", "held", "size", "n", "kind", "x", "f", "low", "high"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def star_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a panel per factor: measured errors, the predicted curve and its interval, a colour per n."""
+    return by_factor(data, labels, _star_panel, _star_limits)
+
+
+def star_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a row of panels per target and a column per factor; a scale of error per row."""
+    return by_target_and_factor(data, labels, _star_panel, _star_limits, STAR_HEIGHT)
+
+
+def _star_panel(panel: Axes, data: pd.DataFrame, labels: Labels) -> None:
+    """Draw points, curves and bands of one line, a colour per n, with what is held as title."""
+    sizes = list(dict.fromkeys(data["size"]))
+    for size, color in zip(sizes, style.sequence(len(sizes)), strict=True):
+        rows = data[data["size"] == size]
+        curve, points = rows[rows.kind == "predicted"], rows[rows.kind == "measured"]
+        panel.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.15, lw=0)
+        panel.plot(curve.x, curve.f, color=color, label=size)
+        bars = None if points.low.isna().all() else points.high - points.f
+        look = {"fmt": "o", "ms": 3.8, "color": color, "mec": "white", "mew": 0.5, "elinewidth": 0.8}
+        panel.errorbar(points.x, points.f, bars, **look)
+    levels = data.x[data.kind == "measured"].to_numpy()
+    style.factor_axis(panel.xaxis, labels.names[data.factor.iloc[0]], levels)
+    panel.set_title(data.held.iloc[0])
+
+
+def _star_limits(data: pd.DataFrame) -> tuple[float, float]:
+    """Return limits of the error that show every run and every curve; wide bands are cut off."""
+    low, high = data.f.min(), data.f.max()
+    return low - 0.08 * (high - low), high + 0.08 * (high - low)
+
+
+def _measured(rows: pd.DataFrame, factor: str, target: str) -> pd.DataFrame:
+    se = rows.get(f"{target}_se", np.nan)
+    f = rows[target]
+    columns = {"n": rows.get("n", np.nan), "kind": "measured", "x": rows[factor], "f": f, "low": f - se, "high": f + se}
+    return pd.DataFrame(columns)
+
+
+def _predicted(
+    rows: pd.DataFrame, factor: str, factors: Sequence[str], predictor: Predictor, examples: float | None
+) -> pd.DataFrame:
+    values = np.geomspace(rows[factor].min(), rows[factor].max(), POINTS)
+    point = {other: np.full(POINTS, rows[other].iloc[0]) for other in factors} | {factor: values}
+    f, low, high = predictor(point, examples)
+    n = np.nan if examples is None else examples
+    return pd.DataFrame({"n": n, "kind": "predicted", "x": values, "f": f, "low": low, "high": high})
+
+
+def _groups(line: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
+    """Return label, n and runs of every colour: each n, or where there are many, some with the runs near them."""
+    if "n" not in line:
+        return [("law", None, line)]
+    if line["n"].nunique() <= MOST_SIZES:
+        return [(f"n = {format_count(n)}", float(n), rows) for n, rows in line.groupby("n")]
+    means = []
+    for _, rows in line.groupby(pd.qcut(line["n"], MOST_SIZES, duplicates="drop"), observed=True):
+        mean = float(np.exp(np.log(rows["n"]).mean()))
+        near = rows[np.abs(rows["n"] / mean - 1) <= NEAR]
+        means += [(f"n ≈ {format_count(mean)}", mean, near)] if len(near) else []
+    return means
+
+
+def _held(line: pd.DataFrame, factor: str, factors: Sequence[str]) -> str:
+    held = [f"{other} = {format_count(line[other].iloc[0])}" for other in factors if other != factor]
+    return ", ".join(held)
+
+
+def draw_star(results: Results, target: str) -> Drawing:
+    """Return the star lines of one target."""
+    data = _lines(results, [target])
+    return Drawing(star_figure(data, labels_of(results, target)), data)
+
+
+def draw_star_tasks(results: Results, target: str) -> Drawing:
+    """Return the star lines of every other target."""
+    data = _lines(results, other_targets(results, target))
+    return Drawing(star_tasks_figure(data, labels_of(results, target)), data)
+
+
+def _lines(results: Results, targets: Sequence[str]) -> pd.DataFrame:
+    data = line_data(results.runs, results.study.factors(), predictors_of(results, targets))
+    if data.empty:
+        raise NothingToShow("No factor is varied alone over at least three values.")
+    return data
+
+
+RUN, LAW = "run", "law"
+"""Kinds of rows: a measured run, and the least error that the law predicts with the factor at a level."""
+ISOFLOP_COLUMNS = 4
+ISOFLOP_HEIGHT = 1.7
+
+
+def isoflop_data(groups: Mapping[float, pd.DataFrame], targets: Mapping[str, Target]) -> pd.DataFrame:
+    """Return the runs of each budget and the least predicted error at each level of every factor, for every target.
+
+    `groups` maps budgets to runs of one n. Columns: target, c (budget), n, factor, kind (run, law), level, f, best: for
+    a law the level of x*, for a run whether it is the budget's best.
+    """
+    parts = []
+    for target, found in targets.items():
+        for budget, rows in groups.items():
+            examples = float(rows["n"].iloc[0]) if "n" in rows else None
+            for factor in found.space.factors:
+                levels, errors = least_errors(found, budget, factor, examples)
+                common = {"target": target, "c": budget, "n": examples, "factor": factor}
+                law = {"kind": LAW, "level": levels, "f": errors, "best": _is_least(errors)}
+                f = rows[target].to_numpy()
+                run = {"kind": RUN, "level": rows[factor].to_numpy(), "f": f, "best": _is_least(f)}
+                parts += [pd.DataFrame({**common, **law}), pd.DataFrame({**common, **run})]
+    return pd.concat(parts, ignore_index=True)
+
+
+def least_errors(target: Target, budget: float, factor: str, examples: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the affordable levels of a factor and the least pooled error (Eq. 4) with the factor held at each."""
+    pool = target.spread.pool
+    n = pool.data_unit if examples is None else examples
+    count = int(affordable(target.space.cost, np.array([budget]))[0])
+    errors = pooled_errors(pool, np.array([n]))[0, :count]
+    values = target.space.factors[factor][:count]
+    levels = np.unique(values)
+    return levels, np.array([errors[values == level].min() for level in levels])
+
+
+def isoflop_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a panel per factor with the runs of each budget (points), and the least predicted error that the budget
+    allows at each level of the factor (line), whose minimum, x*, is the star.
+
+    The best run of each budget is ringed; the empirical frontier joins them.
+    """
+    return by_factor(data, labels, _isoflop_panel, _isoflop_limits, ISOFLOP_COLUMNS)
+
+
+def isoflop_tasks_figure(data: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a row of panels per target, each with a scale of its own, and a column per factor."""
+    return by_target_and_factor(data, labels, _isoflop_panel, _isoflop_limits, ISOFLOP_HEIGHT, ISOFLOP_COLUMNS)
+
+
+def _isoflop_panel(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
+    """Draw the runs of every budget, the least predicted error at each level, its minimum, the empirical frontier."""
+    budgets = list(rows.c.unique())
+    if len(budgets) > 1:
+        best = rows[(rows.kind == RUN) & rows.best]
+        panel.plot(best.level, best.f, color=style.MUTED, lw=1, ls="--", zorder=1.5, label="empirical frontier")
+    for budget, color in zip(budgets, style.sequence(len(budgets)), strict=True):
+        group = rows[rows.c == budget]
+        law, runs = group[group.kind == LAW], group[group.kind == RUN]
+        panel.plot(law.level, law.f, color=color, label=_name(group, labels))
+        star, ringed = law[law.best], runs[runs.best]
+        panel.plot(star.level, star.f, "*", color=color, ms=13, mec="white", mew=0.8, zorder=4)
+        panel.plot(runs.level, runs.f, "o", color=color, ms=4.5, mec="white", mew=0.6, zorder=5)
+        panel.plot(ringed.level, ringed.f, "o", color=color, ms=9, mfc="none", mew=1.1, zorder=5)
+    panel.plot([], [], "o", color=style.MUTED, ms=4.5, label="runs; ringed: the best of a budget")
+    panel.plot([], [], "*", color=style.MUTED, ms=9, label="x*")
+    style.factor_axis(panel.xaxis, labels.names[rows.factor.iloc[0]], rows.level)
+    shown = rows.level[rows.f <= _isoflop_limits(rows)[1]]
+    panel.set_xlim(0.85 * shown.min(), 1.18 * shown.max())
+
+
+def _name(group: pd.DataFrame, labels: Labels) -> str:
+    n = group.n.iloc[0]
+    data = "" if pd.isna(n) else f", n = {format_count(n)}"
+    return f"{format_number(group.c.iloc[0])} {labels.cost_unit}{data}"
+
+
+def _isoflop_limits(data: pd.DataFrame) -> tuple[float, float]:
+    """Return limits of the error that show every run and every x*; predictions far above the runs are cut off."""
+    shown = data.f[(data.kind == RUN) | data.best]
+    margin = 0.08 * np.ptp(shown)
+    return shown.min() - margin, shown.max() + margin
+
+
+def _is_least(errors: Sequence[float]) -> np.ndarray:
+    return np.arange(len(errors)) == int(np.argmin(errors))
+
+
+def draw_isoflop(results: Results, target: str) -> Drawing:
+    """Return the runs of equal cost of one target."""
+    data = isoflop_data(budget_groups(results), {target: results.target(target)})
+    return Drawing(isoflop_figure(data, labels_of(results, target)), data)
+
+
+def draw_isoflop_tasks(results: Results, target: str) -> Drawing:
+    """Return the runs of equal cost of every other target."""
+    targets = {name: results.target(name) for name in other_targets(results, target)}
+    data = isoflop_data(budget_groups(results), targets)
+    return Drawing(isoflop_tasks_figure(data, labels_of(results, target)), data)

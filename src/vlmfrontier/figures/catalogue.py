@@ -109,21 +109,21 @@ CATALOGUE = {
         main=True,
     ),
     "learning": Entry(
-        "learning",
+        "runs",
         "Training loss of the runs in which one factor varies (others in grey), against the examples seen.",
         "runs",
         ("results",),
         (NOT_TRAINED,),
     ),
     "cost": Entry(
-        "planned",
+        "cost",
         "Cost planned against measured: inference as the plan counts it and as counted in the models; training time.",
         "runs",
         ("results",),
         (NOT_TRAINED,),
     ),
     "star": Entry(
-        "star",
+        "by_factor",
         "Measured and predicted error of {target} along each factor, the others at the center; shaded: {shaded}.",
         "laws",
         ("laws",),
@@ -131,7 +131,7 @@ CATALOGUE = {
         main=True,
     ),
     "star-tasks": Entry(
-        "star",
+        "by_factor",
         "Measured and predicted error of every other target along each factor; shaded: {shaded}.",
         "laws",
         ("laws",),
@@ -159,7 +159,7 @@ CATALOGUE = {
         (ONE_TARGET,),
     ),
     "profiles": Entry(
-        "profiles",
+        "fit_quality",
         "Profile likelihoods of {target}: how much worse the best fit gets with one parameter held and the others "
         "fitted anew. Values below the dotted line, 1, fit as well; triangle: the law. Where it stands above 0, a "
         "profile found a better fit than the law's own search.",
@@ -183,7 +183,7 @@ CATALOGUE = {
         (ONE_TARGET, ONE_FACTOR),
     ),
     "isoflop": Entry(
-        "isoflop",
+        "by_factor",
         "Runs of equal cost (points; ringed: the best of each budget, joined by the empirical frontier) and the least "
         "predicted error of {target} with one factor held at a level (lines); star: x*.",
         "frontier",
@@ -192,7 +192,7 @@ CATALOGUE = {
         main=True,
     ),
     "isoflop-tasks": Entry(
-        "isoflop",
+        "by_factor",
         "Runs of equal cost and the least predicted error of every other target; star: x*.",
         "frontier",
         ("laws", "frontier"),
@@ -214,7 +214,7 @@ CATALOGUE = {
         (ONE_TARGET, NO_COST),
     ),
     "elasticity": Entry(
-        "elasticity",
+        "frontier",
         "Elasticity of x* in n by target with its band; filled where the band excludes 0.",
         "frontier",
         ("tables/elasticity.csv",),
@@ -222,21 +222,21 @@ CATALOGUE = {
         main=True,
     ),
     "elasticity-budget": Entry(
-        "elasticity",
+        "frontier",
         "Elasticity of x* of {target} in n against the budget: median and 90% band over the models.",
         "frontier",
         ("laws", "frontier"),
         (NO_COST, NO_DATA),
     ),
     "vision-share": Entry(
-        "vision_share",
+        "cost",
         "Share of c(x) spent in the vision model, by tokens per frame and along the frontier of {target}.",
         "frontier",
         ("frontier",),
         (NO_COST, NO_VISION),
     ),
     "regret": Entry(
-        "regret",
+        "frontier",
         "Points of error of {target} lost by simpler rules than the frontier, averaged over budgets; bars: 90% of the "
         "models.",
         "regret",

@@ -16,8 +16,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 from vlmfrontier.cost.model import CostModel
 from vlmfrontier.figures import style
-from vlmfrontier.figures.curves import Predictor, predictors_of
-from vlmfrontier.figures.drawing import Drawing, labels_of, other_targets
+from vlmfrontier.figures.drawing import Drawing, Predictor, labels_of, other_targets, predictors_of
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import most_frequent

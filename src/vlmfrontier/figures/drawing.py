@@ -1,13 +1,56 @@
-"""What drawing a figure gives, and what several figures need of a study's results."""
+"""What figures share: predictions, runs of one line, names; and every figure of a study by its name, as files."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from vlmfrontier.errors import UserError
+from vlmfrontier.figures import style
+from vlmfrontier.figures.catalogue import CATALOGUE, Outline, left_out
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.frontier.space import equal_cost_budgets, equal_cost_rows
+from vlmfrontier.frontier.space import center_rows, equal_cost_budgets, equal_cost_rows
+from vlmfrontier.frontier.target import TargetLaws
+from vlmfrontier.progress import steps
+from vlmfrontier.tables.writing import write_csv
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The pooled prediction of one target and its 90% interval, at any point."""
+
+    laws: TargetLaws
+
+    @property
+    def target(self) -> str:
+        """The column of runs that is predicted."""
+        return self.laws.name
+
+    def __call__(
+        self, x: Mapping[str, np.ndarray], examples: float | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return f and the ends of its interval for columns of factor values (m,) at one number of examples."""
+        spread = self.laws.spread(x)
+        points = np.arange(len(next(iter(x.values()))))
+        n = spread.pool.data_unit if examples is None else examples
+        low, high = spread.interval(points, n)
+        return np.median(spread.pool.errors(points, n), axis=0), low, high
+
+
+def center_line(runs: pd.DataFrame, factor: str, factors: Sequence[str]) -> pd.DataFrame | None:
+    """Return the runs in which only `factor` (and n) varies: the line with the most levels; None if there is none."""
+    rows = center_rows({name: runs[name].to_numpy() for name in factors}, factor)
+    return None if rows is None else runs.iloc[rows]
+
+
+def predictors_of(results: Results, targets: Sequence[str]) -> dict[str, Predictor]:
+    """Return the pooled predictions of several targets."""
+    return {target: Predictor(results.laws(target)) for target in targets}
 
 
 class NothingToShow(Exception):  # noqa: N818 — not an error: a study may have nothing of a kind
@@ -50,3 +93,32 @@ def budget_groups(results: Results) -> dict[float, pd.DataFrame]:
     if not groups:
         raise NothingToShow("No budget has runs of three or more configurations at equal cost and equal n.")
     return {budget: results.runs.iloc[rows] for budget, rows in groups.items()}
+
+
+def draw(results: Results, name: str, target: str) -> Drawing:
+    """Return a figure with its numbers. A study that has nothing of the kind gets a sentence without axes."""
+    entry = CATALOGUE[name]
+    function = getattr(import_module(f"vlmfrontier.figures.{entry.module}"), f"draw_{name.replace('-', '_')}")
+    try:
+        return function(results, target)
+    except NothingToShow as reason:
+        return Drawing(style.sentence(str(reason)), pd.DataFrame({"nothing_to_show": [str(reason)]}))
+
+
+def save(results: Results, names: Sequence[str], target: str, folder: Path) -> list[Path]:
+    """Draw figures as `folder`/<name>.png, .svg and .csv, and return the paths of the PNGs.
+
+    Raises `UserError` for a name that is not in the catalogue, and for a figure that does not apply to the study.
+    """
+    unknown = [name for name in names if name not in CATALOGUE]
+    if unknown:
+        raise UserError(f"there is no figure {unknown[0]!r}; the figures are {', '.join(CATALOGUE)}")
+    reasons = left_out(Outline.of(results.study, results.table))
+    for name in names:
+        if name in reasons:
+            raise UserError(f"the figure {name!r} does not apply to this study: {reasons[name]}")
+    for name in steps("draw", names):
+        drawing = draw(results, name, target)
+        style.save(drawing.figure, folder / name)
+        write_csv(drawing.data, folder / f"{name}.csv")
+    return [folder / f"{name}.png" for name in names]

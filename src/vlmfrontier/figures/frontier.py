@@ -1,16 +1,18 @@
-"""The predicted frontier: x* and its error against the budget (the paper's Figures 4 and 10)."""
+"""The frontier: x* and its error by budget (Figures 4, 10), elasticities in n (Figure 5), what simpler rules lose."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vlmfrontier.figures import style
-from vlmfrontier.figures.drawing import Drawing, labels_of, other_targets
+from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.elasticity import UNDETERMINED, elasticity_by_budget
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.study.units import format_count
@@ -142,3 +144,122 @@ def draw_frontier_tasks(results: Results, target: str) -> Drawing:
     shown = {name: middle(_lines(table)).rows for name, table in tables.items()}
     figure = frontier_tasks_figure(tables, results.study.factors(), labels_of(results, target))
     return Drawing(figure, pd.concat(shown, names=["target"]).reset_index("target"))
+
+
+BUDGETS = 40
+"""Budgets at which the elasticity is shown."""
+ELASTICITY_COLUMNS = (3, 2, 4)
+"""Columns of panels, the preferred number first."""
+
+
+@style.styled
+def elasticity_figure(table: pd.DataFrame, factors: Sequence[str]) -> Figure:
+    """Return a panel per factor with e_k of every target and its band; filled where the band excludes 0.
+
+    `table` has the columns of `elasticity_table` and `target`, the first row of a target at the top.
+    """
+    targets = list(dict.fromkeys(table.target))
+    figure, axes = style.panels(1, len(factors), height=0.9 + 0.22 * len(targets), sharey=True)
+    for panel, factor in zip(axes[0], factors, strict=True):
+        _draw(panel, table[table.factor == factor].set_index("target").loc[targets])
+        panel.set_xlabel(f"elasticity of {factor}* in n (% per %)")
+    axes[0, 0].set_yticks(np.arange(len(targets)), targets)
+    axes[0, 0].set_ylim(-0.6, len(targets) - 0.4)
+    axes[0, 0].invert_yaxis()
+    return figure
+
+
+def _draw(panel: Axes, rows: pd.DataFrame) -> None:
+    panel.axvline(0, color=style.MUTED, lw=1)
+    for place, row in enumerate(rows.itertuples()):
+        determined = row.direction != UNDETERMINED
+        color = style.CATEGORIES[0] if determined else style.MUTED
+        panel.plot([row.e_lo, row.e_hi], [place, place], color=color, lw=2)
+        panel.plot(row.e_median, place, "o", ms=5, color=color, mfc=color if determined else "white")
+    panel.grid(axis="y", visible=False)
+    panel.xaxis.set_major_locator(MaxNLocator(4))
+    if not rows[["e_lo", "e_hi"]].to_numpy().any():  # x* never moves: an axis of width zero would be of any width
+        panel.set_xlim(-0.1, 0.1)
+
+
+@style.styled
+def elasticity_budget_figure(table: pd.DataFrame, labels: Labels) -> Figure:
+    """Return a panel per factor with the median of e_k and its band at each budget, averaged over the data sizes.
+
+    `table` is `elasticity_by_budget`'s.
+    """
+    factors = list(dict.fromkeys(table.factor))
+    figure, tiles = style.tiles(len(factors), ELASTICITY_COLUMNS, sharex=True, sharey=True)
+    for panel, factor in zip(tiles.all, factors, strict=True):
+        rows = table[table.factor == factor]
+        panel.axhline(0, color=style.MUTED, lw=1)
+        panel.fill_between(rows.c, rows.e_lo, rows.e_hi, step="mid", color=style.CATEGORIES[0], alpha=0.2, lw=0)
+        panel.step(rows.c, rows.e_median, where="mid", color=style.CATEGORIES[0], lw=1.4, label="median of the models")
+        panel.step(rows.c, rows.e, where="mid", color=style.CATEGORIES[1], lw=1, label="frontier of the pooled median")
+        panel.set_title(f"{factor}*")
+    style.number_axis(tiles.all[0].xaxis, log=True)
+    for panel in tiles.left:
+        panel.set_ylabel("elasticity in n (% per %)")
+    for panel in tiles.bottom:
+        panel.set_xlabel(labels.budget)
+    style.legend_below(figure, tiles.all[0])
+    return figure
+
+
+def draw_elasticity(results: Results, target: str) -> Drawing:
+    """Return the elasticities of every target, as the table of elasticities has them."""
+    table = results.made_table("tables/elasticity.csv", ["e_median", "e_lo", "e_hi"], ["target", "factor"])
+    return Drawing(elasticity_figure(table, results.study.factors()), table)
+
+
+def draw_elasticity_budget(results: Results, target: str) -> Drawing:
+    """Return the elasticity of one target against the budget."""
+    grid = results.elasticity_grid
+    budgets = np.geomspace(grid.budgets[0], grid.budgets[-1], BUDGETS)
+    table = elasticity_by_budget(results.target(target), replace(grid, budgets=budgets))
+    return Drawing(elasticity_budget_figure(table, labels_of(results, target)), table)
+
+
+MOST_SIZES = 4
+"""At most as many data sizes are shown: the first, the last and some between."""
+
+
+def shown_regret(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `tables/regret.csv` that are shown: some data sizes, without the frontier against itself."""
+    if table.n.notna().any():
+        sizes = np.unique(table.n)
+        places = np.unique(np.linspace(0, len(sizes) - 1, min(len(sizes), MOST_SIZES)).round().astype(int))
+        table = table[table.n.isin(sizes[places])]
+        table = table[table.rule != "frontier at n = " + table.n.map(format_count)]
+    return table.reset_index(drop=True)
+
+
+@style.styled
+def regret_figure(data: pd.DataFrame) -> Figure:
+    """Return the mean regret of every rule, the least first, with the models' 90% range, a colour per n."""
+    order = data.groupby("rule").mean_regret.mean().sort_values().index.tolist()
+    groups = list(data.groupby("n", dropna=False))
+    figure, axes = style.panels(1, 1, height=0.8 + 0.3 * len(order))
+    figure.set_figwidth(2.5 * style.PANEL[0])
+    panel = axes[0, 0]
+    offsets = np.linspace(-0.22, 0.22, len(groups)) if len(groups) > 1 else [0.0]
+    for (n, rows), color, offset in zip(groups, style.sequence(len(groups)), offsets, strict=True):
+        places = [order.index(rule) + offset for rule in rows.rule]
+        panel.hlines(places, rows.mean_regret_lo, rows.mean_regret_hi, color=color, lw=1.6)
+        label = None if pd.isna(n) else f"n = {format_count(n)}"
+        panel.plot(rows.mean_regret, places, "o", ms=4.5, color=color, mec="white", mew=0.5, label=label)
+    panel.axvline(0, color=style.MUTED, lw=1)
+    panel.set_yticks(range(len(order)), order)
+    panel.set_ylim(len(order) - 0.4, -0.6)
+    panel.grid(axis="y", visible=False)
+    panel.set_xlabel("mean regret (points of error)")
+    style.legend_below(figure, panel)
+    return figure
+
+
+def draw_regret(results: Results, target: str) -> Drawing:
+    """Return what simpler rules lose, as the table of regrets has it."""
+    data = shown_regret(results.made_table("tables/regret.csv", ["mean_regret"], ["rule"]))
+    if data.empty:
+        raise NothingToShow("No simpler rule can meet any of the budgets.")
+    return Drawing(regret_figure(data), data)

@@ -7,20 +7,29 @@ import pytest
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.cost.model import vision_share_table
 from vlmfrontier.figures import style
+from vlmfrontier.figures.by_factor import (
+    isoflop_data,
+    isoflop_figure,
+    isoflop_tasks_figure,
+    least_errors,
+    line_data,
+    star_figure,
+    star_tasks_figure,
+)
 from vlmfrontier.figures.contours import contour_data, contours_figure, contours_tasks_figure
-from vlmfrontier.figures.curves import Predictor
-from vlmfrontier.figures.elasticity import elasticity_budget_figure, elasticity_figure
-from vlmfrontier.figures.fit_quality import bags_figure, extrapolation_figure, fit_quality_figure
-from vlmfrontier.figures.frontier import frontier_figure, frontier_tasks_figure
-from vlmfrontier.figures.isoflop import isoflop_data, isoflop_figure, isoflop_tasks_figure, least_errors
+from vlmfrontier.figures.cost import planned_figure, vision_share_figure
+from vlmfrontier.figures.drawing import Predictor
+from vlmfrontier.figures.fit_quality import bags_figure, extrapolation_figure, fit_quality_figure, profiles_figure
+from vlmfrontier.figures.frontier import (
+    elasticity_budget_figure,
+    elasticity_figure,
+    frontier_figure,
+    frontier_tasks_figure,
+    regret_figure,
+    shown_regret,
+)
 from vlmfrontier.figures.labels import NAMES, Labels
-from vlmfrontier.figures.learning import learning_figure
-from vlmfrontier.figures.planned import planned_figure
-from vlmfrontier.figures.profiles import profiles_figure
-from vlmfrontier.figures.regret import regret_figure, shown_regret
-from vlmfrontier.figures.runs import runs_figure
-from vlmfrontier.figures.star import line_data, star_figure, star_tasks_figure
-from vlmfrontier.figures.vision_share import vision_share_figure
+from vlmfrontier.figures.runs import learning_figure, runs_figure
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
 from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.search import frontier_table

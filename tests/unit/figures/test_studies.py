@@ -15,7 +15,7 @@ from tests.made_studies import (
 )
 from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, drawn, left_out
-from vlmfrontier.figures.draw import draw, save
+from vlmfrontier.figures.drawing import draw, save
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.page import write_report
 

@@ -10,8 +10,8 @@ import pytest
 from tests.calling import SMOKE
 from tests.made_studies import assert_another_process_draws_the_same
 from vlmfrontier.figures.catalogue import Outline, drawn, left_out
-from vlmfrontier.figures.draw import draw
-from vlmfrontier.figures.learning import read_log
+from vlmfrontier.figures.drawing import draw
+from vlmfrontier.figures.runs import read_log
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.page import write_report
