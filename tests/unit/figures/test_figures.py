@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from vlmfrontier.cost.flops import PaperCost
-from vlmfrontier.cost.model import vision_share_table
 from vlmfrontier.figures import style
 from vlmfrontier.figures.by_factor import (
     isoflop_data,
@@ -31,6 +30,7 @@ from vlmfrontier.figures.frontier import (
 from vlmfrontier.figures.labels import NAMES, Labels
 from vlmfrontier.figures.runs import learning_figure, runs_figure
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
+from vlmfrontier.frontier.load import vision_share_table
 from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.frontier.space import RunRange, equal_cost_rows, grid_space, most_frequent
