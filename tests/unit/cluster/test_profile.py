@@ -1,6 +1,8 @@
 """Settings of the cluster profile that keep known defects of the Slurm plugin away; each was seen to do harm."""
 
-import re
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,6 @@ from vlmfrontier.cluster.queue import LONGEST_INTERVAL
 
 ROOT = Path(__file__).parents[3]
 PROFILE = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-RULES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 SLURM_MIN_JOB_AGE = 300
 
 
@@ -40,22 +41,48 @@ def test_no_arrays():
     assert not any("array" in key for key in PROFILE)
 
 
-def test_retries_are_the_profiles_and_never_a_rules():
+@pytest.fixture(scope="module", params=["smoke", "paper", "chinchilla"])
+def rules(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """What Snakemake has read of every rule that has a command, for a study that trains, fetches or only fits."""
+    profile, study = ROOT / "profiles/slurm", ROOT / f"workflow/studies/{request.param}.yaml"
+    options = ["--snakefile", ROOT / "Snakefile", "--workflow-profile", profile, "--configfile", study]
+    folder = tmp_path_factory.mktemp("rules")
+    printed = subprocess.check_output([sys.executable, "-c", READ_RULES, *map(str, options)], cwd=folder, text=True)
+    return json.loads(printed.splitlines()[-1])
+
+
+READ_RULES = """
+import json, sys
+from snakemake import cli
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, ResourceSettings
+_, given = cli.parse_args(sys.argv[1:])
+with SnakemakeApi() as api:
+    read = api.workflow(
+        snakefile=given.snakefile,
+        config_settings=ConfigSettings(configfiles=given.configfile),
+        resource_settings=ResourceSettings(cores=1, default_resources=given.default_resources),
+    )._workflow
+    print(json.dumps([
+        {"name": rule.name, "retries": rule._restart_times, "group": rule.group and str(rule.group),
+         "local": rule.name in read._localrules, "resources": list(rule.resources)}
+        for rule in read.rules if rule.shellcmd is not None
+    ]))
+"""
+
+
+def test_retries_are_the_profiles_and_never_a_rules(rules: list[dict]):
     assert PROFILE["retries"] > 0
-    for file in RULES:
-        assert not re.search(r"^\s*(retries|group):", file.read_text(), re.MULTILINE), file.name
+    for rule in rules:
+        assert (rule["retries"], rule["group"]) == (None, None), rule["name"]
 
 
-def test_every_rule_is_local_or_says_what_its_job_asks_for():
+def test_every_rule_is_local_or_says_what_its_job_asks_for(rules: list[dict]):
     """A job without resources would go to whatever partition and account are Slurm's defaults."""
-    local = re.search(r"^localrules:\n((?:    \w+,\n)+)", (ROOT / "Snakefile").read_text(), re.MULTILINE)[1]
-    for file in RULES:
-        # Each piece begins with a rule's name, but for the first one.
-        for rule in re.split(r"^ *rule\b ?", file.read_text(), flags=re.MULTILINE)[1:]:
-            name = rule.split(":")[0].strip()
-            runs = re.search(r"^ +shell:", rule, re.MULTILINE) is not None
-            placed = re.search(r"^ +(localrule|resources):", rule, re.MULTILINE) is not None
-            assert placed or not runs or f" {name}," in local, f"{file.name}: {name}"
+    asked = {"slurm_account", "slurm_partition", "runtime", "mem_mb"}
+    for rule in rules:
+        assert rule["local"] or asked <= set(rule["resources"]), rule["name"]
+    assert sum(not rule["local"] for rule in rules) > 0
 
 
 def test_what_jobs_ask_for_is_the_plans_alone():
@@ -65,8 +92,3 @@ def test_what_jobs_ask_for_is_the_plans_alone():
 
 def test_the_profile_is_found_by_its_name_from_the_root():
     assert (ROOT / "slurm" / "config.yaml").samefile(ROOT / "profiles/slurm/config.yaml")
-
-
-def test_every_setting_says_why():
-    for line in (ROOT / "profiles/slurm/config.yaml").read_text().splitlines():
-        assert "#" in line or line.strip() in ("", "executor: slurm", "default-resources:"), line

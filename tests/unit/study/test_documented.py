@@ -54,24 +54,6 @@ def _written_only(section: str) -> dict:
     return (written | {"laws": {"starts": 200, "preset": "fast", "split": "sweep != 'isoflop'"}}).get(section, {})
 
 
-def test_every_key_of_the_default_study_is_explained():
-    lines = (ROOT / "config.yaml").read_text().splitlines()
-    for number, line in enumerate(lines):
-        if line.strip() and not line.strip().startswith("#"):
-            assert _explained(lines, number), f"config.yaml, line {number + 1}: {line.strip()}: says not what it is"
-
-
-def _explained(lines: list[str], number: int) -> bool:
-    """Say whether a line has a comment, stands below one, or belongs to a key that is explained."""
-    if "#" in lines[number] or lines[number - 1].strip().startswith("#"):
-        return True
-    indent = len(lines[number]) - len(lines[number].lstrip())
-    for above in range(number - 1, -1, -1):
-        if lines[above].strip() and len(lines[above]) - len(lines[above].lstrip()) < indent:
-            return _explained(lines, above)
-    return False
-
-
 def test_every_key_is_documented():
     undocumented = [
         f"{section.__name__}.{name}"
