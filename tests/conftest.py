@@ -34,7 +34,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
 
 @pytest.fixture(scope="session")
 def smoke_results(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Path:
-    """The results folder of a smoke study that was run to its end by this very code, maybe by another call of pytest."""
+    """Results of the smoke study, run to its end by this very code, maybe in another call of pytest."""
     kept = pytestconfig.cache.mkdir("smoke")
     if (kept / "made_by").exists() and (kept / "made_by").read_text() == _code():
         return kept / "results" / "smoke"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.calling import SMOKE, Workflow
+from tests.calling import SMOKE
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import OnCluster
 from vlmfrontier.cluster.job import parse_record
@@ -35,8 +35,8 @@ def lasting(value: object) -> object:
     return value
 
 
-def test_results_are_those_of_the_laptop(study: OnCluster, smoke: Workflow):
-    there, here = (folder / "results" / "smoke" for folder in (study.folder, smoke.folder))
+def test_results_are_those_of_the_laptop(study: OnCluster, smoke_results: Path):
+    there, here = study.folder / "results" / "smoke", smoke_results
     runs = sorted(path.parent.name for path in here.glob("runs/*/result.json"))
     assert runs == list(pd.read_csv(here / "plan.csv").run.sort_values())
     for run in runs:
