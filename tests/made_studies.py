@@ -34,7 +34,7 @@ STUDY = {
         },
         "split": "n_star == 1",
     },
-    "laws": {"forms": ["mult", "add", "add-interact-s"], "starts": 20, "resamples": 20},
+    "laws": {"forms": ["mult", "add", "add-interact-s"], "starts": 10, "resamples": 8},
     "cost": {"model": "paper"},
     "space": {"N": ["1B", "3B", "8B"], "T": {"from": 1, "to": 64}, "V": {"squares": 20}},
     "frontier": {"budgets": {"from": "2T", "to": "30T", "count": 40}, "examples": ["0.5M", "1M", "4M"], "members": 60},

@@ -145,7 +145,7 @@ def test_a_study_that_is_not_there_is_named_with_the_nearest(results: Path, name
 
 def test_without_any_study_the_plan_is_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"no study in results/ here; run `snakemake plan` first"):
+    with pytest.raises(UserError, match=r"run `snakemake plan` first"):
         command_line.study_file("digits")
 
 

@@ -49,5 +49,5 @@ def test_columns_broadcast_and_the_parts_sum_to_the_cost():
 
 
 def test_unknown_language_models_are_refused():
-    with pytest.raises(UserError, match="knows only the study's language models, N = 83000, not 1e"):
+    with pytest.raises(UserError, match="N = 83000, not 1e"):
         MODEL.cost({"N": 1e9, "T": 1, "V": 1})

@@ -63,7 +63,7 @@ def test_the_space_holds_only_what_has_a_cost():
     space = grid_space({"N": [1e3, 4e3, 9e3], "T": np.arange(1, 33), "V": [1, 4, 9, 16, 25]}, measured(grid()))
     assert (space.levels("N").max(), space.levels("T").max(), space.levels("V").max()) == (4e3, 16, 16)
     assert len(space) == 2 * 16 * 4
-    with pytest.raises(UserError, match="none of its 1 configurations lies within the measured costs"):
+    with pytest.raises(UserError, match="none of its 1 configurations"):
         grid_space({"N": [9e3], "T": [1], "V": [1]}, measured(grid()))
 
 

@@ -38,7 +38,7 @@ def test_a_table_without_cost_has_no_frontier():
 
 def test_the_cost_may_only_read_factors_of_the_study():
     assert cost_model(study(CostConfig(expression="V * 2"))).factors == ("V",)
-    with pytest.raises(UserError, match="needs the factor layers; the factors are N, T, V"):
+    with pytest.raises(UserError, match=r"layers; .* N, T, V"):
         cost_model(study(CostConfig(expression="V * layers")))
     with pytest.raises(UserError, match="needs the factor T"):
         cost_model(study(CostConfig(model="paper"), trained=False, factors=("N",)))
@@ -54,5 +54,5 @@ def test_cost_sections_that_contradict_themselves_are_refused():
 def test_counted_costs_are_for_the_studys_own_models():
     with pytest.raises(UserError, match="needs the study's models"):
         cost_model(study(CostConfig(model="counted"), trained=False))
-    with pytest.raises(ValueError, match=r"M and W belong to model: paper"):
+    with pytest.raises(ValueError, match=r"M and W .*model: paper"):
         CostConfig(model="counted", M=1)

@@ -330,7 +330,7 @@ def test_more_examples_than_can_be_used_are_refused_when_the_data_is_prepared(ma
     unknown = {**section, "sources": [{**source, "count": None} for source in section["sources"]]}
     study = validate(study_of(unknown, 25))
     assert study.data.examples is None
-    with pytest.raises(UserError, match="25 examples asked for, but 24 can be used"):
+    with pytest.raises(UserError, match=r"25 examples .* 24 "):
         prepare_split(study, "train", tmp_path)
 
 

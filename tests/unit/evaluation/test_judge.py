@@ -122,9 +122,7 @@ def test_a_judge_that_is_down_fails_the_job(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-        with pytest.raises(
-            UserError, match=r"did not rate an answer: .*refused.* \(4 tries\); 0 of 12 ratings are kept"
-        ):
+        with pytest.raises(UserError, match=r"refused.* \(4 tries\); 0 of 12 "):
             ask(tmp_path, config(url))
 
 
@@ -136,7 +134,7 @@ def test_a_refused_key_is_not_tried_again(tmp_path):
 
 def test_garbage_fails_the_job_when_it_stays_garbage(tmp_path):
     with judging(lambda *_: "I would rather not say") as judge:
-        with pytest.raises(UserError, match=r"the reply 'I would rather not say' has no ratings \(4 tries\)"):
+        with pytest.raises(UserError, match=r"'I would rather not say' .*\(4 tries\)"):
             ask(tmp_path, config(judge.url), BODIES[:1])
         assert len(judge.asked) == 4
     assert list(read_lines(tmp_path / "replies.jsonl")) == []
@@ -168,7 +166,7 @@ def test_the_key_comes_from_the_environment_and_is_written_nowhere(tmp_path, mon
         assert set(judge.keys) == {"Bearer secret-of-mine"}
     assert "secret-of-mine" not in (tmp_path / "replies.jsonl").read_text()
     monkeypatch.delenv("MADE_KEY")
-    with pytest.raises(UserError, match=r"judge\.key = 'MADE_KEY': there is no such environment variable"):
+    with pytest.raises(UserError, match=r"judge\.key = 'MADE_KEY'"):
         ask(tmp_path, config(judge.url, key="MADE_KEY"), [asking("new")])
 
 

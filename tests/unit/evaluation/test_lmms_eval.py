@@ -237,5 +237,5 @@ def test_fetching_counts_questions_and_videos(tested, tmp_path, monkeypatch):
         return fetch(study(work / "home", unreadable=0.5, tasks={"PT": task}), ResultsFolder(tmp_path), offline=True)
 
     assert found(4) == {"PT": {"questions": 4, "videos": 2, "missing": 1}}
-    with pytest.raises(UserError, match="PT: the data set has 4 questions, not 5"):
+    with pytest.raises(UserError, match=r"PT: .* 4 questions, not 5"):
         found(5)

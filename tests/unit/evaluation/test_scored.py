@@ -132,7 +132,7 @@ def test_samples_that_disagree_with_the_aggregate_are_an_error(output, answers):
     def change(record):
         record["results"]["videomme"]["videomme_perception_score,none"] = 75.0
 
-    with pytest.raises(UserError, match=r"reports videomme_perception_score = 75.0, its samples make 50; this is not"):
+    with pytest.raises(UserError, match=r"videomme_perception_score = 75.0, .* 50;"):
         score("VMME", output("answered", change), answers)
 
 
@@ -147,7 +147,7 @@ def test_a_score_beyond_its_best_is_an_error(output, answers):
 def test_an_answer_of_other_weights_is_no_answer(output, tmp_path):
     path = tmp_path / "answers.jsonl"
     path.write_text("".join(json.dumps(a) + "\n" for a in RECORDED["answers"]))
-    with pytest.raises(UserError, match="videomme: question 0 has no answer of this run"):
+    with pytest.raises(UserError, match="videomme: question 0 "):
         score("VMME", output("answered"), read_answers(path, "other"))
 
 
@@ -159,8 +159,6 @@ def test_a_benchmark_of_ones_own_is_scored_by_its_metric(output, answers):
 
 
 def test_too_many_unreadable_videos_are_an_error(answers):
-    with pytest.raises(
-        UserError, match=r"PT: 1 of 2 videos cannot be read, first perceptiontest_val/videos/made_1.mp4"
-    ):
+    with pytest.raises(UserError, match=r"PT: 1 of 2 videos .* perceptiontest_val/videos/made_1.mp4"):
         check_videos(LmmsEvalConfig(), answers)
     assert list(check_videos(LmmsEvalConfig(unreadable=0.5), answers)) == ["perceptiontest_val/videos/made_1.mp4"]

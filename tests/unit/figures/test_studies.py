@@ -134,6 +134,7 @@ def test_no_figure_of_any_study_has_empty_axes_and_the_report_says_what_is_missi
         assert reason in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", ["complete"], indirect=True)
 def test_another_process_draws_every_figure_to_the_same_bytes(tmp_path: Path, study: tuple[str, Results]):
     _, results = study
@@ -142,9 +143,9 @@ def test_another_process_draws_every_figure_to_the_same_bytes(tmp_path: Path, st
 
 def test_unknown_figures_and_those_that_do_not_apply_are_refused_by_name(tmp_path: Path):
     results = made(tmp_path)
-    with pytest.raises(UserError, match="no figure 'iso'; the figures are runs, learning"):
+    with pytest.raises(UserError, match=r"no figure 'iso'; .* runs, learning"):
         save(results, ["iso"], "avg", tmp_path)
-    with pytest.raises(UserError, match="'learning' does not apply to this study: the study starts at a table"):
+    with pytest.raises(UserError, match="'learning' does not apply"):
         save(results, ["learning"], "avg", tmp_path)
 
 

@@ -112,7 +112,7 @@ def test_the_settled_template_is_saved_with_the_tokenizer(published, tmp_path):
 
 
 def test_a_published_tokenizer_without_template_is_refused():
-    with pytest.raises(UserError, match="has no chat template; take the model's instruct variant"):
+    with pytest.raises(UserError, match=r"no chat template; .*instruct"):
         read_tokenizer(asset("llama2"), "models.language.x")
 
 

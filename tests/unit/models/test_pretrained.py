@@ -95,7 +95,7 @@ def test_a_shape_that_is_not_the_models_is_refused_with_both_values(llama, chang
 def test_a_vision_model_must_be_a_tower_of_the_shape(siglip, llama):
     with pytest.raises(UserError, match=r"models.vision.patch_size = 5, but .* has 4"):
         read_vision_config(siglip, vision(siglip, patch_size=5), "models.vision")
-    with pytest.raises(UserError, match="is a llama; a vision model must be one of siglip, clip, dinov2, "):
+    with pytest.raises(UserError, match=r"is a llama; .* siglip, clip, dinov2, "):
         read_vision_config(llama, vision(llama), "models.vision")
 
 
@@ -155,7 +155,7 @@ def test_prompts_are_the_models_own_chat_without_todays_date():
 
 def test_without_a_chat_template_the_mend_is_named(tmp_path):
     folder = save_language(tmp_path / "base", template=None)
-    with pytest.raises(UserError, match="has no chat template; take the model's instruct variant"):
+    with pytest.raises(UserError, match=r"no chat template; .*instruct"):
         read_tokenizer(folder, KEY)
 
 

@@ -202,7 +202,7 @@ def test_a_siglip_2_without_a_fixed_grid_is_refused(tmp_path):
     """SigLIP 2 of fixed resolution is published as `siglip`, in SigLIP's own layout."""
     Siglip2Config().save_pretrained(tmp_path)
     shape = VisionConfig.model_validate({"pretrained": str(tmp_path), **TOWERS["siglip"]})
-    with pytest.raises(UserError, match="is a siglip2_vision_model; a vision model must be one of siglip, clip"):
+    with pytest.raises(UserError, match=r"is a siglip2_vision_model; .* siglip, clip"):
         read_vision_config(tmp_path, shape, KEY)
 
 
@@ -213,7 +213,7 @@ def test_without_the_published_colours_nothing_is_guessed(tmp_path):
     with pytest.raises(UserError, match="does not normalise pixels of 0 to 255"):
         read_normalisation(folder)
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(UserError, match=r"clip: preprocessor_config.json is missing, which says how pixels"):
+    with pytest.raises(UserError, match=r"clip: preprocessor_config.json is missing"):
         read_normalisation(folder)
 
 

@@ -198,7 +198,7 @@ def test_the_law_shown_is_said_with_its_weight_where_another_has_more(complete: 
 def test_standard_errors_are_said_to_be_the_bootstrap_s(complete: Known):
     law = complete.law("avg")
     table = next(b for b in report(complete) if isinstance(b, Table) and b.heads[-1] == "standard error")
-    assert "standard errors of the bootstrap: standard deviations over 20 resamples" in table.caption
+    assert "standard errors of the bootstrap: standard deviations over 8 resamples" in table.caption
     members = pd.read_csv(complete.folder / "laws/avg" / f"{law.form.name}.bag.csv")
     for name, _, error in table.rows:
         if law.standard_errors[name] is None:

@@ -102,7 +102,7 @@ def test_impossible_numbers_of_gpus_are_refused(execution: dict, batch: int, mes
 
 
 def test_a_language_model_that_execution_names_must_exist():
-    with pytest.raises(UserError, match=r"execution.nodes.8B = 2: is no language model of this study; known: 1b, 8b"):
+    with pytest.raises(UserError, match=r"execution.nodes.8B = 2: .* 1b, 8b"):
         large({"nodes": {"8B": 2}})
 
 

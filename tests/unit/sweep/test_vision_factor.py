@@ -68,7 +68,7 @@ def test_the_space_has_every_vision_model_with_the_grids_it_can_fill():
     assert set(space.levels("M")) == {fine, coarse}
     assert space.factors["V"][space.factors["M"] == coarse].max() == 16
     assert space.factors["V"][space.factors["M"] == fine].max() == 64
-    with pytest.raises(UserError, match=r"only the study's vision models, M = .* not 7"):
+    with pytest.raises(UserError, match=r"M = .* not 7"):
         cost_model(made).cost({"N": 1.0, "T": 1.0, "V": 1.0, "M": 7.0})
 
 
@@ -105,7 +105,7 @@ def test_more_tokens_than_the_vision_model_has_are_refused():
 
 
 def test_a_study_with_one_vision_model_knows_no_m():
-    with pytest.raises(UserError, match="the study has one vision model; leave M out"):
+    with pytest.raises(UserError, match=r"one vision model; .*M "):
         validate(merge(GIVEN, {}) | {"models": {}})
 
 
