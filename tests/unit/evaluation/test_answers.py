@@ -72,11 +72,12 @@ def test_frames_are_squeezed_to_the_size_of_the_vision_model(tokenizer, small_re
 
 
 def test_packed_answers_equal_those_asked_alone(model, tokenizer, small_results, groups):
+    groups = groups[:4]
     together = {r["id"]: r for rs in answers(model, tokenizer, small_results, groups).values() for r in rs}
     prompt, reader = PromptBuilder(tokenizer), FrameReader(small_results / "data/test")
     texts = 0
     with torch.inference_mode():
-        for video, questions in groups[:4]:
+        for video, questions in groups:
             pixels = normalise(torch.from_numpy(np.ascontiguousarray(reader.read(video, FRAMES))))[None]
             for question in questions:
                 record, expected = together[question["id"]], alone(model, prompt, pixels, question)

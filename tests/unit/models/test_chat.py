@@ -40,7 +40,13 @@ def asset(name: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=PUBLISHED)
+LARGE = {"gemma3"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name in LARGE else []) for name in PUBLISHED],
+)
 def published(request: pytest.FixtureRequest) -> tuple[str, PromptBuilder]:
     """A published tokenizer by its name, read once for all tests: a large one takes ten seconds."""
     return request.param, PromptBuilder(read_tokenizer(asset(request.param), "models.language.x"))
