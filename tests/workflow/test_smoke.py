@@ -64,8 +64,11 @@ def test_the_plan_says_that_every_run_is_done(smoke: Workflow):
 
 @pytest.fixture
 def copied(smoke: Workflow, tmp_path: Path) -> Workflow:
-    """The finished study with Snakemake's metadata, for a test that changes it."""
-    return Workflow(Path(shutil.copytree(smoke.folder, tmp_path / "copied", symlinks=True)))
+    """The finished study with Snakemake's metadata, for a test that changes it.
+
+    Beside the original: jobs name the starting model by its path from the working directory.
+    """
+    return Workflow(Path(shutil.copytree(smoke.folder, tmp_path, symlinks=True, dirs_exist_ok=True)))
 
 
 def changed(smoke: Workflow, change: dict) -> dict[str, int]:
