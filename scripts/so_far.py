@@ -43,7 +43,7 @@ def main() -> None:
     for command in commands(study, copy, given.target):
         print(f"— {' '.join(command)}", flush=True)
         script = Path(__file__).with_name(command[0])
-        status = subprocess.run([sys.executable, script, "--study", copy, *command[1:]], check=False).returncode
+        status = subprocess.run([sys.executable, script, f"--study={copy}", *command[1:]], check=False).returncode
         if status and command[0] == "collect.py":
             sys.exit(status)
     print(f"ask: python scripts/query.py --study {copy.parent} --target {given.target or study.main_target} --budget …")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.calling import ROOT, SMOKE, run_keys
-from tests.slurm.conftest import OnCluster
+from tests.slurm.conftest import SITE, OnCluster
 from tests.slurm.kills import Training, assert_trained_once, wait_until
 from vlmfrontier.ended import FAILED, read_ended
 
@@ -51,7 +51,9 @@ def test_packed_runs_end_alone_and_go_on_together(on_cluster: OnCluster):
     config = study(on_cluster.folder)
     runs = on_cluster.folder / "results" / "packed" / "runs"
     *good, bad = (Training(runs / key, on_cluster.cluster) for key in run_keys(config))
-    options = ["--set-resources", "finetune_run:pack=3", "evaluate_run:pack=3", "--retries", "1"]
+    site = on_cluster.folder / "site.yaml"
+    site.write_text(f"{SITE.read_text()}\npack: {{runs: 3, minutes: 60}}\n")
+    options = ["--default-resources", f'site="{site}"', "--retries", "1", "--"]
     controller = on_cluster.start(*options, "evaluate", config=config)
 
     # The bad one has failed and was submitted once more, alone, while the others train.
@@ -71,4 +73,5 @@ def test_packed_runs_end_alone_and_go_on_together(on_cluster: OnCluster):
     assert "no starting model with its tokenizer here" in end.reason
     finetunings = [name for name in names(on_cluster) if ".finetune_run." in name]
     assert [name.split(".finetune_run.")[0].endswith("+2") for name in finetunings] == [True, False]
+    assert not any(".evaluate_run." in name for name in names(on_cluster))  # each where it was finetuned
     assert f"failed: {bad.folder.name}" in on_cluster.output()

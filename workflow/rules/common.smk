@@ -67,6 +67,9 @@ if SITE and workflow.is_main_process:
 
     tell_jobs(cuda=all(gpu.cuda for gpu in SITE.gpu))
     use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))
+if SITE and SITE.pack.runs > 1:  # a run is finetuned and evaluated in one job
+    groups = {"finetune_run": "run", "evaluate_run": "run", **workflow.group_settings.overwrite_groups}
+    workflow.group_settings.overwrite_groups = groups
 PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)
 
@@ -149,7 +152,10 @@ def planned(wildcards):
 @functools.cache
 def evaluated(run):
     """Return the GPU that a run is evaluated on, and for how many hours at most."""
-    return evaluated_on(STUDY, RUNS[run], SITE, Path(RESULTS)), answering_hours(STUDY, RUNS[run], SITE, Path(RESULTS))
+    hours = answering_hours(STUDY, RUNS[run], SITE, Path(RESULTS))
+    if SITE.pack.runs > 1 and STUDY.evaluate.harness == "packed":  # where it has just been finetuned
+        return PLACEMENTS[run].on, hours
+    return evaluated_on(STUDY, RUNS[run], SITE, Path(RESULTS)), hours
 
 
 def evaluation_job():

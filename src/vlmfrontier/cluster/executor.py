@@ -351,8 +351,12 @@ class SweepExecutor(Executor):
     def _close(self, job: Any, number: str, reason: str, nodes: str = "") -> None:
         given_up = job.attempt > job.restart_times
         for record in _records(job):
+            before = read_ended(record)
+            if before is not None and before.state == DONE and before.slurm_job_id == number:
+                continue  # of a group's members the first that has not finished is the one that failed
             with contextlib.suppress(OSError):  # a full disk must not keep the other jobs from being followed
                 close_record(record, slurm_job_id=number, reason=reason, host=nodes, given_up=given_up)
+            return
 
     def _warn(self, kind: str, message: str) -> None:
         now = time.monotonic()

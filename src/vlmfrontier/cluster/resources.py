@@ -40,7 +40,8 @@ def gpu_job(site: Site | None, on: Callable[[Any], GpuSite], hours: Hours) -> Re
         "runtime": _growing(site, on, hours),
         "mem_mb": lambda wildcards: int(on(wildcards).host_memory * MIB_PER_GIB),
     }
-    return asked | _of_gpus(site, on, lambda _: 1)
+    asked |= _of_gpus(site, on, lambda _: 1)
+    return asked | _packed(site, asked)
 
 
 def training_job(
@@ -53,7 +54,8 @@ def training_job(
     """
     if site is None:
         return {"layout": again}
-    return _trained(site, placement, again) | _of_gpus(site, _on(placement), lambda w: placement(w).gpus)
+    asked = _trained(site, placement, again) | _of_gpus(site, _on(placement), lambda w: placement(w).gpus)
+    return asked | _packed(site, asked)
 
 
 def training_job_on_nodes(
@@ -113,6 +115,18 @@ def _growing(site: Site, on: Callable[[Any], Partition], hours: Hours) -> Callab
         return min(partition.minutes, limit_minutes(site, partition, hours(wildcards)) * 2 ** (attempt - 1))
 
     return minutes
+
+
+def _packed(site: Site, asked: Resources) -> Resources:
+    """Return the resource that lets the executor pack a job with others, if it is small and has one GPU."""
+    if site.pack.runs == 1:
+        return {}
+    limit, gpus = asked["runtime"], asked["gpu"]
+
+    def runs(wildcards: Any) -> int | None:
+        return site.pack.runs if gpus(wildcards) == 1 and limit(wildcards) <= site.pack.minutes else None
+
+    return {"pack": runs}
 
 
 def _on(placement: Callable[[Any], Placement]) -> Callable[[Any], GpuSite]:

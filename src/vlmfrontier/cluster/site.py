@@ -131,6 +131,15 @@ class Mail(Section):
     """When: BEGIN, END, FAIL, REQUEUE, TIME_LIMIT, ALL. A mail per job: with END a sweep sends hundreds."""
 
 
+class Pack(Section):
+    """Small runs that share one job, each on a GPU of its own."""
+
+    runs: Few = 1
+    """How many; 1: every run has a job of its own, and its evaluation another one."""
+    minutes: Positive = 60
+    """A run is small if its job, or its evaluation's, asks for at most so long."""
+
+
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, dict | GpuSite) else value
 
@@ -162,6 +171,8 @@ class Site(Section):
     """Minutes before its time limit at which a training saves its state and has its job requeued."""
     minutes: Positive = 30
     """Shortest time that a job asks for."""
+    pack: Pack = Pack()
+    """Small runs that share one job."""
     choose: Literal["first", "cheapest", "fastest"] = "first"
     """Which of several GPUs that a training fits is taken: in the order written, by price, or by its hours."""
     currency: Currency = ""
@@ -179,6 +190,8 @@ class Site(Section):
             raise ValueError("gpu: a price must be written for all GPUs, or for none")
         if self.choose == "cheapest" and not all(priced):
             raise ValueError("choose = 'cheapest': needs a price; write gpu.price for all GPUs")
+        if self.pack.runs > min(gpu.per_node for gpu in self.gpu):
+            raise ValueError(f"pack.runs = {self.pack.runs}: more than the GPUs of one node; write fewer")
         for partition in (self.cpu, *self.gpu):
             if self.minutes > partition.minutes:
                 raise ValueError(
@@ -211,7 +224,7 @@ class Site(Section):
             seen.add(known)
 
 
-SECTIONS: dict[str, type[Section]] = {"cpu": CpuSite, "gpu": GpuSite, "mail": Mail}
+SECTIONS: dict[str, type[Section]] = {"cpu": CpuSite, "gpu": GpuSite, "mail": Mail, "pack": Pack}
 
 
 def read_site(path: Path) -> Site:
