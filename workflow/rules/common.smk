@@ -67,11 +67,11 @@ if SITE and workflow.is_main_process:
 
     tell_jobs(cuda=all(gpu.cuda for gpu in SITE.gpu))
     use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))
-if SITE and SITE.pack.runs > 1:  # a run is finetuned and evaluated in one job
-    groups = {"finetune_run": "run", "evaluate_run": "run", **workflow.group_settings.overwrite_groups}
-    workflow.group_settings.overwrite_groups = groups
 PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)
+
+# Where small runs share jobs, a run is evaluated in the job that finetunes it.
+RUN_GROUP = (lambda wildcards: together(wildcards)) if SITE and SITE.pack.runs > 1 else None
 
 # Every job reads it and none declares it, since a job is done again when its own recipe changes, not when any key of
 # the study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
@@ -190,6 +190,11 @@ def start_priority(runs):
     if not workflow.is_main_process:
         return 0
     return lambda wildcards: max((places()[run.key] for run in runs(wildcards)), default=0)
+
+
+def together(wildcards):
+    """Return the group of a run's jobs, which then share an allocation; None for a run on several nodes."""
+    return "run" if placement(wildcards).nodes == 1 else None
 
 
 def placement(wildcards):

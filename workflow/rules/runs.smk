@@ -20,6 +20,8 @@ rule finetune_run:
     log:
         f"{RESULTS}/runs/{{run}}/finetune.log",
     priority: run_priority()
+    group:
+        RUN_GROUP
     conda:
         "../../envs/train.yaml"
     resources:
@@ -56,6 +58,8 @@ if STUDY.evaluate.harness == "packed":
         log:
             f"{RESULTS}/runs/{{run}}/evaluate.log",
         priority: run_priority(ahead=1)
+        group:
+            RUN_GROUP
         conda:
             "../../envs/evaluate.yaml"
         resources:
