@@ -94,7 +94,7 @@ class OnCluster:
         """Return what differs from the profile as it is shipped: the site, and waiting times for a local disk."""
         return [
             *["--default-resources", f'site="{SITE}"'],
-            *["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "4"],
+            *["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "2"],
             *["--latency-wait", "5"],
             *["--slurm-logdir", str(self.folder / "logs" / "slurm"), "--jobs", str(2 * (os.cpu_count() or 1))],
         ]

@@ -1,5 +1,7 @@
 """A Slurm that misbehaves: every run finishes once or is named failed with its cause; none is lost, none doubled."""
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -13,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT, Workflow, run_keys
+from tests.calling import ROOT, run_keys
 from tests.slurm.bodies import STAGES, Bodies
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import OnCluster
@@ -59,6 +61,10 @@ class Study:
         """Return the job of the last attempt at a run."""
         return next(job for each, _, job, _ in reversed(self.bodies.ran()) if each == run)
 
+    def states(self, run: str) -> list[str]:
+        """Return the states of all jobs that were to train a run, oldest first."""
+        return [job.state for job in self.on_cluster.submitted().get(f"rule_finetune_run_wildcards_{run}", [])]
+
     def attempts(self, run: str) -> int:
         return sum(each == run for each, *_ in self.bodies.ran())
 
@@ -97,12 +103,12 @@ class Study:
 
 
 @pytest.fixture
-def make_study(tmp_path: Path, cluster: SlurmCluster, smoke: Workflow) -> Iterator:
+def make_study(tmp_path: Path, cluster: SlurmCluster, smoke_results: Path) -> Iterator:
     """Make a study of so many runs."""
     made = []
 
     def make(runs: int) -> Study:
-        made.append(Study(tmp_path, cluster, smoke.folder / "results" / "smoke", runs))
+        made.append(Study(tmp_path, cluster, smoke_results, runs))
         return made[-1]
 
     yield make
@@ -112,11 +118,8 @@ def make_study(tmp_path: Path, cluster: SlurmCluster, smoke: Workflow) -> Iterat
 
 
 def kill_body(study: Study, run: str) -> None:
-    """Kill the last attempt at a run as the kernel does when memory runs out, as soon as it has begun."""
-    known = Counter(each for each, *_ in study.bodies.ran())[run]
-    pid = next(pid for each, _, _, pid in reversed(study.bodies.ran()) if each == run)
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: study.end(run).startswith("failed") or study.attempts(run) > known, "its end is seen")
+    """Kill the last attempt at a run as the kernel does when memory runs out."""
+    os.kill(next(pid for each, _, _, pid in reversed(study.bodies.ran()) if each == run), signal.SIGKILL)
 
 
 def meet_limit_and_refusals(study: Study) -> tuple[str, list[str]]:
@@ -165,7 +168,9 @@ def test_hiccups_cost_nothing_and_failures_are_named(make_study):
     on_cluster.cluster.ask("scancel", study.job_of(cancelled))
     wait_until(lambda: "CANCELLED" in study.end(cancelled), "the cancelled one is named")
     kill_body(study, killed)
+    wait_until(lambda: study.attempts(killed) == 2, "it is tried again")
     kill_body(study, killed)
+    wait_until(lambda: study.job_of(killed) not in study.living(), "its job has ended")
     drained(on_cluster.cluster, ["gpu01"])
     lose_slurm(study, controller)
     assert controller.wait() != 0
@@ -257,3 +262,29 @@ def test_a_controller_is_killed_in_every_state(make_study):
     study.assert_nothing_doubled()
     once = {(run, f"{stage}.py"): 1 for run in study.runs for stage in STAGES}
     assert Counter((run, script) for run, script, *_ in bodies.ran()) == once
+
+
+def test_a_node_refuses_its_gpus_and_a_disk_is_full(make_study):
+    """The node is left out without costing a retry; what did not find room on the disk is done when there is some."""
+    study = make_study(3)
+    cluster, crowded = study.on_cluster.cluster, study.results / "runs" / study.runs[0]
+    crowded.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", crowded], check=True)
+    cluster.sicken("gpu01")
+    try:
+        with contextlib.suppress(OSError), (crowded / "filler").open("wb", buffering=0) as filler:
+            while True:
+                filler.write(bytes(1024))
+        controller = study.on_cluster.start("collect", config=study.config)
+        wait_until(lambda: "FAILED" in study.states(study.runs[0]), "the first attempt has failed")
+        (crowded / "filler").unlink()
+        assert controller.wait() == 0, study.on_cluster.output()
+        study.assert_as_undisturbed()
+    finally:
+        cluster.heal("gpu01")
+        subprocess.run(["umount", "--lazy", crowded], check=False)
+    study.assert_nothing_doubled()
+    assert [entry["node"] for entry in json.loads((study.results / "nodes.json").read_text())] == ["gpu01"]
+    assert "gpu01" in study.on_cluster.output()
+    for run in study.runs[1:]:
+        assert study.trainings()[run] == 1

@@ -1,31 +1,54 @@
-"""The smoke study through `snakemake --profile slurm`: the laptop's results, and jobs as the plan says."""
+"""Half the smoke study through `snakemake --profile slurm`: the laptop's results, and jobs as the plan says."""
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.calling import SMOKE
+from tests.calling import SMOKE, Workflow, run_keys
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import OnCluster
 from vlmfrontier.cluster.job import parse_record
 
 pytestmark = pytest.mark.slow
+STUDY = {
+    "base": str(SMOKE),
+    "sweep": {
+        "designs": {
+            "star": {"vary": {"N": ["xs", "s"], "T": [2, 4], "V": [4, 9]}, "n": [16, 64]},
+            "isoflop": {"budgets": ["90M"]},
+            "repeats": None,
+        }
+    },
+}
 # What says when, where and how fast, not what: all else of a result must be equal.
 OCCASION = {"seconds", "provenance", "resumed_at"}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory, cluster: SlurmCluster) -> OnCluster:
-    """The smoke study, run to its end on the cluster."""
+    """The study, run to its end on the cluster."""
     on_cluster = OnCluster(tmp_path_factory.mktemp("study"), cluster)
     # The queue is looked at in turns that grow to 36 seconds: with few jobs in flight most of the time is waiting.
-    outcome = on_cluster("--jobs", "8", config=SMOKE)
+    outcome = on_cluster("--jobs", "8", config=STUDY)
     assert outcome.status == 0, outcome.output
     (on_cluster.folder / "output").write_text(outcome.output)
     return on_cluster
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory, smoke_results: Path) -> Workflow:
+    """The study, run to its end without a cluster: its runs are some of the smoke study's."""
+    workflow = Workflow(tmp_path_factory.mktemp("laptop"))
+    for part in ("data", *(f"runs/{run}" for run in run_keys(STUDY))):
+        shutil.copytree(smoke_results / part, workflow.folder / "results" / "smoke" / part)
+    outcome = workflow("--cores", "2", config=STUDY)
+    assert outcome.status == 0, outcome.output
+    assert not {"finetune_run", "evaluate_run"} & outcome.jobs.keys()
+    return workflow
 
 
 def lasting(value: object) -> object:
@@ -35,8 +58,8 @@ def lasting(value: object) -> object:
     return value
 
 
-def test_results_are_those_of_the_laptop(study: OnCluster, smoke_results: Path):
-    there, here = study.folder / "results" / "smoke", smoke_results
+def test_results_are_those_of_the_laptop(study: OnCluster, laptop: Workflow):
+    there, here = (folder / "results" / "smoke" for folder in (study.folder, laptop.folder))
     runs = sorted(path.parent.name for path in here.glob("runs/*/result.json"))
     assert runs == list(pd.read_csv(here / "plan.csv").run.sort_values())
     for run in runs:
@@ -113,4 +136,4 @@ def test_fits_and_tables_are_few_jobs_or_none(study: OnCluster):
 
 
 def test_a_second_call_does_nothing(study: OnCluster):
-    assert "Nothing to be done" in study(config=SMOKE).output
+    assert "Nothing to be done" in study(config=STUDY).output
