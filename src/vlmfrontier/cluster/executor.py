@@ -33,7 +33,7 @@ from vlmfrontier.cluster.excluded import left_out, nodes_file, to_avoid
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.queue import queued_jobs
 from vlmfrontier.cluster.reports import work_of
-from vlmfrontier.cluster.submission import NOT_ITS_FAULT, Listed, call, job_name, pauses
+from vlmfrontier.cluster.submission import LOOK_PAUSE, NOT_ITS_FAULT, Listed, call, job_name, pauses
 from vlmfrontier.cluster.submitter import RefusedError, Submitter
 from vlmfrontier.cluster.suspicion import judge
 from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
@@ -96,7 +96,7 @@ class SweepExecutor(Executor):
             self._job_submission_executor.submit(self._run, batch)
 
     def _refuse_beside_others(self) -> None:
-        for pause in pauses():
+        for pause in pauses(LOOK_PAUSE):
             try:
                 left = queued_jobs(self._folder, self.sweep.study)
                 break

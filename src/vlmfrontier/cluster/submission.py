@@ -21,6 +21,8 @@ _LOST = re.compile(r"timed out|Zero Bytes|reset|receive failure|Transport endpoi
 """Refusals after which the job may be there all the same: the answer was lost, not the question."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 120.0
+LOOK_PAUSE = 10.0
+"""The longest pause where only the queue is looked at, which costs little, and nothing goes on before it answers."""
 ANSWER_SECONDS = 120.0
 """For one call of a client."""
 LISTING = "%i|%T|%r|%V|%N|%Z|%j"
@@ -116,12 +118,12 @@ def may_have_arrived(message: str) -> bool:
     return bool(_LOST.search(message))
 
 
-def pauses() -> Iterator[float]:
-    """Yield the seconds to wait before each further try: twice as long every time, up to two minutes."""
+def pauses(longest: float = LONGEST_PAUSE) -> Iterator[float]:
+    """Yield the seconds to wait before each further try: twice as long every time, up to `longest`."""
     pause = FIRST_PAUSE
     while True:
         yield pause
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, longest)
 
 
 def job_name(study: str, rule: str, wildcards: str) -> str:

@@ -9,6 +9,7 @@ from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job
 
 from vlmfrontier.cluster.submission import (
     LISTING,
+    LOOK_PAUSE,
     Answer,
     Listed,
     call,
@@ -85,7 +86,7 @@ class Submitter:
 
     def _arrived(self, name: str, since: float) -> str | None:
         """Return the job of this name that reached Slurm although sbatch failed; asks until Slurm answers."""
-        for pause in pauses():
+        for pause in pauses(LOOK_PAUSE):
             listing = self.listing()
             if listing is not None:
                 found = [job for job in self._strays(listing) if job.name == name and job.submitted >= since - CLOCKS]

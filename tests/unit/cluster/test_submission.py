@@ -66,6 +66,7 @@ def test_a_limit_of_unknown_kind_passes_only_while_jobs_are_queued():
 
 def test_pauses_grow_up_to_two_minutes():
     assert list(islice(pauses(), 8)) == [2, 4, 8, 16, 32, 64, 120, 120]
+    assert list(islice(pauses(10), 4)) == [2, 4, 8, 10]
 
 
 def test_listing_is_read_by_id_and_what_is_no_job_left_out():
