@@ -167,6 +167,16 @@ def evaluation_job():
     )
 
 
+def pretraining_job(stage):
+    """Return the resources of a stage of pretraining: of the digits study's own models, which fit every GPU."""
+    language = (lambda wildcards: wildcards.language) if stage in ("language", "align") else (lambda _: "")
+    return resources.gpu_job(
+        SITE,
+        on=lambda _: SITE.gpu[0],
+        hours=lambda wildcards: work.pretraining_hours(STUDY, stage, SITE.gpu[0], language(wildcards)),
+    )
+
+
 @functools.cache
 def places():
     """Return the place of every run in the order of the runs, the first one highest."""

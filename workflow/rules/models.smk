@@ -1,14 +1,3 @@
-# Of the digits study's own starting models, which fit every GPU.
-def pretraining_job(stage):
-    """Return the resources of a stage of pretraining."""
-    language = (lambda wildcards: wildcards.language) if stage in ("language", "align") else (lambda _: "")
-    return resources.gpu_job(
-        SITE,
-        on=lambda _: SITE.gpu[0],
-        hours=lambda wildcards: work.pretraining_hours(STUDY, stage, SITE.gpu[0], language(wildcards)),
-    )
-
-
 rule pretrain:
     input:
         expand(
