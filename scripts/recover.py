@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vlmfrontier import command_line
 from vlmfrontier.cluster.controller import controllers, unlock
-from vlmfrontier.cluster.queue import QueuedJob, queued_jobs
+from vlmfrontier.cluster.queue import QueuedJob, controller_jobs, queued_jobs
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 
@@ -89,12 +89,21 @@ def jobs_left(directory: Path, study: str) -> list[QueuedJob]:
 
 
 def refuse_while_it_runs(directory: Path) -> None:
-    """Raise `UserError` if a Snakemake of this folder still lives on this machine."""
+    """Raise `UserError` if a Snakemake of this folder still lives on this machine or in a Slurm job of its own."""
     alive = controllers(directory)
     if alive:
         raise UserError(
             f"process {alive[0]} is a snakemake that runs in {directory}; nothing is to be recovered. "
             "Stop it first (Ctrl-C ends its jobs too) if that is what you want"
+        )
+    try:
+        jobs = controller_jobs(directory)
+    except ConnectionError as error:
+        raise UserError(f"Slurm does not answer ({error}); nothing was changed") from None
+    if jobs:
+        raise UserError(
+            f"Slurm job {jobs[0]} runs snakemake in {directory}, or will when it starts again; nothing is to be "
+            f"recovered. End it first (`scancel {jobs[0]}`: its jobs live on) if that is what you want"
         )
 
 

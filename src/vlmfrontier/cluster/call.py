@@ -60,6 +60,11 @@ def only_looks(argv: Sequence[str]) -> bool:
     return any(word in _DRY or (word[:1] == "-" and word[1:].isalpha() and "n" in word[1:]) for word in argv[1:])
 
 
+def directory_of(argv: Sequence[str]) -> Path:
+    """Return the folder that a call of Snakemake runs in."""
+    return Path(*_values(argv, ("--directory", "-d"))[-1:]).resolve()
+
+
 def _profiles(argv: Sequence[str]) -> Iterator[str]:
     yield from _values(argv, _PROFILES)
     yield from filter(None, os.environ.get("SNAKEMAKE_PROFILE", "").split(","))

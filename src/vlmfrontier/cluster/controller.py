@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+from vlmfrontier.cluster.queue import queued_jobs
 
 
 def controllers(directory: Path) -> list[int]:
@@ -33,6 +36,23 @@ def is_controller(words: list[str]) -> bool:
 def is_left_locked(directory: Path) -> bool:
     """Return whether a Snakemake that does not run on this machine has locked `directory`."""
     return any(directory.glob(".snakemake/locks/*.lock")) and not controllers(directory)
+
+
+def wait_for_jobs(directory: Path, every: float) -> None:
+    """Return when no job that Snakemake submitted from `directory` is left, however long Slurm may not answer."""
+    said = ""
+    while True:
+        try:
+            jobs = queued_jobs(directory)
+            now = f"{len(jobs)} jobs of the last Snakemake are left; waiting for them"
+        except ConnectionError as error:
+            jobs, now = None, f"Slurm does not say which jobs are left ({error}); waiting"
+        if jobs == []:
+            return
+        if now != said:
+            print(now, flush=True)
+            said = now
+        time.sleep(every)
 
 
 def unlock(directory: Path) -> None:

@@ -49,6 +49,11 @@ def requeue() -> bool:
     return job is not None and subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
 
 
+def requeue_job(job: str) -> bool:
+    """Have Slurm run a job again, under the same id; return whether it will."""
+    return subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
+
+
 def _ask(*command: str) -> str:
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout

@@ -73,6 +73,19 @@ def queued_jobs(directory: Path, study: str | None = None) -> list[QueuedJob]:
     return [job for job in jobs if study is None or job.study in ("", study)]
 
 
+def controller_jobs(directory: Path) -> list[str]:
+    """Return the ids of this user's Slurm jobs that run a Snakemake of `directory`, or will (scripts/controller.py).
+
+    Raises `ConnectionError` if there is a Slurm that does not answer.
+    """
+    return [number.strip() for number, *_, comment in _listed() if comment == controller_comment(directory)]
+
+
+def controller_comment(directory: Path) -> str:
+    """Return the comment by which the Slurm job of a Snakemake is known."""
+    return f"snakemake in {directory.resolve()}"
+
+
 def _listed() -> Iterator[list[str]]:
     """Yield the fields of each of this user's jobs, whatever options for squeue the environment holds."""
     if shutil.which("squeue") is None:

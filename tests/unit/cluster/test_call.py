@@ -1,5 +1,6 @@
 """How Snakemake was called, in words; and which processes are a user's Snakemake."""
 
+import os
 import subprocess
 import sys
 import time
@@ -128,3 +129,13 @@ def test_a_snakemake_is_found_in_its_folder_alone(tmp_path: Path):
     finally:
         process.communicate()
     assert controllers(tmp_path) == []
+
+
+def test_a_controller_in_a_job_needs_a_cluster(tmp_path: Path):
+    command = [sys.executable, str(Path(__file__).parents[3] / "scripts/controller.py"), "--", "-d", str(tmp_path)]
+    refused = subprocess.run(command, env={**os.environ, "PATH": ""}, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines() == [
+        "error: there is no sbatch here; call snakemake itself, or this on a Slurm cluster"
+    ]
+    assert list(tmp_path.iterdir()) == []
