@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_BEGINNING = re.compile(rb'^.*"event": *"(started|resumed)".*$', re.MULTILINE)
+_BEGINNING = re.compile(rb'"event": *"(started|resumed)"')
 
 
 class Progress(NamedTuple):
@@ -58,7 +58,7 @@ def _attempts(log: Path) -> list[bytes]:
         return []
     begins = list(_BEGINNING.finditer(content))
     first = max((index for index, begin in enumerate(begins) if begin[1] == b"started"), default=0)
-    borders = [*(begin.start() for begin in begins[first:]), len(content)]
+    borders = [*(content.rfind(b"\n", 0, begin.start()) + 1 for begin in begins[first:]), len(content)]
     return [content[start:end] for start, end in itertools.pairwise(borders)]
 
 
