@@ -143,9 +143,10 @@ def meet_limit_and_refusals(study: Study) -> tuple[str, list[str]]:
 
 
 def lose_slurm(study: Study, controller: subprocess.Popen) -> None:
-    """Let squeue fail five times in a row, and then Slurm be away, while trainings end."""
+    """Let squeue fail and list nothing, some times in a row, and then Slurm be away, while trainings end."""
     clients, cluster = study.on_cluster.clients, study.on_cluster.cluster
     clients.plan("squeue", NO_ANSWER, times=5)
+    clients.plan("squeue", "", times=3, how="silent", status=0)
     wait_until(lambda: not clients.planned("squeue"), "squeue has failed five times in a row")
     clients.plan("squeue", NO_ANSWER, times=50)
     cluster.kill("slurmctld")

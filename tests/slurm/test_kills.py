@@ -2,20 +2,17 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 
 import pytest
 
 from tests.calling import ROOT, SMOKE, Workflow, run_keys
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import OnCluster
-from tests.slurm.kills import KILLS, Training, assert_trained_once, is_stopped, repeated_steps, wait_until
-from vlmfrontier.cluster.controller import unlock
+from tests.slurm.kills import KILLS, Training, assert_trained_once, is_stopped, wait_until
 
 pytestmark = pytest.mark.slow
 SAVE_EVERY = 5
@@ -138,46 +135,3 @@ def test_a_study_survives_every_kind_of_kill(on_cluster: OnCluster, tmp_path_fac
     assert_as_undisturbed(on_cluster, Workflow(tmp_path_factory.mktemp("laptop")), study, runs)
     for training, kinds in zip(runs, SCHEDULE, strict=True):
         assert training.attempts > len(kinds)
-
-
-@pytest.mark.skipif("VLMFRONTIER_KILLS" not in os.environ, reason="takes long: VLMFRONTIER_KILLS=20 asks for 20 kills")
-def test_a_study_survives_kills_at_random_moments(on_cluster: OnCluster, tmp_path_factory: pytest.TempPathFactory):
-    """Kinds and moments are drawn from a seeded schedule; Snakemake too is killed, always while a run trains."""
-    draw = random.Random(int(os.environ.get("VLMFRONTIER_SEED", "0")))
-    wanted = int(os.environ["VLMFRONTIER_KILLS"])
-    study = config(runs=3, epochs=200)
-    runs = trainings(on_cluster, study)
-    controller = on_cluster.start("evaluate", config=study)
-    done: list[str] = []
-    while len(done) < wanted:
-        time.sleep(draw.uniform(0, 10))
-        if controller.poll() is not None:  # its retries are used up
-            controller = called_again(on_cluster, study, "--cancel")
-        kind, training = draw.choice([*KILLS, "Snakemake"]), draw.choice(runs)
-        if not training.lives:
-            continue
-        if kind == "Snakemake":
-            kill(controller)
-            controller = called_again(on_cluster, study, draw.choice(["--cancel", "unlocked"]))
-        elif not killed(kind, training):
-            continue
-        done.append(kind)
-        print(f"{len(done)}: {kind}; steps {[training.reached for training in runs]}", flush=True)
-        assert not all(training.finished for training in runs), f"the study ended after {done}"
-    while controller.wait() != 0:
-        controller = called_again(on_cluster, study, "--cancel")
-    assert_as_undisturbed(on_cluster, Workflow(tmp_path_factory.mktemp("laptop")), study, runs)
-    print(f"{len(done)} kills survived: {dict(Counter(done))}")
-    for training in runs:
-        steps, repeated = steps_of(study), repeated_steps(training.log)
-        print(f"{training.folder.name}: {steps} steps in {training.attempts} attempts, {repeated} of them twice")
-
-
-def called_again(on_cluster: OnCluster, study: dict, how: str) -> subprocess.Popen:
-    """Call Snakemake again after its end, as one should, or having unlocked although jobs of it still live."""
-    if how == "unlocked":
-        unlock(on_cluster.folder)
-    else:
-        outcome = recover(on_cluster, how)
-        assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    return on_cluster.start("evaluate", config=study)

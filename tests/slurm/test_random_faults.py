@@ -165,11 +165,13 @@ def limit(disturbed: Disturbed, training: Training) -> None:
     disturbed.passing(lambda: disturbed.on_cluster.clients.limit(None))
 
 
-def client(name: str, message: str, times: int = 1, how: str = "fails") -> Callable[[Disturbed, Training], None]:
+def client(
+    name: str, message: str, times: int = 1, how: str = "fails", status: int = 1
+) -> Callable[[Disturbed, Training], None]:
     """Return the fault of a client; one of sbatch, for a job that is killed so that it is submitted again."""
 
     def fault(disturbed: Disturbed, training: Training) -> None:
-        disturbed.on_cluster.clients.plan(name, message, times=times, how=how)
+        disturbed.on_cluster.clients.plan(name, message, times=times, how=how, status=status)
         if name == "sbatch":
             KILLS["SIGKILL"](training)
 
@@ -191,7 +193,7 @@ FAULTS: dict[str, Callable[[Disturbed, Training], None]] = {
     "Snakemake": kill_snakemake,
     "squeue fails 5 times": client("squeue", NO_ANSWER, times=5),
     "squeue fails 20 times": client("squeue", NO_ANSWER, times=20),
-    "squeue says nothing": client("squeue", "", how="silent", times=1),
+    "squeue says nothing": client("squeue", "", how="silent", status=0, times=3),
     "sbatch times out": client("sbatch", TIMED_OUT),
     "sbatch times out, job there": client("sbatch", TIMED_OUT, how="obeys"),
     "sbatch times out, job late": client("sbatch", TIMED_OUT, how="late"),

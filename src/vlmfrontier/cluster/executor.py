@@ -33,7 +33,7 @@ from vlmfrontier.cluster.excluded import left_out, nodes_file, to_avoid
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.queue import queued_jobs
 from vlmfrontier.cluster.reports import work_of
-from vlmfrontier.cluster.submission import LOOK_PAUSE, NOT_ITS_FAULT, Listed, call, job_name, pauses
+from vlmfrontier.cluster.submission import LIVE, LOOK_PAUSE, NOT_ITS_FAULT, Listed, call, job_name, pauses
 from vlmfrontier.cluster.submitter import RefusedError, Submitter
 from vlmfrontier.cluster.suspicion import judge
 from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
@@ -213,14 +213,14 @@ class SweepExecutor(Executor):
             elif lives:
                 self._release_if_held(listed)
                 return True
-            elif listed is not None:
-                packed = info.aux["status"] is not None
-                state = "ended without a word" if packed and listed.state == "COMPLETED" else listed.state
-                self._report(info, state, listed.nodes)
-            elif self._misses[number] < MISSES:
+            elif listed is None and (
+                self._misses[number] < MISSES or (state := self._submitter.state_of(number)) in LIVE
+            ):
                 return True
             else:
-                self._report(info, self._forgotten(info), "")
+                state = listed.state if listed is not None else state
+                state = "ended without a word" if state == "COMPLETED" and info.aux["status"] is not None else state
+                self._report(info, state or self._forgotten(info), listed.nodes if listed is not None else "")
         except Exception as error:  # else the thread that follows all jobs would end
             self._warn(f"follow {number}", f"Slurm job {number} cannot be followed ({error!r}); tried again")
             return True
@@ -276,10 +276,7 @@ class SweepExecutor(Executor):
         return any(record.state == INTERRUPTED for record in self._written(info))
 
     def _forgotten(self, info: SubmittedJobInfo) -> str:
-        """Return the state of a job that squeue no longer lists: the accounting's, else what the job itself wrote."""
-        state = self._submitter.state_in_accounting(info.external_jobid)
-        if state:
-            return state
+        """Return the state of a job of which Slurm knows nothing any more: by what it wrote itself."""
         records = _records(info.job)
         written = self._written(info)
         done = len(written) == len(records) and all(record.state == DONE for record in written)

@@ -7,6 +7,7 @@ from time import monotonic, time
 
 from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id
 
+from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.submission import (
     LISTING,
     LOOK_PAUSE,
@@ -130,8 +131,13 @@ class Submitter:
                 names = ",".join(dict.fromkeys([*filter(None, [excluded.replace("(null)", "")]), *nodes]))
                 call(["scontrol", "update", f"JobId={number}", f"ExcNodeList={names}"])
 
-    def state_in_accounting(self, number: str) -> str:
-        """Return the state of a job that squeue no longer lists; empty where there is no accounting."""
+    def state_of(self, number: str) -> str:
+        """Return the state of a job that squeue does not list, as Slurm or the accounting knows it; empty if none does.
+
+        A list that lacks a job is not trusted: if it lives, it would be submitted a second time.
+        """
+        if state := job_record(number).get("JobState", ""):
+            return state
         answer = call(["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={number}"])
         found = answer.out.split() if answer.status == 0 else []
         return found[0].split("|")[0] if found else ""
