@@ -1,4 +1,4 @@
-"""Half the smoke study through `snakemake --profile slurm`: the laptop's results, and jobs as the plan says."""
+"""Half of the smoke study through `snakemake --profile slurm`: the laptop's results, and jobs as the plan says."""
 
 import json
 import re
@@ -18,11 +18,12 @@ STUDY = {
     "base": str(SMOKE),
     "sweep": {
         "designs": {
-            "star": {"vary": {"N": ["xs", "s"], "T": [2, 4], "V": [4, 9]}, "n": [16, 64]},
+            "star": {"vary": {"N": ["xs", "s"], "T": [2, 4, 8], "V": [4, 9]}, "n": [16, 64]},
             "isoflop": {"budgets": ["90M"]},
             "repeats": None,
         }
     },
+    "laws": {"forms": ["add", "mult"]},  # the others need more runs
 }
 # What says when, where and how fast, not what: all else of a result must be equal.
 OCCASION = {"seconds", "provenance", "resumed_at"}
