@@ -48,7 +48,6 @@ def laptop(tmp_path_factory: pytest.TempPathFactory, smoke_results: Path) -> Wor
         shutil.copytree(smoke_results / part, workflow.folder / "results" / "smoke" / part)
     outcome = workflow("--cores", "2", config=STUDY)
     assert outcome.status == 0, outcome.output
-    assert not {"finetune_run", "evaluate_run"} & outcome.jobs.keys()
     return workflow
 
 
