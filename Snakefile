@@ -93,8 +93,6 @@ if workflow.is_main_process:
 
 onstart:
     write_study(STUDY, Path(STUDY_JSON))
-    if SITE and forgets_early():
-        print(forgets_early(), file=sys.stderr)
 
 
 onsuccess:

@@ -10,7 +10,7 @@ import pytest
 from tests.calling import ROOT, SMOKE
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.kills import wait_until
-from vlmfrontier.cluster.queue import forgets_early, job_of, queued_jobs
+from vlmfrontier.cluster.queue import job_of, queued_jobs
 from vlmfrontier.study.load import load_study, write_study
 
 COMMENT = "rule_finetune_run_wildcards_N13.9k_T4_V4_n64_s0"
@@ -71,18 +71,6 @@ def test_a_slurm_that_does_not_answer_is_no_empty_queue(tmp_path: Path, cluster:
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
     with pytest.raises(ConnectionError):
         queued_jobs(tmp_path)
-
-
-def test_a_slurm_that_forgets_early_is_told_of(asked: SlurmCluster):
-    assert forgets_early() == ""
-    usual = asked.conf.read_text()
-    try:
-        asked.conf.write_text(usual.replace("MinJobAge=36000", "MinJobAge=60"))
-        asked.ask("scontrol", "reconfigure")
-        assert "forgets jobs 60 s after their end (MinJobAge)" in forgets_early()
-    finally:
-        asked.conf.write_text(usual)
-        asked.ask("scontrol", "reconfigure")
 
 
 def test_the_end_of_a_job_is_told_from_its_log(asked: SlurmCluster, tmp_path: Path):

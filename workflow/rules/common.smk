@@ -13,7 +13,6 @@ from vlmfrontier.cluster.call import again, dropped_site, only_looks, site_optio
 from vlmfrontier.cluster.controller import is_left_locked
 from vlmfrontier.cluster.node import tell_jobs
 from vlmfrontier.cluster.options import without_container
-from vlmfrontier.cluster.queue import forgets_early
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study

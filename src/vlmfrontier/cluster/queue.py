@@ -19,9 +19,6 @@ _COMMENT = re.compile(r"^rule_(?P<rule>.+?)(?:_wildcards_(?P<wildcards>.*))?$")
 _STARTED_IN = re.compile(r"^Slurm job (\d+) on (\S+)(?: — attempt \d+, \S+)?$", re.MULTILINE)
 _ANSWER_SECONDS = 120.0
 
-LONGEST_INTERVAL = 180
-"""Seconds between two looks at the queue, at most: fixed in the plugin that submits."""
-
 _NOT_FAILED = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "REQUEUE", "COMPLETED")
 """States of a job that lives or, completed, has written its record, which a shared file system shows late."""
 _SECONDS_SEEN, _SECONDS_ASKING = 5.0, 60.0
@@ -128,21 +125,6 @@ def _study(name: str, rule: str, wildcards: str) -> str:
         return study
     beginning = f"{rule}.{wildcards}." if wildcards else f"{rule}."
     return name.removeprefix(beginning) if name.startswith(beginning) else ""
-
-
-def forgets_early() -> str:
-    """Return a warning if Slurm may forget a job before Snakemake sees that it has ended; empty if it does not."""
-    if shutil.which("scontrol") is None:
-        return ""
-    answer = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=False)
-    found = re.search(r"^MinJobAge\s*=\s*(\d+)", answer.stdout, re.MULTILINE)
-    if found is None or int(found[1]) >= LONGEST_INTERVAL:
-        return ""
-    return (
-        f"warning: this Slurm forgets jobs {found[1]} s after their end (MinJobAge), but Snakemake looks only every "
-        f"{LONGEST_INTERVAL} s in the end: it may wait for ever for jobs that have ended. Ask for a MinJobAge of "
-        f"{LONGEST_INTERVAL} s or more, or see docs/slurm.md"
-    )
 
 
 def job_of(log: Path) -> JobEnd | None:
