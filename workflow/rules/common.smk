@@ -64,7 +64,7 @@ if SITE and workflow.is_main_process:
     # After `use_this_python`, and only where jobs are submitted.
     from vlmfrontier.cluster.executor import Sweep, use_for
 
-    tell_jobs(cuda=all(gpu.cuda for gpu in SITE.gpu))
+    tell_jobs(all(gpu.cuda for gpu in SITE.gpu), workflow.basedir)
     use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))
 PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)

@@ -238,7 +238,7 @@ def test_a_clock_is_off_by_the_disk_and_by_slurm(results: Path, monkeypatch, tmp
 )
 def test_another_python_in_the_same_place_is_the_wrong_one(results: Path, monkeypatch, changed: dict, told: str):
     monkeypatch.setenv(EXPECTED, "")
-    tell_jobs(cuda=True)
+    tell_jobs(cuda=True, repository=ROOT)
     found = wrong_python(expected() | changed)
     assert told in found
     assert bool(found) == bool(told)
@@ -437,5 +437,5 @@ def test_a_fault_that_another_process_of_the_training_found_is_the_jobs(results:
 
 def test_what_jobs_are_told_is_json(monkeypatch):
     monkeypatch.setenv(EXPECTED, "")
-    tell_jobs(cuda=False)
+    tell_jobs(cuda=False, repository=ROOT)
     assert json.loads(os.environ[EXPECTED])["cuda"] is False
