@@ -66,7 +66,7 @@ _FULL = re.compile(r"No space left on device|Read-only file system|Bus error|Dis
 def tell_jobs(cuda: bool, repository: Path | str) -> None:
     """Put into the environment of jobs what they are to find on their nodes; called by the Snakemake that submits.
 
-    The package is that of `repository`, as for all its jobs, also where this Snakemake has another checkout's installed.
+    The package is that of `repository`, as for all its jobs, also where another checkout is installed.
     """
     package = str((Path(repository) / "src" / __package__.partition(".")[0]).resolve())
     os.environ[EXPECTED] = json.dumps({**_this_python(), "package": package, "cuda": cuda})
