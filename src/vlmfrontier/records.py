@@ -167,9 +167,16 @@ def _short(value: object) -> str:
 
 
 def read_frame(
-    path: Path, mend: str, numbers: Sequence[str] = (), others: Sequence[str] = (), empty: bool = False
+    path: Path,
+    mend: str,
+    numbers: Sequence[str] = (),
+    others: Sequence[str] = (),
+    empty: bool = False,
+    may_lack: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Return the CSV in `path`, in which the columns `numbers` hold finite numbers and `others` some text everywhere.
+
+    Columns that `may_lack` hold finite numbers where they hold something.
 
     Raises `UserError` naming file, line, column and `mend`; also if there is no row, unless `empty`.
     """
@@ -178,13 +185,16 @@ def read_frame(
             frame = pd.read_csv(path)
     except ValueError as error:  # pandas' parser errors, wrong bytes, an empty file
         raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {mend}") from None
-    missing = [column for column in (*numbers, *others) if column not in frame]
+    missing = [column for column in (*numbers, *may_lack, *others) if column not in frame]
     if missing:
         raise UserError(f"{path}: damaged: no column {missing[0]!r}; {mend}")
     if frame.empty and not empty:
         raise UserError(f"{path}: damaged: a header without rows; {mend}")
     for column in numbers:
         frame[column] = _numbers(path, frame[column], mend)
+    for column in may_lack:
+        there = frame[column].notna()
+        frame[column] = _numbers(path, frame[column].where(there, 0), mend).where(there)
     for column in others:
         if frame[column].isna().any():
             raise UserError(f"{path}: damaged: line {_line(frame[column].isna())}, column {column!r} is empty; {mend}")

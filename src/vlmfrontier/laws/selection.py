@@ -103,10 +103,13 @@ def chosen_form(folder: Path) -> str:
 
 
 def read_forms(path: Path) -> pd.DataFrame:
-    """Return the comparison of forms of a target or of all. Raises `UserError` if it is not there or damaged."""
+    """Return the comparison of forms of a target or of all. Raises `UserError` if it is not there or damaged.
+
+    R² is empty where all measured values are equal, of which there is nothing to explain.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file; run `snakemake laws` first")
-    forms = read_frame(path, again("laws"), ["mse", "e_pct", "r2"], ["target", "form", "setup", "chosen"])
+    forms = read_frame(path, again("laws"), ["mse", "e_pct"], ["target", "form", "setup", "chosen"], may_lack=["r2"])
     if forms.chosen.dtype != bool or not forms.groupby("target").chosen.any().all():
         raise UserError(f"{path}: damaged: `chosen` must name one form of each target; {again('laws')}")
     return forms
@@ -197,7 +200,7 @@ def _poor_fit(
     """Return a warning if the chosen form predicts rows that it has not seen badly; whether another does better."""
     r2 = {form: metrics(each.cv, table.error(target))["r2"] for form, each in evidence.items()}
     best = max(r2, key=lambda form: r2[form])
-    if r2[chosen] >= config.poor_fit:
+    if r2[chosen] >= config.poor_fit or np.isnan(r2[chosen]):  # not a number where all measured values are equal
         return []
     below = f"explains R² {r2[chosen]:.2f} of rows it has not seen (below {config.poor_fit:g})"
     if r2[best] < config.poor_fit:

@@ -6,11 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.laws import validation
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.report import metrics
-from vlmfrontier.laws.selection import Evidence, choose, chosen_form, compare_forms, fit_target, pseudo_bma
+from vlmfrontier.laws.selection import (
+    Evidence,
+    choose,
+    chosen_form,
+    compare_forms,
+    fit_target,
+    pseudo_bma,
+    read_forms,
+)
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.laws.validation import cross_validated, folds
@@ -176,3 +185,18 @@ def test_many_configurations_are_left_out_without_a_search_and_alike(monkeypatch
     descended = validation.leave_one_out(table, "add", "e", quick, law.theta[None])
     np.testing.assert_allclose(descended, searched, rtol=1e-6)
     assert not np.allclose(descended, law.predict(table.points()), rtol=1e-6)
+
+
+FORMS_HEAD = "target,form,setup,mse,e_pct,r2,chosen\n"
+
+
+def test_where_there_is_nothing_to_explain_r2_is_empty_and_the_rest_is_read(tmp_path):
+    """A task on which all left-out runs err alike; text in its place is still damage, on the line where it stands."""
+    path = tmp_path / "forms.csv"
+    path.write_text(f"{FORMS_HEAD}rare,mult,cv,2.0,1.0,0.5,True\nrare,mult,extrapolation,3.0,1.0,,True\n")
+    forms = read_forms(path)
+    assert forms.r2.isna().tolist() == [False, True]
+    assert forms.mse.tolist() == [2.0, 3.0]
+    path.write_text(f"{FORMS_HEAD}rare,mult,cv,2.0,1.0,,True\nrare,mult,extrapolation,3.0,1.0,much,True\n")
+    with pytest.raises(UserError, match="line 3, column 'r2' has 'much'"):
+        read_forms(path)
