@@ -18,6 +18,7 @@ from types import FrameType
 
 from vlmfrontier import command_line
 from vlmfrontier.cluster.call import directory_of
+from vlmfrontier.cluster.clients import call
 from vlmfrontier.cluster.controller import controllers, unlock, wait_for_jobs
 from vlmfrontier.cluster.job import requeue_job
 from vlmfrontier.cluster.options import sbatch_words
@@ -68,11 +69,10 @@ def submit(directory: Path, site_file: Path) -> None:
     ]
     words = [sys.executable, str(Path(__file__).resolve()), HERE, *sys.argv[1:]]
     script = "\n".join(["#!/bin/bash -l" if site.before else "#!/bin/bash", *site.before, 'exec "$@"', ""])
-    asked = ["sbatch", *options, "/dev/stdin", *words]
-    answer = subprocess.run(asked, input=script, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise UserError(f"sbatch: {' '.join(answer.stderr.split())}")
-    job = answer.stdout.strip().split(";")[0]
+    answer = call(["sbatch", *options, "/dev/stdin", *words], script)
+    if answer.status:
+        raise UserError(f"sbatch: {answer.said}")
+    job = answer.out.strip().split(";")[0]
     print(f"Slurm job {job} runs snakemake; what it says: {logs}/{job}.log")
 
 

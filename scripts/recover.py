@@ -9,12 +9,12 @@ left. Nothing is lost either way: what ended while you waited is finished, and a
 saved state. Exit status: 0 unlocked, 1 jobs are left and nothing was changed, 2 a mistake.
 """
 
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from vlmfrontier import command_line
+from vlmfrontier.cluster.clients import call
 from vlmfrontier.cluster.controller import controllers, unlock
 from vlmfrontier.cluster.queue import QueuedJob, controller_jobs, queued_jobs
 from vlmfrontier.errors import UserError
@@ -53,10 +53,10 @@ def cancel(jobs: list[QueuedJob]) -> None:
     """Have Slurm cancel jobs, a hundred in one call, and say so of each. Raises `UserError` if Slurm does not."""
     for first in range(0, len(jobs), AT_ONCE):
         some = jobs[first : first + AT_ONCE]
-        done = subprocess.run(["scancel", *(job.id for job in some)], capture_output=True, text=True, check=False)
+        answer = call(["scancel", *(job.id for job in some)])
         # A job that has ended meanwhile is no failure: whether any is left is seen by who waits.
-        if done.returncode and "Invalid job id" not in done.stderr:
-            raise UserError(f"scancel: {' '.join(done.stderr.split())}; call again with --cancel")
+        if answer.status and "Invalid job id" not in answer.err:
+            raise UserError(f"scancel: {answer.said}; call again with --cancel")
         for job in some:
             print(f"cancelled Slurm job {job.id}: {job.rule} {job.wildcards}", flush=True)
 

@@ -5,7 +5,6 @@ moment. It may be edited: a node whose entry is deleted is used again, one that 
 is not. Entries with a moment expire by themselves, as the reports do that led to them.
 """
 
-import subprocess
 import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vlmfrontier.cluster.clients import call
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.reports import HOURS, add_line, as_utc, is_recent, lines_of, now, reports
 from vlmfrontier.errors import UserError
@@ -190,8 +190,4 @@ def nodes_beside(job: str) -> tuple[str, list[str]]:
 def nodes_of(partition: str) -> list[str]:
     """Return the names of a partition's nodes, of all if it is empty; none if Slurm does not say."""
     command = ["sinfo", "--noheader", "--Node", "--format=%N", *([f"--partition={partition}"] if partition else [])]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return sorted(set(answer.stdout.split()))
+    return sorted(set(call(command, seconds=60).out.split()))

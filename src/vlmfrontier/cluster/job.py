@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
+from vlmfrontier.cluster.clients import call
+
 
 def job_id() -> str | None:
     """Return the id of the Slurm job that this process runs in; None outside Slurm."""
@@ -14,7 +16,7 @@ def job_id() -> str | None:
 
 def job_record(job: str) -> dict[str, str]:
     """Return what `scontrol show job` says of a job, by its keys; empty if Slurm no longer knows it."""
-    return parse_record(_ask("scontrol", "show", "job", "--oneliner", job))
+    return parse_record(call(["scontrol", "show", "job", "--oneliner", job], seconds=60).out)
 
 
 def parse_record(line: str) -> dict[str, str]:
@@ -46,16 +48,9 @@ def last_moment(warning: float) -> float | None:
 def requeue() -> bool:
     """Have Slurm run this job again, under the same id; return whether it will."""
     job = job_id()
-    return job is not None and subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
+    return job is not None and requeue_job(job)
 
 
 def requeue_job(job: str) -> bool:
     """Have Slurm run a job again, under the same id; return whether it will."""
     return subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0
-
-
-def _ask(*command: str) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

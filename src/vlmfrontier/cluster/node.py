@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from vlmfrontier.cluster.clients import call
 from vlmfrontier.cluster.job import job_id
 from vlmfrontier.cluster.reports import Suspicion, report, reports, work_of
 from vlmfrontier.errors import NodeFault, TakenOver, UserError
@@ -236,12 +236,10 @@ def _behind(results: Path) -> float | None:
 
 def _behind_slurm() -> float | None:
     """Return how many seconds this node is behind Slurm's controller; None if that does not say what time it is."""
+    answer = call(["scontrol", "show", "config"], seconds=60).out
     try:
-        answer = subprocess.run(
-            ["scontrol", "show", "config"], capture_output=True, text=True, check=False, timeout=60
-        ).stdout
         return datetime.fromisoformat(answer.split("\n", 1)[0].split()[-1]).timestamp() - time.time()
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+    except (ValueError, IndexError):
         return None
 
 

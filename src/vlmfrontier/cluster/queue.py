@@ -1,14 +1,13 @@
 """What Slurm has of a study: its jobs in the queue, and what became of a job."""
 
-import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from vlmfrontier.cluster.clients import accounting, squeue
 from vlmfrontier.cluster.job import job_record
 
 _BETWEEN = "\x1f"
@@ -17,8 +16,9 @@ _FIELDS = _BETWEEN.join(("%i", "%T", "%r", "%S", "%N", "%M", "%j", "%Z", "%k"))
 _UNKNOWN = ("N/A", "None", "(null)")
 _COMMENT = re.compile(r"^rule_(?P<rule>.+?)(?:_wildcards_(?P<wildcards>.*))?$")
 _STARTED_IN = re.compile(r"^Slurm job (\d+) on (\S+)(?: — attempt \d+, \S+)?$", re.MULTILINE)
-_ANSWER_SECONDS = 120.0
 
+RUN_RULES = ("finetune_run", "answer_run", "evaluate_run")
+"""Beginnings of the names of the rules that work on one run."""
 _NOT_FAILED = ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "REQUEUE", "COMPLETED")
 """States of a job that lives or, completed, has written its record, which a shared file system shows late."""
 _SECONDS_SEEN, _SECONDS_ASKING = 5.0, 60.0
@@ -87,17 +87,11 @@ def _listed() -> Iterator[list[str]]:
     """Yield the fields of each of this user's jobs, whatever options for squeue the environment holds."""
     if shutil.which("squeue") is None:
         return
-    asked = ["squeue", "--me", "--noheader", "--sort=i", f"--format={_FIELDS}"]
-    usual = {key: value for key, value in os.environ.items() if not key.startswith("SQUEUE_")}
-    settings = {"env": {**usual, "SLURM_TIME_FORMAT": "standard"}, "errors": "replace", "timeout": _ANSWER_SECONDS}
-    try:
-        answer = subprocess.run(asked, capture_output=True, text=True, check=False, **settings)
-    except subprocess.TimeoutExpired:
-        raise ConnectionError(f"squeue: no answer within {_ANSWER_SECONDS:g} s") from None
-    if answer.returncode:
-        said = answer.stderr.strip().splitlines()
-        raise ConnectionError(said[-1] if said else f"squeue: exit status {answer.returncode}")
-    for line in answer.stdout.split("\n"):
+    answer = squeue(_FIELDS, "--sort=i")
+    if answer.status:
+        said = answer.err.strip().splitlines()
+        raise ConnectionError(said[-1] if said else f"squeue: exit status {answer.status}")
+    for line in answer.out.split("\n"):
         fields = line.split(_BETWEEN)
         if len(fields) == len(_FIELDS.split(_BETWEEN)):  # else the second line of someone's comment
             yield fields
@@ -115,8 +109,14 @@ def _of_folder(listed: list[str], directory: Path) -> QueuedJob | None:
     return QueuedJob(number.strip(), state, node, elapsed, rule, wildcards, reason, start, study)
 
 
+def job_name(study: str, rule: str, wildcards: str) -> str:
+    """Return the name under which a job stands in the queue: its run first, which a short column shows."""
+    words = [wildcards, rule] if rule.startswith(RUN_RULES) else [rule, wildcards]
+    return ".".join(filter(None, [*words, study]))
+
+
 def _study(name: str, rule: str, wildcards: str) -> str:
-    """Return the study in a name `<run>.<rule>.<study>`, `<rule>.<wildcards>.<study>` or `<rule>.<study>`, else none.
+    """Return the study in a name that `job_name` gave; empty in any other.
 
     The names of runs, targets and studies may have dots in them.
     """
@@ -145,15 +145,10 @@ def _started(log: Path) -> list[tuple[str, str]]:
 
 def job_state(number: str) -> str:
     """Return the state of a job with its exit code, as the controller or, later, the accounting knows it."""
-    record = job_record(number) if shutil.which("scontrol") else {}
+    record = job_record(number)
     if record:
         return f"{record.get('JobState', '')}, exit code {record.get('ExitCode', '?')}"
-    if shutil.which("sacct") is None:
-        return ""
-    asked = ["sacct", "--noheader", "--allocations", "--parsable2", "--format=State,ExitCode", f"--jobs={number}"]
-    answer = subprocess.run(asked, capture_output=True, text=True, check=False)
-    lines = answer.stdout.strip().splitlines() if answer.returncode == 0 else []
-    return ", exit code ".join(lines[0].split("|")) if lines else ""
+    return ", exit code ".join(accounting(number, "State", "ExitCode"))
 
 
 def ended_state(number: str) -> str:
@@ -173,9 +168,5 @@ def _living() -> set[str] | None:
 
 
 def _ask_living() -> set[str] | None:
-    try:
-        asked = ["squeue", "--me", "--noheader", "--format=%A"]
-        answer = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=_SECONDS_ASKING)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return set(answer.stdout.split()) if answer.returncode == 0 else None
+    answer = squeue("%A", seconds=_SECONDS_ASKING)
+    return set(answer.out.split()) if answer.status == 0 else None

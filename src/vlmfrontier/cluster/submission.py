@@ -1,9 +1,7 @@
-"""What Slurm's clients answer to whoever submits: refusals that pass and real ones, and the list of the user's jobs."""
+"""What sbatch and squeue answer: which refusals pass with time and which do not, and the list of the user's jobs."""
 
-import os
 import re
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -23,8 +21,6 @@ _LOST = re.compile(r"timed out|Zero Bytes|reset|receive failure|Transport endpoi
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 120.0
 LOOK_PAUSE = 10.0
 """The longest pause where only the queue is looked at, which costs little, and nothing goes on before it answers."""
-ANSWER_SECONDS = 120.0
-"""For one call of a client."""
 LISTING = "%i|%T|%r|%V|%N|%Z|%j"
 
 LIVE = frozenset(
@@ -36,37 +32,6 @@ LIVE = frozenset(
 """States of a job that Slurm has not ended."""
 NOT_ITS_FAULT = frozenset(("NODE_FAIL", "BOOT_FAIL", "PREEMPTED"))
 """Ends that say nothing of the job: it is submitted again."""
-
-
-class Answer(NamedTuple):
-    """What a client answered."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        """What it complained of, in one line."""
-        return " ".join(self.err.split())
-
-
-def call(
-    command: Sequence[str], given: str | None = None, environment: Mapping[str, str] | None = None, without: str = "\0"
-) -> Answer:
-    """Return the answer of a client; one that hangs or cannot be started has failed.
-
-    It finds `environment` besides the usual one, of which variables that begin with `without` are left out.
-    """
-    env = {key: value for key, value in os.environ.items() if not key.startswith(without)} | dict(environment or {})
-    settings = {"capture_output": True, "text": True, "errors": "replace", "timeout": ANSWER_SECONDS, "env": env}
-    try:
-        done = subprocess.run(command, input=given, check=False, **settings)
-    except subprocess.TimeoutExpired:
-        return Answer(1, "", f"{command[0]} timed out after {ANSWER_SECONDS:g} s")
-    except OSError as error:
-        return Answer(1, "", f"{command[0]}: {error}")
-    return Answer(done.returncode, done.stdout, done.stderr)
 
 
 class Listed(NamedTuple):
@@ -124,10 +89,3 @@ def pauses(longest: float = LONGEST_PAUSE) -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, longest)
-
-
-def job_name(study: str, rule: str, wildcards: str) -> str:
-    """Return the name under which a job stands in the queue: its run first, which a short column shows."""
-    of_run = rule.startswith(("finetune_run", "answer_run", "evaluate_run"))
-    words = [wildcards, rule] if of_run else [rule, wildcards]
-    return ".".join(filter(None, [*words, study]))

@@ -7,13 +7,12 @@ from time import monotonic, time
 
 from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id
 
+from vlmfrontier.cluster.clients import Answer, accounting, call, squeue
 from vlmfrontier.cluster.job import job_record
 from vlmfrontier.cluster.submission import (
     LISTING,
     LOOK_PAUSE,
-    Answer,
     Listed,
-    call,
     may_have_arrived,
     parse_listing,
     passes,
@@ -98,8 +97,7 @@ class Submitter:
 
     def listing(self) -> dict[str, Listed] | None:
         """Return all jobs of this user that Slurm remembers, by id; None if it does not answer."""
-        asked = ["squeue", "--me", "--states=all", "--noheader", f"--format={LISTING}"]
-        answer = call(asked, environment={"SLURM_TIME_FORMAT": "standard"}, without="SQUEUE_")
+        answer = squeue(LISTING, "--states=all")
         return parse_listing(answer.out) if answer.status == 0 else None
 
     def twins(self, listing: dict[str, Listed], names: Iterable[str]) -> list[Listed]:
@@ -124,8 +122,7 @@ class Submitter:
 
     def keep_off(self, numbers: Collection[str], nodes: Sequence[str]) -> None:
         """Let those of the jobs that have not begun not begin on these nodes either: they were submitted before."""
-        pending = call(["squeue", "--me", "--states=PENDING", "--noheader", "--format=%i|%x"], without="SQUEUE_")
-        for line in pending.out.splitlines():
+        for line in squeue("%i|%x", "--states=PENDING").out.splitlines():
             number, _, excluded = line.strip().partition("|")
             if number in numbers:
                 names = ",".join(dict.fromkeys([*filter(None, [excluded.replace("(null)", "")]), *nodes]))
@@ -138,6 +135,5 @@ class Submitter:
         """
         if state := job_record(number).get("JobState", ""):
             return state
-        answer = call(["sacct", "--noheader", "--allocations", "--parsable2", "--format=State", f"--jobs={number}"])
-        found = answer.out.split() if answer.status == 0 else []
-        return found[0].split("|")[0] if found else ""
+        told = " ".join(accounting(number, "State")).split()
+        return told[0] if told else ""  # of `CANCELLED by 0` the first word

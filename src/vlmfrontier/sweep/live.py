@@ -13,7 +13,7 @@ from vlmfrontier.cluster.queue import QueuedJob
 from vlmfrontier.ended import STAGES, Ended, record_file
 from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.spent import Progress, progress_of
-from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, STARTED, TRAINED, how_ended
+from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, STARTED, TRAINED, how_ended, live_runs
 
 WAITING, STOPPED = "waiting", "stopped"
 _ORDER = (FAILED, RUNNING, WAITING, STOPPED)
@@ -79,7 +79,7 @@ class Row(NamedTuple):
 
 def live_rows(results: Path, plan: pd.DataFrame, jobs: Sequence[QueuedJob], batch_size: int | None) -> list[Row]:
     """Return a row for each run that has failed, runs, waits or is stopped, and for each other job in the queue."""
-    by_run = {run: job for job in jobs for run in job.runs}
+    by_run = live_runs(jobs)
     rows = []
     for planned in plan[plan.status != DONE].itertuples() if not plan.empty else ():
         row = _row(results, planned, by_run.get(planned.run), batch_size)

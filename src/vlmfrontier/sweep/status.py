@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmfrontier.cluster.queue import QueuedJob, ended_state, job_of
+from vlmfrontier.cluster.queue import RUN_RULES, QueuedJob, ended_state, job_of
 from vlmfrontier.ended import ATTEMPT_LINE, STAGES, Ended, as_it_is, read_ended, record_file, record_of
 from vlmfrontier.sweep.runs import Run
 
@@ -82,8 +82,7 @@ def failed_runs(runs: Iterable[Run], results: Path) -> set[str]:
 
 def live_runs(jobs: Sequence[QueuedJob]) -> dict[str, QueuedJob]:
     """Return the jobs in the queue that finetune, question or evaluate a run, by its key."""
-    of_runs = [job for job in jobs if job.rule.startswith(("finetune_run", "answer_run", "evaluate_run"))]
-    return {run: job for job in of_runs for run in job.runs}
+    return {run: job for job in jobs if job.rule.startswith(RUN_RULES) for run in job.runs}
 
 
 def in_words(log: Path, again: str, lines: int) -> str:

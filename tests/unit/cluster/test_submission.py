@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from vlmfrontier.cluster.clients import call
+from vlmfrontier.cluster.queue import job_name
 from vlmfrontier.cluster.submission import (
     LISTING,
-    call,
-    job_name,
     may_have_arrived,
     parse_listing,
     passes,
