@@ -69,9 +69,6 @@ if SITE and workflow.is_main_process:
 PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)
 
-# Where small runs share jobs, a run is evaluated in the job that finetunes it.
-RUN_GROUP = (lambda wildcards: together(wildcards)) if SITE and SITE.pack.runs > 1 else None
-
 # Every job reads it and none declares it, since a job is done again when its own recipe changes, not when any key of
 # the study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
 STUDY_JSON = f"{RESULTS}/study.json"
@@ -151,10 +148,7 @@ def planned(wildcards):
 @functools.cache
 def evaluated(run):
     """Return the GPU that a run is evaluated on, and for how many hours at most."""
-    hours = answering_hours(STUDY, RUNS[run], SITE, Path(RESULTS))
-    if SITE.pack.runs > 1 and STUDY.evaluate.harness == "packed":  # where it has just been finetuned
-        return PLACEMENTS[run].on, hours
-    return evaluated_on(STUDY, RUNS[run], SITE, Path(RESULTS)), hours
+    return evaluated_on(STUDY, RUNS[run], SITE, Path(RESULTS)), answering_hours(STUDY, RUNS[run], SITE, Path(RESULTS))
 
 
 def evaluation_job():
@@ -204,6 +198,10 @@ def start_priority(runs):
 def together(wildcards):
     """Return the group of a run's jobs, which then share an allocation; None for a run on several nodes."""
     return "run" if placement(wildcards).nodes == 1 else None
+
+
+# Where small runs share jobs, a run is evaluated in the job that finetunes it.
+RUN_GROUP = together if SITE and SITE.pack.runs > 1 else None
 
 
 def placement(wildcards):

@@ -12,7 +12,7 @@ from vlmfrontier.evaluation.benchmarks import Benchmark
 from vlmfrontier.files import read_record
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.placement import Training, finetuning, training_memory
+from vlmfrontier.sweep.placement import Training, finetuning, place, training_memory
 from vlmfrontier.sweep.runs import Run
 
 
@@ -87,10 +87,13 @@ def evaluated_on(
 ) -> GpuSite:
     """Return the GPU of `site` that evaluates `run`: the cheapest of those whose memory holds it, else the roomiest.
 
-    Without prices the one with the least memory, which leaves the larger ones to trainings.
+    Without prices the one with the least memory, which leaves the larger ones to trainings. Where small runs share jobs
+    (`pack`), the GPU on which it has just been finetuned.
     """
     if len(site.gpu) == 1:
         return site.gpu[0]
+    if site.pack.runs > 1 and study.evaluate.harness == "packed":
+        return place(study, run, site).on
     training = training or finetuning(study, run)
     needed = answering_bytes(study, training)
     roomy = [gpu for gpu in site.gpu if needed <= gpu.memory * GIB]

@@ -119,6 +119,13 @@ def test_an_evaluation_takes_the_cheapest_gpu_that_holds_it(of: Site, models: li
     assert [evaluated_on(study, run, of).model for run in plan_runs(study)] == models
 
 
+def test_where_small_runs_share_jobs_an_evaluation_takes_the_gpu_of_its_finetuning():
+    study, of = large({"gpus": 4}, evaluate={"batch_size": 1}), site(H100, A100, A40, pack={"runs": 4})
+    assert [evaluated_on(study, run, of).model for run in plan_runs(study)] == ["h100", "h100"]
+    plan = plan_table(study, NO_RESULTS, of)
+    assert list(plan.evaluation_partition) == list(plan.partition)
+
+
 def test_stage_1_is_placed_as_runs_are():
     study = large({"gpus": 4, "partition": {"1b": "h100"}})
     assert place_training(alignment(study, "1b"), site(A40, A100, H100)).on.model == "h100"
