@@ -74,12 +74,9 @@ def main() -> None:
 
 def print_runs(study: Study, results: Path, site: Path | None, call: str, most: int) -> None:
     """Print how far the runs are, and why some of them, or other jobs, failed."""
-    try:
-        jobs = jobs_of(results)
-    except ConnectionError as error:
-        jobs = []
-        if site is not None:
-            print(NOT_SHOWN.format(error))
+    jobs, silence = jobs_of(results)
+    if silence and site is not None:
+        print(silence)
     plan = write_plan(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
     print(f"study {study.study}: {summary(plan, uncounted(study, results))}")
     if not plan.empty and not (plan.status == DONE).all():
@@ -117,11 +114,7 @@ class Look(NamedTuple):
 
 def look(study: Study, results: Path, site: Path | None) -> Look:
     """Return how a study stands; writes nothing."""
-    silence, jobs = "", []
-    try:
-        jobs = jobs_of(results)
-    except ConnectionError as error:
-        silence = NOT_SHOWN.format(error)
+    jobs, silence = jobs_of(results)
     plan = plan_table(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
     return Look(plan, live_rows(results, plan, jobs, batch_size(study)), jobs, silence)
 
@@ -171,9 +164,12 @@ def print_outdated(study: Study, results: Path) -> None:
         print(f"to be made again: {results / names[0]}{more}: {why}")
 
 
-def jobs_of(results: Path) -> list[QueuedJob]:
-    """Return the study's jobs in the queue. Raises `ConnectionError` if Slurm does not answer."""
-    return queued_jobs(results.resolve().parents[1], results.resolve().name)
+def jobs_of(results: Path) -> tuple[list[QueuedJob], str]:
+    """Return the study's jobs in the queue, and what Slurm said instead of answering, if it did not."""
+    try:
+        return queued_jobs(results.resolve().parents[1], results.resolve().name), ""
+    except ConnectionError as error:
+        return [], NOT_SHOWN.format(error)
 
 
 def print_hours(plan: pd.DataFrame, results: Path) -> None:

@@ -107,6 +107,15 @@ def close_record(
     return True
 
 
+def fail_record(path: Path, *, slurm_job_id: str, reason: str, host: str) -> None:
+    """Write into the record of a Slurm job that it has failed for this reason, also over the job's own words."""
+    record = read_ended(path)
+    if record is None or record.slurm_job_id != slurm_job_id:
+        close_record(path, slurm_job_id=slurm_job_id, reason=reason, host=host)
+    else:
+        _write(path, record.model_copy(update={"state": FAILED, "reason": reason}))
+
+
 def _told(record: Ended, given_up: bool) -> bool:
     """Say whether a job has said how it ended: nobody knows better then."""
     if record.state == INTERRUPTED:
@@ -159,7 +168,7 @@ def _recorded_failure(path: Path, job: Callable[[], Any]) -> None:
     except TakenOver:
         raise
     except Stopped as stopped:
-        raise SystemExit(_SIGNALLED + signal.SIGTERM) from stopped  # which tells whoever waits that nothing failed
+        raise SystemExit(_SIGNALLED + signal.SIGTERM) from stopped  # torchrun then knows that nothing failed
     except BaseException as error:
         state, status, reason = _of(error)
         if state == FAILED:

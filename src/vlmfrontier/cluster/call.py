@@ -1,5 +1,6 @@
 """Command lines of the workflow in words: how it was called, so that a message can say how to call it again."""
 
+import itertools
 import json
 import os
 import shlex
@@ -12,16 +13,13 @@ import yaml
 _PROFILES = ("--profile", "--workflow-profile")
 _EXECUTORS = ("--executor", "-e")
 _DRY = ("-n", "--dry-run", "--dryrun", "--unlock", "--nolock")
-_WITH_VALUE = ("--profile", "--workflow-profile", "--directory", "-d", "--snakefile", "-s")
+_DIRECTORIES = ("--directory", "-d")
+_WITH_VALUE = (*_PROFILES, *_DIRECTORIES, "--snakefile", "-s")
 
 
 def again(argv: Sequence[str], configfiles: Sequence[str], overrides: Mapping[str, Any]) -> str:
     """Return the call of Snakemake with the profile, folder and study of `argv`, without its targets."""
-    words = ["snakemake"]
-    for index, word in enumerate(argv[1:], start=1):
-        name, _, value = word.partition("=")
-        if name in _WITH_VALUE:
-            words += [word] if value else [word, *argv[index + 1 : index + 2]]
+    words = ["snakemake", *itertools.chain.from_iterable(_options(argv, _WITH_VALUE))]
     if configfiles:
         words += ["--configfile", *map(str, configfiles)]
     if overrides:
@@ -62,7 +60,7 @@ def only_looks(argv: Sequence[str]) -> bool:
 
 def directory_of(argv: Sequence[str]) -> Path:
     """Return the folder that a call of Snakemake runs in."""
-    return Path(*_values(argv, ("--directory", "-d"))[-1:]).resolve()
+    return Path(*_values(argv, _DIRECTORIES)[-1:]).resolve()
 
 
 def _profiles(argv: Sequence[str]) -> Iterator[str]:
@@ -70,14 +68,18 @@ def _profiles(argv: Sequence[str]) -> Iterator[str]:
     yield from filter(None, os.environ.get("SNAKEMAKE_PROFILE", "").split(","))
 
 
-def _values(argv: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return the values that options of any of these names have on a command line, one each."""
-    found = []
+def _options(argv: Sequence[str], names: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the words of each option of these names on a command line: `--name=value`, or `--name` and its value."""
     for index, word in enumerate(argv[1:], start=1):
         name, _, value = word.partition("=")
         if name in names:
-            found += [value] if value else list(argv[index + 1 : index + 2])
-    return found
+            yield [word] if value else [word, *argv[index + 1 : index + 2]]
+
+
+def _values(argv: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the values that options of any of these names have on a command line, one each."""
+    found = (words[1] if len(words) > 1 else words[0].partition("=")[2] for words in _options(argv, names))
+    return [value for value in found if value]
 
 
 def _profile(name: str) -> Mapping[str, Any] | None:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 from vlmfrontier.cluster.excluded import blames_many, leave_out, left_out, refusal
 from vlmfrontier.cluster.job import job_record, seconds_of
 from vlmfrontier.cluster.reports import Suspicion, report, reports, work_of
-from vlmfrontier.ended import FAILED, Ended, close_record, read_ended
-from vlmfrontier.files import write_json
+from vlmfrontier.ended import FAILED, Ended, fail_record, read_ended
 
 CANNOT_START = (126, 127)
 """Exit statuses of a shell that cannot start a command: no Python, or one that is no program here."""
@@ -119,12 +118,3 @@ def _begun(results: Path) -> Iterator[tuple[str, datetime]]:
             started = record is not None and record.begun and record.node and record.started
             if started and record.status not in CANNOT_START:
                 yield record.node, datetime.fromisoformat(record.started).astimezone(UTC)
-
-
-def fail_record(path: Path, *, slurm_job_id: str, reason: str, host: str) -> None:
-    """Write into the record of a Slurm job that it has failed for this reason, also over the job's own words."""
-    record = read_ended(path)
-    if record is None or record.slurm_job_id != slurm_job_id:
-        close_record(path, slurm_job_id=slurm_job_id, reason=reason, host=host)
-    else:
-        write_json(path, record.model_copy(update={"state": FAILED, "reason": reason}).model_dump())
