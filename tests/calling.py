@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -94,3 +95,13 @@ def run_keys(config: Mapping) -> list[str]:
     """Return the keys of the runs of a study that builds on another file, whatever sizes its models have today."""
     changes = {key: value for key, value in config.items() if key != "base"}
     return [run.key for run in plan_runs(validate(merge(read_with_base(Path(config["base"])), changes)))]
+
+
+def damaged_start(folder: Path) -> Path:
+    """Return a folder of starting models below `folder`: xs, which trains, and s, whose weights are none."""
+    start = folder / "start"
+    if not start.exists():
+        shutil.copytree(ROOT / "workflow/pretrained/digits/xs", start / "xs")
+        (start / "s").mkdir()
+        (start / "s" / "model.safetensors").write_text("not weights")
+    return start

@@ -1,13 +1,12 @@
 """A run that cannot train: the others finish, the failure is told in words, and the fits can go on without it."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT, SMOKE, run_keys
+from tests.calling import SMOKE, damaged_start, run_keys
 from tests.slurm.conftest import OnCluster
 
 pytestmark = pytest.mark.slow
@@ -15,15 +14,10 @@ pytestmark = pytest.mark.slow
 
 def study(folder: Path, without_failed: bool) -> dict:
     """Return a study of two runs, one of which starts from a damaged model."""
-    start = folder / "start"
-    if not start.exists():
-        shutil.copytree(ROOT / "workflow/pretrained/digits/xs", start / "xs")
-        (start / "s").mkdir()
-        (start / "s" / "model.safetensors").write_text("not weights")
     return {
         "base": str(SMOKE),
         "study": "failing",
-        "models": {"start": str(start)},
+        "models": {"start": str(damaged_start(folder))},
         "data": {"digits": {"train": 16, "test": 2}},
         "evaluate": {"control_videos": 0},
         "sweep": {"designs": {"star": None, "isoflop": None, "repeats": {"N": ["xs", "s"], "n": [16], "seeds": [0]}}},

@@ -1,11 +1,10 @@
 """Several small runs in one job: each finishes, fails and resumes alone."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.calling import ROOT, SMOKE, run_keys
+from tests.calling import SMOKE, damaged_start, run_keys
 from tests.slurm.conftest import SITE, OnCluster
 from tests.slurm.kills import Training, assert_trained_once, wait_until
 from vlmfrontier.ended import FAILED, read_ended
@@ -16,16 +15,11 @@ EPOCHS, SAVE_EVERY = 12, 5
 
 def study(folder: Path) -> dict:
     """Return a study of two runs that train and one whose starting model is damaged."""
-    start = folder / "start"
-    if not start.exists():
-        shutil.copytree(ROOT / "workflow/pretrained/digits/xs", start / "xs")
-        (start / "s").mkdir()
-        (start / "s" / "model.safetensors").write_text("not weights")
     seeds = {"design": "grid", "N": ["xs"], "n": [64], "seeds": [0, 1]}
     return {
         "base": str(SMOKE),
         "study": "packed",
-        "models": {"start": str(start)},
+        "models": {"start": str(damaged_start(folder))},
         "data": {"digits": {"train": 64, "test": 2}},
         "evaluate": {"control_videos": 0},
         "finetune": {"epochs": EPOCHS, "save_every": SAVE_EVERY, "log_every": 1},

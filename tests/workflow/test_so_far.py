@@ -8,17 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT, Workflow
+from tests.calling import ROOT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 LEFT_OUT = "T2_V4"
 
 
 @pytest.fixture
-def unfinished(smoke: Workflow, tmp_path: Path) -> Path:
+def unfinished(smoke_results: Path, tmp_path: Path) -> Path:
     """The results of the smoke study, in which the runs of two frames have not been evaluated."""
     results = tmp_path / "results" / "smoke"
-    shutil.copytree(smoke.folder / "results" / "smoke", results, ignore=shutil.ignore_patterns("model", "state"))
+    shutil.copytree(smoke_results, results, ignore=shutil.ignore_patterns("model", "state"))
     for result in results.glob(f"runs/*{LEFT_OUT}*/result.json"):
         result.unlink()
     return results
