@@ -73,8 +73,8 @@ def run(main: Callable[[], Any]) -> None:
     """Call `main`; what a user can mend ends as `error: …` on stderr, without a traceback.
 
     In a rule's job, how it ended is kept beside its log. Exit status 2 for a mistake in the input, 1 for a disk that is
-    full or may not be written to, 86 for a node at fault. Where whoever reads the output has gone (`| head`), it ends
-    as other programs do, without a word.
+    full or may not be written to, 86 for a node at fault. Where nobody reads the output
+    any more (`| head`), it ends as other programs do, without a word.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):

@@ -57,7 +57,7 @@ class ExpressionCost:
             )
             raise UserError(
                 f"cost.expression: {self.text!r} is not a positive number everywhere: it is {cost.flat[bad[0]]:g}"
-                f"{' where ' + where if where else ''}; mend the formula, or take such levels out of `space`"
+                f"{' where ' + where if where else ''}; correct the formula, or take such levels out of `space`"
             )
         return cost
 

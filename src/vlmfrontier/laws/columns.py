@@ -120,8 +120,8 @@ def target_error(frame: pd.DataFrame, target: TargetConfig, path: Path, name: st
     if np.isnan(values).all():
         raise UserError(f"{path}: column {target.column!r} is empty in every row; take the target {name} out")
     if target.kind == "error":
-        mend = "an error of 0 has no logarithm; leave such rows out with table.exclude"
-        positive(values, frame, target.column, path, mend)
+        hint = "an error of 0 has no logarithm; leave such rows out with table.exclude"
+        positive(values, frame, target.column, path, hint)
         return values
     _refuse_other_scale(values, frame, target, path, name)
     error = 100.0 * (1.0 - values / target.best)

@@ -184,7 +184,7 @@ class SafeExpression:
         if (known & ~np.isfinite(result)).any():
             piece = ast.unparse(node)
             whole = piece == ast.unparse(self._body)
-            raise self._error(f"is not a finite number{'' if whole else f' in {piece!r}'}; mend the formula")
+            raise self._error(f"is not a finite number{'' if whole else f' in {piece!r}'}; correct the formula")
         return Value("number", np.asarray(result, float))
 
 
