@@ -16,8 +16,8 @@ from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.made import note_frontier
 from vlmfrontier.progress import Progress
 from vlmfrontier.records import again
-from vlmfrontier.study.units import format_count, format_number
 from vlmfrontier.tables.writing import write_csv
+from vlmfrontier.units import format_count, format_number
 
 LEAST_NOISE = 1e-6
 """Errors that follow a law exactly have none, and would leave nothing to weigh models by."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from vlmfrontier import command_line
 from vlmfrontier.frontier.answers import answer, text
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.study.units import parse_number
+from vlmfrontier.units import parse_number
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from vlmfrontier.frontier.regret import Rule, frontier_rule, llava_rule, regret_
 from vlmfrontier.frontier.search import pooled_errors
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.made import note_frontier
-from vlmfrontier.study.units import format_count
 from vlmfrontier.tables.writing import write_table
+from vlmfrontier.units import format_count
 
 
 def main() -> None:

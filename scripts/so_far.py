@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 
 from vlmfrontier import command_line
-from vlmfrontier.errors import UserError
+from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.files import write_json
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.workflow import frontier_files
 
 SHARED = ("runs", "data", "models")

@@ -26,12 +26,12 @@ from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.answering import uncounted
 from vlmfrontier.sweep.live import RUNNING, WAITING, Row, live_rows, table
 from vlmfrontier.sweep.plan import plan_table, summary, sweep_totals, write_plan
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, failed_jobs, in_words, live_runs
+from vlmfrontier.units import format_quantity
 from vlmfrontier.workflow import by_reason, outdated
 
 LINES = 8

@@ -14,7 +14,7 @@ import snakemake.report
 import snakemake.scheduling.milp
 import snakemake.workflow
 
-import vlmfrontier.cluster.resources
+import vlmfrontier.sweep.jobs
 import vlmfrontier.sweep.status
 import vlmfrontier.workflow  # noqa: F401 — with the others above: what the Snakefile imports
 

@@ -18,11 +18,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast, SiglipVisionConfig
 
 from tests.made_videos import MadeVideo, draw, encode
-from vlmfrontier.evaluation.benchmarks import MVBENCH
 from vlmfrontier.evaluation.lmms.harness import Output
 from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import VIDEO_TAG, PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
+from vlmfrontier.tasks import MVBENCH
 
 LMMS_EVAL = Path(
     os.environ.get("VLMFRONTIER_LMMS_EVAL_PYTHON", Path(__file__).parents[1] / ".venv-lmms-eval/bin/python")

@@ -14,8 +14,7 @@ from typing import Any
 
 from vlmfrontier.cluster.node import on_fit_node
 from vlmfrontier.ended import own_record, recorded
-from vlmfrontier.errors import NODE_FAULT, NodeFault, UserError
-from vlmfrontier.study.suggest import did_you_mean
+from vlmfrontier.errors import NODE_FAULT, NodeFault, UserError, did_you_mean
 
 STUDY_JSON = "study.json"
 _OF_THE_DISK = {

@@ -1,4 +1,7 @@
-"""What a user may cause, which scripts print without a traceback; and how jobs leave without a fault."""
+"""What a user may cause, which is printed without a traceback, with the name that was meant; how jobs leave."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(Exception):
@@ -19,3 +22,19 @@ class Stopped(SystemExit):
 
 class TakenOver(SystemExit):
     """Another process has taken a job over: this one writes nothing more."""
+
+
+SHOWN = 12
+"""Known names that a message lists."""
+COMPARED = 200
+"""Characters of a name that are compared; nobody mistypes more."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `did you mean 'x'?` if a known name is near, else the list of known names, cut if it is long."""
+    known = [str(k) for k in known]
+    near = get_close_matches(str(name)[:COMPARED], known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return f"known: {', '.join(known[:SHOWN])}{more}"

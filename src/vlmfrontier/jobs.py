@@ -9,9 +9,8 @@ from pathlib import Path
 from vlmfrontier import command_line
 from vlmfrontier.cluster.node import check_gpus, expected
 from vlmfrontier.ended import own_record, record_file, recorded
-from vlmfrontier.errors import UserError
+from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.study.load import read_study
-from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.sweep.runs import find_run
 from vlmfrontier.warm import run_warm
 

@@ -14,7 +14,7 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.explorer import write_explorer
 from vlmfrontier.report.page import write_report
 from vlmfrontier.report.words import amount
-from vlmfrontier.study.units import format_number
+from vlmfrontier.units import format_number
 
 CARDS = {"N": "params (N)", "T": "frames (T)", "V": "tokens (V)"}
 SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]

@@ -8,7 +8,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from vlmfrontier.cluster import resources
 from vlmfrontier.cluster.call import again, dropped_site, only_looks, site_option
 from vlmfrontier.cluster.controller import is_left_locked
 from vlmfrontier.cluster.node import tell_jobs
@@ -16,8 +15,8 @@ from vlmfrontier.cluster.options import without_container
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
-from vlmfrontier.study.suggest import did_you_mean
-from vlmfrontier.sweep import recipes, work
+from vlmfrontier.errors import did_you_mean
+from vlmfrontier.sweep import jobs, recipes
 from vlmfrontier.sweep.answering import answering_hours, evaluated_on
 from vlmfrontier.sweep.columns import hopeless_forms
 from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals, training_flops
@@ -153,7 +152,7 @@ def evaluated(run):
 
 def evaluation_job():
     """Return the resources of a job that evaluates the run that its path names."""
-    return resources.gpu_job(
+    return jobs.gpu_job(
         SITE,
         on=lambda wildcards: evaluated(planned(wildcards).key)[0],
         hours=lambda wildcards: evaluated(planned(wildcards).key)[1],
@@ -163,10 +162,10 @@ def evaluation_job():
 def pretraining_job(stage):
     """Return the resources of a stage of pretraining: of the digits study's own models, which fit every GPU."""
     language = (lambda wildcards: wildcards.language) if stage in ("language", "align") else (lambda _: "")
-    return resources.gpu_job(
+    return jobs.gpu_job(
         SITE,
         on=lambda _: SITE.gpu[0],
-        hours=lambda wildcards: work.pretraining_hours(STUDY, stage, SITE.gpu[0], language(wildcards)),
+        hours=lambda wildcards: jobs.pretraining_hours(STUDY, stage, SITE.gpu[0], language(wildcards)),
     )
 
 

@@ -46,9 +46,9 @@ rule prepare_split:
         "../../envs/train.yaml"
     threads: PREPARING
     resources:
-        **resources.cpu_job(
+        **jobs.cpu_job(
             SITE,
-            hours=lambda wildcards: work.preparation_hours(STUDY, wildcards.split, PREPARING),
+            hours=lambda wildcards: jobs.preparation_hours(STUDY, wildcards.split, PREPARING),
             memory=16 if LLAVA else 0,
             cores=PREPARING,
         ),

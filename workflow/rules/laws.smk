@@ -5,7 +5,7 @@ rule laws:
 
 
 FITTING = 1 if len(STUDY.targets()) > 1 else 4
-FITTED = work.table_rows(STUDY, len(RUNS)) if SITE else 0
+FITTED = jobs.table_rows(STUDY, len(RUNS)) if SITE else 0
 
 
 rule fit_target:
@@ -23,7 +23,7 @@ rule fit_target:
         "../../envs/analysis.yaml"
     threads: FITTING
     resources:
-        **resources.cpu_job(SITE, hours=lambda _: work.fitting_hours(STUDY.laws, FITTED, FITTING), cores=FITTING),
+        **jobs.cpu_job(SITE, hours=lambda _: jobs.fitting_hours(STUDY.laws, FITTED, FITTING), cores=FITTING),
     params:
         recipe=recipes.laws_recipe(STUDY),
     message:
@@ -77,7 +77,7 @@ rule ablation_tables:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        **resources.cpu_job(SITE, hours=lambda _: work.ablation_hours(STUDY.laws, FITTED)),
+        **jobs.cpu_job(SITE, hours=lambda _: jobs.ablation_hours(STUDY.laws, FITTED)),
     params:
         recipe=recipes.laws_recipe(STUDY),
     message:

@@ -25,7 +25,7 @@ rule finetune_run:
     conda:
         "../../envs/train.yaml"
     resources:
-        **resources.training_job(SITE, placement, FINETUNE_AGAIN),
+        **jobs.training_job(SITE, placement, FINETUNE_AGAIN),
     params:
         recipe=lambda wildcards: recipes.finetune_recipe(STUDY, planned(wildcards)),
     message:
@@ -42,7 +42,7 @@ if ON_NODES:
         wildcard_constraints:
             run="|".join(map(re.escape, ON_NODES)),
         resources:
-            **resources.training_job_on_nodes(SITE, placement, FINETUNE_AGAIN),
+            **jobs.training_job_on_nodes(SITE, placement, FINETUNE_AGAIN),
 
     ruleorder: finetune_run_on_nodes > finetune_run
 
@@ -105,7 +105,7 @@ else:
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **resources.cpu_job(SITE, hours=lambda _: work.rating_hours(STUDY, Path(RESULTS)), memory=16),
+            **jobs.cpu_job(SITE, hours=lambda _: jobs.rating_hours(STUDY, Path(RESULTS)), memory=16),
         params:
             recipe=recipes.evaluate_recipe(STUDY),
         message:

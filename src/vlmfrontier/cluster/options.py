@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from vlmfrontier.errors import did_you_mean
 from vlmfrontier.study.files import Written
-from vlmfrontier.study.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from vlmfrontier.cluster.site import Partition, Site

@@ -21,11 +21,9 @@ from vlmfrontier.cluster.options import (
     sbatch_words,
     taken_by_plugin,
 )
-from vlmfrontier.errors import UserError
-from vlmfrontier.study.base import Section
+from vlmfrontier.errors import UserError, did_you_mean
+from vlmfrontier.study.base import Few, Number, Positive, Section
 from vlmfrontier.study.files import read_yaml
-from vlmfrontier.study.suggest import did_you_mean
-from vlmfrontier.study.units import Few, Number, Positive
 
 PositiveNumber = Annotated[Number, Field(gt=0, le=1e24)]
 Hours = Annotated[Number, Field(gt=0, le=1e5)]

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.units import parse_number
 from vlmfrontier.tables.delimited import Delimited, read_delimited
 from vlmfrontier.tables.numerals import problem_of
+from vlmfrontier.units import parse_number
 
 SAME = 0.005
 """Relative difference up to which a value counts as a measured level: people write 83.3k for 83,280 parameters."""

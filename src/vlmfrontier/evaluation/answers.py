@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vlmfrontier.data.digits.questions import SUBJECTS, TASKS
+from vlmfrontier.data.digits.questions import SUBJECTS
 from vlmfrontier.data.frames import FrameReader
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely
@@ -16,8 +16,9 @@ from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.progress import Count
+from vlmfrontier.tasks import DIGITS_TASKS
 
-KINDS = {task.name: task.kind for task in TASKS}
+KINDS = {task.name: task.kind for task in DIGITS_TASKS}
 
 
 def group_by_video(questions: Sequence[dict]) -> list[tuple[str, list[dict]]]:

@@ -22,7 +22,7 @@ from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.search import affordable, pooled_errors
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.study.units import format_count, format_number
+from vlmfrontier.units import format_count, format_number
 
 COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""

@@ -20,7 +20,7 @@ from vlmfrontier.figures.drawing import Drawing, Predictor, labels_of, other_tar
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import most_frequent
-from vlmfrontier.study.units import format_count, format_number
+from vlmfrontier.units import format_count, format_number
 
 GRID, TASK_GRID = 48, 20
 """Points of a drawn surface along each factor, alone and among those of all targets."""

@@ -15,10 +15,10 @@ from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_count, format_number
 from vlmfrontier.sweep.fingerprints import read_result
 from vlmfrontier.sweep.placement import training_flops
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.units import format_count, format_number
 
 SECONDS = 3600.0
 

@@ -18,7 +18,7 @@ from vlmfrontier.laws.selection import chosen_form, read_forms
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.laws import LawsConfig
-from vlmfrontier.study.units import format_percentage
+from vlmfrontier.units import format_percentage
 
 TITLES = {"train": "in sample", "cv": "cross-validation", "extrapolation": "extrapolation"}
 """The setups that are shown, and what they are called."""

@@ -15,7 +15,7 @@ from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.elasticity import UNDETERMINED, elasticity_by_budget
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import INSIDE
-from vlmfrontier.study.units import format_count
+from vlmfrontier.units import format_count
 
 COLUMNS = (2, 3)
 """Columns of panels, the preferred number first."""

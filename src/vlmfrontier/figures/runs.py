@@ -14,7 +14,7 @@ from vlmfrontier.figures.drawing import Drawing, NothingToShow, center_line, lab
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import most_frequent
-from vlmfrontier.study.units import format_count
+from vlmfrontier.units import format_count
 
 MOST_SIZES = 6
 """With more data sizes than this, n has an axis of its own."""

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from PIL import Image
 
-from vlmfrontier.study.units import format_number
+from vlmfrontier.units import format_number
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,14 +11,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.search import REGRET_QUANTILE, affordable, judge, pooled_errors, runner_up, search
 from vlmfrontier.frontier.space import RunRange, check_budgets
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.study.units import (
-    format_count,
-    format_difference,
-    format_error,
-    format_number,
-    format_range,
-    format_share,
-)
+from vlmfrontier.units import format_count, format_difference, format_error, format_number, format_range, format_share
 
 ALTERNATIVES = 2
 NEAREST_RUNS = 3

@@ -8,7 +8,7 @@ import numpy as np
 from vlmfrontier.cost.model import CostModel, cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_count, format_number
+from vlmfrontier.units import format_count, format_number
 
 FRAMES_BEYOND = 2
 """By default a trained study's space reaches to this multiple of the most frames among its runs."""

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.errors import UserError
-from vlmfrontier.study.suggest import did_you_mean
+from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.study.table import TargetConfig
-from vlmfrontier.study.units import parse_number
 from vlmfrontier.tables.delimited import read_delimited
 from vlmfrontier.tables.expressions import SafeExpression
 from vlmfrontier.tables.numerals import MISSING, problem_of, shown
 from vlmfrontier.tables.values import Column
+from vlmfrontier.units import parse_number
 
 _SHOWN = 5  # problems named in one message; the rest is counted
 NOTES = "notes"

@@ -15,7 +15,7 @@ from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.frontier_section import movement
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name
-from vlmfrontier.study.units import format_error, format_percentage
+from vlmfrontier.units import format_error, format_percentage
 
 _TEMPLATE = """\
 {{% set captions = {captions} %}}

@@ -7,7 +7,7 @@ from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import two_lines
-from vlmfrontier.study.units import format_percentage, format_share
+from vlmfrontier.units import format_percentage, format_share
 
 LIKELY = 0.5
 """A recommendation that fewer models than this share find good enough is a guess among rivals."""

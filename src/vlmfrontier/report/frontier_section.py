@@ -12,7 +12,7 @@ from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Te
 from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import amount, configuration, error_name
-from vlmfrontier.study.units import format_count, format_error, format_number, format_range, format_share
+from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
 
 BUDGETS = 6
 """Budgets that the table of the frontier shows, of all that were searched."""

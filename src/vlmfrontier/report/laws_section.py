@@ -12,7 +12,7 @@ from vlmfrontier.laws.report import errors_in_words, missing_error, rounded_erro
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import error_name
-from vlmfrontier.study.units import format_count, format_percentage, format_share
+from vlmfrontier.units import format_count, format_percentage, format_share
 
 SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
 """The setups that are shown, and what they are called."""

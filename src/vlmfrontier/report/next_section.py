@@ -7,7 +7,7 @@ import pandas as pd
 from vlmfrontier.report.blocks import Block, Heading, Items, Lines, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import amount, configuration, question
-from vlmfrontier.study.units import format_number, format_share
+from vlmfrontier.units import format_number, format_share
 
 
 def next_steps(known: Known) -> Iterator[Block]:

@@ -10,8 +10,8 @@ from vlmfrontier.frontier.answers import per_video
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.words import amount, error_name, factor_name
-from vlmfrontier.study.units import format_number
 from vlmfrontier.sweep.status import DONE, FAILED
+from vlmfrontier.units import format_number
 
 BEST = 5
 """How many of the best runs are shown."""

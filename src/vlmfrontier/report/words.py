@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from vlmfrontier.frontier.answers import Answer, impossible, per_video
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_count, format_error, format_number, format_range, format_share
+from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
 
 FACTORS = {
     "N": ("size of the language model", "parameters"),

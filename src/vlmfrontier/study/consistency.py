@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vlmfrontier.errors import did_you_mean
 from vlmfrontier.study.levels import is_square
-from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.study.sweep import Design, GridDesign, IsoflopDesign, RowsDesign, StarDesign
 
 if TYPE_CHECKING:

@@ -4,9 +4,8 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from vlmfrontier.study.base import Section
+from vlmfrontier.study.base import Natural, Number, Positive, Section
 from vlmfrontier.study.files import InputFile
-from vlmfrontier.study.units import Natural, Number, Positive
 
 
 class CostTableConfig(Section):

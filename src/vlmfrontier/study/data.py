@@ -6,11 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from vlmfrontier.data.digits.questions import TASKS
-from vlmfrontier.study.base import Section
+from vlmfrontier.study.base import LONGEST, Count, Few, Natural, Number, Positive, Section, Seed, Share
 from vlmfrontier.study.files import HUB_NAME, InputFile
-from vlmfrontier.study.names import LONGEST
-from vlmfrontier.study.units import Count, Few, Natural, Number, Positive, Seed, Share
+from vlmfrontier.tasks import DIGITS_TASKS
 
 Seconds = Annotated[Number, Field(gt=0, le=1_000_000)]
 
@@ -199,7 +197,7 @@ class DataConfig(Section):
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks whose questions come with the data; none where `source` is `llava`."""
-        return [task.name for task in TASKS] if self.source == "digits" else []
+        return [task.name for task in DIGITS_TASKS] if self.source == "digits" else []
 
     @property
     def examples(self) -> int | None:

@@ -5,12 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from vlmfrontier.evaluation.benchmarks import BENCHMARKS, PAPER_TASKS, Benchmark, own_benchmark
-from vlmfrontier.study.base import Section
+from vlmfrontier.errors import did_you_mean
+from vlmfrontier.study.base import Few, Named, Natural, Number, Positive, Section
 from vlmfrontier.study.files import InputFile
-from vlmfrontier.study.names import Named
-from vlmfrontier.study.suggest import did_you_mean
-from vlmfrontier.study.units import Few, Natural, Number, Positive
+from vlmfrontier.tasks import BENCHMARKS, PAPER_TASKS, Benchmark, own_benchmark
 
 UNKNOWN_QUESTIONS = 500
 """Of a benchmark of one's own, whose number nobody has stated: what a job asks time for, about as many as the smallest

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vlmfrontier.study.base import Section
-from vlmfrontier.study.units import Few
+from vlmfrontier.study.base import Few, Section
 
 SiteName = Annotated[str, Field(min_length=1, max_length=200)]
 """A partition or a GPU model, as a site file writes it."""

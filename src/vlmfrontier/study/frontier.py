@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from vlmfrontier.study.base import Section
-from vlmfrontier.study.units import Few, Number, Rate
+from vlmfrontier.study.base import Few, Number, Rate, Section
 
 
 class BudgetRange(Section):

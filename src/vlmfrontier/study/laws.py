@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from vlmfrontier.study.base import Section
-from vlmfrontier.study.units import Rate, Seed, Width
+from vlmfrontier.study.base import Rate, Section, Seed, Width
 
 FormName = Literal["mult", "add", "add-interact-s", "add-interact"]
 """The forms of the paper's Table 2. A new form is added to `vlmfrontier.laws.forms` and named here."""

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.units import Width, parse_number
+from vlmfrontier.study.base import Width
+from vlmfrontier.units import parse_number
 
 MOST_LEVELS = 10_000
 """Levels that a range may stand for."""

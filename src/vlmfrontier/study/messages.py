@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vlmfrontier.study.suggest import did_you_mean
+from vlmfrontier.errors import did_you_mean
 
 Path = tuple[str | int, ...]
 

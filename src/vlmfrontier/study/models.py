@@ -6,10 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from vlmfrontier.study.base import Section
+from vlmfrontier.study.base import Few, Named, Natural, Number, Positive, Section, Width
 from vlmfrontier.study.files import InputFile, PretrainedModel, is_folder
-from vlmfrontier.study.names import Named
-from vlmfrontier.study.units import Few, Natural, Number, Positive, Width
 from vlmfrontier.towers import FAMILIES, Decoder, Encoder, VisionFamily, llama_parameters, vision_parameters
 
 ROUNDED = 0.05

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.levels import expand_levels
-from vlmfrontier.study.units import parse_number
+from vlmfrontier.units import parse_number
 
 
 def _level(value: object) -> float | str:

@@ -4,11 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from vlmfrontier.study.base import Section
+from vlmfrontier.study.base import Count, Few, Named, Number, Rate, Section, Seed, Width
 from vlmfrontier.study.files import InputFile
 from vlmfrontier.study.levels import Levels
-from vlmfrontier.study.names import Named
-from vlmfrontier.study.units import Count, Few, Number, Rate, Seed, Width
 
 Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
 Seeds = Annotated[list[Seed], Field(min_length=1)]

@@ -4,10 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from vlmfrontier.study.base import Section
+from vlmfrontier.study.base import Named, Number, Section
 from vlmfrontier.study.files import InputFile
-from vlmfrontier.study.names import Named
-from vlmfrontier.study.units import Number
 
 
 class ColumnConfig(Section):

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from vlmfrontier.study.base import Section
-from vlmfrontier.study.units import Few, Positive, Rate, Seed, Share
+from vlmfrontier.study.base import Few, Positive, Rate, Section, Seed, Share
 
 Part = Literal["vision", "projector", "language"]
 Grids = Annotated[list[Few], Field(min_length=1)]

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from vlmfrontier.cluster.site import GIB, GpuSite, Site
 from vlmfrontier.cost.training import BYTES, TrainingMemory
-from vlmfrontier.evaluation.benchmarks import Benchmark
 from vlmfrontier.files import read_record
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.placement import Training, finetuning, place, training_memory
 from vlmfrontier.sweep.runs import Run
+from vlmfrontier.tasks import Benchmark
 
 
 class Asked(NamedTuple):

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vlmfrontier.errors import UserError
+from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.tables.expressions import SafeExpression
 

@@ -12,10 +12,10 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.study.consistency import level_problems
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.sweep import GridDesign, IsoflopDesign, RowsDesign, StarDesign
-from vlmfrontier.study.units import format_number, parse_number
 from vlmfrontier.sweep.spacing import heights, imbalance, well_spaced
 from vlmfrontier.tables.delimited import read_delimited
 from vlmfrontier.tables.numerals import problem_of
+from vlmfrontier.units import format_number, parse_number
 
 
 class Point(NamedTuple):

@@ -1,6 +1,6 @@
 """The name of a run, which is the name of its folder: `N7.5B_T32_V196_n250k_s0`."""
 
-from vlmfrontier.study.units import format_count, format_number
+from vlmfrontier.units import format_count, format_number
 
 
 def run_key(N: float, T: int, V: int, n: int, seed: int, M: float | None = None) -> str:

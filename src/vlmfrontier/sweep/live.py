@@ -11,9 +11,9 @@ import pandas as pd
 
 from vlmfrontier.cluster.queue import QueuedJob
 from vlmfrontier.ended import STAGES, Ended, record_file
-from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.spent import Progress, progress_of
 from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, STARTED, TRAINED, how_ended, live_runs
+from vlmfrontier.units import format_quantity
 
 WAITING, STOPPED = "waiting", "stopped"
 _ORDER = (FAILED, RUNNING, WAITING, STOPPED)

@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from vlmfrontier.cluster.queue import QueuedJob
-from vlmfrontier.cluster.resources import host_memory
 from vlmfrontier.cluster.site import GIB, GpuSite, Site
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_flops, format_number, format_quantity
 from vlmfrontier.sweep.answering import answering_hours, evaluated_on, uncounted
+from vlmfrontier.sweep.jobs import host_memory
 from vlmfrontier.sweep.placement import Placement, alignment, pictures, place, place_training, training_flops
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.spent import spent_hours
 from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status
+from vlmfrontier.units import format_flops, format_number, format_quantity
 
 RUN = ["run", "sweep", "sweeps", "N", "T", "V", "M", "n", "seed", "c", "training_flops"]
 PLACED = ["nodes", "gpus", "micro_batch", "accumulation", "checkpointing"]

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from vlmfrontier.cost.model import cost_model
-from vlmfrontier.errors import UserError
+from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.suggest import did_you_mean
 from vlmfrontier.sweep.designs import Point, design_points, factor_columns
 from vlmfrontier.sweep.keys import run_key
 

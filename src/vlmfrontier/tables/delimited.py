@@ -14,9 +14,9 @@ from pathlib import Path
 from stat import S_ISREG
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.units import is_number
 from vlmfrontier.tables.formats import foreign_format
 from vlmfrontier.tables.numerals import with_points
+from vlmfrontier.units import is_number
 
 _LARGEST = 256 * 2**20
 _SHOWN = 5  # rows named in one message; the rest is counted

@@ -14,8 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vlmfrontier.errors import UserError
-from vlmfrontier.study.suggest import did_you_mean
+from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.tables.values import Column, Value, as_number, as_truth, both, compare, either, is_in, opposite
 
 LONGEST = 1000

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.units import is_number, parse_number
+from vlmfrontier.units import is_number, parse_number
 
 _NO_VALUE = "NA N/A n/a na #N/A <NA> nan NaN NAN null NULL Null None none - -- – —"
 MISSING = frozenset(["", *_NO_VALUE.split()])

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from vlmfrontier.study.units import is_number, parse_number
 from vlmfrontier.tables.numerals import MISSING
+from vlmfrontier.units import is_number, parse_number
 
 Kind = Literal["number", "text", "truth"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from vlmfrontier.study.units import format_count, format_number
+from vlmfrontier.units import format_count, format_number
 
 _HEADERS = {"mse": "MSE", "e_pct": "E%", "r2": "R²"}
 _FORMATS = {"mse": "{:.3g}", "e_pct": "{:.2f}", "r2": "{:.3f}"}  # the scale of an MSE is the target's own

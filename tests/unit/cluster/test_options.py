@@ -10,9 +10,9 @@ from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
 from vlmfrontier.cluster.batch import Asked
-from vlmfrontier.cluster.resources import cpu_job, gpu_job, training_job, training_job_on_nodes
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.load import load_study
+from vlmfrontier.sweep.jobs import cpu_job, gpu_job, training_job, training_job_on_nodes
 from vlmfrontier.sweep.placement import place
 from vlmfrontier.sweep.runs import plan_runs
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.benchmarks import BENCHMARKS, PAPER_TASKS
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.recipes import answer_recipe, evaluate_recipe
+from vlmfrontier.tasks import BENCHMARKS, PAPER_TASKS
 
 ROOT = Path(__file__).parents[3]
 

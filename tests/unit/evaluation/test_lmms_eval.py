@@ -28,7 +28,6 @@ from tests.made_benchmarks import (
 from tests.made_judge import Judge, judging
 from tests.made_videos import VIDEOS, write_sources
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.benchmarks import PAPER_TASKS
 from vlmfrontier.evaluation.lmms.fetch import fetch
 from vlmfrontier.evaluation.lmms.stages import answer, rate
 from vlmfrontier.evaluation.result import drop_weights
@@ -37,6 +36,7 @@ from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run, find_run
+from vlmfrontier.tasks import PAPER_TASKS
 
 ROOT = Path(__file__).parents[3]
 RECORDED = Path(__file__).parent / "recorded/lmms_eval.json"

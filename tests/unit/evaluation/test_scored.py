@@ -8,13 +8,13 @@ import pytest
 
 from tests.made_benchmarks import write_recorded
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.benchmarks import BENCHMARKS, PAPER_TASKS, own_benchmark
 from vlmfrontier.evaluation.lmms.harness import Output
 from vlmfrontier.evaluation.lmms.job import Answer, read_answers
 from vlmfrontier.evaluation.lmms.scored import score_task
 from vlmfrontier.evaluation.lmms.stages import check_videos
 from vlmfrontier.evaluation.statistics import task_errors
 from vlmfrontier.study.evaluation import LmmsEvalConfig
+from vlmfrontier.tasks import BENCHMARKS, PAPER_TASKS, own_benchmark
 
 RECORDED = json.loads((Path(__file__).parent / "recorded/lmms_eval.json").read_text())
 

@@ -25,8 +25,8 @@ from vlmfrontier.report.laws_section import best_form, left_out
 from vlmfrontier.report.page import report, write_report
 from vlmfrontier.report.words import two_lines
 from vlmfrontier.study.load import load_study, write_study
-from vlmfrontier.study.units import format_number
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.units import format_number
 
 SECTIONS = ["The question", "The runs", "The laws", "What to deploy", "The frontier", "What to run next", "Provenance"]
 

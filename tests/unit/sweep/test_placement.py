@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.cluster.resources import cpu_job, gpu_job, training_job, training_job_on_nodes
 from vlmfrontier.cluster.site import GIB, Site
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.jobs import cpu_job, gpu_job, training_job, training_job_on_nodes
 from vlmfrontier.sweep.placement import place, place_all, refusals, training_flops
 from vlmfrontier.sweep.plan import plan_page, plan_table
 from vlmfrontier.sweep.runs import plan_runs

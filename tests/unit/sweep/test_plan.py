@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.calling import ROOT
-from vlmfrontier.cluster.resources import host_memory
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.ended import record_file, recorded
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.units import format_quantity
 from vlmfrontier.sweep.answering import answering_hours, asked, uncounted
 from vlmfrontier.sweep.collect import collect
+from vlmfrontier.sweep.jobs import host_memory
 from vlmfrontier.sweep.placement import PICTURES, alignment, pictures, place, place_training
 from vlmfrontier.sweep.plan import (
     COLUMNS,
@@ -34,6 +33,7 @@ from vlmfrontier.sweep.plan import (
 )
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import failed_runs, run_status
+from vlmfrontier.units import format_quantity
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.sweep.test_placement import large
-from vlmfrontier.cluster.resources import gpu_job, training_job
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.sweep.answering import answering_hours, evaluated_on
+from vlmfrontier.sweep.jobs import gpu_job, training_job
 from vlmfrontier.sweep.placement import alignment, place, place_all, place_training, refusals
 from vlmfrontier.sweep.plan import assumptions, plan_page, plan_table, stage_1, summary, sweep_totals
 from vlmfrontier.sweep.runs import plan_runs

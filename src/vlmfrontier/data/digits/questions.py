@@ -10,36 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from vlmfrontier.data.digits.scene import CELL_NAMES, NUM_FRAMES, Digit, Scene
+from vlmfrontier.tasks import DIGITS_TASKS
 
 WORDS = ("digit", "at", "sum", "of", "how", "many", "first", "last", "largest", "describe", "end")
 SUBJECTS = ("white", "red", "blue", "green")  # what a caption tells of
 VOCABULARY = (*WORDS, *SUBJECTS, "yellow", *(str(i) for i in range(18)), *CELL_NAMES)
 DIGIT_WORDS = tuple(str(i) for i in range(10))
 NUM_OPTIONS = 4
-
-
-@dataclass(frozen=True)
-class Task:
-    """One kind of question and the factor it stresses."""
-
-    name: str
-    kind: str
-    """`open` (exact match), `choice` (likelihood of four options) or `caption` (facts stated)."""
-    long_video: bool
-    """The answer rests on a moment that few frames may miss."""
-    stresses: str
-
-
-TASKS = (
-    Task("glyph", "open", False, "V: read one digit in one cell"),
-    Task("sum", "open", False, "N and V: find two digits and add them"),
-    Task("largest", "choice", False, "N and V: compare up to four digits, answer with a place"),
-    Task("order", "choice", True, "T: which red digit came first or last"),
-    Task("count", "open", False, "V: count the yellow digits"),
-    Task("rare", "open", True, "T: a digit that may be there for a single frame"),
-    Task("end", "choice", True, "T and N: where the square is at the very end"),
-    Task("caption", "caption", False, "all: tell everything"),
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +68,7 @@ def _ask_still(still: Sequence[Digit], rng: np.random.Generator) -> dict[str, Qu
 
 
 def ask(scene: Scene, rng: np.random.Generator) -> list[Question]:
-    """Return one question of each task about the video of `scene`, in the order of `TASKS`."""
+    """Return one question of each task about the video of `scene`, in the order of `DIGITS_TASKS`."""
     white, yellow, red, blue = (scene.of_colour(c) for c in ("white", "yellow", "red", "blue"))
     which = ("first", "last")[rng.integers(2)]
     wanted = str(red[0 if which == "first" else -1].value)
@@ -104,7 +81,7 @@ def ask(scene: Scene, rng: np.random.Generator) -> list[Question]:
         "end": Question("end", "green end", CELL_NAMES[last], _options(rng, CELL_NAMES[last], passed, CELL_NAMES)),
         "caption": Question("caption", "describe", _caption(white + red + blue, last)),
     }
-    return [asked[task.name] for task in TASKS]
+    return [asked[task.name] for task in DIGITS_TASKS]
 
 
 def ask_frame(scene: Scene, frame: int, rng: np.random.Generator) -> list[Question]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.benchmarks import Benchmark, Measure
 from vlmfrontier.evaluation.lmms.harness import Output
 from vlmfrontier.evaluation.lmms.job import Answer
+from vlmfrontier.tasks import Benchmark, Measure
 
 Answers = Mapping[tuple[str, int], Answer]
 TOLERANCE = 1e-4

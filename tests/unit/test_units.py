@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vlmfrontier.study.units import (
+from vlmfrontier.units import (
     format_count,
     format_difference,
     format_error,

@@ -1,12 +1,37 @@
-"""What lmms-eval's tasks measure: where the metric stands, its best value, and what one answer is worth.
+"""The tasks that runs are tested on, without torch: those of the digits study, and the benchmarks of lmms-eval.
 
-The one table between lmms-eval's results and errors on 0–100. Keys and scales were read in the tasks of lmms-eval
-0.7.3. No torch: the study asks this table which tasks need a judge.
+`BENCHMARKS` is the one table between lmms-eval's results and errors on 0–100: where the metric stands, its best value,
+and what one answer is worth. Keys and scales were read in the tasks of lmms-eval 0.7.3.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of question and the factor it stresses."""
+
+    name: str
+    kind: str
+    """`open` (exact match), `choice` (likelihood of four options) or `caption` (facts stated)."""
+    long_video: bool
+    """The answer rests on a moment that few frames may miss."""
+    stresses: str
+
+
+DIGITS_TASKS = (
+    Task("glyph", "open", False, "V: read one digit in one cell"),
+    Task("sum", "open", False, "N and V: find two digits and add them"),
+    Task("largest", "choice", False, "N and V: compare up to four digits, answer with a place"),
+    Task("order", "choice", True, "T: which red digit came first or last"),
+    Task("count", "open", False, "V: count the yellow digits"),
+    Task("rare", "open", True, "T: a digit that may be there for a single frame"),
+    Task("end", "choice", True, "T and N: where the square is at the very end"),
+    Task("caption", "caption", False, "all: tell everything"),
+)
+"""What is asked about each of the digits study's videos, in this order."""
 
 Entry = Any
 """What lmms-eval logs for one question under the name of a metric: a number, a truth value, or a map."""

@@ -2,9 +2,6 @@
 
 import math
 import re
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field
 
 from vlmfrontier.errors import UserError
 
@@ -12,8 +9,6 @@ from vlmfrontier.errors import UserError
 _FACTORS = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _FACTORS |= {"Z": 1e21, "Y": 1e24}
 _LARGEST, _LEAST, _NOTHING = 1e27, 0.01, 1e-9
-MOST = 1_000_000_000_000
-"""No number of examples, tokens or steps is larger."""
 _NUMBER = re.compile(r"^\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*([kKMGBTPEZY]?)\s*$")
 
 
@@ -107,56 +102,3 @@ def format_difference(value: float, beside: float) -> str:
     """Return a difference of errors with its sign and as many decimals as the error `beside` it has: `+0.79`."""
     decimals = 2 if abs(beside) >= 1 or beside == 0 else 2 - math.floor(math.log10(abs(beside)))
     return f"{value:+z.{decimals}f}"
-
-
-def _number(value: object) -> float:
-    try:
-        number = parse_number(value)  # type: ignore[arg-type]
-    except UserError as error:
-        raise ValueError(str(error)) from None  # so that the message gets its key path from the validation
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError("must be a finite number")
-    return number
-
-
-def _no_switch(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number, not true or false")
-    return value
-
-
-def _count(value: object) -> int:
-    number = _number(value)
-    if number != int(number):
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(number)
-
-
-Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
-"""A field that takes `10T` as well as `1.0e13`."""
-
-Count = Annotated[int, BeforeValidator(_count, json_schema_input_type=int | str), Field(le=MOST)]
-"""A field that takes `250k` as well as `250000`, and refuses fractions."""
-
-Natural = Annotated[int, BeforeValidator(_no_switch, json_schema_input_type=int), Field(ge=0, le=MOST)]
-"""A whole number from 0 on."""
-
-Positive = Annotated[int, BeforeValidator(_no_switch, json_schema_input_type=int), Field(ge=1, le=MOST)]
-"""A whole number from 1 on."""
-
-Few = Annotated[int, BeforeValidator(_no_switch, json_schema_input_type=int), Field(ge=1, le=10_000)]
-"""Layers, heads, GPUs, frames to draw, folds: whole numbers of which there are never many."""
-
-Width = Annotated[int, BeforeValidator(_no_switch, json_schema_input_type=int), Field(ge=1, le=1_000_000)]
-"""Width of a layer, pixels of a side, or how often something is repeated, such as resamples and budgets."""
-
-Seed = Annotated[int, BeforeValidator(_no_switch, json_schema_input_type=int), Field(ge=0, lt=2**32)]
-"""Seed of random numbers, as every library takes it."""
-
-Rate = Annotated[float, BeforeValidator(_no_switch, json_schema_input_type=float), Field(gt=0)]
-"""A positive number, such as a learning rate."""
-
-Share = Annotated[float, BeforeValidator(_no_switch, json_schema_input_type=float), Field(ge=0, le=1)]
-"""From 0, none, to 1, all."""

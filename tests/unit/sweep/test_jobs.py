@@ -9,8 +9,7 @@ from tests.unit.sweep.test_placement import study_of
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.laws import LawsConfig
 from vlmfrontier.study.load import load_study
-from vlmfrontier.sweep.placement import limit_minutes
-from vlmfrontier.sweep.work import (
+from vlmfrontier.sweep.jobs import (
     ablation_hours,
     fitting_hours,
     preparation_hours,
@@ -18,6 +17,7 @@ from vlmfrontier.sweep.work import (
     rating_hours,
     table_rows,
 )
+from vlmfrontier.sweep.placement import limit_minutes
 
 ROOT = Path(__file__).parents[3]
 SITE = Site()
