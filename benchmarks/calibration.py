@@ -26,7 +26,7 @@ from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.selection import Evidence, pseudo_bma
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 FIVE = ("none", "weak", "strong", "mult", "saturating")
 """The kinds of truth that the promises are about."""

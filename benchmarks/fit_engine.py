@@ -32,7 +32,7 @@ from vlmfrontier.laws.reference import log_predictor
 from vlmfrontier.laws.selection import compare_forms
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import ResultsTable, from_arrays
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 FORM = "add-interact"
 FIRST_SEED = 2000

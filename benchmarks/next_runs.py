@@ -29,7 +29,7 @@ from vlmfrontier.frontier.next_runs import Candidates, candidates_of, suggest
 from vlmfrontier.frontier.search import affordable, pooled_errors, search
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 KINDS = ("none", "weak", "strong", "mult", "saturating")
 NOISES = (0.01, 0.03)

@@ -16,7 +16,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.space import check_frontier
 from vlmfrontier.made import outdated_analysis
-from vlmfrontier.study.laws import FormName, LawsConfig
+from vlmfrontier.study.analysis import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.columns import check_split

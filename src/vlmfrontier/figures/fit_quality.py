@@ -17,7 +17,7 @@ from vlmfrontier.laws.bagging import Bag, times_drawn
 from vlmfrontier.laws.selection import chosen_form, read_forms
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.records import again, read_frame
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.units import format_percentage
 
 TITLES = {"train": "in sample", "cv": "cross-validation", "extrapolation": "extrapolation"}

@@ -19,7 +19,7 @@ from vlmfrontier.frontier.space import center_rows, check_budgets
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 POWER_LAW_R2 = 0.9
 """Along one factor, a law that explains less of the variance is no power law recovered."""

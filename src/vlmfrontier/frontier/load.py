@@ -20,7 +20,7 @@ from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import ResultsTable, load_results
 from vlmfrontier.made import outdated_frontier, outdated_laws, outdated_runs_table, refuse_outdated
 from vlmfrontier.records import again, read_frame
-from vlmfrontier.study.frontier import FrontierConfig
+from vlmfrontier.study.analysis import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 

@@ -13,7 +13,7 @@ from vlmfrontier.frontier.space import RunRange, SearchSpace
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import FORMS
 from vlmfrontier.records import Weights, again, read_checked
-from vlmfrontier.study.frontier import FrontierConfig
+from vlmfrontier.study.analysis import FrontierConfig
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from vlmfrontier.laws.selection import by_size
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated, extrapolated
 from vlmfrontier.progress import Progress
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 _SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("loss", "huber", {"loss": "huber"}),

@@ -17,7 +17,7 @@ from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.report import metrics
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.records import again, read_frame
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 Kind = Literal["pairs", "wild"]
 _SEEDS = {"pairs": 2, "wild": 3}  # what a bag's random numbers start at, beside the seed of the laws

@@ -8,7 +8,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.laws.columns import same_factors
 from vlmfrontier.laws.forms import DATA, FORMS, Form, form_for
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.units import format_count
 
 _SHOWN = 5

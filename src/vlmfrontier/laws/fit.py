@@ -18,7 +18,7 @@ from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.report import law_in_words, metrics
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.records import Law, again, read_checked
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 _SAME = 1e-9
 """Relative difference of objectives below which two minima are one."""

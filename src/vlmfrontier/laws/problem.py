@@ -7,7 +7,7 @@ import numpy as np
 
 from vlmfrontier.laws.forms import Form
 from vlmfrontier.laws.kernel import Layout, Options
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 _LOG_COEFFICIENT = (-60.0, 300.0)  # e^-60 is nothing; e^300 leaves room for factors left in raw units
 _STEP = (4.0, 1.0)  # longest move of a log coefficient, of an exponent, in one iteration

@@ -14,7 +14,7 @@ from vlmfrontier.laws.kernel import Options
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.progress import Progress
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 _ERRORS = 4.0  # standard errors to each side, where the fit has them
 _WIDEST, _WIDEST_LOG = 1.0, 3.0  # and never further than this, for exponents and for logs of coefficients

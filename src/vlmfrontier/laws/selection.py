@@ -22,7 +22,7 @@ from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated, extrapolated, leave_one_out
 from vlmfrontier.progress import Progress, Silent
 from vlmfrontier.records import again, read_frame
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 _REWEIGHTINGS = 400
 _CONSIDERED = 0.2

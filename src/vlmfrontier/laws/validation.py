@@ -8,7 +8,7 @@ from vlmfrontier.laws.engine import descend, in_threads
 from vlmfrontier.laws.fit import fit, problem_for, solve
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 _SEARCHED = 1_000_000  # configurations times rows; of more, configurations are left out without a search
 _LEFT_OUT_STARTS = 60  # a fit without one configuration starts beside the fit with all, and needs few of its own

@@ -6,13 +6,13 @@ from math import isqrt, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vlmfrontier.errors import did_you_mean
-from vlmfrontier.study.levels import is_square
+from vlmfrontier.study.space import is_square
 from vlmfrontier.study.sweep import Design, GridDesign, IsoflopDesign, RowsDesign, StarDesign
 
 if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 MOST_COMBINATIONS = 200_000
 """Runs or candidates of one design."""
 FACTORS = ("N", "T", "V", "M")
@@ -21,14 +21,14 @@ FACTORS = ("N", "T", "V", "M")
 class Problem(NamedTuple):
     """A value that contradicts another part of the study."""
 
-    path: Path
+    path: KeyPath
     value: Any
     message: str
 
 
 def problems(study: "Study") -> list[Problem]:
     """Return the contradictions between the sections of a study, the first one at each key."""
-    found: dict[Path, Problem] = {}
+    found: dict[KeyPath, Problem] = {}
     for problem in _all_problems(study):
         found.setdefault(problem.path, problem)
     return list(found.values())
@@ -120,7 +120,7 @@ def _unknown_in_space(study: "Study") -> Iterator[Problem]:
                 yield from _impossible_level(study, path, factor, level)
 
 
-def _impossible_level(study: "Study", path: Path, factor: str, level: float) -> Iterator[Problem]:
+def _impossible_level(study: "Study", path: KeyPath, factor: str, level: float) -> Iterator[Problem]:
     """Yield what keeps a model of this study from being deployed with this number of frames or tokens."""
     if level != int(level):
         yield Problem(path, level, "is not a whole number")
@@ -128,7 +128,7 @@ def _impossible_level(study: "Study", path: Path, factor: str, level: float) -> 
         yield from level_problems(study, path, factor, int(level))
 
 
-def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:
+def _design_levels(design: Design) -> Iterator[tuple[KeyPath, str, Any]]:
     """Yield (path inside the design, factor, level) for every level a design names."""
     match design:
         case StarDesign():
@@ -143,7 +143,7 @@ def _design_levels(design: Design) -> Iterator[tuple[Path, str, Any]]:
         yield from ((path, str(path[-1]), level) for level in levels)
 
 
-def _levels(study: "Study") -> Iterator[tuple[Path, str, Any]]:
+def _levels(study: "Study") -> Iterator[tuple[KeyPath, str, Any]]:
     """Yield (path, factor, level) for every level named in the sweep."""
     for factor in FACTORS if study.sweep.center else ():
         yield ("sweep", "center", factor), factor, getattr(study.sweep.center, factor)
@@ -167,7 +167,7 @@ def _too_many(study: "Study") -> Iterator[Problem]:
             yield Problem(("sweep", "designs", name), None, message)
 
 
-def _examples(study: "Study") -> Iterator[tuple[Path, int]]:
+def _examples(study: "Study") -> Iterator[tuple[KeyPath, int]]:
     for name, design in study.sweep.designs.items():
         if isinstance(design, RowsDesign):
             yield from ((("sweep", "designs", name, "rows", i, "n"), row.n) for i, row in enumerate(design.rows))
@@ -175,7 +175,7 @@ def _examples(study: "Study") -> Iterator[tuple[Path, int]]:
             yield from ((("sweep", "designs", name, "n"), n) for n in design.n)
 
 
-def level_problems(study: "Study", path: Path, factor: str, level: Any) -> Iterator[Problem]:
+def level_problems(study: "Study", path: KeyPath, factor: str, level: Any) -> Iterator[Problem]:
     """Yield what is wrong with one level: no such language model, an impossible grid of tokens, too many examples."""
     vision = study.models.largest_tower
     if factor == "M":
@@ -194,7 +194,7 @@ def level_problems(study: "Study", path: Path, factor: str, level: Any) -> Itera
         yield Problem(path, level, f"the training data has {examples} examples; ask for at most as many")
 
 
-def _vision_problems(study: "Study", path: Path, name: str | None) -> Iterator[Problem]:
+def _vision_problems(study: "Study", path: KeyPath, name: str | None) -> Iterator[Problem]:
     """Yield what is wrong with the vision model of a level: one is named where there is one, or none of several."""
     towers = list(study.models.towers)
     if not study.models.several_towers and name is not None:
@@ -204,7 +204,7 @@ def _vision_problems(study: "Study", path: Path, name: str | None) -> Iterator[P
         yield Problem(path, name, f"{'no such' if name else 'names no'} vision model{mend}")
 
 
-def _center_problems(study: "Study", path: Path, design: Design) -> Iterator[Problem]:
+def _center_problems(study: "Study", path: KeyPath, design: Design) -> Iterator[Problem]:
     """Yield what is wrong with the center for one design: it is needed and missing, or outside the levels of a star."""
     center = study.sweep.center
     match design:

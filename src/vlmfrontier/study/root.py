@@ -5,19 +5,16 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from vlmfrontier.study.analysis import CostConfig, FrontierConfig, LawsConfig
 from vlmfrontier.study.base import Section, Seed, check_name
 from vlmfrontier.study.consistency import Problem, problems
-from vlmfrontier.study.cost import CostConfig
 from vlmfrontier.study.data import DataConfig
 from vlmfrontier.study.evaluation import EvaluateConfig
-from vlmfrontier.study.execution import ExecutionConfig
-from vlmfrontier.study.frontier import FrontierConfig
-from vlmfrontier.study.laws import LawsConfig
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.space import SpaceConfig
 from vlmfrontier.study.sweep import SweepConfig
 from vlmfrontier.study.table import TableConfig
-from vlmfrontier.study.training import FinetuneConfig, PretrainConfig
+from vlmfrontier.study.training import ExecutionConfig, FinetuneConfig, PretrainConfig
 
 
 def _folder_name(name: str) -> str:

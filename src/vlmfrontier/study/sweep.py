@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from vlmfrontier.study.base import Count, Few, Named, Number, Rate, Section, Seed, Width
 from vlmfrontier.study.files import InputFile
-from vlmfrontier.study.levels import Levels
+from vlmfrontier.study.space import Levels
 
 Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
 Seeds = Annotated[list[Seed], Field(min_length=1)]

@@ -14,8 +14,8 @@ from vlmfrontier.cluster.options import quoted, sbatch_words
 from vlmfrontier.cluster.site import GIB, GpuSite, Partition, Site
 from vlmfrontier.cost.flops import vision_cost
 from vlmfrontier.cost.training import BACKWARD
+from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
-from vlmfrontier.study.laws import LawsConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.answering import benchmark_questions
 from vlmfrontier.sweep.placement import DIGITS_TEXT, Placement, limit_minutes

@@ -19,10 +19,9 @@ from vlmfrontier.cost.training import (
 )
 from vlmfrontier.errors import did_you_mean
 from vlmfrontier.files import read_record
-from vlmfrontier.study.execution import ExecutionConfig
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.study.training import LoraConfig, OptimizationConfig, Part
+from vlmfrontier.study.training import ExecutionConfig, LoraConfig, OptimizationConfig, Part
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.towers import llama_layers, lora_parameters, vision_layers
 

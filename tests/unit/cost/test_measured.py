@@ -11,7 +11,7 @@ from vlmfrontier.cost.measured import measured_cost, read_measured
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import grid_space
-from vlmfrontier.study.cost import CostConfig
+from vlmfrontier.study.analysis import CostConfig
 from vlmfrontier.study.load import load_study
 
 EQ_1 = PaperCost(M=5e3, W=16)

@@ -6,7 +6,7 @@ import pytest
 
 from vlmfrontier.cost.model import cost_model, has_cost
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.cost import CostConfig
+from vlmfrontier.study.analysis import CostConfig
 
 
 def study(cost, trained=True, factors=("N", "T", "V")):

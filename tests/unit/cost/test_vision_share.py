@@ -8,7 +8,7 @@ import pytest
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.cost.model import has_vision_share
 from vlmfrontier.frontier.load import vision_share_table
-from vlmfrontier.study.cost import CostConfig
+from vlmfrontier.study.analysis import CostConfig
 
 
 def test_under_eq_1_the_share_does_not_depend_on_frames_and_falls_with_tokens_and_size():

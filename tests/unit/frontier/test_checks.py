@@ -11,7 +11,7 @@ from vlmfrontier.frontier.pool import Members, as_in_the_paper
 from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.laws.table import from_arrays
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 FEW = LawsConfig(starts=40, resamples=10, preset="fast")
 

@@ -9,8 +9,7 @@ import pytest
 from vlmfrontier.cost.flops import PaperCost, paper_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import check_frontier, grid_space, search_space
-from vlmfrontier.study.cost import CostConfig
-from vlmfrontier.study.frontier import FrontierConfig
+from vlmfrontier.study.analysis import CostConfig, FrontierConfig
 from vlmfrontier.study.load import load_study
 
 CONFIG = Path(__file__).parents[3] / "config.yaml"

@@ -7,7 +7,7 @@ import pytest
 
 from vlmfrontier.laws.synthetic import paper_sweep
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 
 @pytest.fixture(scope="session")

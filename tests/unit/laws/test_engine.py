@@ -8,7 +8,7 @@ from vlmfrontier.laws.fit import problem_for
 from vlmfrontier.laws.forms import FORMS, form_for
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.synthetic import STRONG, paper_grid, paper_sweep, true_error
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 TRUTH = {
     "alpha": 8.0, "alpha_N": 4.0, "a_N": 0.45, "alpha_T": 14.0, "a_T": 0.55, "alpha_V": 10.0, "a_V": 0.4,

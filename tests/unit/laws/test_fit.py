@@ -12,7 +12,7 @@ from vlmfrontier.laws.profile import profile
 from vlmfrontier.laws.report import law_in_words
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.laws.table import from_arrays
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from vlmfrontier.laws.selection import (
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.laws.validation import cross_validated, folds
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.tables.writing import write_forms_table
 
 

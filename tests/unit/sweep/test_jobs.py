@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.sweep.test_placement import study_of
 from vlmfrontier.cluster.site import Site
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.jobs import (
     ablation_hours,

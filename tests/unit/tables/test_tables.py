@@ -14,7 +14,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.laws.checks import check_study, table_warnings
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.table import from_arrays, read_table
-from vlmfrontier.study.laws import LawsConfig
+from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.table import TableConfig
 from vlmfrontier.sweep.runs import plan_runs
