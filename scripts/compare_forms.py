@@ -15,6 +15,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import load_results
+from vlmfrontier.made import note
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
 from vlmfrontier.tables.writing import write_forms_table
@@ -51,6 +52,8 @@ def main() -> None:
     if "bagging" in given.tables:
         frame = bagging_table(load_results(study, results), target, study.laws, given.threads)
         write_forms_table(frame, results / "tables" / "bagging")
+    for name in given.tables:
+        note(study, results, f"tables/{name}.csv")
     print(f"tables are in {results / 'tables'}: {', '.join(given.tables)}")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from vlmfrontier import command_line
 from vlmfrontier.frontier.elasticity import ablation_table, elasticity_table
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note_frontier
+from vlmfrontier.made import note
 from vlmfrontier.progress import steps
 from vlmfrontier.tables.writing import write_table
 
@@ -25,7 +25,7 @@ def main() -> None:
     parts = {name: elasticity_table(results.target(name), grid) for name in targets}
     table = pd.concat(parts, names=["target", None]).reset_index(level="target").reset_index(drop=True)
     path = write_table(table, results.folder / "tables" / "elasticity")
-    note_frontier(results.study, results.folder, "tables/elasticity.csv")
+    note(results.study, results.folder, "tables/elasticity.csv")
     ablation = ablation_table(results.target(results.main_target), grid, float(np.max(results.table.data)))
     write_table(ablation.assign(target=results.main_target), results.folder / "tables" / "elasticity_ablation")
     for row in table[table.target == results.main_target].itertuples():

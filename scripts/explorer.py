@@ -5,6 +5,7 @@ Writes results/<study>/explorer.html, one file that needs no server and no netwo
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.made import note
 from vlmfrontier.report.explorer import write_explorer
 
 
@@ -12,7 +13,9 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
     given = parser.parse_args()
-    path = write_explorer(Results.open(given.study), given.study.parent / "explorer.html")
+    results = Results.open(given.study)
+    path = write_explorer(results, results.folder / "explorer.html")
+    note(results.study, results.folder, "explorer.html")
     print(f"{path.stat().st_size / 1e6:.1f} MB → {path}")
 
 

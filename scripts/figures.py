@@ -8,6 +8,7 @@ from vlmfrontier import command_line
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, drawn
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.made import note
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
     folder = results.folder / "figures" / ("" if target == results.main_target else target)
     names = given.figure or drawn(Outline.of(results.study, results.table))
     for path in save(results, names, target, folder):
+        note(results.study, results.folder, path.relative_to(results.folder).as_posix())
         print(f"→ {path}")
 
 

@@ -6,7 +6,7 @@ Writes results/<study>/frontier/<target>.csv, a row per number of examples and b
 from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.search import frontier_table
-from vlmfrontier.made import note_frontier
+from vlmfrontier.made import note
 from vlmfrontier.progress import steps
 from vlmfrontier.tables.writing import write_csv
 
@@ -20,7 +20,7 @@ def main() -> None:
     for target in steps("frontier", given.target or results.study.targets()):
         table = frontier_table(results.target(target), results.budgets, results.examples, results.config.near)
         path = write_csv(table, results.folder / "frontier" / f"{target}.csv")
-        note_frontier(results.study, results.folder, f"frontier/{target}.csv")
+        note(results.study, results.folder, f"frontier/{target}.csv")
         print(f"target {target}: {len(table)} rows → {path}")
 
 

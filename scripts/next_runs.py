@@ -13,7 +13,7 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
 from vlmfrontier.frontier.target import Target
 from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.made import note_frontier
+from vlmfrontier.made import note
 from vlmfrontier.progress import Progress
 from vlmfrontier.records import again
 from vlmfrontier.tables.writing import write_csv
@@ -38,7 +38,7 @@ def main() -> None:
     target = results.target(given.target or results.main_target)
     table = suggestions(results, target, count)
     path = write_csv(table, results.folder / "next_runs.csv")
-    note_frontier(results.study, results.folder, "next_runs.csv")
+    note(results.study, results.folder, "next_runs.csv")
     for row in table.itertuples():
         x = ", ".join(f"{factor} = {format_count(getattr(row, factor))}" for factor in target.space.factors)
         regret = f"expected regret {row.regret_before:.3g} → {row.regret_after:.3g} points"

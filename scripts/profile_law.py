@@ -10,7 +10,7 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.selection import chosen_form
-from vlmfrontier.made import outdated_laws, refuse_outdated
+from vlmfrontier.made import note, refuse_outdated
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
 from vlmfrontier.tables.writing import write_csv
@@ -27,13 +27,14 @@ def main() -> None:
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
     folder, table = results / "laws" / given.target, Results(study, results).table
-    refuse_outdated(outdated_laws(study, results, given.target), folder, "laws")
+    refuse_outdated(study, results, f"laws/{given.target}")
     law = LawFit.load(folder / f"{given.form or chosen_form(folder)}.json")
     parameters = given.parameters or [name for name, value in law.parameters.items() if value != 0]
     progress = Progress(f"profile {law.form.name} of {given.target}", len(parameters))
     found = profiles(table, law, parameters, study.laws, given.points, given.threads, progress)
     progress.done()
     path = write_csv(found, folder / "profile.csv")
+    note(study, results, f"laws/{given.target}/profile.csv")
     for name, rows in found.groupby("parameter", sort=False):
         inside = rows.value[rows.delta_chi2 < max(0, found.delta_chi2.min()) + 1]
         print(f"{name}: {law.parameters[name]:.4g}; {inside.min():.4g} to {inside.max():.4g} fit as well")

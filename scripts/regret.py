@@ -12,7 +12,7 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import Rule, frontier_rule, llava_rule, regret_table, scaling_rules, summary
 from vlmfrontier.frontier.search import pooled_errors
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.made import note_frontier
+from vlmfrontier.made import note
 from vlmfrontier.tables.writing import write_table
 from vlmfrontier.units import format_count
 
@@ -25,7 +25,7 @@ def main() -> None:
     target = results.target(results.main_target)
     table = regret_table(target, results.budgets, results.examples, rules(results, target))
     path = write_table(summary(table), results.folder / "tables" / "regret")
-    note_frontier(results.study, results.folder, "tables/regret.csv")
+    note(results.study, results.folder, "tables/regret.csv")
     print(f"target {target.name}: {table.rule.nunique()} rules → {path}")
 
 

@@ -6,6 +6,7 @@ provenance. What the study lacks, because it failed or has not been made, is sai
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.made import note
 from vlmfrontier.report.page import write_report
 
 
@@ -13,7 +14,10 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
     given = parser.parse_args()
-    print(f"→ {' and '.join(str(path) for path in write_report(Results.open(given.study)))}")
+    results = Results.open(given.study)
+    paths = write_report(results)
+    note(results.study, results.folder, "report.html")
+    print(f"→ {' and '.join(map(str, paths))}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """What each result of the analysis was made from: a record beside it in `made/`, compared when it is read and planned.
 
 A record holds the settings that decided the files, the hashes of what they were made from, and of themselves. So laws
-of another table, half a bag and a frontier of other budgets are known as such, wherever and however they were copied.
+of another table, half a bag, a frontier of other budgets and a figure of other laws are known as such, wherever and
+however they were copied. Whatever has a record is compared: a new table or figure needs only to be noted.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -64,55 +65,111 @@ def note_laws(study: Study, results: Path, target: str) -> None:
     """Note what the laws of a target, which have just been fitted, were made from."""
     folder = results / "laws" / target
     files = [path for path in sorted(folder.iterdir()) if path.name != "profile.csv"]
-    _note(results, f"laws/{target}", laws_settings(study), _of_laws(study, results), files)
+    _note(results, f"laws/{target}", laws_settings(study), _sources(study, results, _OF_TABLE), files)
 
 
-def note_frontier(study: Study, results: Path, name: str) -> None:
-    """Note what a file of the frontier (`frontier/avg.csv`, `tables/regret.csv`, …) was made from."""
-    _note(results, name, frontier_settings(study), _of_frontier(study, results), [results / name])
+def note(study: Study, results: Path, name: str) -> None:
+    """Note what a file (`tables/regret.csv`, `figures/star.png`, …) that has just been written was made from."""
+    kind = _kind(name)
+    _note(results, name, kind.settings(study), _sources(study, results, kind), [results / name])
 
 
-def outdated_laws(study: Study, results: Path, target: str, whole: bool = True) -> list[str]:
-    """Return why the laws of a target are not those of the study as it is; empty if they are, or if nobody noted it.
+def outdated(study: Study, results: Path, name: str) -> list[str]:
+    """Return why a file, or the laws of a target (`laws/avg`), are not those of the study as it is.
 
-    `whole` also compares the files with what was written.
+    Empty if they are, or if nobody noted what they were made from.
     """
-    return _outdated(results, f"laws/{target}", laws_settings(study), _of_laws(study, results), "laws", whole)
-
-
-def outdated_frontier(study: Study, results: Path, name: str, whole: bool = True) -> list[str]:
-    """Return why a file of the frontier is not that of the study as it is, like `outdated_laws`."""
-    return _outdated(results, name, frontier_settings(study), _of_frontier(study, results), "frontier", whole)
+    kind = _kind(name)
+    return _outdated(results, name, kind.settings(study), _sources(study, results, kind), kind.rule)
 
 
 def outdated_analysis(study: Study, results: Path) -> dict[str, list[str]]:
-    """Return why results of the analysis are to be made again, by the path of one output of their rule."""
+    """Return why results of the analysis are to be made again, by the path of one output of their rule.
+
+    Files are compared with what was written only where they are read.
+    """
     why = outdated_runs_table(study, results, whole=False)
     found = {"runs.csv": why} if why else {}
-    for target in study.targets():
-        if why := outdated_laws(study, results, target, whole=False):
-            found[f"laws/{target}/weights.json"] = why
-    names = [f"frontier/{target}.csv" for target in study.targets()]
-    for name in [*names, *(f"tables/{table}.csv" for table in ("elasticity", "regret")), "next_runs.csv"]:
-        if why := outdated_frontier(study, results, name, whole=False):
-            found[name] = why
+    given: dict[_Kind, tuple[dict[str, Any], dict[str, str | None]]] = {}
+    for name in _noted(results):
+        kind = _kind(name)
+        if kind not in given:
+            given[kind] = kind.settings(study), _sources(study, results, kind)
+        if why := _outdated(results, name, *given[kind], kind.rule, whole=False):
+            found[f"{name}/weights.json" if _of_target(name) else name] = why
     return found
 
 
-def refuse_outdated(why: Iterable[str], what: Path, rule: str) -> None:
-    """Raise `UserError` if there is a reason why results are not those of the study as it is."""
-    if listed := list(why):
-        raise UserError(f"{what}: not of the study as it is now: {named(listed)}; run `snakemake {rule}`")
+def _noted(results: Path) -> list[str]:
+    """Return what has a record, but for the table of runs; figures and pages last."""
+    records = (results / FOLDER).rglob("*.json")
+    names = [path.relative_to(results / FOLDER).as_posix().removesuffix(".json") for path in records]
+    return sorted(set(names) - {"runs.csv"}, key=lambda name: (name.endswith((".png", ".html")), name))
 
 
-def _of_laws(study: Study, results: Path) -> dict[str, str | None]:
-    return {"table": _hash(table_file(study, results))}
+def refuse_outdated(study: Study, results: Path, name: str) -> None:
+    """Raise `UserError` with the reasons if a file, or the laws of a target, are not those of the study as it is."""
+    _refuse(outdated(study, results, name), results / name, _kind(name).rule)
 
 
-def _of_frontier(study: Study, results: Path) -> dict[str, str | None]:
-    measured = {"cost.table": _hash(Path(study.cost.table.path))} if study.cost.table else {}
-    laws = {f"laws of {target}": _hash(_record(results, f"laws/{target}")) for target in study.targets()}
-    return {"table": _hash(table_file(study, results)), **laws, **measured}
+def refuse_outdated_runs(study: Study, results: Path) -> None:
+    """Raise `UserError` with the reasons if `runs.csv` is not that of the study as it is."""
+    _refuse(outdated_runs_table(study, results), results / "runs.csv", "collect")
+
+
+def _refuse(why: list[str], what: Path, rule: str) -> None:
+    if why:
+        raise UserError(f"{what}: not of the study as it is now: {named(why)}; run `snakemake {rule}`")
+
+
+def _whole(study: Study) -> dict[str, Any]:
+    return study.model_dump(mode="json", by_alias=True)
+
+
+class _Kind(NamedTuple):
+    """What decides some files."""
+
+    settings: Callable[[Study], dict[str, Any]]
+    sources: tuple[str, ...]
+    """What they are made from: the table, measured costs, laws."""
+    rule: str
+    """What makes them again."""
+
+
+_OF_TABLE = _Kind(laws_settings, ("table",), "laws")
+_OF_LAWS = _Kind(laws_settings, ("table", "laws"), "laws")
+_OF_FRONTIER = _Kind(frontier_settings, ("table", "costs", "laws"), "frontier")
+_KINDS = {
+    "plan.csv": _Kind(_whole, (), "plan"),
+    "tables/forms.csv": _OF_LAWS,
+    "tables/fitting.csv": _OF_TABLE._replace(rule="ablation_tables"),
+    "tables/bagging.csv": _OF_TABLE._replace(rule="ablation_tables"),
+    "tables/checks.csv": _OF_FRONTIER._replace(rule="checks"),
+    "next_runs.csv": _OF_FRONTIER._replace(rule="next_runs"),
+    "report.html": _OF_FRONTIER._replace(rule="report"),
+    "explorer.html": _OF_FRONTIER._replace(rule="explorer"),
+}
+
+
+def _kind(name: str) -> _Kind:
+    if _of_target(name):
+        return _OF_TABLE
+    kinds = {"laws": _OF_LAWS, "figures": _OF_FRONTIER._replace(rule="figures")}
+    return _KINDS.get(name) or kinds.get(name.split("/", maxsplit=1)[0], _OF_FRONTIER)
+
+
+def _of_target(name: str) -> bool:
+    """Say whether `name` is that of all laws of a target, `laws/<target>`."""
+    return name.startswith("laws/") and name.count("/") == 1
+
+
+def _sources(study: Study, results: Path, kind: _Kind) -> dict[str, str | None]:
+    found = {"table": _hash(table_file(study, results))} if "table" in kind.sources else {}
+    if "costs" in kind.sources and study.cost.table:
+        found["cost.table"] = _hash(Path(study.cost.table.path))
+    if "laws" in kind.sources:
+        found |= {f"laws of {target}": _hash(_record(results, f"laws/{target}")) for target in study.targets()}
+    return found
 
 
 def _record(results: Path, name: str) -> Path:
@@ -138,7 +195,7 @@ def _outdated(
     settings: Mapping[str, Any],
     sources: Mapping[str, str | None],
     rule: str,
-    whole: bool,
+    whole: bool = True,
 ) -> list[str]:
     path = _record(results, name)
     if not path.exists():

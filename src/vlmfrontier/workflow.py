@@ -183,6 +183,7 @@ def _refuse_without_weights(found: Outdated, needed: Sequence[Any], forced: Forc
 def _say_outdated(found: Outdated, needed: Sequence[Any], results: str) -> None:
     """Print what is made again since it belongs to another configuration, one line for each difference."""
     made = {str(file) for job in needed for file in job.output}
+    made.discard(f"{results}/plan.csv")  # of which nobody needs to hear: it follows every change
     again = Outdated({name: why for name, why in found.files.items() if f"{results}/{name}" in made})
     for why, names in by_reason(again).items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""

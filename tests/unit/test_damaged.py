@@ -12,14 +12,19 @@ import pytest
 
 from tests.calling import ROOT
 from tests.made_studies import STUDY, fitted, made, points, with_profile_and_regret
+from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note_frontier, note_laws, outdated_analysis
+from vlmfrontier.made import note, note_laws, outdated_analysis
+from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.page import write_report
 from vlmfrontier.study.load import load_study, write_study
 
 LAWS = {**STUDY["laws"], "starts": 8, "resamples": 8, "forms": ["mult", "add"]}
 SMALL = {**STUDY, "laws": LAWS}
+FIGURES = ("runs", "extrapolation", "profiles")
+OF_FRONTIER = ("frontier/quiz.csv", "frontier/avg.csv", "tables/elasticity.csv", "tables/regret.csv")
+OF_FRONTIER += tuple(f"figures/{name}.png" for name in FIGURES)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +33,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
     results = with_profile_and_regret(fitted(made(tmp_path_factory.mktemp("whole"), SMALL)))
     for target in results.study.targets():
         note_laws(results.study, results.folder, target)
-    for name in ("frontier/quiz.csv", "frontier/avg.csv", "tables/elasticity.csv", "tables/regret.csv"):
-        note_frontier(results.study, results.folder, name)
+    save(results, FIGURES, results.main_target, results.folder / "figures")
+    for name in (*OF_FRONTIER, "tables/forms.csv", "laws/avg/profile.csv"):
+        note(results.study, results.folder, name)
     results.table.plain().to_csv(results.folder / "runs.csv", index=False)
     return results
 
@@ -207,7 +213,9 @@ def again(folder: Path, change: dict) -> Results:
 )
 def test_laws_of_another_configuration_are_refused(copied: Path, change: dict, said: str, capsys):
     results = again(copied, change)
-    assert said in " ".join(outdated_analysis(results.study, copied)["laws/avg/weights.json"])
+    found = outdated_analysis(results.study, copied)
+    for name in ("laws/avg/weights.json", "laws/quiz/weights.json", "laws/avg/profile.csv", "tables/forms.csv"):
+        assert said in " ".join(found[name])
     status, printed = call("query", copied, capsys, "--budget", "5T", "--examples", "1M")
     assert status == 2
     assert said in printed
@@ -217,15 +225,38 @@ def test_laws_of_another_configuration_are_refused(copied: Path, change: dict, s
 
 def test_a_frontier_of_other_budgets_is_refused_and_the_laws_are_not(copied: Path, capsys: pytest.CaptureFixture):
     results = again(copied, {"frontier": {**SMALL["frontier"], "members": 61}})
-    assert set(outdated_analysis(results.study, copied)) == {
-        *(f"frontier/{target}.csv" for target in results.study.targets()),
-        "tables/elasticity.csv",
-        "tables/regret.csv",
-    }
+    assert set(outdated_analysis(results.study, copied)) == set(OF_FRONTIER)
     assert call("query", copied, capsys, "--budget", "5T", "--examples", "1M")[0] == 0
     assert Known(results).frontier is None
     status, said = call("figures", copied, capsys, "--figure", "regret")
     assert (status, "frontier.members: 60 when it was made, 61 now" in said) == (2, True)
+
+
+def test_pictures_and_tables_of_another_configuration_are_named_and_not_shown(copied: Path):
+    """Also those that the report shows beside laws that are still the study's."""
+    *_, page = write_report(Results.open(copied / "study.json"))
+    shown = page.read_text().count("data:image/png")
+    assert shown == len(FIGURES)
+    results = again(copied, {"frontier": {**SMALL["frontier"], "members": 61}})
+    *_, page = write_report(results)
+    assert "data:image/png" not in page.read_text()
+    said = "figures/runs.png, figures/extrapolation.png, figures/profiles.png: not of the study as it is now"
+    assert f"{said}: frontier.members: 60 when it was made, 61 now" in " ".join(Known(results).set_aside)
+    for name in FIGURES:
+        note(results.study, copied, f"figures/{name}.png")  # as drawn again
+    assert set(figures(Known(results))) == set(FIGURES)
+
+
+@pytest.mark.parametrize("reader", ["checks", "figures"])
+def test_a_comparison_of_other_laws_is_not_read(copied: Path, reader: str, capsys: pytest.CaptureFixture):
+    """The laws have been fitted again, and what was made from them has not."""
+    results = again(copied, {"laws": {**LAWS, "starts": 9}})
+    for target in results.study.targets():
+        note_laws(results.study, copied, target)
+    assert set(outdated_analysis(results.study, copied)) == {*OF_FRONTIER, "tables/forms.csv", "laws/avg/profile.csv"}
+    status, said = call(reader, copied, capsys, *(("--figure", "profiles") if reader == "figures" else ()))
+    assert (status, "laws.starts: 8 when it was made, 9 now" in said) == (2, True)
+    assert Known(results).forms is None
 
 
 def test_an_edited_table_is_not_mixed_with_its_old_laws(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

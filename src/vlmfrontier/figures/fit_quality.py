@@ -16,6 +16,7 @@ from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.bagging import Bag, times_drawn
 from vlmfrontier.laws.selection import chosen_form, read_forms
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.made import refuse_outdated
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.units import format_percentage
@@ -182,7 +183,10 @@ def draw_bags(results: Results, target: str) -> Drawing:
 
 def draw_extrapolation(results: Results, target: str) -> Drawing:
     """Return how well the law of every target predicts runs it has not seen."""
-    forms = [read_forms(results.folder / "laws" / name / "forms.csv") for name in results.study.targets()]
+    forms = []
+    for name in results.study.targets():
+        refuse_outdated(results.study, results.folder, f"laws/{name}")
+        forms.append(read_forms(results.folder / "laws" / name / "forms.csv"))
     data = extrapolation_data(pd.concat(forms, ignore_index=True))
     return Drawing(extrapolation_figure(data, EXTRAPOLATION_R2), data)
 
@@ -231,10 +235,7 @@ def _draw(panel: Axes, rows: pd.DataFrame, lowest: float) -> None:
 
 def draw_profiles(results: Results, target: str) -> Drawing:
     """Return the profiles of one target's law."""
-    data = read_frame(
-        results.folder / "laws" / target / "profile.csv",
-        again("figures"),
-        ["value", "delta_chi2"],
-        ["parameter"],
-    )
+    name = f"laws/{target}/profile.csv"
+    refuse_outdated(results.study, results.folder, name)
+    data = read_frame(results.folder / name, again("figures"), ["value", "delta_chi2"], ["parameter"])
     return Drawing(profiles_figure(data), data)

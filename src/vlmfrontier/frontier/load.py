@@ -18,7 +18,7 @@ from vlmfrontier.frontier.space import RunRange, SearchSpace, search_space
 from vlmfrontier.frontier.target import Target, TargetLaws, read_laws
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import ResultsTable, load_results
-from vlmfrontier.made import outdated_frontier, outdated_laws, outdated_runs_table, refuse_outdated
+from vlmfrontier.made import refuse_outdated, refuse_outdated_runs
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.analysis import FrontierConfig
 from vlmfrontier.study.load import read_study
@@ -67,7 +67,7 @@ class Results:
     @cached_property
     def table(self) -> ResultsTable:
         """The runs: those of the study, or the user's own table."""
-        refuse_outdated(outdated_runs_table(self.study, self.folder), self.folder / "runs.csv", "collect")
+        refuse_outdated_runs(self.study, self.folder)
         return load_results(self.study, self.folder)
 
     @cached_property
@@ -159,7 +159,7 @@ class Results:
         if target not in known:
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
         folder = self.folder / "laws" / target
-        refuse_outdated(outdated_laws(self.study, self.folder, target), folder, "laws")
+        refuse_outdated(self.study, self.folder, f"laws/{target}")
         laws = read_laws(folder, target, self.study.laws.forms, self.config)
         asked = self.study.laws.resamples
         for name, bag in [*((f"{form}.bag", bag) for form, bag in laws.bags.items()), (f"{laws.main}.wild", laws.wild)]:
@@ -173,7 +173,7 @@ class Results:
     def frontier(self, target: str) -> pd.DataFrame:
         """Return the frontier that has been searched for a target."""
         name = f"frontier/{target}.csv"
-        refuse_outdated(outdated_frontier(self.study, self.folder, name), self.folder / name, "frontier")
+        refuse_outdated(self.study, self.folder, name)
         frame = read_frontier(self.folder / name, self.study.factors())
         rows = len(self.budgets) * (1 if self.examples is None else len(self.examples))
         if len(frame) != rows:
@@ -188,7 +188,7 @@ class Results:
 
         Raises `UserError` if it is not there, damaged, or of another configuration.
         """
-        refuse_outdated(outdated_frontier(self.study, self.folder, name), self.folder / name, "frontier")
+        refuse_outdated(self.study, self.folder, name)
         return read_frame(self.folder / name, again("frontier"), numbers, others, empty=name == "next_runs.csv")
 
     def target(self, name: str) -> Target:

@@ -11,7 +11,7 @@ INDEX = "figures/index.md"
 
 def figures(known: Known, of: str | None = None) -> dict[str, Picture]:
     """Return the figures of a section of the report, or all, by name: those that apply to the study and are drawn."""
-    without = not_drawn(known)
+    without = not_drawn(known) | known.outdated_figures
     if known.outdated_sections:  # pictures of another configuration
         without = without | {name: "" for name, entry in CATALOGUE.items() if entry.section in known.outdated_sections}
     return {

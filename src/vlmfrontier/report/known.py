@@ -9,12 +9,15 @@ from typing import Any
 import pandas as pd
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.figures.catalogue import CATALOGUE
 from vlmfrontier.files import read_record
 from vlmfrontier.frontier.answers import Answer, answer
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.selection import read_forms
+from vlmfrontier.made import outdated, refuse_outdated
 from vlmfrontier.report.run_records import read_result
+from vlmfrontier.sweep.fingerprints import named
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, Status, failed_jobs, run_status
 
@@ -68,7 +71,18 @@ class Known:
         """Why results that are there are not shown: they are damaged, or of another configuration than the study."""
         _ = self.records, self.has_laws, self.frontier  # each notes what it cannot read
         _ = self.elasticity, self.regret, self.checks, self.next_runs
-        return list(dict.fromkeys([*self._unreadable, *(self._laws_aside if self.has_table else [])]))
+        laws = self._laws_aside if self.has_table else []
+        return list(dict.fromkeys([*self._unreadable, *laws, *self._figures_aside()]))
+
+    def _figures_aside(self) -> list[str]:
+        """Return why pictures are not shown, one line for each reason."""
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self.outdated_figures.items():
+            by_reason.setdefault(reason, []).append(f"figures/{name}.png")
+        return [
+            f"{', '.join(names)}: not of the study as it is now: {reason}; run `snakemake figures`"
+            for reason, names in by_reason.items()
+        ]
 
     @property
     def outdated_sections(self) -> tuple[str, ...]:
@@ -80,6 +94,13 @@ class Known:
         path = self.folder / f"frontier/{self.main}.csv"
         searched = self.results.cost is not None and path.exists()
         return ("frontier", "regret") if searched and self.frontier is None else ()
+
+    @cached_property
+    def outdated_figures(self) -> dict[str, str]:
+        """Why pictures that are there are not of the study as it is, by the names of their figures."""
+        names = [name for name in CATALOGUE if (self.folder / f"figures/{name}.png").exists()]
+        found = {name: outdated(self.study, self.folder, f"figures/{name}.png") for name in names}
+        return {name: named(why) for name, why in found.items() if why}
 
     @cached_property
     def _unreadable(self) -> list[str]:
@@ -111,7 +132,11 @@ class Known:
     def forms(self) -> pd.DataFrame | None:
         """The comparison of forms of all targets."""
         path = self.folder / "tables/forms.csv"
-        return self._or_none(read_forms, path) if path.exists() else None
+        return self._or_none(self._read_forms, path) if path.exists() else None
+
+    def _read_forms(self, path: Path) -> pd.DataFrame:
+        refuse_outdated(self.study, self.folder, "tables/forms.csv")
+        return read_forms(path)
 
     @cached_property
     def has_laws(self) -> bool:
