@@ -8,7 +8,7 @@ from models/state/align-<name>/; what has finished is not trained again without 
 
 from argparse import ArgumentParser, Namespace
 
-from vlmfrontier.cluster.launch import again_argument, layout_arguments, spread
+from vlmfrontier.cluster.job import again_argument, layout_arguments, spread
 from vlmfrontier.jobs import check_language, run_job
 
 

@@ -17,13 +17,11 @@ from pathlib import Path
 from types import FrameType
 
 from vlmfrontier import command_line
-from vlmfrontier.cluster.call import directory_of
-from vlmfrontier.cluster.clients import call
-from vlmfrontier.cluster.controller import controllers, unlock, wait_for_jobs
+from vlmfrontier.cluster.controller import controllers, directory_of, unlock, wait_for_jobs
 from vlmfrontier.cluster.job import requeue_job
 from vlmfrontier.cluster.options import sbatch_words
-from vlmfrontier.cluster.queue import controller_comment, controller_jobs
 from vlmfrontier.cluster.site import Site, read_site, shipped_site
+from vlmfrontier.cluster.slurm import call, controller_comment, controller_jobs
 from vlmfrontier.errors import UserError
 
 HERE = "--here"

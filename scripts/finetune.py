@@ -8,7 +8,7 @@ one that has finished is not trained again without --again.
 
 from argparse import ArgumentParser, Namespace
 
-from vlmfrontier.cluster.launch import again_argument, layout_arguments, spread
+from vlmfrontier.cluster.job import again_argument, layout_arguments, spread
 from vlmfrontier.jobs import run_job
 
 

@@ -8,7 +8,7 @@ finished is not trained again without --again.
 
 from argparse import ArgumentParser, Namespace
 
-from vlmfrontier.cluster.launch import again_argument
+from vlmfrontier.cluster.job import again_argument
 from vlmfrontier.jobs import check_language, run_job
 
 

@@ -8,7 +8,7 @@ stopped; what has finished is not trained again without --again.
 
 from argparse import Namespace
 
-from vlmfrontier.cluster.launch import again_argument
+from vlmfrontier.cluster.job import again_argument
 from vlmfrontier.jobs import run_job
 
 

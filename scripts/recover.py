@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 
 from vlmfrontier import command_line
-from vlmfrontier.cluster.clients import call
 from vlmfrontier.cluster.controller import controllers, unlock
-from vlmfrontier.cluster.queue import QueuedJob, controller_jobs, queued_jobs
+from vlmfrontier.cluster.slurm import QueuedJob, call, controller_jobs, queued_jobs
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 

@@ -21,8 +21,8 @@ import pandas as pd
 from vlmfrontier import command_line
 from vlmfrontier.cluster.controller import controllers
 from vlmfrontier.cluster.excluded import described
-from vlmfrontier.cluster.queue import QueuedJob, job_id_of, queued_jobs
 from vlmfrontier.cluster.site import read_site, shipped_site
+from vlmfrontier.cluster.slurm import QueuedJob, job_id_of, queued_jobs
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study

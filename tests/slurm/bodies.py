@@ -18,7 +18,7 @@ import json, os, shutil, time
 from pathlib import Path
 
 from vlmfrontier import jobs
-from vlmfrontier.cluster.launch import again_argument, layout_arguments
+from vlmfrontier.cluster.job import again_argument, layout_arguments
 
 STEERED, UNDISTURBED = Path({steered!r}), Path({undisturbed!r})
 

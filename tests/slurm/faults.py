@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.slurm.cluster import SlurmCluster
-from vlmfrontier.cluster.job import parse_record
+from vlmfrontier.cluster.slurm import parse_record
 
 CLIENTS = ("sbatch", "squeue", "scancel", "scontrol", "sacct")
 

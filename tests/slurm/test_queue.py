@@ -10,7 +10,7 @@ import pytest
 from tests.calling import ROOT, SMOKE
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.kills import wait_until
-from vlmfrontier.cluster.queue import job_of, queued_jobs
+from vlmfrontier.cluster.slurm import job_of, queued_jobs
 from vlmfrontier.study.load import load_study, write_study
 
 COMMENT = "rule_finetune_run_wildcards_N13.9k_T4_V4_n64_s0"

@@ -11,7 +11,7 @@ import pytest
 from tests.calling import SMOKE, Workflow, run_keys
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import OnCluster
-from vlmfrontier.cluster.job import parse_record
+from vlmfrontier.cluster.slurm import parse_record
 
 pytestmark = pytest.mark.slow
 STUDY = {

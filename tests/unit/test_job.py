@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.calling import ROOT
-from vlmfrontier.cluster.queue import job_id_of
+from vlmfrontier.cluster.slurm import job_id_of
 from vlmfrontier.ended import Ended, as_it_is, read_ended, record_of, recorded
 from vlmfrontier.sweep.status import failed_jobs, how_ended, in_words, log_tail
 
@@ -325,7 +325,7 @@ def test_a_job_that_slurm_says_has_ended_has_failed(tmp_path, monkeypatch, squeu
             (tmp_path / name).write_text(script)
             (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{'/usr/bin:/bin' if squeue else ''}")
-    monkeypatch.setattr("vlmfrontier.cluster.queue._seen", [])
+    monkeypatch.setattr("vlmfrontier.cluster.slurm._seen", [])
     path = tmp_path / "fit.ended.json"
     path.write_text(record(slurm_job_id="12", host="gpu01").model_dump_json())
     found = how_ended(path)

@@ -8,8 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from vlmfrontier.cluster.call import again, dropped_site, only_looks, site_option
-from vlmfrontier.cluster.controller import is_left_locked
+from vlmfrontier.cluster.controller import again, dropped_site, is_left_locked, only_looks, site_option
 from vlmfrontier.cluster.node import tell_jobs
 from vlmfrontier.cluster.options import without_container
 from vlmfrontier.cluster.site import site_file, site_or_exit

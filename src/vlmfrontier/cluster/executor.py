@@ -29,13 +29,9 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from vlmfrontier.cluster.batch import CLOSED, Batch, batches, members, script
-from vlmfrontier.cluster.clients import call
-from vlmfrontier.cluster.excluded import left_out, nodes_file, to_avoid
-from vlmfrontier.cluster.job import job_record
-from vlmfrontier.cluster.queue import job_name, queued_jobs
-from vlmfrontier.cluster.reports import work_of
-from vlmfrontier.cluster.submission import LIVE, LOOK_PAUSE, NOT_ITS_FAULT, Listed, pauses
-from vlmfrontier.cluster.submitter import RefusedError, Submitter
+from vlmfrontier.cluster.excluded import left_out, nodes_file, to_avoid, work_of
+from vlmfrontier.cluster.slurm import call, job_name, job_record, queued_jobs
+from vlmfrontier.cluster.submitter import LIVE, LOOK_PAUSE, NOT_ITS_FAULT, Listed, RefusedError, Submitter, pauses
 from vlmfrontier.cluster.suspicion import judge
 from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
 

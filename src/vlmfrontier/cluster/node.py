@@ -19,9 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vlmfrontier.cluster.clients import call
+from vlmfrontier.cluster.excluded import Suspicion, report, reports, work_of
 from vlmfrontier.cluster.job import job_id
-from vlmfrontier.cluster.reports import Suspicion, report, reports, work_of
+from vlmfrontier.cluster.slurm import call
 from vlmfrontier.errors import NodeFault, TakenOver, UserError
 
 EXPECTED = "VLMFRONTIER_EXPECTED"

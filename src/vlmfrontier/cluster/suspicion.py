@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmfrontier.cluster.excluded import blames_many, leave_out, left_out, refusal
-from vlmfrontier.cluster.job import job_record, seconds_of
-from vlmfrontier.cluster.reports import Suspicion, report, reports, work_of
+from vlmfrontier.cluster.excluded import Suspicion, blames_many, leave_out, left_out, refusal, report, reports, work_of
+from vlmfrontier.cluster.slurm import job_record, seconds_of
 from vlmfrontier.ended import FAILED, Ended, fail_record, read_ended
 
 CANNOT_START = (126, 127)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from vlmfrontier.cluster.queue import QueuedJob
+from vlmfrontier.cluster.slurm import QueuedJob
 from vlmfrontier.ended import STAGES, Ended, record_file
 from vlmfrontier.sweep.spent import Progress, progress_of
 from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, STARTED, TRAINED, how_ended, live_runs

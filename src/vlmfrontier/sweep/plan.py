@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vlmfrontier.cluster.queue import QueuedJob
 from vlmfrontier.cluster.site import GIB, GpuSite, Site
+from vlmfrontier.cluster.slurm import QueuedJob
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.answering import answering_hours, evaluated_on, uncounted
 from vlmfrontier.sweep.jobs import host_memory

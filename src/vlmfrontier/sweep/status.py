@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmfrontier.cluster.queue import RUN_RULES, QueuedJob, ended_state, job_of
+from vlmfrontier.cluster.slurm import RUN_RULES, QueuedJob, ended_state, job_of
 from vlmfrontier.ended import ATTEMPT_LINE, STAGES, Ended, as_it_is, read_ended, record_file, record_of
 from vlmfrontier.sweep.runs import Run
 

@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 
 from vlmfrontier.cluster import excluded
-from vlmfrontier.cluster.excluded import described, leave_out, left_out, most_left_out, nodes_file, to_avoid
-from vlmfrontier.cluster.reports import Suspicion, faults_file, report, work_of
+from vlmfrontier.cluster.excluded import (
+    Suspicion,
+    described,
+    faults_file,
+    leave_out,
+    left_out,
+    most_left_out,
+    nodes_file,
+    report,
+    to_avoid,
+    work_of,
+)
 from vlmfrontier.cluster.suspicion import Verdict, fail_record, judge, suspect
 from vlmfrontier.ended import Ended, read_ended
 from vlmfrontier.files import write_json

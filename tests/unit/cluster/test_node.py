@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from vlmfrontier.cluster import node
+from vlmfrontier.cluster.excluded import faults_file, reports
 from vlmfrontier.cluster.node import (
     CLOCK_SECONDS,
     EXPECTED,
@@ -27,7 +28,6 @@ from vlmfrontier.cluster.node import (
     wrong_clock,
     wrong_python,
 )
-from vlmfrontier.cluster.reports import faults_file, reports
 from vlmfrontier.ended import Ended, read_ended, record_of
 from vlmfrontier.errors import NodeFault, Stopped, UserError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.calling import ROOT, SMOKE
-from vlmfrontier.cluster.queue import QueuedJob
+from vlmfrontier.cluster.slurm import QueuedJob
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.live import Row, live_rows, table, why_waiting
 from vlmfrontier.sweep.plan import plan_table

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 
 import pytest
 
-from vlmfrontier.cluster.launch import layout_arguments, spread
+from vlmfrontier.cluster.job import layout_arguments, spread
 from vlmfrontier.errors import UserError
 from vlmfrontier.training.placed import check_placement
 

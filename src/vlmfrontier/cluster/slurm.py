@@ -1,14 +1,81 @@
-"""What Slurm has of a study: its jobs in the queue, and what became of a job."""
+"""Slurm's command line clients, each called in one way; what they say of a study's jobs, and of one that ended."""
 
+import os
 import re
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmfrontier.cluster.clients import accounting, squeue
-from vlmfrontier.cluster.job import job_record
+ANSWER_SECONDS = 120.0
+"""For one call of a client."""
+
+
+class Answer(NamedTuple):
+    """What a client answered."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """What it complained of, in one line."""
+        return " ".join(self.err.split())
+
+
+def call(
+    command: Sequence[str],
+    given: str | None = None,
+    seconds: float = ANSWER_SECONDS,
+    environment: Mapping[str, str] | None = None,
+) -> Answer:
+    """Return the answer of a client; one that hangs or cannot be started has failed."""
+    settings = {"capture_output": True, "text": True, "errors": "replace", "timeout": seconds, "env": environment}
+    try:
+        done = subprocess.run(command, input=given, check=False, **settings)
+    except subprocess.TimeoutExpired:
+        return Answer(1, "", f"{command[0]} timed out after {seconds:g} s")
+    except OSError as error:
+        return Answer(1, "", f"{command[0]}: {error}")
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def squeue(form: str, *options: str, seconds: float = ANSWER_SECONDS) -> Answer:
+    """Return what squeue lists of this user's jobs, a line each in the format `form`, whatever else is set."""
+    usual = {key: value for key, value in os.environ.items() if not key.startswith("SQUEUE_")}
+    asked = ["squeue", "--me", "--noheader", *options, f"--format={form}"]
+    return call(asked, seconds=seconds, environment={**usual, "SLURM_TIME_FORMAT": "standard"})
+
+
+def accounting(job: str, *fields: str) -> list[str]:
+    """Return fields of a job (State, ExitCode, …) as the accounting knows them; none if it does not, or is missing."""
+    asked = ["sacct", "--noheader", "--allocations", "--parsable2", f"--format={','.join(fields)}", f"--jobs={job}"]
+    answer = call(asked)
+    lines = answer.out.strip().splitlines() if answer.status == 0 else []
+    return lines[0].split("|") if lines else []
+
+
+def job_record(job: str) -> dict[str, str]:
+    """Return what `scontrol show job` says of a job, by its keys; empty if Slurm no longer knows it."""
+    return parse_record(call(["scontrol", "show", "job", "--oneliner", job], seconds=60).out)
+
+
+def parse_record(line: str) -> dict[str, str]:
+    """Return the keys and values of one line of `scontrol show --oneliner`."""
+    return dict(word.split("=", 1) for word in line.split() if "=" in word)
+
+
+def seconds_of(record: Mapping[str, str], key: str) -> float | None:
+    """Return the moment under `key` (EndTime, …) in seconds since 1970; None if there is none."""
+    try:
+        return datetime.fromisoformat(record[key]).timestamp()
+    except (KeyError, ValueError):
+        return None
+
 
 _BETWEEN = "\x1f"
 _FIELDS = _BETWEEN.join(("%i", "%T", "%r", "%S", "%N", "%M", "%j", "%Z", "%k"))

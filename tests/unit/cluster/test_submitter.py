@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vlmfrontier.cluster.clients import call
-from vlmfrontier.cluster.queue import job_name
-from vlmfrontier.cluster.submission import (
+from vlmfrontier.cluster.slurm import call, job_name
+from vlmfrontier.cluster.submitter import (
     LISTING,
     may_have_arrived,
     parse_listing,

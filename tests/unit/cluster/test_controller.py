@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.cluster.call import again, dropped_site, only_looks, site_option
-from vlmfrontier.cluster.controller import controllers, is_controller, is_left_locked
+from vlmfrontier.cluster.controller import (
+    again,
+    controllers,
+    dropped_site,
+    is_controller,
+    is_left_locked,
+    only_looks,
+    site_option,
+)
 
 
 def test_a_call_is_repeated_without_its_targets_and_passing_options():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.cluster.queue import QueuedJob, queued_jobs
+from vlmfrontier.cluster.slurm import QueuedJob, queued_jobs
 
 RUN = "N83.3k_T8_V16_n400_s0"
 FINETUNE = f"rule_finetune_run_wildcards_{RUN}"
