@@ -6,6 +6,7 @@ import shlex
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -29,6 +30,8 @@ TRAININGS = ("finetune_run", "finetune_run_on_nodes")
 """Rules that finetune."""
 EVERYTHING = "*"
 """Among the forced names: all of them."""
+SEEN = "9.27.1"
+"""The Snakemake whose private parts this was written for."""
 
 
 def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> tuple[Study, dict[str, Run]]:
@@ -143,17 +146,40 @@ def redo_outdated(workflow: Any, study: Study, runs: Mapping[str, Run], results:
     differs is named with both values, and so is how many trainings have finished and will only be found so. Raises
     `SystemExit` if a run would have to be evaluated again whose weights are gone.
     """
-    build = workflow._build_dag  # the one moment when jobs are known and none is chosen yet
+    found = Outdated()
 
-    def built() -> None:
+    def force(dag: Any) -> None:
+        nonlocal found
         found = outdated(study, runs.values(), Path(results))
-        workflow.dag.forcefiles.update(f"{results}/{name}" for name in found.files)
-        build()
-        needed = list(workflow.dag.needrun_jobs())
+        dag.forcefiles.update(f"{results}/{name}" for name in found.files)
+
+    def say(dag: Any) -> None:
+        needed = list(dag.needrun_jobs())
         _refuse_without_weights(found, needed, forced())
         _say_outdated(found, needed, results)
         if "data/train/manifest.json" not in found.files:
             _say_finished(study, runs, Path(results), needed, forced())
+
+    around_building(workflow, force, say)
+
+
+def around_building(workflow: Any, before: Callable[[Any], None], after: Callable[[Any], None]) -> None:
+    """Have `before` called with the graph of jobs when these are known and none is chosen, `after` when some are.
+
+    Snakemake tells nobody of these moments, so that its private `_build_dag` is wrapped, as it was seen in `SEEN`.
+    Raises `SystemExit` with one line where there is none.
+    """
+    build = getattr(workflow, "_build_dag", None)
+    if build is None:
+        sys.exit(
+            f"error: Snakemake {version('snakemake')} chooses jobs in another place than {SEEN}, for which this "
+            f"workflow was written; install snakemake=={SEEN}, or mend vlmfrontier.workflow.around_building"
+        )
+
+    def built() -> None:
+        before(workflow.dag)
+        build()
+        after(workflow.dag)
 
     workflow._build_dag = built
 

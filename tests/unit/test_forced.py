@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vlmfrontier.workflow import FORCED, forced_trainings
+from vlmfrontier.workflow import FORCED, SEEN, around_building, forced_trainings
 
 FILE, OTHER = "results/s/runs/a/finetuned.json", "results/s/runs/b/finetuned.json"
 RULES = ("finetune_run", "finetune_run_on_nodes")
@@ -53,3 +53,20 @@ def test_jobs_have_the_request_of_their_snakemake_and_two_calls_have_two():
 def test_a_job_without_such_an_environment_is_not_forced(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv(FORCED)
     assert forced_trainings(settings(forceall=True), main=False).option(FILE, *RULES) == ""
+
+
+def test_the_private_parts_of_snakemake_are_where_they_were_seen():
+    import snakemake.cli  # noqa: PLC0415 — slow; before the next, which it has to be imported with
+
+    DAG, Workflow = snakemake.dag.DAG, snakemake.workflow.Workflow
+
+    moved = f"is not where Snakemake {SEEN} had it: look at vlmfrontier.workflow.around_building"
+    assert callable(getattr(Workflow, "_build_dag", None)), f"Workflow._build_dag {moved}"
+    assert {"dag", "init"} <= set(Workflow._build_dag.__code__.co_names), f"what builds the graph {moved}"
+    assert "forcefiles" in DAG.__init__.__code__.co_names, f"DAG.forcefiles {moved}"
+    assert callable(getattr(DAG, "needrun_jobs", None)), f"DAG.needrun_jobs {moved}"
+
+
+def test_another_snakemake_is_refused_in_one_line():
+    with pytest.raises(SystemExit, match=f"snakemake=={SEEN}"):
+        around_building(SimpleNamespace(), print, print)
