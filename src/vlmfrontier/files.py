@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LARGE = 64 << 20
+"""Weights of more bytes are hashed once, not in every call."""
+
 
 def write_json(path: Path, content: object) -> None:
     """Write `content` to `path` so that a reader sees the old file or the whole new one, never half of it."""
@@ -83,3 +86,22 @@ def weights_hash(folder: Path) -> str:
     for path in sorted(folder.glob("*.safetensors")):
         total.update(bytes.fromhex(hash_file(path)))
     return total.hexdigest()[:16]
+
+
+def remembered_hash(folder: Path, memory: Path) -> str:
+    """Return `weights_hash`; of large ones from the file `memory` while their sizes and times have not changed."""
+    files = sorted(folder.glob("*.safetensors"))
+    stats = [file.stat() for file in files]
+    if sum(stat.st_size for stat in stats) < LARGE:
+        return weights_hash(folder)
+    key = repr([(str(file.resolve()), s.st_size, s.st_mtime_ns) for file, s in zip(files, stats, strict=True)])
+    try:
+        known = json.loads(memory.read_text())
+        known = known if isinstance(known, dict) else {}
+    except (OSError, ValueError):
+        known = {}
+    if not isinstance(known.get(key), str):
+        known[key] = weights_hash(folder)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_json(memory, known)
+    return known[key]

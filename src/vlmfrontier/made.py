@@ -16,8 +16,8 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.files import hash_file, write_json
 from vlmfrontier.records import again, read_checked
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import differences, named
-from vlmfrontier.sweep.recipes import collect_settings, frontier_settings, laws_settings
+from vlmfrontier.sweep.fingerprints import collect_settings, frontier_settings, laws_settings
+from vlmfrontier.sweep.outdated import differences, named
 from vlmfrontier.sweep.runs import plan_runs
 
 FOLDER = "made"

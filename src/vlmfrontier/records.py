@@ -215,3 +215,28 @@ def _numbers(path: Path, column: pd.Series, mend: str) -> pd.Series:
 
 def _line(bad: Any) -> int:
     return int(np.flatnonzero(np.asarray(bad))[0]) + 2
+
+
+def read_manifest(split: Path) -> dict[str, Any]:
+    """Return the manifest of a split. Raises `UserError` if it is missing or damaged."""
+    return read_checked(split / "manifest.json", Manifest, again("data"))
+
+
+def read_finetuned(path: Path) -> dict[str, Any]:
+    """Return the report of a run's training. Raises `UserError` if it is missing or damaged."""
+    return read_checked(path, Training, again("finetune") + "; a training that has finished is not repeated")
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Return the report of a starting model's training. Raises `UserError` if it is missing or damaged."""
+    return read_checked(path, Training, again("pretrain"))
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return the result of a run. Raises `UserError` if it is missing or damaged."""
+    return read_checked(path, Result, again("evaluate"))
+
+
+def read_answered(path: Path) -> dict[str, Any]:
+    """Return the summary of a run's answers to benchmarks. Raises `UserError` if it is missing or damaged."""
+    return read_checked(path, Answered, again("evaluate"))

@@ -20,8 +20,8 @@ from vlmfrontier.made import outdated_analysis
 from vlmfrontier.study.analysis import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.columns import check_split
-from vlmfrontier.sweep.fingerprints import Outdated, has_finished, named, outdated_runs
+from vlmfrontier.sweep.collect import check_split
+from vlmfrontier.sweep.outdated import Outdated, has_finished, named, outdated_runs
 from vlmfrontier.sweep.runs import Run, plan_runs
 
 FORCED = "VLMFRONTIER_FORCED"

@@ -13,7 +13,7 @@ rule fetch_benchmarks:
     conda:
         "../../envs/evaluate.yaml"
     params:
-        recipe=recipes.benchmarks_recipe(STUDY),
+        fingerprint=fingerprints.benchmarks_fingerprint(STUDY),
     message:
         "fetch the benchmarks"
     shell:

@@ -15,11 +15,11 @@ from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
 from vlmfrontier.study.load import write_study
 from vlmfrontier.errors import did_you_mean
-from vlmfrontier.sweep import jobs, recipes
+from vlmfrontier.sweep import fingerprints, jobs
 from vlmfrontier.sweep.answering import answering_hours, evaluated_on
-from vlmfrontier.sweep.columns import hopeless_forms
+from vlmfrontier.sweep.collect import hopeless_forms
 from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals, training_flops
-from vlmfrontier.sweep.order import run_order
+from vlmfrontier.sweep.runs import run_order
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.workflow import (
     can_suggest,
@@ -67,8 +67,8 @@ if SITE and workflow.is_main_process:
 PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)
 
-# Every job reads it and none declares it, since a job is done again when its own recipe changes, not when any key of
-# the study does. (As an `ancient` input it would keep Snakemake from noticing changed recipes while the plan is made anew.)
+# Every job reads it and none declares it, since a job is done again when its own fingerprint changes, not when any key of
+# the study does. (As an `ancient` input it would keep Snakemake from noticing changed fingerprints while the plan is made anew.)
 STUDY_JSON = f"{RESULTS}/study.json"
 
 # Runs that failed for good, where the study may go on without them; each is named when the results are collected.

@@ -25,7 +25,7 @@ rule fetch_data:
     conda:
         "../../envs/train.yaml"
     params:
-        recipe=lambda wildcards: recipes.fetch_data_recipe(STUDY, wildcards.split),
+        fingerprint=lambda wildcards: fingerprints.fetch_data_fingerprint(STUDY, wildcards.split),
     message:
         "fetch the data: {wildcards.split}"
     shell:
@@ -53,7 +53,7 @@ rule prepare_split:
             cores=PREPARING,
         ),
     params:
-        recipe=lambda wildcards: recipes.data_recipe(STUDY, wildcards.split),
+        fingerprint=lambda wildcards: fingerprints.data_fingerprint(STUDY, wildcards.split),
     message:
         "videos and questions: {wildcards.split}"
     shell:

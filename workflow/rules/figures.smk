@@ -29,7 +29,7 @@ for FIGURE in FIGURES:
         conda:
             "../../envs/analysis.yaml"
         params:
-            recipe=recipes.frontier_recipe(STUDY),
+            fingerprint=fingerprints.frontier_fingerprint(STUDY),
             figure=FIGURE,
         message:
             "draw {params.figure}"

@@ -19,7 +19,7 @@ rule search_frontier:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "search the frontier"
     shell:
@@ -38,7 +38,7 @@ rule elasticity:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "elasticities"
     shell:
@@ -58,7 +58,7 @@ rule checks:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "three checks"
     shell:
@@ -77,7 +77,7 @@ rule regret:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "price simpler rules"
     shell:
@@ -94,7 +94,7 @@ rule vision_share:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "share of the vision model"
     shell:
@@ -113,7 +113,7 @@ rule suggest_runs:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "suggest the next runs"
     shell:

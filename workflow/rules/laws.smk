@@ -25,7 +25,7 @@ rule fit_target:
     resources:
         **jobs.cpu_job(SITE, hours=lambda _: jobs.fitting_hours(STUDY.laws, FITTED, FITTING), cores=FITTING),
     params:
-        recipe=recipes.laws_recipe(STUDY),
+        fingerprint=fingerprints.laws_fingerprint(STUDY),
     message:
         "fit the laws of {wildcards.target}"
     shell:  # warnings to the terminal too: a law must not look surer than it is
@@ -43,7 +43,7 @@ rule profile_law:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.laws_recipe(STUDY),
+        fingerprint=fingerprints.laws_fingerprint(STUDY),
     message:
         "profile the law of {wildcards.target}"
     shell:
@@ -79,7 +79,7 @@ rule ablation_tables:
     resources:
         **jobs.cpu_job(SITE, hours=lambda _: jobs.ablation_hours(STUDY.laws, FITTED)),
     params:
-        recipe=recipes.laws_recipe(STUDY),
+        fingerprint=fingerprints.laws_fingerprint(STUDY),
     message:
         "fit and bag in other ways"
     shell:

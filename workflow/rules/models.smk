@@ -17,7 +17,7 @@ rule pretrain_vision:
         **pretraining_job("vision"),
         again=train_again("models/vision/report.json", "pretrain_vision"),
     params:
-        recipe=recipes.vision_recipe(STUDY),
+        fingerprint=fingerprints.vision_fingerprint(STUDY),
     message:
         "pretrain the vision model"
     shell:
@@ -35,7 +35,7 @@ rule pretrain_language:
         **pretraining_job("language"),
         again=train_again("models/language/{language}/report.json", "pretrain_language"),
     params:
-        recipe=lambda wildcards: recipes.language_recipe(STUDY, wildcards.language),
+        fingerprint=lambda wildcards: fingerprints.language_fingerprint(STUDY, wildcards.language),
     message:
         "pretrain the language model {wildcards.language}"
     shell:
@@ -78,7 +78,7 @@ rule align:
         **pretraining_job("align"),
         again=train_again("models/{language}/report.json", "align"),
     params:
-        recipe=lambda wildcards: recipes.align_recipe(STUDY, wildcards.language),
+        fingerprint=lambda wildcards: fingerprints.align_fingerprint(STUDY, wildcards.language),
     message:
         "stage 1 of the language model {wildcards.language}"
     shell:

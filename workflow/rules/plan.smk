@@ -25,7 +25,7 @@ rule write_plan:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.study_recipe(STUDY),
+        fingerprint=fingerprints.study_fingerprint(STUDY),
         script=f"{workflow.basedir}/scripts/plan.py",
         files=CONFIGFILES,
         overrides=json.dumps(OVERRIDES),

@@ -13,7 +13,7 @@ rule fetch_models:
     conda:
         "../../envs/train.yaml"
     params:
-        recipe=recipes.fetch_recipe(STUDY),
+        fingerprint=fingerprints.fetch_fingerprint(STUDY),
     message:
         "fetch the models"
     shell:
@@ -49,7 +49,7 @@ rule align:
     resources:
         **jobs.training_job(SITE, stage_1, train_again("models/{start}/report.json", "align")),
     params:
-        recipe=lambda wildcards: recipes.align_recipe(STUDY, *STARTS[wildcards.start]),
+        fingerprint=lambda wildcards: fingerprints.align_fingerprint(STUDY, *STARTS[wildcards.start]),
         pair=lambda wildcards: "--language {} --vision={}".format(*map(shlex.quote, STARTS[wildcards.start])),
     message:
         "stage 1 of {wildcards.start}"

@@ -36,7 +36,7 @@ rule write_report:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "write the report"
     shell:
@@ -61,7 +61,7 @@ rule write_explorer:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.frontier_recipe(STUDY),
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
         "make the explorer"
     shell:

@@ -27,7 +27,7 @@ rule finetune_run:
     resources:
         **jobs.training_job(SITE, placement, FINETUNE_AGAIN),
     params:
-        recipe=lambda wildcards: recipes.finetune_recipe(STUDY, planned(wildcards)),
+        fingerprint=lambda wildcards: fingerprints.finetune_fingerprint(STUDY, planned(wildcards)),
     message:
         "finetune {wildcards.run}"
     shell:
@@ -65,7 +65,7 @@ if STUDY.evaluate.harness == "packed":
         resources:
             **evaluation_job(),
         params:
-            recipe=recipes.evaluate_recipe(STUDY),
+            fingerprint=fingerprints.evaluate_fingerprint(STUDY),
         message:
             "evaluate {wildcards.run}"
         shell:
@@ -87,7 +87,7 @@ else:
         resources:
             **evaluation_job(),
         params:
-            recipe=recipes.answer_recipe(STUDY),
+            fingerprint=fingerprints.answer_fingerprint(STUDY),
         message:
             "answer the benchmarks with {wildcards.run}"
         shell:
@@ -107,7 +107,7 @@ else:
         resources:
             **jobs.cpu_job(SITE, hours=lambda _: jobs.rating_hours(STUDY, Path(RESULTS)), memory=16),
         params:
-            recipe=recipes.evaluate_recipe(STUDY),
+            fingerprint=fingerprints.evaluate_fingerprint(STUDY),
         message:
             "rate and score {wildcards.run}"
         shell:
@@ -130,7 +130,7 @@ rule collect_results:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.collect_recipe(STUDY),
+        fingerprint=fingerprints.collect_fingerprint(STUDY),
     message:
         "collect the results"
     shell:

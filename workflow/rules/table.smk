@@ -14,7 +14,7 @@ rule read_table:
     conda:
         "../../envs/analysis.yaml"
     params:
-        recipe=recipes.table_recipe(STUDY),
+        fingerprint=fingerprints.table_fingerprint(STUDY),
     message:
         "read the table"
     shell:

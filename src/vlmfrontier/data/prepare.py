@@ -6,7 +6,7 @@ from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.data.llava import build_llava
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.recipes import data_settings
+from vlmfrontier.sweep.fingerprints import data_settings
 from vlmfrontier.sweep.runs import plan_runs
 
 

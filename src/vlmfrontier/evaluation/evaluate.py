@@ -14,8 +14,8 @@ from vlmfrontier.models.device import device_name
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.provenance import provenance
+from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import read_manifest
 from vlmfrontier.sweep.runs import Run
 
 

@@ -12,8 +12,9 @@ from vlmfrontier.models.finite import check_saved
 from vlmfrontier.models.flops import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.paths import ResultsFolder, RunFolder
+from vlmfrontier.records import read_finetuned
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import read_finetuned, result_recipe
+from vlmfrontier.sweep.fingerprints import result_settings
 from vlmfrontier.sweep.runs import Run
 
 WEIGHTS = "*.safetensors"
@@ -72,7 +73,7 @@ def write_result(
         **measured,
         "counted_flops": {**flops, "total": sum(flops.values())},
         "seconds": {"finetune": trained["seconds"], "evaluate": round(seconds, 2)},
-        "recipe": result_recipe(study, trained["weights"], measured.get("test")),
+        "recipe": result_settings(study, trained["weights"], measured.get("test")),
         "training": trained,
         "log": str(folder.state / "train.jsonl"),
     }

@@ -13,9 +13,8 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.records import again, read_frame
+from vlmfrontier.records import again, read_frame, read_result
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import read_result
 from vlmfrontier.sweep.placement import training_flops
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.units import format_count, format_number

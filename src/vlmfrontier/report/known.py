@@ -17,7 +17,7 @@ from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.made import outdated, refuse_outdated
 from vlmfrontier.report.run_records import read_result
-from vlmfrontier.sweep.fingerprints import named
+from vlmfrontier.sweep.outdated import named
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, Status, failed_jobs, run_status
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.sweep.fingerprints import read_result as checked_result
+from vlmfrontier.records import read_result as checked_result
 
 
 def run_records(results: Results) -> dict[str, Any]:

@@ -1,356 +1,263 @@
-"""What decided a result, as the result itself says, against what decides it in the study as it is now.
+"""What decides the result of a job: a hash of exactly the settings that matter to it.
 
-Every training and evaluation keeps its settings and the hashes of what it was made from (`recipe` in finetuned.json and
-result.json, `settings` in a manifest). So a result of another configuration is known wherever it was copied to, and
-each difference is named with both values.
+Rules carry these as `params`, so that a change of the configuration redoes the jobs it concerns, and no others.
 """
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from vlmfrontier.errors import UserError
-from vlmfrontier.files import weights_hash, write_json
-from vlmfrontier.paths import ResultsFolder, RunFolder
-from vlmfrontier.records import Answered, Manifest, Result, Training, again, read_checked
+from vlmfrontier.study.base import Section
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.recipes import (
-    HOUSEKEEPING,
-    answer_settings,
-    data_settings,
-    evaluate_settings,
-    run_settings,
-    start_settings,
-)
-from vlmfrontier.sweep.runs import Run
+from vlmfrontier.study.training import OptimizationConfig
+from vlmfrontier.sweep.runs import Run, plan_runs
 
-SHOWN = 4
-"""Differences that a message names; the rest is counted."""
-_LARGE = 64 << 20
-"""Weights of more bytes are hashed once, not in every call."""
-_UNDECIDED = HOUSEKEEPING | {"sharding", "shared"}
-_NAMES = {
-    "study_seed": "seed",
-    "turns": "data.turns",
-    "attention": "models.attention",
-    "reading": "data.llava",
-    "conversations": "conversations of data/train (hash)",
-    "videos": "videos of data/train (hash)",
-    "start": "starting weights (hash)",
-    "weights": "finetuned weights (hash)",
-    "test": "data/test",
-}
-_ABSENT = "not set"
+# How often a training saves and reports, and whether its weights are kept, changes no result.
+HOUSEKEEPING = {"save_every", "log_every", "keep_model"}
+# Keys that came later than the first results: at their defaults they are left out, so that no finished run is repeated.
+_LATER = {"pretrained", "revision", "kv_heads", "head_size", "vocabulary", "tied", "qkv_bias", "qk_norm", "size"}
+_LATER |= {"precision", "sharding", "lora", "family", "dropped_layers", "registers"}
 
 
-def as_keys(recipe: Mapping[str, Any], prefix: str = "", language: Any = None) -> dict[str, Any]:
-    """Return a recipe as values by their keys in the configuration, those that decide nothing left out.
+def digest(*settings: Any) -> str:
+    """Return 12 hexadecimal digits that differ when `settings` (anything JSON can say) differ."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
-    Of learning rates those of the recipe's own language model are kept: others do not matter to it.
-    """
-    if not prefix:
-        language = (recipe.get("run") or recipe).get("language")
-    found: dict[str, Any] = {}
-    for key, value in recipe.items():
-        name = f"{prefix}{key if prefix else _NAMES.get(key, key)}"
-        if key in _UNDECIDED:
-            continue
-        if key == "learning_rates" and isinstance(value, Mapping) and isinstance(language, str):
-            trained = recipe.get("train", list(value))
-            rates = {part: rate for part, rate in value.items() if part in trained}
-            found |= {f"{name}.{part}.{language}": _of(rate, language) for part, rate in rates.items()}
-        elif isinstance(value, Mapping):
-            found |= as_keys(value, f"{name}.", language) if value else {name: {}}
-        else:
-            found[name] = value
+
+def settings_of(section: Section) -> dict[str, Any]:
+    """Return what a section says, without those later keys that are at their defaults."""
+    dumped = section.model_dump(exclude={"epochs"} if getattr(section, "epochs", 1) is None else None)
+    fields = type(section).model_fields
+    return {k: value for k, value in dumped.items() if k not in _LATER or getattr(section, k) != fields[k].default}
+
+
+def study_fingerprint(study: Study) -> str:
+    """Return the hash of everything: `study.json` is rewritten on any change."""
+    return digest(study.model_dump(mode="json", by_alias=True))
+
+
+def data_fingerprint(study: Study, split: str) -> str:
+    """Return what decides the split called `split`: `train`, `test`, or `align` for stage 1."""
+    if study.data.source == "llava":
+        return _llava_fingerprint(study, split)
+    if split == "align":
+        return digest(study.data.source, study.pretrain.align.videos, study.pretrain.seed)
+    digits = study.data.digits
+    own = {"train": [digits.train], "test": [digits.test, digits.handwriting]}[split]
+    return digest(study.data.source, own, digits.seed)
+
+
+def data_settings(study: Study, split: str) -> dict[str, Any]:
+    """Return the settings of `data_fingerprint` by their keys in the configuration."""
+    if study.data.source == "llava":
+        return {
+            "data.source": "llava",
+            f"data.llava ({split})": _llava_sources(study, split),
+            "data.llava.checked_frames": study.data.llava.checked_frames,
+        }
+    if split == "align":
+        return {"pretrain.align.videos": study.pretrain.align.videos, "pretrain.seed": study.pretrain.seed}
+    digits = study.data.digits
+    own = {"data.digits.handwriting": digits.handwriting} if split == "test" else {}
+    return {f"data.digits.{split}": getattr(digits, split), **own, "data.digits.seed": digits.seed}
+
+
+def _llava_sources(study: Study, split: str) -> list[dict[str, Any]]:
+    return [source.model_dump(exclude={"fetch", "by_hand"}) for source in study.data.sources(split)]
+
+
+def _llava_fingerprint(study: Study, split: str) -> str:
+    return digest("llava", _llava_sources(study, split), study.data.llava.checked_frames)
+
+
+def fetch_data_fingerprint(study: Study, split: str) -> str:
+    """Return what decides which sets of a split are fetched, from where and to where."""
+    sources = [source.model_dump(exclude={"by_hand", "ids"}) for source in study.data.fetched(split)]
+    return digest(sources, study.data.llava.failures)
+
+
+def vision_fingerprint(study: Study) -> str:
+    """Return what decides the pretrained vision model."""
+    return digest(settings_of(study.models.vision), _training(study.pretrain.vision), study.pretrain.seed)
+
+
+def language_fingerprint(study: Study, language: str) -> str:
+    """Return what decides the pretrained language model called `language`."""
+    settings = _training(study.pretrain.language)
+    if isinstance(settings["learning_rate"], dict):
+        settings["learning_rate"] = settings["learning_rate"].get(language)
+    return digest(settings_of(study.models.language[language]), settings, study.pretrain.seed)
+
+
+def align_fingerprint(study: Study, language: str, vision: str = "") -> str:
+    """Return what decides stage 1 of a pair of towers, besides its data and, if they are made here, the towers."""
+    settings = _training_of(study.pretrain.align, language), study.pretrain.seed
+    if not study.models.pretrained:
+        return digest(*settings)
+    towers = [settings_of(tower) for tower in (study.models.towers[vision], study.models.language[language])]
+    return digest(*settings, towers, study.models.attention)
+
+
+def fetch_fingerprint(study: Study) -> str:
+    """Return what decides which models are fetched."""
+    towers = [*study.models.towers.values(), *study.models.language.values()]
+    return digest(study.models.hub, [settings_of(tower) for tower in towers if tower.from_hub])
+
+
+def finetune_fingerprint(study: Study, run: Run) -> str:
+    """Return what decides the weights of `run`, besides its training data and its starting model."""
+    return digest(
+        [run.language, run.T, run.V, run.n, run.seed, study.seed],
+        settings_of(study.models.towers[run.vision]),
+        settings_of(study.models.language[run.language]),
+        [study.models.start, study.models.attention, study.data.turns],
+        _training_of(study.finetune, run.language),
+        *([study.data.reading()] if study.data.reading() else []),
+    )
+
+
+def start_settings(study: Study) -> dict[str, dict[str, Any]]:
+    """Return the settings that decide each starting model, as its report holds them, by the path of that report."""
+    pretrain, models = study.pretrain, study.models
+    if models.pretrained:
+        pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study))
+        common = {"seed": pretrain.seed, "settings": deciding(pretrain.align), "attention": models.attention}
+        return {f"models/{models.start_name(*pair)}/report.json": common for pair in pairs}
+    vision = {"vision": models.vision.model_dump(), "settings": pretrain.vision.model_dump(), "seed": pretrain.seed}
+    found = {"models/vision/report.json": vision}
+    for language in models.language:
+        align = {"language": language, "settings": pretrain.align.model_dump(), "seed": pretrain.seed}
+        found[f"models/{language}/report.json"] = align
+        own = {"language": models.language[language].model_dump(), "seed": pretrain.seed}
+        found[f"models/language/{language}/report.json"] = own
     return found
 
 
-def _of(rate: Any, language: str | None) -> Any:
-    return rate.get(language) if isinstance(rate, Mapping) else rate
+def run_settings(study: Study, run: Run) -> dict[str, Any]:
+    """Return the settings that decide the weights of `run`, as the record of its training holds them."""
+    return {
+        "run": {"language": run.language, "T": run.T, "V": run.V, "n": run.n, "seed": run.seed},
+        "study_seed": study.seed,
+        "finetune": deciding(study.finetune),
+        "turns": study.data.turns,
+        "attention": study.models.attention,
+        **({"reading": study.data.reading()} if study.data.reading() else {}),
+    }
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any], made: str = "made") -> list[str]:
-    """Return `key: value when it was <made>, value now` for everything that differs between two recipes."""
-    old, new = as_keys(json.loads(json.dumps(then, default=str))), as_keys(json.loads(json.dumps(now, default=str)))
-    return [
-        f"{key}: {_said(old, key)} when it was {made}, {_said(new, key)} now"
-        for key in dict.fromkeys([*new, *old])
-        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
-    ]
+def benchmarks_fingerprint(study: Study) -> str:
+    """Return what decides which benchmarks are fetched."""
+    settings = study.evaluate.lmms_eval
+    return digest({name: task.tasks for name, task in settings.tasks.items()}, settings.include_path, settings.limit)
 
 
-def _said(values: Mapping[str, Any], key: str) -> str:
-    text = str(values.get(key, _ABSENT))
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def answer_fingerprint(study: Study) -> str:
+    """Return what decides the answers to benchmarks, besides the weights."""
+    return digest(benchmarks_fingerprint(study), study.evaluate.max_new_tokens)
 
 
-def named(found: Iterable[str]) -> str:
-    """Return the first few differences in one line, the rest counted."""
-    listed = list(found)
-    more = f" (and {len(listed) - SHOWN} more)" if len(listed) > SHOWN else ""
-    return "; ".join(listed[:SHOWN]) + more
+def answer_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `answer_fingerprint` by their keys in the configuration."""
+    settings = study.evaluate.lmms_eval
+    return {
+        "evaluate.lmms_eval.tasks": {name: task.tasks for name, task in settings.tasks.items()},
+        "evaluate.lmms_eval.include_path": settings.include_path,
+        "evaluate.lmms_eval.limit": settings.limit,
+        "evaluate.max_new_tokens": study.evaluate.max_new_tokens,
+    }
 
 
-def read_manifest(split: Path) -> dict[str, Any]:
-    """Return the manifest of a split. Raises `UserError` if it is missing or damaged."""
-    return read_checked(split / "manifest.json", Manifest, again("data"))
+def evaluate_fingerprint(study: Study) -> str:
+    """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks."""
+    return digest(*evaluate_settings(study).values())
 
 
-def read_finetuned(path: Path) -> dict[str, Any]:
-    """Return the report of a training. Raises `UserError` if it is missing or damaged."""
-    return read_checked(path, Training, again("finetune") + "; a training that has finished is not repeated")
+def evaluate_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `evaluate_fingerprint` by their keys in the configuration."""
+    if study.evaluate.harness == "lmms-eval":
+        settings = study.evaluate.lmms_eval
+        return {
+            "evaluate.lmms_eval": settings.model_dump(include={"tasks", "unreadable"}),
+            "evaluate.lmms_eval.judge.model": settings.judge.model,
+        }
+    return {
+        "evaluate": study.evaluate.model_dump(exclude={"harness", "lmms_eval"}),
+        "tasks": study.tasks(),
+        "data.turns": study.data.turns,
+        "models.attention": study.models.attention,
+    }
 
 
-def _read_training(path: Path) -> dict[str, Any]:
-    return read_checked(path, Training, again("pretrain"))
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """Return the result of a run. Raises `UserError` if it is missing or damaged."""
-    return read_checked(path, Result, again("evaluate"))
-
-
-def read_answered(path: Path) -> dict[str, Any]:
-    """Return the summary of a run's answers to benchmarks. Raises `UserError` if it is missing or damaged."""
-    return read_checked(path, Answered, again("evaluate"))
-
-
-def result_recipe(study: Study, weights: str, test: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def result_settings(study: Study, weights: str, test: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return everything that decides `result.json`: settings, finetuned weights, test data where it is the study's."""
     hashes = {key: test[key] for key in ("hash_videos", "hash_conversations") if key in test} if test else {}
     return {**evaluate_settings(study), "weights": weights, **({"test": hashes} if hashes else {})}
 
 
-def answered_recipe(study: Study, run: Run, weights: str) -> dict[str, Any]:
+def answered_settings(study: Study, run: Run, weights: str) -> dict[str, Any]:
     """Return everything that decides `answered.json`."""
     return {**answer_settings(study), "T": run.T, "V": run.V, "reading": study.data.reading(), "weights": weights}
 
 
-class Identity:
-    """What decides the results of a study as it is now, as far as files say; each file is read once."""
-
-    def __init__(self, study: Study, results: Path):
-        self.study, self.results = study, ResultsFolder(results)
-        self._splits: dict[str, dict[str, Any] | None] = {}
-        self._starts: dict[str, str | None] = {}
-
-    # ---- what is there ----
-
-    def manifest(self, split: str) -> dict[str, Any] | None:
-        """Return a split's manifest; None if it is not there or damaged."""
-        if split not in self._splits:
-            self._splits[split] = _or_none(read_manifest, self.results.split(split))
-        return self._splits[split]
-
-    def start(self, run: Run) -> str | None:
-        """Return the hash of the weights that a run starts from; None if they are not there."""
-        name = self.study.models.start_name(run.language, run.vision)
-        if name not in self._starts:
-            self._starts[name] = self._start(name)
-        return self._starts[name]
-
-    def _start(self, name: str) -> str | None:
-        if self.study.models.start is None:
-            report = _or_none(read_checked, self.results.models / name / "report.json", Training, "")
-            return report["weights"] if report else None
-        folder = Path(self.study.models.start) / name
-        files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            return None
-        if sum(file.stat().st_size for file in files) < _LARGE:
-            return weights_hash(folder)
-        return _remembered(folder, files, self.results.root / "models" / "hashes.json")
-
-    # ---- comparisons: what differs, empty if nothing does ----
-
-    def of_data(self, split: str) -> list[str]:
-        """Return what differs between the settings that a split was made with and those of the study."""
-        path = self.results.split(split) / "manifest.json"
-        if not path.exists():
-            return []
-        try:
-            manifest = read_manifest(path.parent)
-        except UserError as damaged:
-            return [str(damaged)]
-        now = data_settings(self.study, split)
-        then = manifest.get("settings") or _settings_of_old(manifest, split, now)
-        return differences(then, now)
-
-    def of_training(self, run: Run, report: Mapping[str, Any]) -> list[str]:
-        """Return what differs between the recipe of a run's training and what decides it now.
-
-        Hashes are compared with those of files that are there.
-        """
-        now, then = run_settings(self.study, run), report["recipe"]
-        train, start = self.manifest("train"), self.start(run)
-        known = {"start": start}
-        if train is not None:
-            known |= {"conversations": train["hash_conversations"], "videos": train["hash_videos"]}
-        for key in ("conversations", "videos", "start"):
-            now[key] = known.get(key) or then.get(key)
-        return differences(then, now, "trained")
-
-    def of_result(self, run: Run, result: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> list[str]:
-        """Return what differs between the recipe of a run's result and what decides it now, its training included.
-
-        `trained` is the report of the run's training, if it is there. An older result without `recipe` is compared in
-        what it says all the same: tasks, test data, weights.
-        """
-        training = result.get("training")
-        found = self.of_training(run, training) if training else []
-        if training is None and "recipe" not in result:
-            return found
-        then = result.get("recipe") or _recipe_of_old(result)
-        weights = (trained or training or {}).get("weights", then.get("weights"))
-        test = self.manifest("test") if self.study.evaluate.harness == "packed" else None
-        now = result_recipe(self.study, weights, test or then.get("test"))
-        if "recipe" not in result:
-            now = _as_old(now, result, self.study.evaluate.control_videos)
-            then = {key: then[key] for key in now}
-        return found + differences(then, now, "evaluated")
-
-    def of_answers(self, run: Run, answered: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:
-        """Return what differs between the recipe of a run's answers to benchmarks and what decides them now."""
-        weights = (trained or answered)["weights"]
-        if "recipe" not in answered:
-            return differences({"weights": answered["weights"]}, {"weights": weights}, "answered")
-        return differences(answered["recipe"], answered_recipe(self.study, run, weights), "answered")
+def collect_fingerprint(study: Study) -> str:
+    """Return what decides `runs.csv`, besides the results in it."""
+    return digest([(run.key, run.sweeps, run.c) for run in plan_runs(study)], study.targets())
 
 
-def _settings_of_old(manifest: Mapping[str, Any], split: str, now: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the settings of a manifest that does not name them: of digits what else it says, else those of now."""
-    if "seed" not in manifest or "handwriting" not in manifest:
-        return now
-    if split == "align":
-        return {"pretrain.align.videos": manifest.get("videos"), "pretrain.seed": manifest["seed"]}
-    own = {"data.digits.handwriting": manifest["handwriting"]} if split == "test" else {}
-    return {f"data.digits.{split}": manifest.get("videos"), **own, "data.digits.seed": manifest["seed"]}
+def collect_settings(study: Study) -> dict[str, Any]:
+    """Return the settings that decide the rows of `runs.csv`: how the runs of a study are trained and evaluated."""
+    languages = dict.fromkeys(run.language for run in plan_runs(study))
+    data = {key: value for split in study.data.splits() for key, value in data_settings(study, split).items()}
+    trained = {f"finetune ({language})": _training_of(study.finetune, language) for language in languages}
+    models = {"models.start": study.models.start, "models.attention": study.models.attention}
+    return {"seed": study.seed, **data, **models, "data.turns": study.data.turns, **trained, **evaluate_settings(study)}
 
 
-_CONTROL = "evaluate.control_videos"
+def table_fingerprint(study: Study) -> str:
+    """Return what decides how a user's own table is read."""
+    return digest(study.table.model_dump(mode="json"))
 
 
-def _recipe_of_old(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a result that has no `recipe` says of what decided it. Every task asks once about each video."""
-    test = {key: value for key, value in result.get("test", {}).items() if key.startswith("hash_")}
-    asked = [task.get("questions", 0) for name, task in (result.get("wrong_video") or {}).items() if name != "avg"]
-    tasks = [task for task in result["errors"] if task != "avg"]
-    return {"tasks": tasks, "weights": result["training"]["weights"], "test": test, _CONTROL: max(asked, default=0)}
+def laws_fingerprint(study: Study) -> str:
+    """Return what decides the laws, besides the table they are fitted to."""
+    return digest(study.laws.model_dump(mode="json"), table_fingerprint(study) if study.table else None)
 
 
-def _as_old(now: Mapping[str, Any], result: Mapping[str, Any], control_videos: int) -> dict[str, Any]:
-    """Return of `now` what can be compared with a result that has no `recipe`."""
-    kept = {key: now[key] for key in ("tasks", "weights", "test") if key in now}
-    videos = result.get("test", {}).get("videos")
-    return kept | ({_CONTROL: min(control_videos, videos)} if "tasks" in now and isinstance(videos, int) else {})
+def laws_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `laws_fingerprint` by their keys in the configuration."""
+    table = {"table": study.table.model_dump(mode="json", exclude={"path"})} if study.table else {}
+    return {"laws": study.laws.model_dump(mode="json"), **table}
 
 
-def _remembered(folder: Path, files: list[Path], memory: Path) -> str:
-    """Return the hash of large weights, from `memory` while neither size nor time of the files has changed."""
-    stats = [file.stat() for file in files]
-    key = repr([(str(file.resolve()), s.st_size, s.st_mtime_ns) for file, s in zip(files, stats, strict=True)])
-    try:
-        known = json.loads(memory.read_text())
-        known = known if isinstance(known, dict) else {}
-    except (OSError, ValueError):
-        known = {}
-    if not isinstance(known.get(key), str):
-        known[key] = weights_hash(folder)
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_json(memory, known)
-    return known[key]
+def frontier_fingerprint(study: Study) -> str:
+    """Return what decides frontier and answers, besides the laws."""
+    settings = frontier_settings(study)
+    sections = {section: settings[section] for section in ("cost", "space", "frontier")}
+    return digest(sections, settings["sizes of models.language"], settings["sizes of models.vision"])
 
 
-def _or_none(read: Any, *given: Any) -> Any:
-    try:
-        return read(*given)
-    except UserError:
-        return None
+def frontier_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `frontier_fingerprint` by their keys in the configuration."""
+    sizes = [int(model.N) for model in study.models.language.values()] if study.trained else None
+    towers = study.models.towers.values() if study.trained else ()
+    vision = [number for tower in towers for number in (tower.parameters, tower.features)] or None
+    sections = study.model_dump(mode="json", by_alias=True, include={"cost", "space", "frontier"})
+    return {**sections, "sizes of models.language": sizes, "sizes of models.vision": vision}
 
 
-@dataclass
-class Outdated:
-    """What lies in a results folder and belongs to another configuration, or is damaged."""
-
-    files: dict[str, list[str]] = field(default_factory=dict)
-    """Why each file is to be made again, by its path in the results folder."""
-    refused: dict[str, list[str]] = field(default_factory=dict)
-    """Why runs would have to be evaluated again, by their keys, whose weights are gone."""
+def deciding(settings: OptimizationConfig) -> dict[str, Any]:
+    """Return the settings of a training that decide its weights."""
+    return {key: value for key, value in settings_of(settings).items() if key not in HOUSEKEEPING}
 
 
-def outdated_runs(study: Study, runs: Iterable[Run], results: Path) -> Outdated:
-    """Return which data, starting models, trainings and results belong to another configuration than `study`."""
-    identity, found = Identity(study, results), Outdated()
-    for split in study.data.splits() + ([] if study.models.start else ["align"]):
-        if why := identity.of_data(split):
-            found.files[f"data/{split}/manifest.json"] = why
-    for name, recipe in start_settings(study).items() if study.models.start is None else ():
-        _look_at(identity, results / name, _read_training, partial(_of_start, recipe), found)
-    for run in runs:
-        _look_at_run(identity, run, found)
-    return found
+def _training(settings: OptimizationConfig) -> dict[str, Any]:
+    """Return what decides a result; how a training is spread over GPUs is no reason to repeat it."""
+    return {key: value for key, value in deciding(settings).items() if key != "sharding"}
 
 
-def _of_start(now: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
-    """Return what differs between the recipe of a starting model and its settings now, of the keys that it says."""
-    then = {key: report["recipe"][key] for key in now if key in report["recipe"]}
-    return differences(then, {key: now[key] for key in then}, "trained")
-
-
-def _look_at_run(identity: Identity, run: Run, found: Outdated) -> None:
-    folder = identity.results.run(run.key)
-    trained = _look_at(identity, folder.finetuned, read_finetuned, partial(identity.of_training, run), found)
-    compare = partial(identity.of_answers, run, trained=trained)
-    _look_at(identity, folder.answered, read_answered, compare, found)
-    compare = partial(identity.of_result, run, trained=trained)
-    _look_at(identity, folder.result, read_result, compare, found)
-    again = folder.result if identity.study.evaluate.harness == "packed" else folder.answered
-    why = found.files.get(_name(identity, again))
-    if why and trained is not None and not folder.has_weights:
-        found.refused[run.key] = why
-
-
-def has_finished(study: Study, run: Run, results: Path) -> bool:
-    """Return whether the training of `run` has finished with the study as it is, so that its job trains nothing."""
-    identity = Identity(study, results)
-    folder = identity.results.run(run.key)
-    kept = _or_none(read_checked, folder.state / "finished.json", dict[str, Any], "")
-    report = kept.get("report") if kept else _or_none(read_finetuned, folder.finetuned)
-    if not isinstance(report, dict) or not isinstance(report.get("recipe"), dict):
-        return False
-    if kept is None and (folder.state / "train.jsonl").exists():
-        return False
-    gone = not folder.has_weights and not weights_dropped(study, folder, report)
-    return not gone and not identity.of_training(run, report)
-
-
-def weights_dropped(study: Study, folder: RunFolder, report: Mapping[str, Any]) -> bool:
-    """Return whether the weights of a finished training are gone because its evaluation, which stands, was to drop
-    them."""
-    if study.finetune.keep_model or folder.has_weights:
-        return False
-    result = _or_none(read_result, folder.result)
-    return bool(result and (result.get("training") or {}).get("weights") == report["weights"])
-
-
-def _name(identity: Identity, path: Path) -> str:
-    return path.relative_to(identity.results.root).as_posix()
-
-
-def _look_at(identity: Identity, path: Path, read: Any, compare: Any, found: Outdated) -> Any:
-    """Return the record in `path` if it is there, whole and of this configuration; else None, and note why not."""
-    if not path.exists():
-        return None
-    try:
-        record = read(path)
-        why = compare(record)
-    except UserError as damaged:
-        why = [str(damaged)]
-    if not why:
-        return record
-    found.files[_name(identity, path)] = why
-    return None
+def _training_of(settings: OptimizationConfig, language: str) -> dict[str, Any]:
+    """Return training settings with the learning rates of one language model: those of others do not matter to it."""
+    dumped = _training(settings)
+    dumped["learning_rates"] = {part: settings.learning_rates.of(part, language) for part in settings.train}
+    return dumped

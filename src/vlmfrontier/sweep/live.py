@@ -11,8 +11,18 @@ import pandas as pd
 
 from vlmfrontier.cluster.slurm import QueuedJob
 from vlmfrontier.ended import STAGES, Ended, record_file
-from vlmfrontier.sweep.spent import Progress, progress_of
-from vlmfrontier.sweep.status import DONE, FAILED, QUEUED, RUNNING, STARTED, TRAINED, how_ended, live_runs
+from vlmfrontier.sweep.status import (
+    DONE,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    STARTED,
+    TRAINED,
+    Progress,
+    how_ended,
+    live_runs,
+    progress_of,
+)
 from vlmfrontier.units import format_quantity
 
 WAITING, STOPPED = "waiting", "stopped"

@@ -14,8 +14,7 @@ from vlmfrontier.sweep.answering import answering_hours, evaluated_on, uncounted
 from vlmfrontier.sweep.jobs import host_memory
 from vlmfrontier.sweep.placement import Placement, alignment, pictures, place, place_training, training_flops
 from vlmfrontier.sweep.runs import Run, plan_runs
-from vlmfrontier.sweep.spent import spent_hours
-from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status
+from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status, spent_hours
 from vlmfrontier.units import format_flops, format_number, format_quantity
 
 RUN = ["run", "sweep", "sweeps", "N", "T", "V", "M", "n", "seed", "c", "training_flops"]

@@ -20,10 +20,11 @@ from vlmfrontier.models.lora import add_lora, merge_lora, save_adapter
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.paths import ResultsFolder, RunFolder
+from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import FinetuneConfig
-from vlmfrontier.sweep.fingerprints import read_manifest, weights_dropped
-from vlmfrontier.sweep.recipes import run_settings
+from vlmfrontier.sweep.fingerprints import run_settings
+from vlmfrontier.sweep.outdated import weights_dropped
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import VideoConversations, counted_frames, training_order

@@ -15,9 +15,9 @@ from vlmfrontier.models.pretrained import assemble, read_language_config, read_t
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import read_manifest
-from vlmfrontier.sweep.recipes import deciding
+from vlmfrontier.sweep.fingerprints import deciding
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.examples import Examples, counted_frames, training_order
 from vlmfrontier.training.loading import Loading

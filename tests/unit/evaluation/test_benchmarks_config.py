@@ -7,7 +7,7 @@ import pytest
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.recipes import answer_recipe, evaluate_recipe
+from vlmfrontier.sweep.fingerprints import answer_fingerprint, evaluate_fingerprint
 from vlmfrontier.tasks import BENCHMARKS, PAPER_TASKS
 
 ROOT = Path(__file__).parents[3]
@@ -63,19 +63,19 @@ def test_a_task_may_not_be_called_as_the_mean():
 
 def test_benchmarks_change_nothing_for_a_study_that_does_not_use_them():
     changed = study(lmms_eval={"judge": {"model": "other"}, "limit": 3, "tasks": {"mine": "videomme"}})
-    assert evaluate_recipe(changed) == evaluate_recipe(study())
+    assert evaluate_fingerprint(changed) == evaluate_fingerprint(study())
 
 
 def test_another_judge_rates_again_and_answers_nothing_again():
     one, other = (study(harness="lmms-eval", lmms_eval={"judge": {"model": name}}) for name in ("a", "b"))
-    assert evaluate_recipe(one) != evaluate_recipe(other)
-    assert answer_recipe(one) == answer_recipe(other)
+    assert evaluate_fingerprint(one) != evaluate_fingerprint(other)
+    assert answer_fingerprint(one) == answer_fingerprint(other)
 
 
 def test_how_the_judge_is_reached_rates_nothing_again():
     moved = {"judge": {"url": "http://localhost:1", "key": None, "timeout": 5, "retries": 1, "concurrency": 2}}
     one, other = study(harness="lmms-eval"), study(harness="lmms-eval", lmms_eval=moved)
-    assert evaluate_recipe(one) == evaluate_recipe(other)
+    assert evaluate_fingerprint(one) == evaluate_fingerprint(other)
 
 
 def test_the_eight_tasks_are_those_of_table_5():

@@ -8,7 +8,7 @@ import pytest
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep import recipes
+from vlmfrontier.sweep.fingerprints import data_fingerprint, fetch_data_fingerprint
 
 ROOT = Path(__file__).parents[3]
 HUB = {"dataset": "open/set", "annotations": ["*_qa*.json*"], "videos": ["*/videos_*.tar.gz"]}
@@ -52,17 +52,17 @@ def test_a_mistake_in_fetch_is_told_before_anything_runs(part, message):
 
 def test_fetch_changes_nothing_that_is_prepared_or_trained():
     with_fetch, without = study_of(HUB, by_hand="ask"), study_of()
-    assert recipes.data_recipe(with_fetch, "train") == recipes.data_recipe(without, "train")
+    assert data_fingerprint(with_fetch, "train") == data_fingerprint(without, "train")
     assert with_fetch.data.annotation_files("train") == []
     assert without.data.annotation_files("train") == ["sets/made.json"]
-    assert recipes.fetch_data_recipe(with_fetch, "train") != recipes.fetch_data_recipe(without, "train")
+    assert fetch_data_fingerprint(with_fetch, "train") != fetch_data_fingerprint(without, "train")
 
 
 def test_a_study_may_have_its_sets_in_place_already():
     there = study_of(HUB, fetch=False)
     assert there.data.fetched("train") == []
     assert there.data.annotation_files("train") == ["sets/made.json"]
-    assert recipes.data_recipe(there, "train") == recipes.data_recipe(study_of(HUB), "train")
+    assert data_fingerprint(there, "train") == data_fingerprint(study_of(HUB), "train")
 
 
 PUBLISHED = {

@@ -8,9 +8,9 @@ import pytest
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.columns import check_split, hopeless_forms
+from vlmfrontier.sweep.collect import check_split, hopeless_forms
+from vlmfrontier.sweep.designs import well_spaced
 from vlmfrontier.sweep.runs import find_run, plan_runs
-from vlmfrontier.sweep.spacing import well_spaced
 
 CENTER = {"N": "m", "T": 8, "V": 16}
 STAR = {"design": "star", "vary": {"N": ["xs", "m"], "T": [4, 8], "V": [9, 16, 25]}, "n": [400, 800]}

@@ -15,8 +15,7 @@ from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.live import Row, live_rows, table, why_waiting
 from vlmfrontier.sweep.plan import plan_table
 from vlmfrontier.sweep.runs import plan_runs
-from vlmfrontier.sweep.spent import Progress, progress_of
-from vlmfrontier.sweep.status import live_runs
+from vlmfrontier.sweep.status import Progress, live_runs, progress_of
 
 STUDY = load_study([SMOKE])
 RUNS = [run.key for run in plan_runs(STUDY)]

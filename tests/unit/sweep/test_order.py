@@ -10,9 +10,8 @@ import pytest
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.answering import answering_hours
-from vlmfrontier.sweep.order import fitted_after, run_order
 from vlmfrontier.sweep.placement import place_all
-from vlmfrontier.sweep.runs import Run, plan_runs
+from vlmfrontier.sweep.runs import Run, fitted_after, plan_runs, run_order
 
 ROOT = Path(__file__).parents[3]
 

@@ -25,9 +25,10 @@ from vlmfrontier.evaluation.result import check_model, drop_weights, model_confi
 from vlmfrontier.evaluation.statistics import task_errors
 from vlmfrontier.files import read_lines, weights_hash, write_json
 from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.records import read_answered
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import answered_recipe, read_answered
+from vlmfrontier.sweep.fingerprints import answered_settings
 from vlmfrontier.sweep.runs import Run
 
 
@@ -102,7 +103,7 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     summary = {
         "run": run.key,
         "weights": weights,
-        "recipe": answered_recipe(study, run, weights),
+        "recipe": answered_settings(study, run, weights),
         "visual_tokens": _visual_tokens(answers, run),
         "questions": counts,
         "unreadable": unreadable,

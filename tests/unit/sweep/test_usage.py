@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.sweep.spent import spent_hours
+from vlmfrontier.sweep.status import spent_hours
 
 
 def log(folder: Path, *entries: dict | str) -> Path:

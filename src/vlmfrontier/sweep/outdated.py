@@ -1,0 +1,308 @@
+"""What decided a result, as the result itself says, against what decides it in the study as it is now.
+
+Every training and evaluation keeps its settings and the hashes of what it was made from (`recipe` in finetuned.json and
+result.json, `settings` in a manifest). So a result of another configuration is known wherever it was copied to, and
+each difference is named with both values.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vlmfrontier.errors import UserError
+from vlmfrontier.files import remembered_hash
+from vlmfrontier.paths import ResultsFolder, RunFolder
+from vlmfrontier.records import (
+    Training,
+    read_answered,
+    read_checked,
+    read_finetuned,
+    read_manifest,
+    read_result,
+    read_training,
+)
+from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.fingerprints import (
+    HOUSEKEEPING,
+    answered_settings,
+    data_settings,
+    result_settings,
+    run_settings,
+    start_settings,
+)
+from vlmfrontier.sweep.runs import Run
+
+SHOWN = 4
+"""Differences that a message names; the rest is counted."""
+_UNDECIDED = HOUSEKEEPING | {"sharding", "shared"}
+_NAMES = {
+    "study_seed": "seed",
+    "turns": "data.turns",
+    "attention": "models.attention",
+    "reading": "data.llava",
+    "conversations": "conversations of data/train (hash)",
+    "videos": "videos of data/train (hash)",
+    "start": "starting weights (hash)",
+    "weights": "finetuned weights (hash)",
+    "test": "data/test",
+}
+_ABSENT = "not set"
+
+
+def as_keys(settings: Mapping[str, Any], prefix: str = "", language: Any = None) -> dict[str, Any]:
+    """Return settings as values by their keys in the configuration, those that decide nothing left out.
+
+    Of learning rates those of the run's own language model are kept: others do not matter to it.
+    """
+    if not prefix:
+        language = (settings.get("run") or settings).get("language")
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key if prefix else _NAMES.get(key, key)}"
+        if key in _UNDECIDED:
+            continue
+        if key == "learning_rates" and isinstance(value, Mapping) and isinstance(language, str):
+            trained = settings.get("train", list(value))
+            rates = {part: rate for part, rate in value.items() if part in trained}
+            found |= {f"{name}.{part}.{language}": _of(rate, language) for part, rate in rates.items()}
+        elif isinstance(value, Mapping):
+            found |= as_keys(value, f"{name}.", language) if value else {name: {}}
+        else:
+            found[name] = value
+    return found
+
+
+def _of(rate: Any, language: str | None) -> Any:
+    return rate.get(language) if isinstance(rate, Mapping) else rate
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any], made: str = "made") -> list[str]:
+    """Return `key: value when it was <made>, value now` for everything that differs between two records of settings."""
+    old, new = as_keys(json.loads(json.dumps(then, default=str))), as_keys(json.loads(json.dumps(now, default=str)))
+    return [
+        f"{key}: {_said(old, key)} when it was {made}, {_said(new, key)} now"
+        for key in dict.fromkeys([*new, *old])
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
+    ]
+
+
+def _said(values: Mapping[str, Any], key: str) -> str:
+    text = str(values.get(key, _ABSENT))
+    return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def named(found: Iterable[str]) -> str:
+    """Return the first few differences in one line, the rest counted."""
+    listed = list(found)
+    more = f" (and {len(listed) - SHOWN} more)" if len(listed) > SHOWN else ""
+    return "; ".join(listed[:SHOWN]) + more
+
+
+class Identity:
+    """What decides the results of a study as it is now, as far as files say; each file is read once."""
+
+    def __init__(self, study: Study, results: Path):
+        self.study, self.results = study, ResultsFolder(results)
+        self._splits: dict[str, dict[str, Any] | None] = {}
+        self._starts: dict[str, str | None] = {}
+
+    # ---- what is there ----
+
+    def manifest(self, split: str) -> dict[str, Any] | None:
+        """Return a split's manifest; None if it is not there or damaged."""
+        if split not in self._splits:
+            self._splits[split] = _or_none(read_manifest, self.results.split(split))
+        return self._splits[split]
+
+    def start(self, run: Run) -> str | None:
+        """Return the hash of the weights that a run starts from; None if they are not there."""
+        name = self.study.models.start_name(run.language, run.vision)
+        if name not in self._starts:
+            self._starts[name] = self._start(name)
+        return self._starts[name]
+
+    def _start(self, name: str) -> str | None:
+        if self.study.models.start is None:
+            report = _or_none(read_checked, self.results.models / name / "report.json", Training, "")
+            return report["weights"] if report else None
+        folder = Path(self.study.models.start) / name
+        if not any(folder.glob("*.safetensors")):
+            return None
+        return remembered_hash(folder, self.results.models / "hashes.json")
+
+    # ---- comparisons: what differs, empty if nothing does ----
+
+    def of_data(self, split: str) -> list[str]:
+        """Return what differs between the settings that a split was made with and those of the study."""
+        path = self.results.split(split) / "manifest.json"
+        if not path.exists():
+            return []
+        try:
+            manifest = read_manifest(path.parent)
+        except UserError as damaged:
+            return [str(damaged)]
+        now = data_settings(self.study, split)
+        then = manifest.get("settings") or _settings_of_old_manifest(manifest, split, now)
+        return differences(then, now)
+
+    def of_training(self, run: Run, report: Mapping[str, Any]) -> list[str]:
+        """Return what differs between the settings of a run's training and what decides it now.
+
+        Hashes are compared with those of files that are there.
+        """
+        now, then = run_settings(self.study, run), report["recipe"]
+        train, start = self.manifest("train"), self.start(run)
+        known = {"start": start}
+        if train is not None:
+            known |= {"conversations": train["hash_conversations"], "videos": train["hash_videos"]}
+        for key in ("conversations", "videos", "start"):
+            now[key] = known.get(key) or then.get(key)
+        return differences(then, now, "trained")
+
+    def of_result(self, run: Run, result: Mapping[str, Any], trained: Mapping[str, Any] | None = None) -> list[str]:
+        """Return what differs between the settings of a run's result and what decides it now, its training included.
+
+        `trained` is the report of the run's training, if it is there. An older result without `recipe` is compared in
+        what it says all the same: tasks, test data, weights.
+        """
+        training = result.get("training")
+        found = self.of_training(run, training) if training else []
+        if training is None and "recipe" not in result:
+            return found
+        then = result.get("recipe") or _settings_of_old_result(result)
+        weights = (trained or training or {}).get("weights", then.get("weights"))
+        test = self.manifest("test") if self.study.evaluate.harness == "packed" else None
+        now = result_settings(self.study, weights, test or then.get("test"))
+        if "recipe" not in result:
+            now = _as_old(now, result, self.study.evaluate.control_videos)
+            then = {key: then[key] for key in now}
+        return found + differences(then, now, "evaluated")
+
+    def of_answers(self, run: Run, answered: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:
+        """Return what differs between the settings of a run's answers to benchmarks and what decides them now."""
+        weights = (trained or answered)["weights"]
+        if "recipe" not in answered:
+            return differences({"weights": answered["weights"]}, {"weights": weights}, "answered")
+        return differences(answered["recipe"], answered_settings(self.study, run, weights), "answered")
+
+
+def _settings_of_old_manifest(manifest: Mapping[str, Any], split: str, now: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings of a manifest that does not name them: of digits what else it says, else those of now."""
+    if "seed" not in manifest or "handwriting" not in manifest:
+        return now
+    if split == "align":
+        return {"pretrain.align.videos": manifest.get("videos"), "pretrain.seed": manifest["seed"]}
+    own = {"data.digits.handwriting": manifest["handwriting"]} if split == "test" else {}
+    return {f"data.digits.{split}": manifest.get("videos"), **own, "data.digits.seed": manifest["seed"]}
+
+
+_CONTROL = "evaluate.control_videos"
+
+
+def _settings_of_old_result(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result that has no `recipe` says of what decided it. Every task asks once about each video."""
+    test = {key: value for key, value in result.get("test", {}).items() if key.startswith("hash_")}
+    asked = [task.get("questions", 0) for name, task in (result.get("wrong_video") or {}).items() if name != "avg"]
+    tasks = [task for task in result["errors"] if task != "avg"]
+    return {"tasks": tasks, "weights": result["training"]["weights"], "test": test, _CONTROL: max(asked, default=0)}
+
+
+def _as_old(now: Mapping[str, Any], result: Mapping[str, Any], control_videos: int) -> dict[str, Any]:
+    """Return of `now` what can be compared with a result that has no `recipe`."""
+    kept = {key: now[key] for key in ("tasks", "weights", "test") if key in now}
+    videos = result.get("test", {}).get("videos")
+    return kept | ({_CONTROL: min(control_videos, videos)} if "tasks" in now and isinstance(videos, int) else {})
+
+
+def _or_none(read: Any, *given: Any) -> Any:
+    try:
+        return read(*given)
+    except UserError:
+        return None
+
+
+@dataclass
+class Outdated:
+    """What lies in a results folder and belongs to another configuration, or is damaged."""
+
+    files: dict[str, list[str]] = field(default_factory=dict)
+    """Why each file is to be made again, by its path in the results folder."""
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    """Why runs would have to be evaluated again, by their keys, whose weights are gone."""
+
+
+def outdated_runs(study: Study, runs: Iterable[Run], results: Path) -> Outdated:
+    """Return which data, starting models, trainings and results belong to another configuration than `study`."""
+    identity, found = Identity(study, results), Outdated()
+    for split in study.data.splits() + ([] if study.models.start else ["align"]):
+        if why := identity.of_data(split):
+            found.files[f"data/{split}/manifest.json"] = why
+    for name, settings in start_settings(study).items() if study.models.start is None else ():
+        _look_at(identity, results / name, read_training, partial(_of_start, settings), found)
+    for run in runs:
+        _look_at_run(identity, run, found)
+    return found
+
+
+def _of_start(now: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
+    """Return what differs between the settings of a starting model and its settings now, of the keys that it says."""
+    then = {key: report["recipe"][key] for key in now if key in report["recipe"]}
+    return differences(then, {key: now[key] for key in then}, "trained")
+
+
+def _look_at_run(identity: Identity, run: Run, found: Outdated) -> None:
+    folder = identity.results.run(run.key)
+    trained = _look_at(identity, folder.finetuned, read_finetuned, partial(identity.of_training, run), found)
+    compare = partial(identity.of_answers, run, trained=trained)
+    _look_at(identity, folder.answered, read_answered, compare, found)
+    compare = partial(identity.of_result, run, trained=trained)
+    _look_at(identity, folder.result, read_result, compare, found)
+    again = folder.result if identity.study.evaluate.harness == "packed" else folder.answered
+    why = found.files.get(_name(identity, again))
+    if why and trained is not None and not folder.has_weights:
+        found.refused[run.key] = why
+
+
+def has_finished(study: Study, run: Run, results: Path) -> bool:
+    """Return whether the training of `run` has finished with the study as it is, so that its job trains nothing."""
+    identity = Identity(study, results)
+    folder = identity.results.run(run.key)
+    kept = _or_none(read_checked, folder.state / "finished.json", dict[str, Any], "")
+    report = kept.get("report") if kept else _or_none(read_finetuned, folder.finetuned)
+    if not isinstance(report, dict) or not isinstance(report.get("recipe"), dict):
+        return False
+    if kept is None and (folder.state / "train.jsonl").exists():
+        return False
+    gone = not folder.has_weights and not weights_dropped(study, folder, report)
+    return not gone and not identity.of_training(run, report)
+
+
+def weights_dropped(study: Study, folder: RunFolder, report: Mapping[str, Any]) -> bool:
+    """Return whether the weights of a finished training are gone because its evaluation, which stands, was to drop
+    them."""
+    if study.finetune.keep_model or folder.has_weights:
+        return False
+    result = _or_none(read_result, folder.result)
+    return bool(result and (result.get("training") or {}).get("weights") == report["weights"])
+
+
+def _name(identity: Identity, path: Path) -> str:
+    return path.relative_to(identity.results.root).as_posix()
+
+
+def _look_at(identity: Identity, path: Path, read: Any, compare: Any, found: Outdated) -> Any:
+    """Return the record in `path` if it is there, whole and of this configuration; else None, and note why not."""
+    if not path.exists():
+        return None
+    try:
+        record = read(path)
+        why = compare(record)
+    except UserError as damaged:
+        why = [str(damaged)]
+    if not why:
+        return record
+    found.files[_name(identity, path)] = why
+    return None
