@@ -28,8 +28,9 @@ from vlmfrontier.data.video import open_video, to_array
 from vlmfrontier.models.frames import resize
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.placement import place
+from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.trainings import finetuning
 
 FPS, KEY_EVERY, SHAPE = 30, 250, 16 / 9
 OPTIONS = {
@@ -155,7 +156,7 @@ def gpu_rows(study: Study, T: int, tokens: int, rates: dict[str, float]) -> list
     for (language, V), run in runs.items():
         if tokens != V:
             continue
-        placed = place(study, run, Site())
+        placed = plan_training(finetuning(study, run), Site())
         rate = run.n * study.finetune.epochs / (placed.gpu_hours * 3600)
         cores = {f"cores: {name}": rate / per_core for name, per_core in rates.items()}
         rows.append({"N": language, "T": T, "V": V, "examples/s": rate, "frames/s": rate * T, **cores})

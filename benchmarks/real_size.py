@@ -32,8 +32,9 @@ from vlmfrontier.models.video_vlm import IGNORED, VideoVLM
 from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.models import LanguageConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.placement import Training, finetuning, place_training, training_memory
+from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.trainings import Training, finetuning, training_memory
 from vlmfrontier.training import loop
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.loop import Layout, is_first, model_loss, num_processes, train
@@ -166,7 +167,7 @@ def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -
     run = next(run for run in plan_runs(study) if run.language == name)
     training = finetuning(study, run)
     training = Training(**{**vars(training), "T": int(T), "V": int(V), "text": (TEXT, SUPERVISED)})
-    placed = place_training(training, Site.model_validate({"gpu": {"memory": given.memory}}))
+    placed = plan_training(training, Site.model_validate({"gpu": {"memory": given.memory}}))
     micro = given.micro_batch or placed.micro_batch
     again = placed.checkpointing if given.recompute is None else given.recompute == "yes"
     accumulation = given.accumulation or max(1, BATCH // (num_processes() * micro))

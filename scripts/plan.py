@@ -11,8 +11,8 @@ from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.errors import UserError
 from vlmfrontier.made import note
 from vlmfrontier.study.load import load_study, write_study
-from vlmfrontier.sweep.answering import uncounted
 from vlmfrontier.sweep.plan import assumptions, stage_1, summary, sweep_totals, write_plan
+from vlmfrontier.sweep.resources import uncounted
 from vlmfrontier.sweep.status import REFUSED
 
 

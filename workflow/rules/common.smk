@@ -13,14 +13,15 @@ from vlmfrontier.cluster.node import tell_jobs
 from vlmfrontier.cluster.options import without_container
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
+from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.load import write_study
 from vlmfrontier.errors import did_you_mean
 from vlmfrontier.sweep import fingerprints, jobs
-from vlmfrontier.sweep.answering import answering_hours, evaluated_on
 from vlmfrontier.sweep.collect import hopeless_forms
-from vlmfrontier.sweep.placement import alignment, place_all, place_training, refusals, training_flops
+from vlmfrontier.sweep.resources import answering_hours, asked, evaluation_gpu, plan_training, plan_trainings, refusals
 from vlmfrontier.sweep.runs import run_order
 from vlmfrontier.sweep.status import failed_runs
+from vlmfrontier.sweep.trainings import alignment, finetuning
 from vlmfrontier.workflow import (
     can_suggest,
     forced_trainings,
@@ -64,7 +65,7 @@ if SITE and workflow.is_main_process:
 
     tell_jobs(all(gpu.cuda for gpu in SITE.gpu), workflow.basedir)
     use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))
-PLACEMENTS = place_all(STUDY, RUNS.values(), SITE) if SITE else {}
+PLACEMENTS = plan_trainings(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)
 
 # Every job reads it and none declares it, since a job is done again when its own fingerprint changes, not when any key of
@@ -146,7 +147,9 @@ def planned(wildcards):
 @functools.cache
 def evaluated(run):
     """Return the GPU that a run is evaluated on, and for how many hours at most."""
-    return evaluated_on(STUDY, RUNS[run], SITE, Path(RESULTS)), answering_hours(STUDY, RUNS[run], SITE, Path(RESULTS))
+    training, questions = finetuning(STUDY, RUNS[run]), asked(STUDY, Path(RESULTS), UNKNOWN_QUESTIONS)
+    gpu = evaluation_gpu(training, SITE, questions)
+    return gpu, answering_hours(training, gpu, questions)
 
 
 def evaluation_job():
@@ -174,7 +177,7 @@ def places():
     if SITE:
         hours = {key: PLACEMENTS[key].gpu_hours + evaluated(key)[1] for key in RUNS}
     else:  # only their proportions matter
-        hours = {key: training_flops(STUDY, run) for key, run in RUNS.items()}
+        hours = {key: finetuning(STUDY, run).flops for key, run in RUNS.items()}
     order = run_order(list(RUNS.values()), STUDY.factors(), hours)
     return {key: len(order) - place for place, key in enumerate(order)}
 

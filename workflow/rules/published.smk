@@ -27,7 +27,7 @@ rule pretrain:
 
 def stage_1(wildcards):
     """Return where stage 1 of a starting model is trained on the cluster; leaves with one line if it does not fit."""
-    placed = place_training(alignment(STUDY, *STARTS[wildcards.start], Path(RESULTS)), SITE)
+    placed = plan_training(alignment(STUDY, *STARTS[wildcards.start], Path(RESULTS)), SITE)
     if placed.problem:
         sys.exit(f"error: stage 1 of {wildcards.start} does not fit {SITE_FILE}: {placed.problem}")
     return placed

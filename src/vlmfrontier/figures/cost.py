@@ -15,8 +15,8 @@ from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.records import again, read_frame, read_result
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.placement import training_flops
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.trainings import finetuning
 from vlmfrontier.units import format_count, format_number
 
 SECONDS = 3600.0
@@ -44,7 +44,7 @@ def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], hours: 
                 "N": run.N,
                 "c": run.c,
                 "counted": record.get("counted_flops", {}).get("total", np.nan),
-                "training_flops": training_flops(study, run),
+                "training_flops": finetuning(study, run).flops,
                 "train_seconds": seconds,
                 "evaluate_seconds": record["seconds"]["evaluate"],
                 "gpu_hours": hours.get(run.key, np.nan),

@@ -17,8 +17,8 @@ from vlmfrontier.cost.training import BACKWARD
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.answering import benchmark_questions
-from vlmfrontier.sweep.placement import DIGITS_TEXT, Placement, limit_minutes
+from vlmfrontier.sweep.resources import ResourcePlan, benchmark_questions, limit_minutes
+from vlmfrontier.sweep.trainings import DIGITS_TEXT
 
 MIB_PER_GIB = 1024
 Resources = dict[str, Any]
@@ -87,21 +87,21 @@ def gpu_job(site: Site | None, on: Callable[[Any], GpuSite], hours: Hours) -> Re
 
 
 def training_job(
-    site: Site | None, placement: Callable[[Any], Placement], again: Callable[[Any], str] = lambda _: ""
+    site: Site | None, plan: Callable[[Any], ResourcePlan], again: Callable[[Any], str] = lambda _: ""
 ) -> Resources:
-    """Return the resources of a training on one node; `placement` looks a job's wildcards up in the plan.
+    """Return the resources of a training on one node; `plan` looks a job's wildcards up in the plan.
 
     `layout` holds the options that tell the script how it was placed and, from `again`, whether it is to train a
     finished run once more; a resource and not a parameter, since another number of GPUs is no reason to train again.
     """
     if site is None:
         return {"layout": again}
-    asked = _trained(site, placement, again) | _of_gpus(site, _on(placement), lambda w: placement(w).gpus)
+    asked = _trained(site, plan, again) | _of_gpus(site, _on(plan), lambda w: plan(w).gpus)
     return asked | _packed(site, asked)
 
 
 def training_job_on_nodes(
-    site: Site, placement: Callable[[Any], Placement], again: Callable[[Any], str] = lambda _: ""
+    site: Site, plan: Callable[[Any], ResourcePlan], again: Callable[[Any], str] = lambda _: ""
 ) -> Resources:
     """Return the resources of a training on several nodes: one task a node, which starts a process per GPU.
 
@@ -110,41 +110,41 @@ def training_job_on_nodes(
     """
     nodes = {
         "mpi": "srun",
-        "nodes": lambda wildcards: placement(wildcards).nodes,
-        "tasks": lambda wildcards: placement(wildcards).nodes,
+        "nodes": lambda wildcards: plan(wildcards).nodes,
+        "tasks": lambda wildcards: plan(wildcards).nodes,
     }
 
     def options(wildcards: Any) -> str:
-        placed = placement(wildcards)
+        placed = plan(wildcards)
         return f"--ntasks-per-node=1 {_gpus_of_each_node(placed.on, placed.gpus)}"
 
-    return _trained(site, placement, again) | _of_partition(site, _on(placement), options) | nodes
+    return _trained(site, plan, again) | _of_partition(site, _on(plan), options) | nodes
 
 
-def host_memory(placement: Placement) -> int:
+def host_memory(plan: ResourcePlan) -> int:
     """Return the MiB of main memory that one node of a training is asked for: the site's, or what it needs if more."""
-    return int(max(placement.gpus * placement.on.host_memory, placement.host / GIB) * MIB_PER_GIB)
+    return int(max(plan.gpus * plan.on.host_memory, plan.host / GIB) * MIB_PER_GIB)
 
 
-def layout(site: Site, placement: Placement) -> str:
+def layout(site: Site, plan: ResourcePlan) -> str:
     """Return the options by which a training script learns how it was placed."""
     options: Mapping[str, object] = {
-        "gpus": placement.gpus,
-        "nodes": placement.nodes,
-        "micro-batch": placement.micro_batch,
+        "gpus": plan.gpus,
+        "nodes": plan.nodes,
+        "micro-batch": plan.micro_batch,
         "warning": f"{site.warning:g}",
     }
-    flags = {"checkpointing": placement.checkpointing, "without-cuda": not placement.on.cuda}
+    flags = {"checkpointing": plan.checkpointing, "without-cuda": not plan.on.cuda}
     words = [f"--{name} {value}" for name, value in options.items()]
     return " ".join([*words, *(f"--{name}" for name, on in flags.items() if on)])
 
 
-def _trained(site: Site, placement: Callable[[Any], Placement], again: Callable[[Any], str]) -> Resources:
+def _trained(site: Site, plan: Callable[[Any], ResourcePlan], again: Callable[[Any], str]) -> Resources:
     return {
-        "cpus_per_task": lambda wildcards: placement(wildcards).gpus * placement(wildcards).on.cpus,
-        "runtime": lambda wildcards: placement(wildcards).minutes(site),
-        "mem_mb": lambda wildcards: host_memory(placement(wildcards)),
-        "layout": lambda wildcards: f"{layout(site, placement(wildcards))} {again(wildcards)}".strip(),
+        "cpus_per_task": lambda wildcards: plan(wildcards).gpus * plan(wildcards).on.cpus,
+        "runtime": lambda wildcards: plan(wildcards).minutes(site),
+        "mem_mb": lambda wildcards: host_memory(plan(wildcards)),
+        "layout": lambda wildcards: f"{layout(site, plan(wildcards))} {again(wildcards)}".strip(),
     }
 
 
@@ -171,8 +171,8 @@ def _packed(site: Site, asked: Resources) -> Resources:
     return {"pack": runs}
 
 
-def _on(placement: Callable[[Any], Placement]) -> Callable[[Any], GpuSite]:
-    return lambda wildcards: placement(wildcards).on
+def _on(plan: Callable[[Any], ResourcePlan]) -> Callable[[Any], GpuSite]:
+    return lambda wildcards: plan(wildcards).on
 
 
 def _of_gpus(site: Site, on: Callable[[Any], GpuSite], count: Callable[[Any], int]) -> Resources:
@@ -266,7 +266,7 @@ def rating_hours(study: Study, results: Path | None = None) -> float:
     """Return the hours in which a job rates and scores the answers of one run to all benchmarks."""
     judge = study.evaluate.lmms_eval.judge
     judged = other = 0
-    for _, benchmark, known in benchmark_questions(study, results):
+    for _, benchmark, known in benchmark_questions(study.evaluate.lmms_eval, results):
         count = UNKNOWN_QUESTIONS if known is None else known
         judged, other = (judged + count, other) if benchmark.judged else (judged, other + count)
     return (judged * REPLY_SECONDS / judge.concurrency + other * SCORE_SECONDS) / 3600

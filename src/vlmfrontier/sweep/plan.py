@@ -9,12 +9,21 @@ import pandas as pd
 
 from vlmfrontier.cluster.site import GIB, GpuSite, Site
 from vlmfrontier.cluster.slurm import QueuedJob
+from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.answering import answering_hours, evaluated_on, uncounted
 from vlmfrontier.sweep.jobs import host_memory
-from vlmfrontier.sweep.placement import Placement, alignment, pictures, place, place_training, training_flops
-from vlmfrontier.sweep.runs import Run, plan_runs
-from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, run_status, spent_hours
+from vlmfrontier.sweep.resources import (
+    Asked,
+    ResourcePlan,
+    answering_hours,
+    asked,
+    evaluation_gpu,
+    plan_training,
+    uncounted,
+)
+from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, hours_used, run_status
+from vlmfrontier.sweep.trainings import Training, alignment, finetuning, pictures
 from vlmfrontier.units import format_flops, format_number, format_quantity
 
 RUN = ["run", "sweep", "sweeps", "N", "T", "V", "M", "n", "seed", "c", "training_flops"]
@@ -55,20 +64,23 @@ def plan_table(
     training took so far. `live` are jobs in the queue by run.
     """
     site = site or Site()
-    rows = []
-    for run in plan_runs(study):
-        placement = place(study, run, site)
-        status = _planned_status(run_status(results, run, live), placement)
+    runs, rows = plan_runs(study), []
+    known, supposed = (asked(study, results, unknown) if runs else None for unknown in (0, UNKNOWN_QUESTIONS))
+    for run in runs:
+        training = finetuning(study, run)
+        resources = plan_training(training, site)
+        hours = hours_used(results / "runs" / run.key / "state" / "train.jsonl") * resources.processes
+        status = _planned_status(run_status(results, run, live), resources)
         rows.append(
             {
                 "run": run.key,
                 "sweep": run.sweeps[0],
                 "sweeps": "+".join(run.sweeps),
                 **{name: getattr(run, name) for name in [*study.factors(), "n", "seed", "c"]},
-                "training_flops": training_flops(study, run),
-                **_on_cluster(site, placement),
-                **_evaluation(study, run, site, results, placement),
-                "measured_gpu_hours": _measured(results, run, placement),
+                "training_flops": training.flops,
+                **_on_cluster(site, resources),
+                **_evaluation(training, evaluation_gpu(training, site, supposed), known, resources.cost),
+                "measured_gpu_hours": float(f"{hours:.4g}"),
                 "status": status.state,
                 "reason": status.reason,
             }
@@ -79,44 +91,37 @@ def plan_table(
     return table
 
 
-def _evaluation(study: Study, run: Run, site: Site, results: Path, placement: Placement) -> dict[str, object]:
+def _evaluation(training: Training, gpu: GpuSite, known: Asked, cost: float) -> dict[str, object]:
     """Return where a run is evaluated, for how long, and what it costs together with its training."""
-    gpu = evaluated_on(study, run, site, results)
-    hours = answering_hours(study, run, site, results, 0)
+    hours = answering_hours(training, gpu, known)
     to_evaluate = 0.0 if gpu.price is None or math.isnan(hours) else hours * gpu.price
     return {
         "evaluation_partition": gpu.partition,
         "evaluation_gpu_hours": float(f"{hours:.4g}"),
-        "cost": float(f"{placement.cost + to_evaluate:.4g}"),
+        "cost": float(f"{cost + to_evaluate:.4g}"),
     }
 
 
-def _planned_status(found: Status, placement: Placement) -> Status:
+def _planned_status(found: Status, resources: ResourcePlan) -> Status:
     """Return `refused` with the reason for a run that no GPU of the site can train and that has not begun elsewhere."""
-    return Status(REFUSED, placement.problem) if placement.problem and found.state == MISSING else found
+    return Status(REFUSED, resources.problem) if resources.problem and found.state == MISSING else found
 
 
-def _measured(results: Path, run: Run, placement: Placement) -> float:
-    """Return the hours that the training of `run` took so far, times its processes."""
-    hours = spent_hours(results / "runs" / run.key / "state" / "train.jsonl")
-    return float(f"{hours * placement.processes:.4g}")
-
-
-def _on_cluster(site: Site, placement: Placement) -> dict[str, object]:
-    memory = placement.memory
+def _on_cluster(site: Site, resources: ResourcePlan) -> dict[str, object]:
+    memory = resources.memory
     parts = {name: getattr(memory, name) for name in ("weights", "gradients", "optimizer", "gathered", "activations")}
     return {
-        "partition": placement.on.partition,
-        "gpu_model": placement.on.model,
-        **{name: getattr(placement, name) for name in PLACED},
+        "partition": resources.on.partition,
+        "gpu_model": resources.on.model,
+        **{name: getattr(resources, name) for name in PLACED},
         "memory_gib": float(f"{memory.total / GIB:.4g}"),
         **{f"{name}_gib": float(f"{size / GIB:.4g}") for name, size in parts.items()},
-        "host_memory_mb": host_memory(placement),
-        "gpu_hours": float(f"{placement.gpu_hours:.4g}"),
-        "wall_hours": float(f"{placement.hours:.4g}"),
-        "limit_minutes": placement.minutes(site),
-        "jobs": placement.jobs(site),
-        "disk_gib": float(f"{placement.disk / GIB:.4g}"),
+        "host_memory_mb": host_memory(resources),
+        "gpu_hours": float(f"{resources.gpu_hours:.4g}"),
+        "wall_hours": float(f"{resources.hours:.4g}"),
+        "limit_minutes": resources.minutes(site),
+        "jobs": resources.jobs(site),
+        "disk_gib": float(f"{resources.disk / GIB:.4g}"),
     }
 
 
@@ -153,25 +158,25 @@ def _money(amount: float, currency: str) -> str:
 
 
 def stage_1(study: Study, site: Site, results: Path | None = None) -> pd.DataFrame:
-    """Return a row for every pair of published models that stage 1 is run for, as it would be placed on `site`.
+    """Return a row for every pair of published models that stage 1 is run for, as it would be run on `site`.
 
     No hours where neither the study nor prepared data in `results` says how many pictures there are.
     """
     published = study.trained and study.models.pretrained
     pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study)) if published else {}
-    placed = {study.models.start_name(*pair): place_training(alignment(study, *pair, results), site) for pair in pairs}
+    planned = {study.models.start_name(*pair): plan_training(alignment(study, *pair, results), site) for pair in pairs}
     known = bool(pairs) and pictures(study, results)[0] is not None
     rows = [
         {
             "stage 1 of": name,
-            "GPUs": placement.gpus,
-            "GPU-hours": format_quantity(placement.gpu_hours) if known else NOT_KNOWN,
-            "hours": format_quantity(placement.hours) if known else NOT_KNOWN,
-            **({"partition": placement.on.name} if len(site.gpu) > 1 else {}),
-            **({"cost": _money(placement.cost, site.currency) if known else NOT_KNOWN} if _priced(site) else {}),
-            **({"refused": placement.problem} if placement.problem else {}),
+            "GPUs": resources.gpus,
+            "GPU-hours": format_quantity(resources.gpu_hours) if known else NOT_KNOWN,
+            "hours": format_quantity(resources.hours) if known else NOT_KNOWN,
+            **({"partition": resources.on.name} if len(site.gpu) > 1 else {}),
+            **({"cost": _money(resources.cost, site.currency) if known else NOT_KNOWN} if _priced(site) else {}),
+            **({"refused": resources.problem} if resources.problem else {}),
         }
-        for name, placement in placed.items()
+        for name, resources in planned.items()
     ]
     return pd.DataFrame(rows)
 

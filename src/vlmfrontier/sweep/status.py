@@ -132,7 +132,7 @@ class Progress(NamedTuple):
     """Of its last sign, in seconds since 1970."""
 
 
-def spent_hours(log: Path) -> float:
+def hours_used(log: Path) -> float:
     """Return the hours from first to last line of every attempt at the last training in a `train.jsonl`, added up.
 
     Time in queues between attempts does not count, steps that were lost in a kill do.

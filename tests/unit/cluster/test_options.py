@@ -13,8 +13,9 @@ from vlmfrontier.cluster.batch import Asked
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.jobs import cpu_job, gpu_job, training_job, training_job_on_nodes
-from vlmfrontier.sweep.placement import place
+from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.trainings import finetuning
 
 ROOT = Path(__file__).parents[3]
 STUDY = load_study([ROOT / "config.yaml"])
@@ -34,7 +35,7 @@ def sbatch(asked: dict) -> list[str]:
 
 
 def all_jobs(site: Site) -> dict[str, dict]:
-    placed = place(STUDY, RUN, site)
+    placed = plan_training(finetuning(STUDY, RUN), site)
     return {
         "cpu": cpu_job(site, hours=lambda _: 1.0),
         "gpu": gpu_job(site, on=lambda _: site.gpu[0], hours=lambda _: 1.0),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.sweep.test_placement import study_of
+from tests.unit.sweep.test_resources import study_of
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import load_study
@@ -17,7 +17,7 @@ from vlmfrontier.sweep.jobs import (
     rating_hours,
     table_rows,
 )
-from vlmfrontier.sweep.placement import limit_minutes
+from vlmfrontier.sweep.resources import limit_minutes
 
 ROOT = Path(__file__).parents[3]
 SITE = Site()

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from vlmfrontier.cluster.site import Site
+from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.load import load_study
-from vlmfrontier.sweep.answering import answering_hours
-from vlmfrontier.sweep.placement import place_all
+from vlmfrontier.sweep.resources import answering_hours, asked, plan_trainings
 from vlmfrontier.sweep.runs import Run, fitted_after, plan_runs, run_order
+from vlmfrontier.sweep.trainings import finetuning
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,8 +20,11 @@ ROOT = Path(__file__).parents[3]
 def planned(file: str) -> tuple[list[Run], list[str], dict[str, float]]:
     study, site = load_study([ROOT / file]), Site()
     runs = plan_runs(study)
-    placed = place_all(study, runs, site)
-    hours = {run.key: placed[run.key].gpu_hours + answering_hours(study, run, site) for run in runs}
+    placed = plan_trainings(study, runs, site)
+    asks = asked(study, None, UNKNOWN_QUESTIONS)
+    hours = {
+        run.key: placed[run.key].gpu_hours + answering_hours(finetuning(study, run), site.gpu[0], asks) for run in runs
+    }
     return runs, study.factors(), hours
 
 

@@ -8,9 +8,10 @@ import pytest
 from vlmfrontier.cluster.site import GIB, Site
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.placement import alignment, finetuning, place, place_training
 from vlmfrontier.sweep.plan import plan_table
+from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.trainings import alignment, finetuning
 
 ROOT = Path(__file__).parents[3]
 PAPER, GENERATED = (ROOT / "workflow/studies" / f"{name}.yaml" for name in ("paper", "paper-generated"))
@@ -62,14 +63,14 @@ def test_every_run_fits_and_the_largest_on_eight_gpus_of_80_gb(study):
     assert (plan.micro_batch * plan.accumulation * plan.gpus * plan.nodes == 256).all()
     largest = next(run for run in plan_runs(study) if run.key == "N7.5B_T32_V196_n1M_s0")
     one_node = study.model_copy(update={"execution": study.execution.model_copy(update={"nodes": 1})})
-    placed = place(one_node, largest, Site())
+    placed = plan_training(finetuning(one_node, largest), Site())
     assert placed.problem == ""
     # Weights, gradients and two moments of 32 bits each, an eighth of them.
     states = placed.memory.weights + placed.memory.gradients + placed.memory.optimizer
     assert states == pytest.approx(16 * (8_030_261_248 + 412_987_248 + 21_504_000) / 8, rel=0.01)
     for change in ({"sharding": "none"}, {"precision": "fp32", "sharding": "none"}):
         other = one_node.model_copy(update={"finetune": one_node.finetune.model_copy(update=change)})
-        refused = place(other, largest, Site()).problem
+        refused = plan_training(finetuning(other, largest), Site()).problem
         assert "GiB on a GPU" in refused
         assert "try finetune.sharding: fsdp2" in refused
 
@@ -82,12 +83,13 @@ def test_updates_of_low_rank_need_little_more_than_the_weights(study):
     run = next(run for run in plan_runs(smaller) if run.key == "N7.5B_T32_V196_n1M_s0")
     assert finetuning(smaller, run).learning < 0.03 * finetuning(study, run).learning
     assert finetuning(smaller, run).flops == pytest.approx(2 / 3 * finetuning(study, run).flops)
-    assert place(smaller, run, Site()).memory.optimizer < 0.03 * place(study, run, Site()).memory.optimizer
+    light, full = (plan_training(finetuning(of, run), Site()).memory for of in (smaller, study))
+    assert light.optimizer < 0.03 * full.optimizer
 
 
 @pytest.mark.parametrize("language", ["1B", "3B", "8B"])
 def test_stage_1_fits_on_one_node(study, language):
-    placed = place_training(alignment(study, language), Site())
+    placed = plan_training(alignment(study, language), Site())
     assert placed.problem == ""
     assert placed.memory.total <= 80 * GIB
     assert placed.nodes == 1

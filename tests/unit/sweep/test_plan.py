@@ -14,13 +14,11 @@ from tests.calling import ROOT
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.ended import record_file, recorded
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.evaluation import EvaluateConfig
+from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS, EvaluateConfig
 from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.answering import answering_hours, asked, uncounted
 from vlmfrontier.sweep.collect import collect
 from vlmfrontier.sweep.jobs import host_memory
-from vlmfrontier.sweep.placement import PICTURES, alignment, pictures, place, place_training
 from vlmfrontier.sweep.plan import (
     COLUMNS,
     assumptions,
@@ -31,8 +29,10 @@ from vlmfrontier.sweep.plan import (
     sweep_totals,
     write_plan,
 )
+from vlmfrontier.sweep.resources import answering_hours, asked, plan_training, uncounted
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import failed_runs, run_status
+from vlmfrontier.sweep.trainings import PICTURES, alignment, finetuning, pictures
 from vlmfrontier.units import format_quantity
 
 
@@ -182,7 +182,7 @@ def test_the_paper_s_plan_has_stage_1_and_the_evaluation(tmp_path: Path):
     plan = plan_table(study, tmp_path, site).set_index("run")
     # 47,733 questions, of which 8,000 in a few words, 3,493 in a sentence or two and 499 in a description.
     tokens = 10 * 8000 + 100 * 3493 + 300 * 499 + 2 * (1337 + 19140 + 4000 + 2700 + 8564)
-    assert asked(study) == (47733, tokens)
+    assert asked(study)[:2] == (47733, tokens)
     dear = plan.loc["N7.5B_T32_V196_n1M_s0"]
     # Eq. 1 with the tower's 413M parameters and 729 features: 20.6 and 94.1 TFLOPs for the model of 7.5B.
     reading = 47733 * (2 * 32 * 412.4e6 * 729 + 2 * 32 * 196 * 7.5e9) / (0.4 * 312e12)
@@ -245,7 +245,7 @@ def test_stage_1_is_planned_for_as_many_pictures_as_something_says(stated, prepa
         assert "data.llava.align.count" in said[0]
         assert "558,128" not in page
     else:
-        hours = place_training(alignment(study, "3B", "so400m", results), site).gpu_hours
+        hours = plan_training(alignment(study, "3B", "so400m", results), site).gpu_hours
         assert rows.set_index("stage 1 of")["GPU-hours"]["so400m+3B"] == format_quantity(hours)
         assert f"{counted:,} pictures" in said[0]
     assert alignment(study, "3B", "so400m", results).examples == (counted or PICTURES)  # what a job asks time for
@@ -281,7 +281,8 @@ def test_an_evaluation_is_planned_for_as_many_questions_as_something_says(
     assert ("without mine" in line) == (questions > 0 and bool(missing))
     assert ("the evaluation leaves out mine" in said) == bool(missing)
     run = plan_runs(study)[0]
-    assert answering_hours(study, run, site, results) > 0  # a job must ask for some time
+    asks = asked(study, results, UNKNOWN_QUESTIONS)
+    assert answering_hours(finetuning(study, run), site.gpu[0], asks) > 0  # a job must ask for some time
 
 
 def test_the_numbers_of_the_paper_s_plan_have_units_and_three_digits(tmp_path: Path):
@@ -314,10 +315,10 @@ def test_main_memory_is_asked_for_what_every_process_reads(tmp_path: Path):
     few, site = Site.model_validate({"gpu": {"host_memory": 8}}), Site()
     runs = {run.key: run for run in plan_runs(study)}
     run = runs["N7.5B_T32_V196_n1M_s0"]
-    needed = place(study, run, few).host
+    needed = plan_training(finetuning(study, run), few).host
     assert needed > 8 * (4 * 8.4e9 + 4 * 7 * 32 * 3 * 384**2)  # eight processes: weights in 32 bits, batches ready
-    assert host_memory(place(study, run, few)) == int(needed / 2**20)
-    assert host_memory(place(study, run, site)) == 8 * 60 * 1024
+    assert host_memory(plan_training(finetuning(study, run), few)) == int(needed / 2**20)
+    assert host_memory(plan_training(finetuning(study, run), site)) == 8 * 60 * 1024
 
 
 def test_a_study_of_a_table_asks_and_assumes_nothing(tmp_path: Path):

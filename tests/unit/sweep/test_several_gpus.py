@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.sweep.test_placement import large
-from vlmfrontier.cluster.site import Site
-from vlmfrontier.sweep.answering import answering_hours, evaluated_on
+from tests.unit.sweep.test_resources import large
+from vlmfrontier.cluster.site import GpuSite, Site
+from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
+from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.jobs import gpu_job, training_job
-from vlmfrontier.sweep.placement import alignment, place, place_all, place_training, refusals
 from vlmfrontier.sweep.plan import assumptions, plan_page, plan_table, stage_1, summary, sweep_totals
-from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.resources import answering_hours, asked, evaluation_gpu, plan_training, plan_trainings, refusals
+from vlmfrontier.sweep.runs import Run, plan_runs
+from vlmfrontier.sweep.trainings import alignment, finetuning
 
 NO_RESULTS = Path("no-results")
 A40 = {"partition": "a40", "model": "a40", "memory": 48, "flops": 37e12, "flops_bf16": 150e12, "hours": 100}
@@ -25,10 +27,14 @@ def site(*gpus: dict, priced: bool = False, **keys) -> Site:
     return Site.model_validate({"gpu": entries, "account": "lab", **keys})
 
 
+def evaluated_on(study: Study, run: Run, of: Site) -> GpuSite:
+    return evaluation_gpu(finetuning(study, run), of, asked(study, None, UNKNOWN_QUESTIONS))
+
+
 def taken(of: Site, execution: dict | None = None) -> list[str]:
     """Return the GPUs of the runs with 1B and 8B."""
     study = large({"gpus": 4, **(execution or {})})
-    return [place(study, run, of).on.model for run in plan_runs(study)]
+    return [plan_training(finetuning(study, run), of).on.model for run in plan_runs(study)]
 
 
 @pytest.mark.parametrize(
@@ -54,11 +60,11 @@ def test_a_run_takes_the_gpu_that_the_site_and_the_study_say(of: Site, execution
 def test_a_run_that_fits_none_names_each():
     study = large()
     of = site(A40, A100)
-    problem = place(study, plan_runs(study)[1], of).problem
+    problem = plan_training(finetuning(study, plan_runs(study)[1]), of).problem
     assert "a40: needs" in problem
     assert "; gpu a100: needs" in problem
     assert "\n" not in problem
-    assert problem in refusals(place_all(study, plan_runs(study), of))
+    assert problem in refusals(plan_trainings(study, plan_runs(study), of))
 
 
 @pytest.mark.parametrize("name", ["h1000", "a", ""])
@@ -68,7 +74,7 @@ def test_a_partition_that_the_site_has_not_is_refused_with_what_it_has(name: str
             large({"partition": ""})
         return
     study = large({"partition": {"1b": name}})
-    problem = place(study, plan_runs(study)[0], site(A40, H100)).problem
+    problem = plan_training(finetuning(study, plan_runs(study)[0]), site(A40, H100)).problem
     assert problem.startswith(f"execution.partition {name}: the site has no such partition or GPU; ")
 
 
@@ -80,7 +86,7 @@ def test_a_language_model_bound_to_a_partition_must_exist():
 def test_jobs_ask_for_what_the_plan_says_of_each_partition():
     study, of = large({"gpus": 4}), site(A40, A100, H100, qos="normal")
     runs = plan_runs(study)
-    placements = place_all(study, runs, of)
+    placements = plan_trainings(study, runs, of)
     plan = plan_table(study, NO_RESULTS, of).set_index("run")
     asked = training_job(of, placements.__getitem__)
     for run in runs:
@@ -92,14 +98,14 @@ def test_jobs_ask_for_what_the_plan_says_of_each_partition():
         assert "--without-cuda" not in asked["layout"](run.key)
     # The limit is the partition's own.
     slow = site({**H100, "flops": 1e9})
-    assert place(study, runs[1], slow).minutes(slow) == 12 * 60
+    assert plan_training(finetuning(study, runs[1]), slow).minutes(slow) == 12 * 60
     evaluated = gpu_job(of, on=lambda _: evaluated_on(study, runs[0], of), hours=lambda _: 1.0)
     assert evaluated["slurm_partition"](None) == plan.evaluation_partition[runs[0].key]
 
 
 def test_a_site_without_cuda_on_one_partition_says_so_to_its_jobs_alone():
     study, of = large({"gpus": 4, "partition": "a100"}), site(A40, A100, H100)
-    placements = place_all(study, plan_runs(study)[:1], of)
+    placements = plan_trainings(study, plan_runs(study)[:1], of)
     assert "--without-cuda" in training_job(of, placements.__getitem__)["layout"](plan_runs(study)[0].key)
 
 
@@ -128,16 +134,18 @@ def test_where_small_runs_share_jobs_an_evaluation_takes_the_gpu_of_its_finetuni
 
 def test_stage_1_is_placed_as_runs_are():
     study = large({"gpus": 4, "partition": {"1b": "h100"}})
-    assert place_training(alignment(study, "1b"), site(A40, A100, H100)).on.model == "h100"
+    assert plan_training(alignment(study, "1b"), site(A40, A100, H100)).on.model == "h100"
     assert stage_1(study, site(A40, A100, H100), NO_RESULTS).empty  # its own models, not published ones
 
 
 def test_the_plan_names_what_it_costs():
     study, of = large({"gpus": 4}), site(A40, A100, H100, priced=True, currency="EUR")
     plan = plan_table(study, NO_RESULTS, of)
-    placements = place_all(study, plan_runs(study), of)
+    placements = plan_trainings(study, plan_runs(study), of)
     for run, cost in zip(plan_runs(study), plan.cost, strict=True):
-        evaluation = answering_hours(study, run, of) * evaluated_on(study, run, of).price
+        gpu = evaluated_on(study, run, of)
+        asks = asked(study, None, UNKNOWN_QUESTIONS)
+        evaluation = answering_hours(finetuning(study, run), gpu, asks) * gpu.price
         assert cost == pytest.approx(
             placements[run.key].gpu_hours * placements[run.key].on.price + evaluation, rel=1e-3
         )

@@ -18,8 +18,8 @@ from vlmfrontier.models.build import load_model, save_model
 from vlmfrontier.models.lora import updates
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.paths import ResultsFolder
-from vlmfrontier.sweep.placement import finetuning
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.trainings import finetuning
 from vlmfrontier.training import finetune as stage
 from vlmfrontier.training.finetune import finetune
 from vlmfrontier.training.projector import align_published

@@ -9,9 +9,10 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.jobs import cpu_job, gpu_job, training_job, training_job_on_nodes
-from vlmfrontier.sweep.placement import place, place_all, refusals, training_flops
 from vlmfrontier.sweep.plan import plan_page, plan_table
+from vlmfrontier.sweep.resources import plan_training, plan_trainings, refusals
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.sweep.trainings import finetuning
 
 SITE = Site()
 NO_RESULTS = Path("no-results")
@@ -49,29 +50,29 @@ def large(execution: dict | None = None, batch: int = 32, **changes) -> Study:
 def test_a_small_run_takes_whole_batches_on_one_gpu():
     study = study_of()
     run = plan_runs(study)[0]
-    placed = place(study, run, SITE)
+    placed = plan_training(finetuning(study, run), SITE)
     assert (placed.gpus, placed.nodes, placed.micro_batch, placed.accumulation) == (1, 1, 8, 1)
     assert not placed.checkpointing
     assert placed.problem == ""
-    assert placed.gpu_hours == pytest.approx(training_flops(study, run) / (19.5e12 * 0.4) / 3600)
+    assert placed.gpu_hours == pytest.approx(finetuning(study, run).flops / (19.5e12 * 0.4) / 3600)
     assert placed.minutes(SITE) == SITE.minutes
 
 
 def test_micro_batch_and_accumulation_are_solved_so_that_the_batch_stays_and_the_memory_fits():
     study = large({"gpus": {"1b": 4}})
     run = plan_runs(study)[0]
-    placed = place(study, run, SITE)
+    placed = plan_training(finetuning(study, run), SITE)
     assert placed.micro_batch * placed.accumulation * placed.processes == study.finetune.batch_size
     assert placed.memory.total <= SITE.gpu[0].memory * GIB
     assert placed.accumulation > 1
-    roomy = place(study, run, Site.model_validate({"gpu": {"memory": 100_000}}))
+    roomy = plan_training(finetuning(study, run), Site.model_validate({"gpu": {"memory": 100_000}}))
     assert (roomy.micro_batch, roomy.checkpointing) == (8, False)
     assert placed.flops == pytest.approx(roomy.flops * (4 / 3 if placed.checkpointing else 1))
 
 
 def test_a_run_that_cannot_fit_is_refused_with_its_parts():
     study = large()
-    placements = place_all(study, plan_runs(study), SITE)
+    placements = plan_trainings(study, plan_runs(study), SITE)
     small, big = placements
     assert placements[small].problem == ""
     assert "needs" in placements[big].problem
@@ -98,7 +99,7 @@ def test_a_run_that_cannot_fit_is_refused_with_its_parts():
 )
 def test_impossible_numbers_of_gpus_are_refused(execution: dict, batch: int, message: str):
     study = large(execution, batch)
-    assert message in place(study, plan_runs(study)[0], SITE).problem
+    assert message in plan_training(finetuning(study, plan_runs(study)[0]), SITE).problem
 
 
 def test_a_language_model_that_execution_names_must_exist():
@@ -109,7 +110,7 @@ def test_a_language_model_that_execution_names_must_exist():
 def test_jobs_ask_for_what_the_plan_says():
     study = large({"gpus": 4, "nodes": {"8b": 2}})
     runs = plan_runs(study)
-    placements = place_all(study, runs, SITE)
+    placements = plan_trainings(study, runs, SITE)
     plan = plan_table(study, NO_RESULTS, SITE).set_index("run")
     for run in runs:
         asked = training_job(SITE, placements.__getitem__)
@@ -128,7 +129,7 @@ def test_jobs_ask_for_what_the_plan_says():
 
 def test_no_rule_asks_for_tasks_or_groups_on_one_node():
     """`tasks` of a GPU job would become --ntasks-per-gpu; a group's jobs would share one GPU."""
-    placed = place(study_of(), plan_runs(study_of())[0], SITE)
+    placed = plan_training(finetuning(study_of(), plan_runs(study_of())[0]), SITE)
     one_gpu = gpu_job(SITE, on=lambda _: SITE.gpu[0], hours=lambda _: 1.0)
     for job in (one_gpu, training_job(SITE, lambda _: placed), cpu_job(SITE, hours=lambda _: 1.0)):
         asked = {key: value(None) if callable(value) else value for key, value in job.items()}
@@ -141,9 +142,9 @@ def test_no_rule_asks_for_tasks_or_groups_on_one_node():
 def test_a_training_longer_than_the_limit_is_counted_in_several_jobs():
     study = study_of()
     run = plan_runs(study)[0]
-    hours = place(study, run, SITE).gpu_hours
+    hours = plan_training(finetuning(study, run), SITE).gpu_hours
     slow = Site.model_validate({"gpu": {"flops": SITE.gpu[0].flops * hours / 100}})  # a hundred hours
-    placed = place(study, run, slow)
+    placed = plan_training(finetuning(study, run), slow)
     assert placed.hours == pytest.approx(100)
     assert placed.minutes(slow) == 48 * 60
     assert placed.jobs(slow) == 3
