@@ -1,10 +1,13 @@
 """How long planning takes at the size of real sweeps: python benchmarks/workflow.py
 
-Times the plan and a dry run of the paper's grid (88 runs, each evaluated on eight tasks) and of a sweep of 10,000 jobs,
-under the cluster profile, and prints a table with the limits that each must keep. Exit status 1 if one does not.
+Times the plan and a dry run of the paper's grid (88 runs), of 576 runs and of a sweep of 10,000 jobs, under the
+cluster profile, and a dry run once all runs have finished, when every result is compared with the study. Prints a table
+with the limits that each must keep. Exit status 1 if one does not.
 """
 
 import argparse
+import itertools
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
+
+from vlmfrontier.study.load import load_study
+from vlmfrontier.sweep.fingerprints import data_settings, result_settings, run_settings, start_settings
+from vlmfrontier.sweep.outdated import outdated_runs
+from vlmfrontier.sweep.runs import plan_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 GRID = Path(__file__).with_name("paper_grid.csv")
@@ -33,6 +41,7 @@ MODELS = {
         "8b": {"hidden_size": 4096, "layers": 32, "heads": 32, "intermediate_size": 14336},
     },
 }
+FINISHED = "dry run, all finished"
 RATES = {"vision": 1e-5, "projector": 1e-4, "language": 1e-5}
 
 
@@ -51,6 +60,14 @@ def paper() -> Case:
     table = pd.read_csv(GRID)
     rows = [{"N": NAMES[row.N], "T": int(row.T), "V": int(row.V), "n": int(row.n)} for row in table.itertuples()]
     return Case("paper: 88 runs", rows, seconds=10, megabytes=400)
+
+
+def grid() -> Case:
+    """Return a whole grid of 576 runs."""
+    sizes = (250_000, 500_000, 1_000_000)
+    levels = itertools.product(MODELS["language"], (1, 2, 4, 8, 16, 24, 32, 64), range(2, 10), sizes)
+    rows = [{"N": name, "T": frames, "V": side**2, "n": n} for name, frames, side, n in levels]
+    return Case("576 runs", rows, seconds=15, megabytes=400)
 
 
 def large() -> Case:
@@ -82,6 +99,36 @@ def configuration(case: Case) -> dict:
     }
 
 
+def finish(folder: Path) -> None:
+    """Write what the study in `folder` leaves when all its runs have finished, as far as planning reads it.
+
+    Raises `RuntimeError` if planning does not take it for that.
+    """
+    study = load_study([folder / "study.yaml"])
+    results, hashes = folder / "results" / study.study, {"hash_videos": "v", "hash_conversations": "c"}
+    for split in (*study.data.splits(), "align"):
+        _write(results / f"data/{split}/manifest.json", {**hashes, "settings": data_settings(study, split)})
+    _write(results / "data/align/features.npy", {})
+    report = {"weights": "w", "seconds": 1.0, "provenance": {}}
+    for name, settings in start_settings(study).items():
+        _write(results / name, {"recipe": settings, **report})
+    made_from = {"conversations": "c", "videos": "v", "start": "w"}
+    errors = {target: {"error": 50.0, "standard_error": 1.0, "questions": 9} for target in study.targets()}
+    for run in plan_runs(study):
+        training = {"recipe": {**run_settings(study, run), **made_from}, **report}
+        result = {"errors": errors, "recipe": result_settings(study, "w", hashes), "test": hashes, "training": training}
+        for name, content in (("finetuned", training), ("state/finished", {"report": training}), ("result", result)):
+            _write(results / f"runs/{run.key}/{name}.json", content)
+        _write(results / f"runs/{run.key}/model/model.safetensors", {})
+    if files := outdated_runs(study, plan_runs(study), results).files:
+        raise RuntimeError(f"not what a finished study leaves: {files}")
+
+
+def _write(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
 def measure(command: Sequence[str], folder: Path) -> tuple[float, float, float]:
     """Return seconds, seconds of a processor, and the largest resident memory in MB of `command` run in `folder`.
 
@@ -106,12 +153,13 @@ def commands(folder: Path, site: Path) -> dict[str, list[str]]:
     return {
         "plan": [sys.executable, str(ROOT / "scripts/plan.py"), "--configfile", study, "--site", str(site)],
         "dry run": [*snakemake, *profile, "--configfile", study, "--dry-run", "--quiet", "all", "--", "evaluate"],
+        FINISHED: [*snakemake, *profile, "--configfile", study, "--dry-run", "--quiet", "all", "--", "evaluate"],
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cases = {"paper": paper, "large": large}
+    cases = {"paper": paper, "grid": grid, "large": large}
     parser.add_argument("--only", choices=cases)
     given = parser.parse_args()
     within = True
@@ -126,6 +174,8 @@ def main() -> None:
             # GPUs so large that no run is refused: the time is to be measured for all of them.
             (folder / "site.yaml").write_text(yaml.safe_dump({"gpu": {"memory": 10_000}}))
             for step, command in commands(folder, folder / "site.yaml").items():
+                if step == FINISHED:
+                    finish(folder)
                 seconds, busy, megabytes = measure(command, folder)
                 print(
                     f"| {case.name} | {step} | {seconds:.1f} | {busy:.1f} | {case.seconds:g} "

@@ -124,6 +124,10 @@ _WORDS = {
 }
 
 
+SHOWN = 20
+"""Mistakes that are named; the rest is counted."""
+
+
 def describe(error: ValidationError, given: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return one line per mistake: `study digits: finetune.epochs = 'many': expected a whole number`.
 
@@ -136,7 +140,9 @@ def describe(error: ValidationError, given: Mapping[str, Any], schema: Mapping[s
         found.setdefault(path, []).append(message)
     name = f"study {given.get('study', '(without a name)')}"
     told = [path for path in found if not any(_deeper(other, path) for other in found)]
-    return "\n".join(f"{name}: {_key(path)}{_value(values[path])}: {_join(found[path])}" for path in told)
+    lines = [f"{name}: {_key(path)}{_value(values[path])}: {_join(found[path])}" for path in told]
+    lines = list(dict.fromkeys(lines))  # rows of a design may have one mistake in common
+    return "\n".join([*lines[:SHOWN], *([f"{name}: and {len(lines) - SHOWN} more mistakes"] if lines[SHOWN:] else [])])
 
 
 def _deeper(path: KeyPath, than: KeyPath) -> bool:

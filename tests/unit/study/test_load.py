@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.calling import SMOKE
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, merge, read_study, write_study
 from vlmfrontier.sweep.designs import design_points
@@ -169,6 +170,16 @@ def test_a_language_model_without_learning_rate_is_named(write):
     (line, *_) = mistakes(write(BASE), models={"language": {"xs": size, "m": size, "xl": size}}, sweep=USES_XL)
     assert "finetune.learning_rates.projector" in line
     assert "no rate for the language model 'xl'" in line
+
+
+def test_a_mistake_of_many_rows_is_named_once_and_many_mistakes_are_counted():
+    rows = [{"N": "8b", "T": T, "V": 4, "n": 16} for T in (1, 2, 4)]
+    other = [{"N": f"x{i}", "T": 1, "V": 4, "n": 16} for i in range(30)]
+    for designs, lines in ((rows, 1), (other, 21), (rows + other, 21)):
+        with pytest.raises(UserError) as refused:
+            load_study([SMOKE], {"sweep": {"designs": {"mine": {"design": "rows", "rows": designs}}}})
+        assert len(str(refused.value).splitlines()) == lines
+    assert str(refused.value).endswith("and 11 more mistakes")
 
 
 def test_several_mistakes_are_several_lines(write):
