@@ -80,8 +80,8 @@ def placed(site: Site) -> list[str]:
     values = {
         "partition": cpu.partition,
         "account": site.account,
-        "qos": cpu.qos or site.qos,
-        "constraint": cpu.constraint,
+        "qos": site.qos_of(cpu),
+        "constraint": site.constraint_of(cpu),
         "exclude": ",".join(site.exclude),
     }
     return [*(f"--{name}={value}" for name, value in values.items() if value), *sbatch_words(site, cpu)]
@@ -101,7 +101,7 @@ class Controller:
         signal.signal(signal.SIGUSR1, self._time_ends)
         signal.signal(signal.SIGTERM, self._leave)
         if self.again:  # the lock is that of this job's last attempt
-            wait_for_jobs(self.directory, self.every)
+            wait_for_jobs(self.directory, self.every, patient=True)
             unlock(self.directory)
         # Snakemake is to submit as from a login node, and not to ask for a part of this job.
         kept = ("SLURM_CONF", "SLURM_CLUSTERS")

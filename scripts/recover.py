@@ -10,19 +10,16 @@ saved state. Exit status: 0 unlocked, 1 jobs are left and nothing was changed, 2
 """
 
 import sys
-import time
 from pathlib import Path
 
 from vlmfrontier import command_line
-from vlmfrontier.cluster.controller import controllers, unlock
+from vlmfrontier.cluster.controller import controllers, unlock, wait_for_jobs
 from vlmfrontier.cluster.slurm import QueuedJob, call, controller_jobs, queued_jobs
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 
 AT_ONCE = 100
 """Jobs that one scancel cancels."""
-SECONDS_BETWEEN_LINES = 600.0
-"""Of how many jobs are left, where none has ended."""
 
 
 def main() -> None:
@@ -43,7 +40,7 @@ def main() -> None:
         sys.exit(1)
     if given.cancel and jobs:
         cancel(jobs)
-    wait(directory, study, given.every)
+    wait_for_jobs(directory, given.every, study)
     unlock(directory)
     print("unlocked: call snakemake again, as before")
 
@@ -58,17 +55,6 @@ def cancel(jobs: list[QueuedJob]) -> None:
             raise UserError(f"scancel: {answer.said}; call again with --cancel")
         for job in some:
             print(f"cancelled Slurm job {job.id}: {job.rule} {job.wildcards}", flush=True)
-
-
-def wait(directory: Path, study: str, every: float) -> None:
-    """Return when no job is left; say how many are whenever one has ended, and every ten minutes."""
-    before, said = 0, time.monotonic()
-    while jobs := jobs_left(directory, study):
-        if len(jobs) != before or time.monotonic() - said > SECONDS_BETWEEN_LINES:
-            running = sum(job.state != "PENDING" for job in jobs)
-            print(f"{len(jobs)} jobs are left: {running} run, {len(jobs) - running} wait", flush=True)
-            before, said = len(jobs), time.monotonic()
-        time.sleep(every)
 
 
 def directory_of(study: Path) -> Path:

@@ -61,7 +61,8 @@ if SITE and (said := without_container(SITE.container, workflow.deployment_setti
     sys.exit(f"error: {said}")
 if SITE and workflow.is_main_process:
     # After `use_this_python`, and only where jobs are submitted.
-    from vlmfrontier.cluster.executor import Sweep, use_for
+    from vlmfrontier.cluster.executor import use_for
+    from vlmfrontier.cluster.submitter import Sweep
 
     tell_jobs(all(gpu.cuda for gpu in SITE.gpu), workflow.basedir)
     use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))

@@ -1,10 +1,12 @@
-"""What one Slurm job runs: a job of Snakemake, or several small ones side by side, each in a step of its own.
+"""What one Slurm job runs: a job of Snakemake, or several small ones side by side; and what each wrote of its end.
 
 Small runs are packed where the site says so (`pack`): a resource of that name asks for it. Each of them keeps its own
 exit status in a file, so that one is finished, failed or repeated without the others; a job that Slurm starts again
 leaves out those that have succeeded.
 """
 
+import contextlib
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_slurm.utils import get_job_wildcards
 from snakemake_executor_plugin_slurm_jobstep import get_cpu_setting, get_gpu_setting, get_node_setting
+
+from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
 
 JOB_ID = "$SLURM_JOB_ID"
 CLOSED = ".closed"
@@ -120,3 +124,54 @@ def _step(job: Any, more: str = "") -> str:
     has_gpu = bool(get_gpu_setting(job))
     words = ["srun", "-n1", "--cpu-bind=q", get_cpu_setting(job, has_gpu), get_gpu_setting(job), get_node_setting(job)]
     return f"{' '.join(filter(None, words))} {more}"
+
+
+def records(job: Any) -> list[Path]:
+    """Return the files in which each member of a job says how it ended."""
+    return [record_of(Path(member.log[0])) for member in members(job) if member.log]
+
+
+def written(job: Any, number: str) -> list[Ended]:
+    """Return what the members of a job wrote of their ends in the Slurm job of this number."""
+    found = map(read_ended, records(job))
+    return [record for record in found if record is not None and record.slurm_job_id == number]
+
+
+def was_interrupted(job: Any, number: str) -> bool:
+    """Return whether a packed job was stopped by a signal, as when the whole pack is requeued."""
+    return any(record.state == INTERRUPTED for record in written(job, number))
+
+
+def forgotten_state(job: Any, number: str) -> str:
+    """Return the state of a job of which Slurm knows nothing any more: by what it wrote itself."""
+    kept = records(job)
+    ends = written(job, number)
+    done = len(ends) == len(kept) and all(record.state == DONE for record in ends)
+    if not kept:
+        done = all(os.path.exists(file) for file in job.output)
+    return "COMPLETED" if done else "forgotten by Slurm"
+
+
+def close(job: Any, number: str, reason: str, nodes: str = "") -> None:
+    """Write the end of a job that could not write it itself into the record of the member that failed."""
+    given_up = job.attempt > job.restart_times
+    for record in records(job):
+        before = read_ended(record)
+        if before is not None and before.state == DONE and before.slurm_job_id == number:
+            continue  # of a group's members the first that has not finished is the one that failed
+        with contextlib.suppress(OSError):  # a full disk must not keep the other jobs from being followed
+            close_record(record, slurm_job_id=number, reason=reason, host=nodes, given_up=given_up)
+        return
+
+
+def give_up(job: Any) -> None:
+    """Leave a job no retry."""
+    job.attempt = job.restart_times + 1
+
+
+def exit_status(file: Path | None) -> int | None:
+    """Return how a packed job ended, whatever the others of its pack do; None if it runs or is not packed."""
+    try:
+        return None if file is None else int(file.read_text())
+    except (OSError, ValueError):
+        return None

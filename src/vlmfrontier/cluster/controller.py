@@ -15,11 +15,14 @@ from typing import Any
 import yaml
 
 from vlmfrontier.cluster.slurm import queued_jobs
+from vlmfrontier.errors import UserError
 
 _PROFILES = ("--profile", "--workflow-profile")
 _EXECUTORS = ("--executor", "-e")
 _DRY = ("-n", "--dry-run", "--dryrun", "--unlock", "--nolock")
 _DIRECTORIES = ("--directory", "-d")
+SECONDS_BETWEEN_LINES = 600.0
+"""Of how many jobs are left, where that does not change."""
 _WITH_VALUE = (*_PROFILES, *_DIRECTORIES, "--snakefile", "-s")
 
 
@@ -132,20 +135,28 @@ def is_left_locked(directory: Path) -> bool:
     return any(directory.glob(".snakemake/locks/*.lock")) and not controllers(directory)
 
 
-def wait_for_jobs(directory: Path, every: float) -> None:
-    """Return when no job that Snakemake submitted from `directory` is left, however long Slurm may not answer."""
-    said = ""
+def wait_for_jobs(directory: Path, every: float, study: str | None = None, patient: bool = False) -> None:
+    """Return when no job is left that Snakemake submitted from `directory`, with a `study` none of its jobs.
+
+    How many are left is printed whenever that changes, and every ten minutes. Raises `UserError` if Slurm does not
+    answer, unless `patient`: no answer is not an empty queue.
+    """
+    said, when = "", 0.0
     while True:
         try:
-            jobs = queued_jobs(directory)
-            now = f"{len(jobs)} jobs of the last Snakemake are left; waiting for them"
+            jobs = queued_jobs(directory, study)
         except ConnectionError as error:
-            jobs, now = None, f"Slurm does not say which jobs are left ({error}); waiting"
-        if jobs == []:
-            return
-        if now != said:
+            if not patient:
+                raise UserError(f"Slurm does not answer ({error}); nothing was changed") from None
+            now = f"Slurm does not say which jobs are left ({error}); waiting"
+        else:
+            if not jobs:
+                return
+            running = sum(job.state != "PENDING" for job in jobs)
+            now = f"{len(jobs)} jobs of the last Snakemake are left: {running} run, {len(jobs) - running} wait"
+        if now != said or time.monotonic() - when > SECONDS_BETWEEN_LINES:
             print(now, flush=True)
-            said = now
+            said, when = now, time.monotonic()
         time.sleep(every)
 
 

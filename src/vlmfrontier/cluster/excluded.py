@@ -173,22 +173,30 @@ def _why(entry: LeftOut) -> str:
     )
 
 
-def leave_out(results: Path, node: str, reason: str, job: str, work: str = "") -> bool:
-    """Leave a node out from now on; return whether it is, which `refusal` may forbid.
+class Refusal(NamedTuple):
+    """Why a node is not left out although a job blames it."""
+
+    why: str
+    of_the_work: bool
+    """Whether attempts at the job's work have blamed so many nodes that the fault is not theirs."""
+
+
+def leave_out(results: Path, node: str, reason: str, job: str, work: str = "") -> Refusal | None:
+    """Leave a node out from now on; return why it is not, None if it is.
 
     Where a job has blamed one node after the other, the nodes that nobody else blames are used again.
     """
     with _deciding:
         if node in left_out(results):
-            return True
-        if why := refusal(results, node, job, work):
-            if blames_many(results, node, work):
+            return None
+        if refused := _refusal(results, node, job, work):
+            if refused.of_the_work:
                 _write(results, [entry for entry in entries(results) if not _only_blamed_by(results, entry, work)])
-            add_line(results, {"node": node, "job": job, "work": work, "refused": why})
-            return False
+            add_line(results, {"node": node, "job": job, "work": work, "refused": refused.why})
+            return refused
         entry = LeftOut(node=node, reason=reason, job=job, work=work, when=now())
         _write(results, [*entries(results), entry])
-        return True
+        return None
 
 
 def _only_blamed_by(results: Path, entry: LeftOut, work: str) -> bool:
@@ -205,38 +213,28 @@ def _write(results: Path, kept: list[LeftOut]) -> None:
     write_json(path, [entry.model_dump(mode="json") for entry in kept])
 
 
-def blames_many(results: Path, node: str, work: str) -> bool:
-    """Return whether attempts at `work` have blamed so many nodes that the fault is not theirs."""
-    return len(_blamed(results, node, work)) >= MOST_NODES
-
-
-def refusal(results: Path, node: str, job: str, work: str = "") -> str:
-    """Return why a node must not be left out although a job blames it; empty if it may be."""
-    blamed = _blamed(results, node, work)
+def _refusal(results: Path, node: str, job: str, work: str) -> Refusal | None:
+    """Return why a node must not be left out although a job blames it; None if it may be."""
+    blamed = {node: "", **_blamed_by(results, work)} if work else {}
     if len(blamed) >= MOST_NODES:
         told = "; ".join(dict.fromkeys(filter(None, [*blamed.values()]))) or ", ".join(blamed)
-        return f"{work} blames {len(blamed)} nodes, so the fault is its own or the study's ({told})"
+        why = f"{work} blames {len(blamed)} nodes, so the fault is its own or the study's ({told})"
+        return Refusal(why, of_the_work=True)
     partition, known = nodes_beside(job)
     if known and node not in known:
-        return f"partition {partition} has no node of this name"
+        return Refusal(f"partition {partition} has no node of this name", of_the_work=False)
     out = [name for name in left_out(results) if not known or name in known]
     most = most_left_out(len(known))
     if len(out) < most:
-        return ""
+        return None
     of = f" of the {len(known)} nodes of partition {partition}" if known else ""
     already = f" ({', '.join(out)})" if out else ""
-    return (
-        f"{len(out)}{of} left out already{already}, and no more than {most} may be: look at the nodes, or at what the "
-        "study needs of them"
-    )
-
-
-def _blamed(results: Path, node: str, work: str) -> dict[str, str]:
-    """Return the nodes, `node` among them, that attempts at `work` have lately blamed, with the last reason each."""
-    return {node: "", **_blamed_by(results, work)} if work else {}
+    why = f"{len(out)}{of} left out already{already}, and no more than {most} may be"
+    return Refusal(f"{why}: look at the nodes, or at what the study needs of them", of_the_work=False)
 
 
 def _blamed_by(results: Path, work: str) -> dict[str, str]:
+    """Return the nodes that attempts at `work` have lately blamed, with the last reason each."""
     return {line.node: line.reason for line in reports(results) if line.work == work}
 
 

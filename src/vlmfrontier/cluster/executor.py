@@ -10,56 +10,48 @@
 """
 
 import asyncio
-import contextlib
-import os
 import shlex
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 from snakemake_executor_plugin_slurm import Executor
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
-from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from vlmfrontier.cluster.batch import CLOSED, Batch, batches, members, script
+from vlmfrontier.cluster.batch import (
+    CLOSED,
+    Batch,
+    batches,
+    close,
+    exit_status,
+    forgotten_state,
+    give_up,
+    records,
+    script,
+    was_interrupted,
+)
 from vlmfrontier.cluster.excluded import left_out, nodes_file, to_avoid, work_of
-from vlmfrontier.cluster.slurm import call, job_name, job_record, queued_jobs
-from vlmfrontier.cluster.submitter import LIVE, LOOK_PAUSE, NOT_ITS_FAULT, Listed, RefusedError, Submitter, pauses
+from vlmfrontier.cluster.slurm import job_name, job_record
+from vlmfrontier.cluster.submitter import LIVE, NOT_ITS_FAULT, Listed, RefusedError, Submitter, Sweep, in_words
 from vlmfrontier.cluster.suspicion import judge
-from vlmfrontier.ended import DONE, INTERRUPTED, Ended, close_record, read_ended, record_of
 
 MISSES = 2
 """Answers of squeue in a row that leave out a job before it counts as forgotten."""
 LONGER = 1.5
 """So many times longer whenever nothing has ended is the time between two looks at the queue."""
-SECONDS_BETWEEN_WARNINGS = 600.0
-"""Of one kind."""
 REQUEUE_SECONDS = 60.0
 """For Slurm to start a job again whose node failed, before it is submitted again."""
 SUBMISSIONS = 10
 """Of one job in one call, all nodes together."""
 EXITS = "exits"
 """Folder, beside Slurm's logs, of the exit statuses of packed jobs."""
-
-
-class Sweep(NamedTuple):
-    """What the executor must know of a study."""
-
-    study: str
-    results: Path
-    before: tuple[str, ...] = ()
-    """Lines that each job runs first (the site's)."""
-    exclude: tuple[str, ...] = ()
-    """Nodes that no job may run on (the site's)."""
-    again: str = "snakemake"
-    """The call that goes on."""
 
 
 class SweepExecutor(Executor):
@@ -69,14 +61,12 @@ class SweepExecutor(Executor):
     """Of the class that `use_for` makes: Snakemake itself makes the object."""
 
     def __init__(self, workflow: Any, logger: Any):
-        self._lock = Lock()  # of the three below
+        self._lock = Lock()  # of the two below
         self._living: dict[tuple[str, int], SubmittedJobInfo] = {}  # by job and place in its pack
         self._submissions: Counter[Any] = Counter()
-        self._warned: dict[str, float] = {}
         self._misses: Counter[str] = Counter()
         self._alone = False  # whether no job of an earlier call lives
-        self._folder = Path(workflow.workdir_init).resolve()
-        self._submitter = Submitter(self.sweep.study, self._folder, self._warn)
+        self._submitter = Submitter(self.sweep, Path(workflow.workdir_init).resolve(), logger)
         super().__init__(workflow, logger)
 
     # Submission
@@ -84,30 +74,13 @@ class SweepExecutor(Executor):
     def run_jobs(self, jobs: list[Any]) -> None:
         """Submit jobs, unless jobs of an earlier call live. Raises `WorkflowError` then, naming what to call."""
         if not self._alone:
-            self._refuse_beside_others()
+            self._submitter.refuse_beside_others()
             self._submitter.note_earlier()
             self._alone = True
         for batch in batches(jobs):
             for job in batch.jobs:
                 self.run_job_pre(job)
             self._job_submission_executor.submit(self._run, batch)
-
-    def _refuse_beside_others(self) -> None:
-        for pause in pauses(LOOK_PAUSE):
-            try:
-                left = queued_jobs(self._folder, self.sweep.study)
-                break
-            except ConnectionError as error:
-                self._warn("queue", f"Slurm does not say which jobs of this study live ({error}); waiting for it")
-                time.sleep(pause)
-        if left:
-            recover = f"python scripts/recover.py --study {shlex.quote(str(self.sweep.results / 'study.json'))}"
-            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-            raise WorkflowError(
-                f"Slurm job {left[0].id} ({left[0].rule} {left[0].wildcards}){more} of study {self.sweep.study} still "
-                "lives, submitted by an earlier call that has ended. Nothing is submitted, so that no run is trained "
-                f"twice. Let them finish: {recover} --wait (or end them: --cancel), and call again: {self.sweep.again}"
-            )
 
     def _run(self, batch: Batch) -> None:
         """Submit a batch, however long Slurm has no room for it; report its jobs failed if it is refused for good."""
@@ -119,9 +92,9 @@ class SweepExecutor(Executor):
             out = left_out(self.sweep.results)
             without = f" (without {', '.join(out)}, left out in {nodes_file(self.sweep.results)})" if out else ""
             for job in batch.jobs:
-                self._close(job, "", f"not submitted: {error}{without}")
+                close(job, "", f"not submitted: {error}{without}")
                 if isinstance(error, RefusedError):
-                    _give_up(job)
+                    give_up(job)
                 self.report_job_error(SubmittedJobInfo(job), msg=f"not submitted: {error}{without}\n")
 
     def _submit(self, batch: Batch) -> None:
@@ -159,7 +132,7 @@ class SweepExecutor(Executor):
             "partition": self.get_partition_arg(batch),
             "workdir": self.workflow.workdir_init,
         }
-        works = [work_of(self.sweep.results, record) for job in batch.jobs for record in _records(job)]
+        works = [work_of(self.sweep.results, record) for job in batch.jobs for record in records(job)]
         partition, needed = str(batch.resources.get("slurm_partition") or ""), batch.resources.get("nodes") or 1
         nodes = to_avoid(self.sweep.results, works, partition, needed, self.sweep.exclude)
         line = get_submit_command(batch, settings, settings=self.workflow.executor_settings, failed_nodes=nodes)
@@ -180,11 +153,15 @@ class SweepExecutor(Executor):
         async with self.status_rate_limiter:
             listing = self._submitter.listing()
         if listing is None:
-            self._warn("squeue", f"squeue does not answer; {len(active_jobs)} jobs are kept and asked for again")
+            self._submitter.warn(
+                "squeue", f"squeue does not answer; {len(active_jobs)} jobs are kept and asked for again"
+            )
             for info in active_jobs:
                 yield info
             return
-        self._end_twins(listing)
+        with self._lock:
+            names = {info.aux["name"] for info in self._living.values()}
+        self._submitter.end_twins(listing, names)
         for number in {info.external_jobid for info in active_jobs}:
             self._misses[number] = 0 if number in listing else self._misses[number] + 1
         ended = False
@@ -201,14 +178,14 @@ class SweepExecutor(Executor):
         """Return whether a job is to be asked for again; else report how it ended."""
         number = info.external_jobid
         try:
-            status = _exit_status(info)
+            status = exit_status(info.aux["status"])
             lives = listed is not None and (listed.lives or self._may_be_requeued(info, listed.state))
             if status == 0:
                 self._report(info, "COMPLETED", "")
-            elif status is not None and not (lives and self._was_interrupted(info)):
+            elif status is not None and not (lives and was_interrupted(info.job, number)):
                 self._report(info, f"FAILED, exit status {status}", listed.nodes if listed else "")
             elif lives:
-                self._release_if_held(listed)
+                self._submitter.release_if_held(listed)
                 return True
             elif listed is None and (
                 self._misses[number] < MISSES or (state := self._submitter.state_of(number)) in LIVE
@@ -217,9 +194,11 @@ class SweepExecutor(Executor):
             else:
                 state = listed.state if listed is not None else state
                 state = "ended without a word" if state == "COMPLETED" and info.aux["status"] is not None else state
-                self._report(info, state or self._forgotten(info), listed.nodes if listed is not None else "")
+                self._report(
+                    info, state or forgotten_state(info.job, number), listed.nodes if listed is not None else ""
+                )
         except Exception as error:  # else the thread that follows all jobs would end
-            self._warn(f"follow {number}", f"Slurm job {number} cannot be followed ({error!r}); tried again")
+            self._submitter.warn(f"follow {number}", f"Slurm job {number} cannot be followed ({error!r}); tried again")
             return True
         return False
 
@@ -233,7 +212,7 @@ class SweepExecutor(Executor):
         nodes = nodes or record.get("NodeList", "")
         nodes = "" if nodes in ("(null)", "None assigned") else nodes
         exited = f", exit code {record['ExitCode']}" if "ExitCode" in record and info.aux["status"] is None else ""
-        reason = f"Slurm job {number}{f' on {nodes}' if nodes else ''}: {_in_words(state)}{exited}"
+        reason = f"Slurm job {number}{f' on {nodes}' if nodes else ''}: {in_words(state)}{exited}"
         self._forget(info)
         elsewhere = "not the fault of the job" if state in NOT_ITS_FAULT else self._left_out(info, state, nodes)
         if elsewhere and self._submissions[job] < SUBMISSIONS:
@@ -243,13 +222,13 @@ class SweepExecutor(Executor):
             self._job_submission_executor.submit(self._run, Batch((job,)))
             return
         if state == "CANCELLED":
-            _give_up(job)
-        self._close(job, number, reason, nodes)
+            give_up(job)
+        close(job, number, reason, nodes)
         self.report_job_error(info, msg=f"{reason}\n", aux_logs=[str(info.aux["slurm_logfile"])])
 
     def _left_out(self, info: SubmittedJobInfo, state: str, nodes: str) -> str:
         """Leave out the node that was at fault in the end of a job; return what is done about it, empty if nothing."""
-        for path in _records(info.job):
+        for path in records(info.job):
             verdict = judge(self.sweep.results, info.external_jobid, state, nodes, path)
             if verdict is None:
                 continue
@@ -258,7 +237,7 @@ class SweepExecutor(Executor):
                 return verdict.told
             self.logger.warning(verdict.told)
             if verdict.of_the_work:
-                _give_up(info.job)
+                give_up(info.job)
         return ""
 
     def _may_be_requeued(self, info: SubmittedJobInfo, state: str) -> bool:
@@ -267,38 +246,6 @@ class SweepExecutor(Executor):
             info.aux.pop("ended", None)
             return False
         return time.monotonic() - info.aux.setdefault("ended", time.monotonic()) < REQUEUE_SECONDS
-
-    def _was_interrupted(self, info: SubmittedJobInfo) -> bool:
-        """Return whether a packed job was stopped by a signal, as when the whole pack is requeued."""
-        return any(record.state == INTERRUPTED for record in self._written(info))
-
-    def _forgotten(self, info: SubmittedJobInfo) -> str:
-        """Return the state of a job of which Slurm knows nothing any more: by what it wrote itself."""
-        records = _records(info.job)
-        written = self._written(info)
-        done = len(written) == len(records) and all(record.state == DONE for record in written)
-        if not records:
-            done = all(os.path.exists(file) for file in info.job.output)
-        return "COMPLETED" if done else "forgotten by Slurm"
-
-    def _written(self, info: SubmittedJobInfo) -> list[Ended]:
-        """Return what this very Slurm job wrote of how it ended, for each member of a group."""
-        records = map(read_ended, _records(info.job))
-        return [record for record in records if record is not None and record.slurm_job_id == info.external_jobid]
-
-    def _release_if_held(self, job: Listed) -> None:
-        """Release a job that Slurm holds since its node failed to start it; Slurm has drained that node."""
-        if job.state == "PENDING" and job.reason == "launch_failed_requeued_held":
-            self._warn(f"held {job.id}", f"Slurm job {job.id} was held since its node did not start it; released")
-            call(["scontrol", "release", job.id])
-
-    def _end_twins(self, listing: dict[str, Listed]) -> None:
-        """Cancel jobs that came into the queue twice: an answer of sbatch was lost, and the job came late."""
-        with self._lock:
-            names = {info.aux["name"] for info in self._living.values()}
-        for job in self._submitter.twins(listing, names):
-            self.logger.warning(f"Slurm job {job.id} is {job.name} a second time; cancelled")
-            self._submitter.cancel([job.id])
 
     # The end
 
@@ -342,25 +289,6 @@ class SweepExecutor(Executor):
         if info.aux["status"] is not None:
             Path(f"{info.aux['status']}{CLOSED}").touch()
 
-    def _close(self, job: Any, number: str, reason: str, nodes: str = "") -> None:
-        given_up = job.attempt > job.restart_times
-        for record in _records(job):
-            before = read_ended(record)
-            if before is not None and before.state == DONE and before.slurm_job_id == number:
-                continue  # of a group's members the first that has not finished is the one that failed
-            with contextlib.suppress(OSError):  # a full disk must not keep the other jobs from being followed
-                close_record(record, slurm_job_id=number, reason=reason, host=nodes, given_up=given_up)
-            return
-
-    def _warn(self, kind: str, message: str) -> None:
-        now = time.monotonic()
-        with self._lock:
-            due = now - self._warned.get(kind, -SECONDS_BETWEEN_WARNINGS) >= SECONDS_BETWEEN_WARNINGS
-            if due:
-                self._warned[kind] = now
-        if due:
-            self.logger.warning(message)
-
 
 def use_for(sweep: Sweep) -> None:
     """Let Snakemake submit through `SweepExecutor` wherever it is asked for the executor `slurm`.
@@ -370,28 +298,3 @@ def use_for(sweep: Sweep) -> None:
     """
     plugin = ExecutorPluginRegistry().get_plugin("slurm")
     plugin.executor = type(SweepExecutor.__name__, (SweepExecutor,), {"sweep": sweep})
-
-
-def _give_up(job: Any) -> None:
-    """Leave a job no retry."""
-    job.attempt = job.restart_times + 1
-
-
-def _records(job: Any) -> list[Path]:
-    return [record_of(Path(member.log[0])) for member in members(job) if member.log]
-
-
-def _exit_status(info: SubmittedJobInfo) -> int | None:
-    """Return how a packed job ended, whatever the others of its pack do; None if it runs or is not packed."""
-    try:
-        return int(info.aux["status"].read_text())
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _in_words(state: str) -> str:
-    return {
-        "CANCELLED": "CANCELLED, by hand or by Slurm; not submitted again by this call",
-        "OUT_OF_MEMORY": "OUT_OF_MEMORY: more main memory is needed (host_memory in the site file)",
-        "TIMEOUT": "TIMEOUT: the time limit was reached",
-    }.get(state, state)

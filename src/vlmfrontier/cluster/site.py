@@ -180,6 +180,14 @@ class Site(Section):
     gpu: Annotated[tuple[GpuSite, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=50)] = (GpuSite(),)
     """Jobs with GPUs: one kind of GPU, or a list of several."""
 
+    def qos_of(self, partition: Partition) -> str | None:
+        """Return the quality of service of jobs in a partition."""
+        return partition.qos or self.qos
+
+    def constraint_of(self, partition: Partition) -> str | None:
+        """Return the feature that nodes of a partition must have; the site's own is one of nodes with GPUs."""
+        return partition.constraint or (self.constraint if isinstance(partition, GpuSite) else None)
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         self._each_gpu_is_written_out()

@@ -1,16 +1,18 @@
 """Submits the jobs of a study to a Slurm that may refuse, hang or lose an answer, and knows them again in its queue."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Lock
-from time import monotonic, time
-from typing import NamedTuple
+from time import monotonic, sleep, time
+from typing import Any, NamedTuple
 
 from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id
+from snakemake_interface_common.exceptions import WorkflowError
 
-from vlmfrontier.cluster.slurm import Answer, accounting, call, job_record, squeue
+from vlmfrontier.cluster.slurm import Answer, QueuedJob, accounting, call, job_record, queued_jobs, squeue
 
 _PASSES = re.compile(
     r"Socket timed out|Unable to contact slurm controller|Connection (refused|reset|timed out)|timed out"
@@ -39,6 +41,15 @@ LIVE = frozenset(
 """States of a job that Slurm has not ended."""
 NOT_ITS_FAULT = frozenset(("NODE_FAIL", "BOOT_FAIL", "PREEMPTED"))
 """Ends that say nothing of the job: it is submitted again."""
+
+
+def in_words(state: str) -> str:
+    """Return a state in which a job ended, and what it means for the study."""
+    return {
+        "CANCELLED": "CANCELLED, by hand or by Slurm; not submitted again by this call",
+        "OUT_OF_MEMORY": "OUT_OF_MEMORY: more main memory is needed (host_memory in the site file)",
+        "TIMEOUT": "TIMEOUT: the time limit was reached",
+    }.get(state, state)
 
 
 class Listed(NamedTuple):
@@ -102,6 +113,21 @@ PATIENCE = 24 * 3600.0
 """Seconds for which a refusal that passes is waited out."""
 CLOCKS = 60.0
 """Seconds by which the clocks of Slurm and of this machine may differ."""
+SECONDS_BETWEEN_WARNINGS = 600.0
+"""Of one kind."""
+
+
+class Sweep(NamedTuple):
+    """What the executor must know of a study."""
+
+    study: str
+    results: Path
+    before: tuple[str, ...] = ()
+    """Lines that each job runs first (the site's)."""
+    exclude: tuple[str, ...] = ()
+    """Nodes that no job may run on (the site's)."""
+    again: str = "snakemake"
+    """The call that goes on."""
 
 
 class RefusedError(Exception):
@@ -111,13 +137,24 @@ class RefusedError(Exception):
 class Submitter:
     """Speaks to Slurm's clients for one call of Snakemake; may be used by several threads."""
 
-    def __init__(self, study: str, folder: Path, warn: Callable[[str, str], None]):
+    def __init__(self, sweep: Sweep, folder: Path, logger: Any):
         self.stopping = Event()
         """Set when this call ends: nothing is submitted any more."""
-        self._suffix, self._folder, self._warn = f".{study}", folder, warn
+        self._sweep, self._folder, self._logger = sweep, folder, logger
         self._lock = Lock()
         self._ends = 0
         self._ours: set[str] = set()
+        self._warned: dict[str, float] = {}
+
+    def warn(self, kind: str, message: str) -> None:
+        """Log a warning, unless one of its kind has been logged in the last ten minutes."""
+        now = monotonic()
+        with self._lock:
+            due = now - self._warned.get(kind, -SECONDS_BETWEEN_WARNINGS) >= SECONDS_BETWEEN_WARNINGS
+            if due:
+                self._warned[kind] = now
+        if due:
+            self._logger.warning(message)
 
     def submit(self, command: Callable[[], Sequence[str]], script: str, name: str, others_queued: bool) -> str | None:
         """Return the id under which Slurm took a job, however long it had no room for it; None if this call is ending.
@@ -134,7 +171,7 @@ class Submitter:
             if number is None:
                 if not passes(answer.err, others_queued or lost) or asked - began > PATIENCE:
                     raise RefusedError(answer.said)
-                self._warn(f"sbatch {answer.said}", f"{answer.said}; tried again until it passes ({name})")
+                self.warn(f"sbatch {answer.said}", f"{answer.said}; tried again until it passes ({name})")
                 self._wait(pause)
                 lost = lost or may_have_arrived(answer.err)  # from then on it may come at any moment
                 number = self._arrived(name, began) if lost else None
@@ -143,6 +180,28 @@ class Submitter:
                     self._ours.add(number)
                 return number
         return None
+
+    def refuse_beside_others(self) -> None:
+        """Raise `WorkflowError`, naming what to call, if jobs that an earlier call submitted live."""
+        left = self._jobs_of_earlier_calls()
+        if left:
+            recover = f"python scripts/recover.py --study {shlex.quote(str(self._sweep.results / 'study.json'))}"
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise WorkflowError(
+                f"Slurm job {left[0].id} ({left[0].rule} {left[0].wildcards}){more} of study {self._sweep.study} still "
+                "lives, submitted by an earlier call that has ended. Nothing is submitted, so that no run is trained "
+                f"twice. Let them finish: {recover} --wait (or end them: --cancel), and call again: {self._sweep.again}"
+            )
+
+    def _jobs_of_earlier_calls(self) -> list[QueuedJob]:
+        """Return the jobs of this study that live before any has been submitted; asks until Slurm answers."""
+        for pause in pauses(LOOK_PAUSE):
+            try:
+                return queued_jobs(self._folder, self._sweep.study)
+            except ConnectionError as error:
+                self.warn("queue", f"Slurm does not say which jobs of this study live ({error}); waiting for it")
+                sleep(pause)
+        raise AssertionError  # pauses have no end
 
     def note_earlier(self) -> None:
         """Tell the jobs of earlier calls, which have ended, from those of this one that come under the same names."""
@@ -179,16 +238,29 @@ class Submitter:
         answer = squeue(LISTING, "--states=all")
         return parse_listing(answer.out) if answer.status == 0 else None
 
-    def twins(self, listing: dict[str, Listed], names: Iterable[str]) -> list[Listed]:
-        """Return the living jobs that bear one of `names` and are not ours: they came after sbatch had failed."""
-        names = set(names)
-        return [job for job in self._strays(listing) if job.lives and job.name in names]
+    def end_twins(self, listing: dict[str, Listed], names: Collection[str]) -> None:
+        """Cancel jobs that came into the queue twice: an answer of sbatch was lost, and the job came late.
+
+        They live, bear one of `names` and are not ours.
+        """
+        for job in self._strays(listing):
+            if job.lives and job.name in names:
+                self._logger.warning(f"Slurm job {job.id} is {job.name} a second time; cancelled")
+                self.cancel([job.id])
+
+    def release_if_held(self, job: Listed) -> None:
+        """Release a job that Slurm holds since its node failed to start it; Slurm has drained that node."""
+        if job.state == "PENDING" and job.reason == "launch_failed_requeued_held":
+            self.warn(f"held {job.id}", f"Slurm job {job.id} was held since its node did not start it; released")
+            call(["scontrol", "release", job.id])
 
     def _strays(self, listing: dict[str, Listed]) -> list[Listed]:
         """Return the jobs of this study and folder that this call does not know."""
         with self._lock:
             others = [job for job in listing.values() if job.id not in self._ours]
-        return [job for job in others if job.name.endswith(self._suffix) and Path(job.folder) == self._folder]
+        return [
+            job for job in others if job.name.endswith(f".{self._sweep.study}") and Path(job.folder) == self._folder
+        ]
 
     def cancel(self, numbers: Sequence[str]) -> str:
         """Cancel jobs; return what Slurm complained of three times, empty if it did cancel them."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmfrontier.cluster.excluded import Suspicion, blames_many, leave_out, left_out, refusal, report, reports, work_of
+from vlmfrontier.cluster.excluded import Suspicion, leave_out, left_out, report, reports, work_of
 from vlmfrontier.cluster.slurm import job_record, seconds_of
 from vlmfrontier.ended import FAILED, Ended, fail_record, read_ended
 
@@ -39,12 +39,12 @@ def judge(results: Path, job: str, state: str, nodes: str, record: Path) -> Verd
     found = suspect(results, job, state, nodes, own, work)
     if found is None:
         return None
-    if leave_out(results, found.node, found.reason, job, work):
+    refused = leave_out(results, found.node, found.reason, job, work)
+    if refused is None:
         return Verdict(True, f"{found.reason}; node {found.node} is left out from now on", of_the_work=False)
-    why, of_the_work = refusal(results, found.node, job, work), blames_many(results, found.node, work)
-    told = why if of_the_work else f"{found.reason}; not left out: {why}"
+    told = refused.why if refused.of_the_work else f"{found.reason}; not left out: {refused.why}"
     fail_record(record, slurm_job_id=job, reason=told, host=nodes)
-    return Verdict(False, told, of_the_work)
+    return Verdict(False, told, refused.of_the_work)
 
 
 def suspect(

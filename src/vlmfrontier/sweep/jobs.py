@@ -203,10 +203,6 @@ def _of_partition(
 ) -> Resources:
     """Return what every job of a partition asks for. A resource that is None is none: Snakemake leaves it out."""
 
-    def constraint(wildcards: Any) -> str | None:
-        partition = on(wildcards)
-        return partition.constraint or (site.constraint if isinstance(partition, GpuSite) else None)
-
     def extra(wildcards: Any) -> str | None:
         words = f"{options(wildcards)} {quoted(sbatch_words(site, on(wildcards)))}"
         return words.strip() or None
@@ -214,8 +210,8 @@ def _of_partition(
     return {
         "slurm_partition": lambda wildcards: on(wildcards).partition,
         "slurm_account": site.account,
-        "qos": lambda wildcards: on(wildcards).qos or site.qos,
-        "constraint": constraint,
+        "qos": lambda wildcards: site.qos_of(on(wildcards)),
+        "constraint": lambda wildcards: site.constraint_of(on(wildcards)),
         "slurm_extra": extra,
         **({"tmpdir": site.scratch} if site.scratch else {}),
     }

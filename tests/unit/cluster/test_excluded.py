@@ -41,6 +41,10 @@ def partition(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return of
 
 
+def is_left_out(*given) -> bool:
+    return leave_out(*given) is None
+
+
 def ago(seconds: float) -> str:
     return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
 
@@ -168,7 +172,7 @@ def test_no_node_is_blamed_without_knowing_which_and_why(tmp_path: Path, state: 
 
 
 def test_jobs_still_queued_for_a_node_that_is_out_need_no_more_evidence(tmp_path: Path, partition):
-    assert leave_out(tmp_path, "gpu02", REASON, "12")
+    assert is_left_out(tmp_path, "gpu02", REASON, "12")
     assert suspect(tmp_path, "13", "FAILED", "gpu02", None, WORK, seconds=2) is not None
 
 
@@ -178,9 +182,9 @@ def test_at_most_a_quarter_of_the_nodes_is_left_out(tmp_path: Path, partition, n
     partition(nodes)
     sick = [f"gpu{number:02d}" for number in range(1, most + 2)]
     for job, node in enumerate(sick[:-1]):
-        assert leave_out(tmp_path, node, REASON, str(job), f"runs/r{job}/finetune")
-    assert not leave_out(tmp_path, sick[-1], REASON, "99", "runs/r99/finetune")
-    assert leave_out(tmp_path, sick[0], REASON, "100", "runs/r100/finetune")
+        assert is_left_out(tmp_path, node, REASON, str(job), f"runs/r{job}/finetune")
+    assert not is_left_out(tmp_path, sick[-1], REASON, "99", "runs/r99/finetune")
+    assert is_left_out(tmp_path, sick[0], REASON, "100", "runs/r100/finetune")
     assert left_out(tmp_path) == sick[:-1]
     told = described(tmp_path)
     assert f"not left out: node {sick[-1]}: {most}" in told[-1]
@@ -189,9 +193,9 @@ def test_at_most_a_quarter_of_the_nodes_is_left_out(tmp_path: Path, partition, n
 
 def test_a_partitions_only_node_and_names_that_slurm_does_not_know_stay(tmp_path: Path, partition):
     partition(1)
-    assert not leave_out(tmp_path, "gpu01", REASON, "12", WORK)
+    assert not is_left_out(tmp_path, "gpu01", REASON, "12", WORK)
     partition(8)
-    assert not leave_out(tmp_path, "gpu01.cluster.example", REASON, "12", WORK)
+    assert not is_left_out(tmp_path, "gpu01.cluster.example", REASON, "12", WORK)
     assert left_out(tmp_path) == []
 
 
@@ -211,12 +215,12 @@ def test_a_fault_that_follows_a_run_is_the_runs_and_the_nodes_are_used_again(tmp
     report(tmp_path, Suspicion("gpu01", "node gpu01: a GPU is busy"), "7", "runs/other/finetune")
     for job, node in enumerate(("gpu01", "gpu02", "gpu03")):
         report(tmp_path, Suspicion(node, f"node {node}: unspecified launch failure"), str(job), WORK)
-        assert leave_out(tmp_path, node, f"node {node}: unspecified launch failure", str(job), WORK) == (job < 2)
+        assert is_left_out(tmp_path, node, f"node {node}: unspecified launch failure", str(job), WORK) == (job < 2)
     assert left_out(tmp_path) == ["gpu01"]  # another run blames it too
     (told,) = [line for line in described(tmp_path) if line.startswith("not left out")]
     for node in ("gpu01", "gpu02", "gpu03"):
         assert f"node {node}: unspecified launch failure" in told
-    assert leave_out(tmp_path, "gpu02", REASON, "9", "runs/another/finetune")
+    assert is_left_out(tmp_path, "gpu02", REASON, "9", "runs/another/finetune")
 
 
 def test_the_executor_is_told_what_was_decided(tmp_path: Path, partition):
@@ -264,7 +268,7 @@ def test_two_runs_may_blame_different_nodes(tmp_path: Path, partition):
     partition(40)
     for number in range(1, 6):
         report(tmp_path, Suspicion(f"gpu{number:02d}", REASON), str(number), f"runs/r{number}/finetune")
-        assert leave_out(tmp_path, f"gpu{number:02d}", REASON, str(number), f"runs/r{number}/finetune")
+        assert is_left_out(tmp_path, f"gpu{number:02d}", REASON, str(number), f"runs/r{number}/finetune")
     assert len(left_out(tmp_path)) == 5
 
 
@@ -291,7 +295,7 @@ def test_a_damaged_file_is_named_and_set_aside_not_lost(tmp_path: Path, partitio
     assert left_out(tmp_path) == []
     (told,) = described(tmp_path)
     assert told.startswith(f"{nodes_file(tmp_path)}: damaged: ")
-    assert leave_out(tmp_path, "gpu02", REASON, "12")
+    assert is_left_out(tmp_path, "gpu02", REASON, "12")
     assert left_out(tmp_path) == ["gpu02"]
     assert (tmp_path / "nodes.damaged.json").read_text() == text
 

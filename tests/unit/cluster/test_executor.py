@@ -7,7 +7,8 @@ from snakemake_executor_plugin_slurm import Executor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
-from vlmfrontier.cluster.executor import Sweep, SweepExecutor, use_for
+from vlmfrontier.cluster.executor import SweepExecutor, use_for
+from vlmfrontier.cluster.submitter import Sweep
 
 MOVED = "snakemake-executor-plugin-slurm has changed since 2.8: look through vlmfrontier/cluster/executor.py"
 
