@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, CountedCost, PaperCost
 from vlmfrontier.cost.measured import MeasuredCost, read_measured
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.analysis import CostConfig
+from vlmfrontier.study.models import ModelsConfig
+from vlmfrontier.study.root import Study
 from vlmfrontier.tables.expressions import SafeExpression
-
-if TYPE_CHECKING:
-    from vlmfrontier.study.root import Study
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class CostModel(Protocol):
         """
 
 
-def has_cost(study: "Study") -> bool:
+def has_cost(study: Study) -> bool:
     """Return whether the study says what a configuration costs; an own table need not, and then has no frontier."""
     if study.trained:
         return True
@@ -96,12 +96,12 @@ def has_cost(study: "Study") -> bool:
     return given is not None and any(way is not None for way in (given.model, given.expression, given.table))
 
 
-def has_vision_share(study: "Study") -> bool:
+def has_vision_share(study: Study) -> bool:
     """Return whether the study's cost has a part for the vision model: Eq. 1 and counted costs, of N, T and V."""
     return has_cost(study) and study.cost.expression is None and study.cost.table is None
 
 
-def cost_model(study: "Study") -> CostModel:
+def cost_model(study: Study) -> CostModel:
     """Return the study's cost model: its `cost` section, by default Eq. 1 with the study's own vision model.
 
     Raises `UserError` if an own table comes without a cost, if the cost needs a factor that the study has not, or if a
@@ -112,11 +112,15 @@ def cost_model(study: "Study") -> CostModel:
     if study.cost.expression is not None:
         model: CostModel = ExpressionCost(study.cost.expression, study.cost.unit)
     elif study.cost.table is not None:
-        model = _measured(study)
+        model = _measured(study.cost, study.factors())
     elif study.cost.model == "counted":
-        model = _counted(study)
+        if not study.trained:
+            raise UserError(
+                f"{study.study}: cost.model counted needs the study's models; for a table use paper or expression"
+            )
+        model = _counted(study.cost, study.models)
     else:
-        model = PaperCost(*_vision_constants(study), _towers(study))
+        model = _paper(study.cost, study.models if study.trained else None)
     known = study.factors()
     missing = [name for name in model.factors if name not in known]
     if missing:
@@ -124,39 +128,27 @@ def cost_model(study: "Study") -> CostModel:
     return model
 
 
-def _counted(study: "Study") -> CountedCost:
-    """Return the counted cost of the study's own models. Raises `UserError` for an own table, which has none."""
-    if not study.trained:
-        raise UserError(
-            f"{study.study}: cost.model counted needs the study's models; for a table use paper or expression"
-        )
-    config = study.cost
-    encoders = {float(tower.parameters): tower.encoder for tower in study.models.towers.values()}
-    decoders = {shape.N: shape.decoder(config.vocabulary) for shape in study.models.language.values()}
+def _counted(config: CostConfig, models: ModelsConfig) -> CountedCost:
+    """Return the counted cost of the study's own models."""
+    encoders = {float(tower.parameters): tower.encoder for tower in models.towers.values()}
+    decoders = {shape.N: shape.decoder(config.vocabulary) for shape in models.language.values()}
     return CountedCost(encoders, decoders, config.text_tokens, config.answer_tokens)
 
 
-def _measured(study: "Study") -> MeasuredCost:
+def _measured(config: CostConfig, factors: Sequence[str]) -> MeasuredCost:
     """Return the measured cost; columns that the section does not name are called as the study's factors."""
-    given = study.cost.table
-    headers = given.factors or {name: name for name in study.factors()}
+    given = config.table
+    headers = given.factors or {name: name for name in factors}
     if given.column in headers.values():
         raise UserError(f"cost.table.column = {given.column!r} is the column of a factor too; name that of the cost")
-    return read_measured(Path(given.path), headers, given.column, study.cost.unit)
+    return read_measured(Path(given.path), headers, given.column, config.unit)
 
 
-def _towers(study: "Study") -> dict[float, float]:
-    """Return W by M of the study's vision models where there are several."""
-    if not study.trained or not study.models.several_towers:
-        return {}
-    return {float(tower.parameters): float(tower.features) for tower in study.models.towers.values()}
-
-
-def _vision_constants(study: "Study") -> tuple[float, float]:
-    """Return M and W of Eq. 1: as configured, else of the study's vision model, else (own table) the paper's."""
-    if study.trained:
-        vision = study.models.largest_tower
-        default = (vision.parameters, vision.features)
-    else:
-        default = (PAPER_VISION_PARAMETERS, PAPER_VISION_FEATURES)
-    return study.cost.M or default[0], study.cost.W or default[1]
+def _paper(config: CostConfig, models: ModelsConfig | None) -> PaperCost:
+    """Return Eq. 1 with M and W as configured, else of the study's vision models, else (own table) the paper's."""
+    M, W, towers = PAPER_VISION_PARAMETERS, PAPER_VISION_FEATURES, {}
+    if models is not None:
+        M, W = models.largest_tower.parameters, models.largest_tower.features
+    if models is not None and models.several_towers:
+        towers = {float(tower.parameters): float(tower.features) for tower in models.towers.values()}
+    return PaperCost(config.M or M, config.W or W, towers)

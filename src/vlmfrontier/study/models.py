@@ -270,6 +270,11 @@ class ModelsConfig(Section):
         return isinstance(self.vision, dict)
 
     @property
+    def factors(self) -> list[str]:
+        """The factors that runs of these models vary."""
+        return ["N", "T", "V", "M"] if self.several_towers else ["N", "T", "V"]
+
+    @property
     def towers(self) -> dict[str, VisionConfig]:
         """The vision towers by name; a single one is called by the empty name."""
         return self.vision if isinstance(self.vision, dict) else {"": self.vision}

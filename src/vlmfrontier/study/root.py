@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from vlmfrontier.study.analysis import CostConfig, FrontierConfig, LawsConfig
 from vlmfrontier.study.base import Section, Seed, check_name
-from vlmfrontier.study.consistency import Problem, problems
+from vlmfrontier.study.consistency import Conflict, problems
 from vlmfrontier.study.data import DataConfig
 from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.models import ModelsConfig
@@ -65,7 +65,7 @@ class Study(Section):
         """Give a trained study every section, so that what a section lacks is named inside it."""
         if isinstance(given, dict) and given.get("table") is None:
             message = "is empty; leave the section out for its defaults, or write its keys"
-            if empty := [Problem((name,), None, message) for name in cls.TRAINED if given.get(name, name) is None]:
+            if empty := [Conflict((name,), None, message) for name in cls.TRAINED if given.get(name, name) is None]:
                 raise PydanticCustomError("problems", "sections are empty", {"problems": empty})
             return {**{section: {} for section in cls.TRAINED}, **given}
         return given
@@ -83,9 +83,7 @@ class Study(Section):
 
     def factors(self) -> list[str]:
         """Return the names of the factors: N, T, V and, with several vision models, M; or those of the table."""
-        if self.table is not None:
-            return list(self.table.factors)
-        return ["N", "T", "V", "M"] if self.models.several_towers else ["N", "T", "V"]
+        return list(self.table.factors) if self.table is not None else self.models.factors
 
     def tasks(self) -> list[str]:
         """Return the names of the tasks that runs are tested on; none for a study with a table."""

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vlmfrontier.cost.model import cost_model
+from vlmfrontier.cost.model import CostModel, cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.consistency import level_problems
+from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.sweep import Configuration as Center
 from vlmfrontier.study.sweep import GridDesign, IsoflopDesign, RowsDesign, StarDesign
 from vlmfrontier.tables.delimited import read_delimited
 from vlmfrontier.tables.numerals import problem_of
@@ -37,87 +39,84 @@ def design_points(study: Study, name: str) -> list[Point]:
 
     Raises `UserError` for a budget that no configuration meets and for a rows file with a mistake.
     """
-    design = study.sweep.designs[name]
-    seeds = design.seeds or study.sweep.seeds
-    if isinstance(design, RowsDesign):
-        return list(_row_points(study, design, seeds))
+    models, sweep = study.models, study.sweep
+    design = sweep.designs[name]
+    seeds = design.seeds or sweep.seeds
     match design:
+        case RowsDesign():
+            return list(_row_points(design, seeds, models, study.data.examples))
         case StarDesign():
-            configurations = list(_star(study, design))
+            configurations = list(_star(design, sweep.center))
         case GridDesign():
-            configurations = list(_grid(study, design))
+            configurations = list(_grid(design, sweep.center, models.factors))
         case IsoflopDesign():
-            configurations = _isoflop(study, name, design)
+            where = f"study {study.study}: sweep.designs.{name}.budgets"
+            configurations = _isoflop(design, models, cost_model(study), where)
     return [Point(*x, n, seed) for x in configurations for n in design.n for seed in seeds]
 
 
-def factor_columns(study: Study, configurations: Sequence[Configuration]) -> dict[str, np.ndarray]:
-    """Return the values of every factor of `study`, a column each: N and M in parameters."""
+def factor_columns(models: ModelsConfig, configurations: Sequence[Configuration]) -> dict[str, np.ndarray]:
+    """Return the values of every factor, a column each: N and M in parameters."""
     languages, frames, tokens, towers = zip(*configurations, strict=True)
     columns = {
-        "N": [study.models.language[name].N for name in languages],
+        "N": [models.language[name].N for name in languages],
         "T": frames,
         "V": tokens,
-        "M": [study.models.towers[name].parameters for name in towers],
+        "M": [models.towers[name].parameters for name in towers],
     }
-    return {factor: np.array(columns[factor], float) for factor in study.factors()}
+    return {factor: np.array(columns[factor], float) for factor in models.factors}
 
 
-def _star(study: Study, design: StarDesign) -> Iterator[Configuration]:
+def _star(design: StarDesign, center: Center) -> Iterator[Configuration]:
     """Yield the center with one factor at a time replaced by each of its levels."""
-    center = study.sweep.center
     for factor, levels in design.vary.given().items():
         for level in levels:
             x = {"N": center.N, "T": center.T, "V": center.V, "M": center.M or "", factor: level}
             yield x["N"], x["T"], x["V"], x["M"]
 
 
-def _grid(study: Study, design: GridDesign) -> Iterator[Configuration]:
-    axes = (getattr(design, factor) or [getattr(study.sweep.center, factor)] for factor in study.factors())
-    yield from (x if study.models.several_towers else (*x, "") for x in product(*axes))
+def _grid(design: GridDesign, center: Center | None, factors: Sequence[str]) -> Iterator[Configuration]:
+    axes = (getattr(design, factor) or [getattr(center, factor)] for factor in factors)
+    yield from (x if "M" in factors else (*x, "") for x in product(*axes))
 
 
-def _isoflop(study: Study, name: str, design: IsoflopDesign) -> list[Configuration]:
+def _isoflop(design: IsoflopDesign, models: ModelsConfig, cost: CostModel, where: str) -> list[Configuration]:
     """Return for each budget the well-spaced choice among the configurations whose cost is within tolerance of it.
 
     Configurations with more tokens than their vision model has features are none.
     """
-    languages, towers = design.space.N or list(study.models.language), design.space.M or list(study.models.towers)
+    languages, towers = design.space.N or list(models.language), design.space.M or list(models.towers)
     every = product(languages, design.space.T, design.space.V, towers)
-    candidates = [x for x in every if x[2] <= study.models.towers[x[3]].features]
-    columns = factor_columns(study, candidates)
-    cost = cost_model(study).cost(columns)
+    candidates = [x for x in every if x[2] <= models.towers[x[3]].features]
+    columns = factor_columns(models, candidates)
+    costs = cost.cost(columns)
     points = np.column_stack([heights(levels) for levels in columns.values()])
     chosen = []
     for budget in design.budgets:
-        off = np.abs(cost / budget - 1)
+        off = np.abs(costs / budget - 1)
         near = np.flatnonzero((off <= design.tolerance) & (imbalance(points) <= design.imbalance))
         if not len(near):
-            raise UserError(_no_rival(study, name, budget, cost))
+            nearest = costs[np.argmin(np.abs(np.log(costs / budget)))]
+            raise UserError(
+                f"{where} = {format_number(budget)}: no balanced configuration costs that much, the nearest of any "
+                f"kind {format_number(nearest)}; move the budget, or raise tolerance or imbalance"
+            )
         chosen += [candidates[near[i]] for i in well_spaced(points[near], design.per_budget)]
     return chosen
 
 
-def _no_rival(study: Study, name: str, budget: float, cost: np.ndarray) -> str:
-    nearest = cost[np.argmin(np.abs(np.log(cost / budget)))]
-    return (
-        f"study {study.study}: sweep.designs.{name}.budgets = {format_number(budget)}: no balanced configuration costs "
-        f"that much, the nearest of any kind {format_number(nearest)}; move the budget, or raise tolerance or imbalance"
-    )
-
-
-def _row_points(study: Study, design: RowsDesign, seeds: list[int]) -> Iterator[Point]:
+def _row_points(design: RowsDesign, seeds: list[int], models: ModelsConfig, examples: int | None) -> Iterator[Point]:
     for row in design.rows:
         given = [row.seed] if row.seed is not None else seeds
         yield from (Point(row.N, row.T, row.V, row.M or "", row.n, seed) for seed in given)
     if design.file is not None:
-        yield from _file_points(study, Path(design.file), seeds)
+        yield from _file_points(Path(design.file), seeds, models, examples)
 
 
-def _file_points(study: Study, path: Path, seeds: list[int]) -> Iterator[Point]:
+def _file_points(path: Path, seeds: list[int], models: ModelsConfig, examples: int | None) -> Iterator[Point]:
     """Yield the runs of a CSV file with a column for every factor, n and, if wanted, seed."""
     table = read_delimited(path)
-    needed = [*study.factors(), "n"]
+    needed = [*models.factors, "n"]
     missing = [name for name in needed if name not in table.header]
     if missing:
         raise UserError(f"{path}: no column {missing[0]!r}; it needs the columns {', '.join(needed)}")
@@ -126,7 +125,7 @@ def _file_points(study: Study, path: Path, seeds: list[int]) -> Iterator[Point]:
         numbers = {factor: _whole(path, line, factor, row[factor]) for factor in ("T", "V", "n")}
         values = {"N": row["N"], **numbers, "M": row.get("M") or None}
         for factor, value in values.items():
-            for problem in level_problems(study, (), factor, value):
+            for problem in level_problems(models, examples, (), factor, value):
                 raise UserError(f"{path}, line {line}: {factor} = {value}: {problem.message}")
         given = row.get("seed")
         for seed in [_whole(path, line, "seed", given)] if given else seeds:

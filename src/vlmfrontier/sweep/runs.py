@@ -8,6 +8,7 @@ import numpy as np
 
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError, did_you_mean
+from vlmfrontier.study.models import ModelsConfig, VisionConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.designs import Point, design_points, factor_columns
 from vlmfrontier.units import format_count, format_number
@@ -62,16 +63,17 @@ def plan_runs(study: Study) -> list[Run]:
         for point in dict.fromkeys(design_points(study, name)):
             sweeps.setdefault(point, []).append(name)
     points = list(sweeps)
-    _refuse_fine_grids(study, points)
-    cost = cost_model(study).cost(factor_columns(study, [point[:4] for point in points]))
-    runs = [_run(study, p, tuple(sweeps[p]), float(c)) for p, c in zip(points, cost, strict=True)]
-    _refuse_collisions(study, [run.key for run in runs], points)
+    where = f"study {study.study}: sweep"
+    _refuse_fine_grids(study.models.towers, points, where)
+    cost = cost_model(study).cost(factor_columns(study.models, [point[:4] for point in points]))
+    runs = [_run(study.models, p, tuple(sweeps[p]), float(c)) for p, c in zip(points, cost, strict=True)]
+    _refuse_collisions([run.key for run in runs], points, where)
     return runs
 
 
-def _run(study: Study, point: Point, sweeps: tuple[str, ...], cost: float) -> Run:
-    size, seen = study.models.language[point.language].N, float(study.models.towers[point.vision].parameters)
-    key = run_key(size, point.T, point.V, point.n, point.seed, seen if study.models.several_towers else None)
+def _run(models: ModelsConfig, point: Point, sweeps: tuple[str, ...], cost: float) -> Run:
+    size, seen = models.language[point.language].N, float(models.towers[point.vision].parameters)
+    key = run_key(size, point.T, point.V, point.n, point.seed, seen if models.several_towers else None)
     language, T, V, vision, n, seed = point
     return Run(key, sweeps, language, size, T, V, n, seed, cost, vision, seen)
 
@@ -84,24 +86,24 @@ def find_run(study: Study, key: str) -> Run:
     return runs[key]
 
 
-def _refuse_fine_grids(study: Study, points: list[Point]) -> None:
+def _refuse_fine_grids(towers: Mapping[str, VisionConfig], points: list[Point], where: str) -> None:
     """Raise `UserError` for a run with more tokens than its own vision model has features."""
     for point in points:
-        tower = study.models.towers[point.vision]
+        tower = towers[point.vision]
         if tower.features < point.V:
             raise UserError(
-                f"study {study.study}: sweep: V = {point.V} with M = {point.vision}, whose frames have "
+                f"{where}: V = {point.V} with M = {point.vision}, whose frames have "
                 f"{tower.features} features; write less, or take the run out"
             )
 
 
-def _refuse_collisions(study: Study, keys: list[str], points: list[Point]) -> None:
+def _refuse_collisions(keys: list[str], points: list[Point], where: str) -> None:
     seen: dict[str, Point] = {}
     for key, point in zip(keys, points, strict=True):
         other = seen.setdefault(key, point)
         if other != point:
             raise UserError(
-                f"study {study.study}: sweep: two runs are called {key}: {_describe(other)} and {_describe(point)}; "
+                f"{where}: two runs are called {key}: {_describe(other)} and {_describe(point)}; "
                 "sizes and examples must differ within their first three digits"
             )
 
