@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """A mistake in the input: the message names what is wrong, where it stands, and the mend."""
+    """A mistake in the input: the message names what is wrong, where it stands, and what to do."""
 
 
 NODE_FAULT = 86

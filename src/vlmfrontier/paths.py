@@ -1,4 +1,4 @@
-"""Where everything lies under `results/<study>/`: the grammar of paths, in one place for scripts."""
+"""Where everything lies under `results/<study>/`: the grammar of paths."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -103,7 +103,7 @@ SHARE = 4
 MOST_NODES = 3
 """Different nodes of which a job may say that they were at fault; then it is the job."""
 
-_MEND = "correct it, or delete it to use all nodes again"
+_HINT = "correct it, or delete it to use all nodes again"
 _deciding = threading.Lock()
 
 
@@ -146,7 +146,7 @@ def _read(results: Path) -> list[LeftOut]:
         return []
     from vlmfrontier.records import read_checked  # noqa: PLC0415 — pandas is slow, and jobs only report
 
-    lines = read_checked(path, list[LeftOut], _MEND)
+    lines = read_checked(path, list[LeftOut], _HINT)
     return [LeftOut.model_validate(line) for line in lines]
 
 

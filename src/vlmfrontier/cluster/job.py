@@ -62,7 +62,7 @@ def again_argument(parser: ArgumentParser) -> None:
 
 
 def layout_arguments(parser: ArgumentParser) -> None:
-    """Add the options by which the workflow says how a training was placed; by hand they are seldom needed."""
+    """Add the options by which the workflow says how a training was planned; by hand they are seldom needed."""
     placed = parser.add_argument_group("placement", "given by the workflow on a cluster, from plan.csv")
     placed.add_argument("--gpus", type=int, metavar="G", help="GPUs of each node; the job refuses any other number")
     placed.add_argument("--nodes", type=int, default=1, metavar="K", help="nodes of the job")

@@ -20,7 +20,7 @@ REFUSED = "/\\{}[]<>*?"
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values frozen, a field's docstring documents its key.
 
-    Validators raise `ValueError("what is wrong; the mend")`: study, key path and value are added to it (`messages`).
+    Validators raise `ValueError("what is wrong; a hint")`: study, key path and value are added to it (`load.describe`).
     """
 
     model_config = ConfigDict(

@@ -21,7 +21,7 @@ def load_study(files: Sequence[Path], overrides: Mapping[str, Any] | None = None
     """Return the study that `files` describe: each over its `base:`, later ones over earlier ones, `overrides` on top.
 
     Maps merge key by key; lists, numbers and text replace. Raises `UserError`, one line for each mistake, naming study,
-    key path, value and mend.
+    key path, value and a hint.
     """
     given: dict[str, Any] = {}
     for file in files:

@@ -87,21 +87,21 @@ def gpu_job(site: Site | None, on: Callable[[Any], GpuSite], hours: Hours) -> Re
 
 
 def training_job(
-    site: Site | None, plan: Callable[[Any], ResourcePlan], again: Callable[[Any], str] = lambda _: ""
+    site: Site | None, plan: Callable[[Any], ResourcePlan], force: Callable[[Any], str] = lambda _: ""
 ) -> Resources:
     """Return the resources of a training on one node; `plan` looks a job's wildcards up in the plan.
 
-    `layout` holds the options that tell the script how it was placed and, from `again`, whether it is to train a
+    `layout` holds the options that tell the script how it was planned and, from `force`, whether it is to train a
     finished run once more; a resource and not a parameter, since another number of GPUs is no reason to train again.
     """
     if site is None:
-        return {"layout": again}
-    asked = _trained(site, plan, again) | _of_gpus(site, _on(plan), lambda w: plan(w).gpus)
+        return {"layout": force}
+    asked = _trained(site, plan, force) | _of_gpus(site, _on(plan), lambda w: plan(w).gpus)
     return asked | _packed(site, asked)
 
 
 def training_job_on_nodes(
-    site: Site, plan: Callable[[Any], ResourcePlan], again: Callable[[Any], str] = lambda _: ""
+    site: Site, plan: Callable[[Any], ResourcePlan], force: Callable[[Any], str] = lambda _: ""
 ) -> Resources:
     """Return the resources of a training on several nodes: one task a node, which starts a process per GPU.
 
@@ -115,10 +115,10 @@ def training_job_on_nodes(
     }
 
     def options(wildcards: Any) -> str:
-        placed = plan(wildcards)
-        return f"--ntasks-per-node=1 {_gpus_of_each_node(placed.on, placed.gpus)}"
+        planned = plan(wildcards)
+        return f"--ntasks-per-node=1 {_gpus_of_each_node(planned.on, planned.gpus)}"
 
-    return _trained(site, plan, again) | _of_partition(site, _on(plan), options) | nodes
+    return _trained(site, plan, force) | _of_partition(site, _on(plan), options) | nodes
 
 
 def host_memory(plan: ResourcePlan) -> int:
@@ -127,7 +127,7 @@ def host_memory(plan: ResourcePlan) -> int:
 
 
 def layout(site: Site, plan: ResourcePlan) -> str:
-    """Return the options by which a training script learns how it was placed."""
+    """Return the options by which a training script learns how it was planned."""
     options: Mapping[str, object] = {
         "gpus": plan.gpus,
         "nodes": plan.nodes,
@@ -139,12 +139,12 @@ def layout(site: Site, plan: ResourcePlan) -> str:
     return " ".join([*words, *(f"--{name}" for name, on in flags.items() if on)])
 
 
-def _trained(site: Site, plan: Callable[[Any], ResourcePlan], again: Callable[[Any], str]) -> Resources:
+def _trained(site: Site, plan: Callable[[Any], ResourcePlan], force: Callable[[Any], str]) -> Resources:
     return {
         "cpus_per_task": lambda wildcards: plan(wildcards).gpus * plan(wildcards).on.cpus,
         "runtime": lambda wildcards: plan(wildcards).minutes(site),
         "mem_mb": lambda wildcards: host_memory(plan(wildcards)),
-        "layout": lambda wildcards: f"{layout(site, plan(wildcards))} {again(wildcards)}".strip(),
+        "layout": lambda wildcards: f"{layout(site, plan(wildcards))} {force(wildcards)}".strip(),
     }
 
 

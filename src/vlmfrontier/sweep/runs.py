@@ -127,8 +127,8 @@ def run_order(runs: Sequence[Run], factors: Sequence[str], hours: Mapping[str, f
     """
 
     def takes(row: int) -> tuple[float, int, str]:
-        spent = hours[runs[row].key]
-        return math.inf if math.isnan(spent) else spent, runs[row].seed, runs[row].key
+        own = hours[runs[row].key]
+        return math.inf if math.isnan(own) else own, runs[row].seed, runs[row].key
 
     cheapest = sorted(range(len(runs)), key=takes)
     chosen = set(_telling(design_columns(runs, factors), cheapest))
@@ -176,10 +176,10 @@ def fitted_after(
     at = {run.key: row for row, run in enumerate(runs)}
     columns = design_columns(runs, factors)
     rank = np.linalg.matrix_rank(columns, tol=1e-3)
-    total, spent, rows = sum(hours.values()), 0.0, []
+    total, used, rows = sum(hours.values()), 0.0, []
     for key in order:
         rows.append(columns[at[key]])
-        spent += hours[key]
+        used += hours[key]
         if len(rows) >= rank and np.linalg.matrix_rank(np.array(rows), tol=1e-3) == rank:
-            return spent / total
+            return used / total
     return 1.0
