@@ -62,10 +62,15 @@ def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:
         raise UserError(_too_few(table, form, target, needed))
 
 
+FARTHEST, FARTHEST_ERRORS = 1e7, 1e4
+"""How many times the smallest value of a factor, or of a target, the largest may be without a question."""
+
+
 def table_warnings(table: ResultsTable) -> list[str]:
     """Return what a reader must know about the table: how it was read, what it lacks, duplicates, factors with too few
     levels for an exponent."""
-    return [*table.notes, *_missing(table), *_duplicates(table), *_few_levels(table), *_zeros(table)]
+    found = (_missing, _duplicates, _far_apart, _few_levels, _zeros)
+    return [*table.notes, *(warning for warnings in found for warning in warnings(table))]
 
 
 def _too_few(table: ResultsTable, form: Form, target: str, needed: int) -> str:
@@ -101,6 +106,18 @@ def _duplicates(table: ResultsTable) -> list[str]:
         f"duplicates: {told}; they are kept as repeats of one configuration (name a seed column under table.seed if "
         "they are, take them out with table.exclude if not)"
         for told in same_factors(groups.values())
+    ]
+
+
+def _far_apart(table: ResultsTable) -> list[str]:
+    """Return a warning per factor and target whose values lie so far apart that one may be mistyped."""
+    errors = {target: table.error(target) for target in table.targets}
+    columns = [(name, values, FARTHEST) for name, values in table.points().items()]
+    columns += [(name, values[~np.isnan(values)], FARTHEST_ERRORS) for name, values in errors.items()]
+    return [
+        f"range: {name} reaches from {values.min():g} to {values.max():g}; is one of them in another unit, or mistyped?"
+        for name, values, farthest in columns
+        if values.max(initial=0) > farthest * values.min(initial=np.inf)
     ]
 
 

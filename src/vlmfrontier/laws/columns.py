@@ -93,10 +93,21 @@ def _mend(cells: pd.Series, problems: Iterable[int]) -> str:
     return f"mend the cell, or leave such rows out with table.exclude{example}"
 
 
+LARGEST = 1e60
+"""Powers of larger numbers are no numbers any more."""
+
+
 def positive(values: np.ndarray, frame: pd.DataFrame, column: str, path: Path, mend: str) -> None:
     """Raise `UserError` naming line and column of values that are not positive: laws are powers and logs."""
     bad = [(line, value) for line, value in zip(frame.index, values, strict=True) if value <= 0]
     refuse([f"line {line}, column {column!r} has {value:g}, which is not positive" for line, value in bad], path, mend)
+    far = [
+        (line, value)
+        for line, value in zip(frame.index, values, strict=True)
+        if value <= 1 / LARGEST or value >= LARGEST
+    ]
+    said = [f"line {line}, column {column!r} has {value:g}" for line, value in far]
+    refuse(said, path, f"nothing that is measured or counted is so large or small (1/{LARGEST:g} to {LARGEST:g})")
 
 
 def refuse(problems: list[str], path: Path, mend: str) -> None:

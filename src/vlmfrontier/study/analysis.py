@@ -21,7 +21,7 @@ class LawsConfig(Section):
     loss: Literal["mse", "huber"] = "mse"
     """Loss of a residual: half its square, or Huber's, which is linear beyond `delta` and so heeds outliers less."""
 
-    delta: Rate = 1e-3
+    delta: Annotated[Rate, Field(ge=1e-9)] = 1e-3
     """Where Huber's loss turns linear, in units of log error. Used with `loss: huber` only."""
 
     log_space: bool = True

@@ -3,6 +3,7 @@
 import codecs
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ MOST_VALUES = 100_000
 """Keys and values that a file may stand for, those that aliases repeat included."""
 DEEPEST = 40
 """Levels of maps and lists inside each other."""
+_NOT_DECIMAL = re.compile(r"[-+]?(0[0-9_]*[0-7_]|[0-9_]+(:[0-9_]+)+(\.[0-9_]*)?)$")
+"""Numbers that YAML 1.1 takes for octal ones (`010`) and for minutes and seconds (`1:30`)."""
 LONGEST_NAME, LONGEST_PATH = 255, 4000
 """Bytes of one name in a path, and of a whole path, that systems take."""
 
@@ -67,6 +70,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _read_text(path: Path) -> str:
     """Return the text of a file. Raises `UserError` if it cannot be opened, is too large, or is not UTF-8."""
     try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            raise UserError(f"{path}: is a pipe, which can be read but once; name a file")
         with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
@@ -130,7 +135,16 @@ def _loader(folder: Path) -> type[yaml.SafeLoader]:
     def written(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Written:
         return Written.inside(loader.construct_scalar(node), folder)
 
+    def number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
+        if _NOT_DECIMAL.match(node.value):
+            said = f"{node.value!r} would be read in base 8 or 60; write the number in decimals, or a text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        whole = node.tag == "tag:yaml.org,2002:int"
+        return loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
+
     Loader.add_constructor("tag:yaml.org,2002:str", written)
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", number)
     return Loader
 
 

@@ -164,6 +164,9 @@ def _records(source: _Source, delimiter: str) -> Iterator[Record]:
         except StopIteration:
             return
         except csv.Error as error:
+            if "field larger" in str(error):
+                most = f"a cell of more than {csv.field_size_limit():,} letters; take it out, or close its quote"
+                raise UserError(f"the row that begins in line {source.first} has {most}") from None
             mend = "write a quote inside a quoted cell twice, and close every quote"
             raise UserError(
                 f"the row that begins in line {source.first} has a quote out of place ({error}); {mend}"

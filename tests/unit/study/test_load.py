@@ -1,5 +1,6 @@
 """Configuration files: inheritance, merging, and what a mistake looks like."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,10 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (b"a: " + b"[" * 60 + b"]" * 60, "inside each other"),
         (b"a: 2026-13-45", "a value that cannot be read"),
         (b"seed: " + b"9" * 5_000, "a value that cannot be read"),
+        (b"seed: 010", "line 1: '010' would be read in base 8 or 60"),
+        (b"seed: 1:30", "line 1: '1:30' would be read in base 8 or 60"),
+        (b"seed: -1:30.5", "line 1: '-1:30.5' would be read in base 8 or 60"),
+        (b"base: pipe.yaml", "is a pipe"),
         (b"? [a, b]\n: c", "line 1: a key must be a word"),
         (b"? {a: b}\n: c", "line 1: a key must be a word"),
         (b"a: !!python/object/apply:os.system [ls]", "line 1: could not determine a constructor"),
@@ -244,6 +249,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 def test_a_file_that_is_no_configuration_is_told_in_one_line(tmp_path, content, part):
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "study.yaml").write_bytes(content)
     (line,) = mistakes(tmp_path / "study.yaml")
     assert part in line

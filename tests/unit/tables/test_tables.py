@@ -83,6 +83,15 @@ def test_what_can_mean_one_thing_is_read(tmp_path, case):
     assert table.targets["acc"].tolist() == ERROR
 
 
+@pytest.mark.parametrize(("text", "said"), [(cell("3", "3e9"), "range: N reaches"), (cell("0.001"), "range: acc")])
+def test_values_far_apart_are_asked_about(tmp_path, text, said):
+    targets = {"acc": {"column": "acc", "kind": "error"}}
+    given = config(written(tmp_path, text)).model_copy(update={"targets": targets})
+    assert any(
+        note.startswith(said) for note in table_warnings(read_table(type(given).model_validate(given.model_dump())))
+    )
+
+
 def test_what_was_read_in_another_way_is_said(tmp_path):
     text = GOOD.replace(",", ";").replace("50.5", "50,5").replace("3e9", "#2e9;4\n3e9")
     notes = table_warnings(read_table(config(written(tmp_path, text))))
@@ -130,6 +139,12 @@ REFUSED = {
     ),
     "an empty factor": (cell("", "3e9"), "line 3, column 'N' is empty; .* table.exclude"),
     "NA in a factor": (cell("NA", "3e9"), "line 3, column 'N' has 'NA', which says that there is no value"),
+    "an endless cell": (
+        GOOD.replace(",b\n", f",{'b' * 200_000}\n"),
+        "row that begins in line 3 has a cell of more than",
+    ),
+    "no number of anything": (cell("1e300", "3e9"), "line 3, column 'N' has 1e.300.*so large or small"),
+    "nearly nothing": (cell("1e-300", "3e9"), "line 3, column 'N' has 1e-300.*so large or small"),
     "a negative N": (cell("-3", "3e9"), "line 3, column 'N' has -3, which is not positive"),
     "N of zero": (cell("0", "3e9"), "line 3, column 'N' has 0, which is not positive"),
     "nothing measured": (GOOD.replace(",40,", ",,").replace("50.5", "").replace(",60,", ",NA,"), "empty in every row"),
