@@ -85,11 +85,8 @@ def test_what_can_mean_one_thing_is_read(tmp_path, case):
 
 @pytest.mark.parametrize(("text", "said"), [(cell("3", "3e9"), "range: N reaches"), (cell("0.001"), "range: acc")])
 def test_values_far_apart_are_asked_about(tmp_path, text, said):
-    targets = {"acc": {"column": "acc", "kind": "error"}}
-    given = config(written(tmp_path, text)).model_copy(update={"targets": targets})
-    assert any(
-        note.startswith(said) for note in table_warnings(read_table(type(given).model_validate(given.model_dump())))
-    )
+    given = config(written(tmp_path, text), targets={"acc": {"column": "acc", "kind": "error"}})
+    assert any(note.startswith(said) for note in table_warnings(read_table(given)))
 
 
 def test_what_was_read_in_another_way_is_said(tmp_path):
@@ -141,7 +138,7 @@ REFUSED = {
     "NA in a factor": (cell("NA", "3e9"), "line 3, column 'N' has 'NA', which says that there is no value"),
     "an endless cell": (
         GOOD.replace(",b\n", f",{'b' * 200_000}\n"),
-        "row that begins in line 3 has a cell of more than",
+        "line 3 has a cell of more than",
     ),
     "no number of anything": (cell("1e300", "3e9"), "line 3, column 'N' has 1e.300.*so large or small"),
     "nearly nothing": (cell("1e-300", "3e9"), "line 3, column 'N' has 1e-300.*so large or small"),
