@@ -16,14 +16,14 @@ from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.tables.expressions import SafeExpression
 
 
-def numbers(study: Study) -> list[str]:
+def numbers(factors: Sequence[str]) -> list[str]:
     """Return the columns of numbers that are known before a run is trained."""
-    return [*study.factors(), "n", "seed", "c"]
+    return [*factors, "n", "seed", "c"]
 
 
-def identity(study: Study, run: Run) -> dict[str, object]:
+def identity(run: Run, factors: Sequence[str]) -> dict[str, object]:
     """Return what `runs.csv` says of a run besides its errors."""
-    return {"run": run.key, "sweep": run.sweeps[0], **{name: getattr(run, name) for name in numbers(study)}}
+    return {"run": run.key, "sweep": run.sweeps[0], **{name: getattr(run, name) for name in numbers(factors)}}
 
 
 def check_split(study: Study, runs: Sequence[Run]) -> None:
@@ -34,8 +34,8 @@ def check_split(study: Study, runs: Sequence[Run]) -> None:
     if study.laws.split is None:
         return
     expression = SafeExpression(study.laws.split, "laws.split")
-    rows = [identity(study, run) for run in runs]
-    names = ["run", "sweep", *numbers(study)]
+    rows = [identity(run, study.factors()) for run in runs]
+    names = ["run", "sweep", *numbers(study.factors())]
     columns = {name: np.array([row[name] for row in rows]) for name in names}
     columns |= {name: np.full(len(rows), 50.0) for target in study.targets() for name in (target, f"{target}_se")}
     held = expression.holds(columns, [run.key for run in runs])
@@ -77,14 +77,14 @@ def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
             trained = path.with_name("finetuned.json")
             why = now.of_result(run, result, read_finetuned(trained) if trained.exists() else None)
             foreign += [f"{path}: {named(why)}"] if why else []
-            rows.append({**identity(study, run), **_errors(study, path, result)})
+            rows.append({**identity(run, study.factors()), **_errors(study.targets(), path, result)})
         else:
             missing.append(run.key)
     _refuse_foreign(foreign)
     if not rows:
         raise UserError(f"{results}: no run has a result yet; run `snakemake evaluate` first")
     targets = study.targets()
-    columns = ["run", "sweep", *numbers(study), *targets, *(f"{target}_se" for target in targets)]
+    columns = ["run", "sweep", *numbers(study.factors()), *targets, *(f"{target}_se" for target in targets)]
     return pd.DataFrame(rows)[columns], missing
 
 
@@ -100,10 +100,10 @@ def _refuse_foreign(foreign: list[str]) -> None:
         raise UserError("results of another configuration than the study's:\n" + "\n".join(lines))
 
 
-def _errors(study: Study, path: Path, result: Mapping[str, Any]) -> dict[str, float]:
+def _errors(targets: Sequence[str], path: Path, result: Mapping[str, Any]) -> dict[str, float]:
     errors = result["errors"]
-    absent = [target for target in study.targets() if target not in errors]
+    absent = [target for target in targets if target not in errors]
     if absent:
         raise UserError(f"{path}: no error of {absent[0]!r}; delete this file and run `snakemake evaluate` again")
-    measured = {target: errors[target]["error"] for target in study.targets()}
-    return measured | {f"{target}_se": errors[target]["standard_error"] for target in study.targets()}
+    measured = {target: errors[target]["error"] for target in targets}
+    return measured | {f"{target}_se": errors[target]["standard_error"] for target in targets}

@@ -189,7 +189,7 @@ def assumptions(study: Study, site: Site, results: Path | None = None) -> list[s
     """Return in sentences what the numbers of the plan rest on that the study does not say, and what they leave out."""
     if not study.trained:
         return []
-    said = [f"GPU-hours are those of {', '.join(_rate(study, gpu) for gpu in site.gpu)} (site file)"]
+    said = [f"GPU-hours are those of {', '.join(_rate(study.finetune.precision, gpu) for gpu in site.gpu)} (site file)"]
     if len(site.gpu) > 1:
         said.append(f"each run takes the {site.choose} GPU that holds it, its evaluation the {_cheapest(site)} one")
     if _priced(site):
@@ -217,8 +217,8 @@ def assumptions(study: Study, site: Site, results: Path | None = None) -> list[s
     return said
 
 
-def _rate(study: Study, gpu: GpuSite) -> str:
-    peak = f"{format_flops(gpu.peak(study.finetune.precision))} per second"
+def _rate(precision: str, gpu: GpuSite) -> str:
+    peak = f"{format_flops(gpu.peak(precision))} per second"
     return f"{gpu.model or 'a GPU'} at {gpu.mfu:.0%} of its peak of {peak}"
 
 
