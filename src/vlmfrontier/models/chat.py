@@ -27,6 +27,10 @@ SWITCHES = {
 """What a template is tried with when it cannot be used as it is, and the line before it that says so for good."""
 
 
+_OF_TEMPLATES = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+"""What a template that is nonsense raises, besides Jinja's own."""
+
+
 @dataclass(frozen=True)
 class ChatFormat:
     """What stands around questions and answers, as text."""
@@ -113,9 +117,13 @@ def _template(tokenizer: PreTrainedTokenizerBase, where: str) -> str:
     if tokenizer.chat_template is None:
         raise UserError(f"{where} has no chat template; take the model's instruct variant")
     try:
-        return tokenizer.get_chat_template()
+        template = tokenizer.get_chat_template()
+        template.encode()
+    except (AttributeError, TypeError, UnicodeEncodeError):
+        raise UserError(f"{where}: its chat template is no text in UTF-8; correct it in the model's folder") from None
     except ValueError as error:  # several by name, none of them the default
         raise UserError(f"{where}: {error}") from None
+    return template
 
 
 def _refused(
@@ -141,7 +149,7 @@ def _render(
             tokenize=False,
             date_string=date,
         )
-    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (jinja2.TemplateError, *_OF_TEMPLATES) as error:
         raise UnusableTemplateError((len(texts) + 1) // 2, f"fails ({type(error).__name__}: {error})") from None
 
 

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.published import END, TEMPLATE, tokenizer
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms import harness
 from vlmfrontier.evaluation.lmms.fetch import settle_links
 from vlmfrontier.evaluation.lmms.job import AnswerJob, answer_key
+from vlmfrontier.evaluation.lmms.stages import prompts_hash
 from vlmfrontier.files import weights_hash
+from vlmfrontier.models.chat import VIDEO_TAG
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 
 
@@ -101,10 +104,25 @@ def test_an_answer_is_known_by_everything_that_decides_it():
 
     others = [AnswerJob(**{**vars(JOB), **c}) for c in ({"weights": "x"}, {"T": 4}, {"V": 4}, {"precision": "bf16"})]
     others += [AnswerJob(**{**vars(JOB), "rule": {"long_videos": "start", "min_fps": 1.0}})]
+    others += [AnswerJob(**{**vars(JOB), "prompts": "x"})]
     keys = [key(), *map(key, others), key(video="w.mp4"), key(size=2), key(prompt="q"), key(longest=5)]
     assert len(set(keys)) == len(keys)
     # Where files lie and how long is waited decides nothing.
     assert key(AnswerJob(**{**vars(JOB), "model": "n", "answers": "b", "timeout": 1.0, "recorded": True})) == key()
+
+
+def test_answers_of_another_template_or_stop_are_not_taken(tmp_path):
+    def saved(name: str, template: str = TEMPLATE, eos: str = END, config: str = "{}") -> str:
+        words = tokenizer(template)
+        words.add_tokens([VIDEO_TAG], special_tokens=True)
+        words.eos_token = eos
+        words.save_pretrained(tmp_path / name)
+        (tmp_path / name / "config.json").write_text(config)
+        return prompts_hash(tmp_path / name)
+
+    other = TEMPLATE.replace("Today Date", "Date")
+    assert saved("one") == saved("the same")
+    assert len({saved("one"), saved("b", other), saved("c", eos="<|begin_of_text|>"), saved("d", config="{ }")}) == 4
 
 
 def test_weights_are_known_by_all_their_files(tmp_path):

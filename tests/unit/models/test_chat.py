@@ -223,6 +223,11 @@ MADE_BAD = {
         "turn 1",
     ),
     "is no template": ("{% for %}", "turn 1"),
+    "calls itself": ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}" + GOOD, "RecursionError"),
+    "asks for all memory": ("{{ 'x' * 10**15 }}" + GOOD, "MemoryError"),
+    "counts for ever": ("{% for i in range(10**9) %}{% endfor %}" + GOOD, "Range too big"),
+    "looks behind": ("{{ ''.__class__.__mro__ }}" + GOOD, "unsafe"),
+    "reads files": ("{% include '/etc/passwd' %}" + GOOD, "turn 1"),
     "says nothing": ("", "turn 1"),
 }
 
@@ -247,6 +252,14 @@ def test_a_template_that_cannot_be_used_is_refused_with_its_turn(name):
     with pytest.raises(UserError, match=r"models\.language\.x: the chat template of its") as refused:
         settle_chat(words, "models.language.x")
     assert what in str(refused.value)
+
+
+@pytest.mark.parametrize("template", [5, b"x", [GOOD], "\ud800" + GOOD], ids=str)
+def test_a_template_that_is_no_text_is_refused(template):
+    words = tokenizer(GOOD)
+    words.chat_template = template
+    with pytest.raises(UserError, match="its chat template is no text"):
+        settle_chat(words, "x")
 
 
 def test_a_template_that_writes_tokens_the_model_does_not_know_is_refused():

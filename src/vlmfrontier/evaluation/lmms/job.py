@@ -42,6 +42,8 @@ class AnswerJob:
     """File that answers are appended to."""
     recorded: bool = False
     """Only give answers that are in that file; no weights are loaded."""
+    prompts: str = ""
+    """Hash of how the model is asked and when it stops; empty for answers that were given before it was kept."""
 
     def write(self, path: Path) -> Path:
         """Write the job to `path` and return it."""
@@ -85,8 +87,10 @@ def environment_file(job: AnswerJob) -> Path:
 
 
 def answer_key(job: AnswerJob, video: str, size: int, prompt: str, max_new_tokens: int) -> str:
-    """Return what an answer is known by: weights, frames, tokens, video (name and bytes), question, longest answer."""
+    """Return what an answer is known by: weights, prompts, frames, tokens, video (name and bytes), question, longest
+    answer."""
     parts = [job.weights, job.T, job.V, job.rule, job.precision, video, size, prompt, max_new_tokens]
+    parts += [job.prompts] if job.prompts else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 

@@ -23,7 +23,7 @@ from vlmfrontier.evaluation.lmms.job import Answer, AnswerJob, environment_file,
 from vlmfrontier.evaluation.lmms.scored import Answers, score_task
 from vlmfrontier.evaluation.result import check_model, drop_weights, model_config, write_answers, write_result
 from vlmfrontier.evaluation.statistics import task_errors
-from vlmfrontier.files import read_lines, weights_hash, write_json
+from vlmfrontier.files import hash_file, read_lines, weights_hash, write_json
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import read_answered
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
@@ -52,7 +52,7 @@ class Evaluation:
         """What judges said."""
         return self.folder / "replies.jsonl"
 
-    def job(self, weights: str, recorded: bool) -> AnswerJob:
+    def job(self, weights: str, prompts: str, recorded: bool) -> AnswerJob:
         """Return how our model answers in lmms-eval."""
         reading = Reading.of(self.study.data)
         return AnswerJob(
@@ -67,6 +67,7 @@ class Evaluation:
             videos=str(self.benchmarks.absolute()),
             answers=str((self.folder / "answers.jsonl").absolute()),
             recorded=recorded,
+            prompts=prompts,
         )
 
     def tasks(self, judged: bool | None = None) -> list[str]:
@@ -93,7 +94,8 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     harness.python_of(evaluation.settings)
     started = time.monotonic()
     weights = weights_hash(evaluation.run_folder.model)
-    job = evaluation.job(weights, recorded=False)
+    prompts = prompts_hash(evaluation.run_folder.model)
+    job = evaluation.job(weights, prompts, recorded=False)
     evaluation.requests.unlink(missing_ok=True)  # answers are kept; what they ask of the judge is taken down anew
     with serving(Collecting(evaluation.requests)) as address:
         output = evaluation.lmms_eval(job, evaluation.tasks(), "answered", address)
@@ -103,6 +105,7 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     summary = {
         "run": run.key,
         "weights": weights,
+        "prompts": prompts,
         "recipe": answered_settings(study, run, weights),
         "visual_tokens": _visual_tokens(answers, run),
         "questions": counts,
@@ -112,6 +115,18 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     }
     write_json(evaluation.run_folder.answered, summary)
     return summary
+
+
+def prompts_hash(model: Path) -> str:
+    """Return a hash of what decides the answers of a saved model besides its weights: its configuration, its tokenizer,
+    what its chat template writes, and the tokens that end an answer."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 — only where answers are given, not where they are rated
+
+    from vlmfrontier.models.prompt import PromptBuilder  # noqa: PLC0415
+
+    prompt = PromptBuilder(AutoTokenizer.from_pretrained(model, local_files_only=True))
+    files = {name: hash_file(model / name) for name in ("config.json", "tokenizer.json")}
+    return digest([files, asdict(prompt.chat), prompt.stop_token_ids])[:16]
 
 
 def check_videos(settings: LmmsEvalConfig, answers: Answers) -> dict[str, str]:
@@ -144,7 +159,7 @@ def rate(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     evaluation = Evaluation(study, run, results)
     settings, started = evaluation.settings, time.monotonic()
     summary = read_answered(evaluation.run_folder.answered)
-    job = evaluation.job(summary["weights"], recorded=True)
+    job = evaluation.job(summary["weights"], summary.get("prompts", ""), recorded=True)
     answers = read_answers(Path(job.answers), summary["weights"])
     outputs = {False: Output(evaluation.folder / "answered")}
     judge = None
