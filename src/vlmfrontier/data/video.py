@@ -23,6 +23,9 @@ READING = 2
 # A decoder has taken in packets beyond the frame it gives: up to a near key frame, going on is faster than seeking.
 WORTH_A_SEEK = 16
 
+PLAYLISTS = {"concat", "dash", "hls", "rtsp", "sdp"}
+"""Formats whose files say where the video is: their content may change, and lie anywhere."""
+
 # One reformatter for the process: making one per frame costs ten times the decoding of a small video.
 _REFORMATTER = VideoReformatter()
 
@@ -44,7 +47,11 @@ def encode_video(frames: np.ndarray, path: Path, frames_per_second: int) -> None
 def open_video(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """Open `path` for reading. Raises `VideoError` for what is no readable video, also while the block reads it."""
     try:
+        if not path.is_file() and path.exists():  # a pipe would be waited for
+            raise VideoError(UNREADABLE, path, "is neither a file nor a folder of images; remove it")
         with av.open(str(path)) as container:
+            if container.format.name in PLAYLISTS:
+                raise VideoError(UNREADABLE, path, "is a list of other files and no video; name these")
             yield container, video_stream(container, path)
     except FileNotFoundError as error:
         raise VideoError(MISSING_FILE, path, "no such file") from error

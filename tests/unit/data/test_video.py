@@ -1,12 +1,15 @@
 """Decoding, frame sampling, the cache of frames, conversations and nested subsets."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
 
 from vlmfrontier.data.conversations import Conversation, read_conversations, write_conversations
 from vlmfrontier.data.frames import FrameReader
+from vlmfrontier.data.problems import VideoError
 from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.data.video import decode_video, encode_video, read_frames
@@ -51,6 +54,16 @@ def test_an_unreadable_video_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.mp4"):
         decode_video(path)
+
+
+@pytest.mark.parametrize("name", ["list.mp4", "list.m3u8", "pipe.mp4"])
+def test_what_only_says_where_a_video_is_is_none(small_results, tmp_path, name):
+    shutil.copy(small_results / "data/train/videos/000000.mp4", tmp_path / "a.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile a.mp4\n")
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:1,\na.mp4\n#EXT-X-ENDLIST\n")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(VideoError, match=r"other files|neither a file|not a readable video"):
+        read_frames(tmp_path / name, 4)
 
 
 def test_a_truncated_video_is_named(small_results, tmp_path):
