@@ -167,19 +167,3 @@ def _telling(columns: np.ndarray, cheapest: Sequence[int]) -> list[int]:
         found.append(row)
         basis = np.vstack([basis, left[row] / new[row]])
     return found
-
-
-def fitted_after(
-    runs: Sequence[Run], factors: Sequence[str], hours: Mapping[str, float], order: Sequence[str]
-) -> float:
-    """Return the share of all hours after which the runs done, in this order, vary all that the sweep varies."""
-    at = {run.key: row for row, run in enumerate(runs)}
-    columns = design_columns(runs, factors)
-    rank = np.linalg.matrix_rank(columns, tol=1e-3)
-    total, used, rows = sum(hours.values()), 0.0, []
-    for key in order:
-        rows.append(columns[at[key]])
-        used += hours[key]
-        if len(rows) >= rank and np.linalg.matrix_rank(np.array(rows), tol=1e-3) == rank:
-            return used / total
-    return 1.0

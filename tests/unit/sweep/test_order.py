@@ -2,16 +2,18 @@
 
 import itertools
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.resources import answering_hours, asked, plan_trainings
-from vlmfrontier.sweep.runs import Run, fitted_after, plan_runs, run_order
+from vlmfrontier.sweep.runs import Run, design_columns, plan_runs, run_order
 from vlmfrontier.sweep.trainings import finetuning
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +28,22 @@ def planned(file: str) -> tuple[list[Run], list[str], dict[str, float]]:
         run.key: placed[run.key].gpu_hours + answering_hours(finetuning(study, run), site.gpu[0], asks) for run in runs
     }
     return runs, study.factors(), hours
+
+
+def fitted_after(
+    runs: Sequence[Run], factors: Sequence[str], hours: Mapping[str, float], order: Sequence[str]
+) -> float:
+    """Return the share of all hours after which the runs done, in this order, vary all that the sweep varies."""
+    at = {run.key: row for row, run in enumerate(runs)}
+    columns = design_columns(runs, factors)
+    rank = np.linalg.matrix_rank(columns, tol=1e-3)
+    total, used, rows = sum(hours.values()), 0.0, []
+    for key in order:
+        rows.append(columns[at[key]])
+        used += hours[key]
+        if len(rows) >= rank and np.linalg.matrix_rank(np.array(rows), tol=1e-3) == rank:
+            return used / total
+    return 1.0
 
 
 @pytest.mark.parametrize(
