@@ -34,7 +34,7 @@ from vlmfrontier.study.models import LanguageConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
-from vlmfrontier.sweep.trainings import Training, finetuning, training_memory
+from vlmfrontier.sweep.trainings import PlannedTraining, finetuning, training_memory
 from vlmfrontier.training import loop
 from vlmfrontier.training.batches import parameter_groups
 from vlmfrontier.training.loop import Layout, is_first, model_loss, num_processes, train
@@ -99,7 +99,7 @@ def collate(examples: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 
 def measure(
-    study: Study, training: Training, name: str, layout: Layout, given: argparse.Namespace, folder: Path
+    study: Study, training: PlannedTraining, name: str, layout: Layout, given: argparse.Namespace, folder: Path
 ) -> float:
     """Return the seconds of one optimizer step of the study's finetuning with the language model called `name`."""
     config = described_model(study.models, name, training.V)
@@ -146,11 +146,11 @@ def with_models(study: Study, batch: int, attention: str) -> Study:
     return study.model_copy(update={"models": models, "finetune": settings, "execution": execution})
 
 
-def planned_memory(training: Training, micro: int, again: bool) -> TrainingMemory:
+def planned_memory(training: PlannedTraining, micro: int, again: bool) -> TrainingMemory:
     """Return the plan's memory of one GPU; that of FSDP2 on one GPU is counted from two, with all of the states."""
     if num_processes() > 1 or not loop.shards(training.settings):
         return training_memory(training, micro, again)
-    half = training_memory(Training(**{**vars(training), "gpus": 2}), micro, again)
+    half = training_memory(PlannedTraining(**{**vars(training), "gpus": 2}), micro, again)
     states = (2 * part for part in (half.weights, half.gradients, half.optimizer))
     return TrainingMemory(*states, half.activations, half.gathered)
 
@@ -166,13 +166,13 @@ def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -
     study = with_models(study, num_processes() * (given.micro_batch or BATCH // num_processes()), attention)
     run = next(run for run in plan_runs(study) if run.language == name)
     training = finetuning(study, run)
-    training = Training(**{**vars(training), "T": int(T), "V": int(V), "text": (TEXT, SUPERVISED)})
+    training = PlannedTraining(**{**vars(training), "T": int(T), "V": int(V), "text": (TEXT, SUPERVISED)})
     placed = plan_training(training, Site.model_validate({"gpu": {"memory": given.memory}}))
     micro = given.micro_batch or placed.micro_batch
     again = placed.checkpointing if given.recompute is None else given.recompute == "yes"
     accumulation = given.accumulation or max(1, BATCH // (num_processes() * micro))
     study = with_models(study, num_processes() * micro * accumulation, attention)
-    training = Training(**{**vars(training), "settings": study.finetune})
+    training = PlannedTraining(**{**vars(training), "settings": study.finetune})
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:

@@ -29,7 +29,7 @@ _WITHOUT_SLURM = (
 """What the batch script was given is not meant for the steps inside, which say themselves what they want."""
 
 
-class Asked(dict):
+class Demand(dict):
     """Resources that can be read as Snakemake's can: by key and by name."""
 
     def __getattr__(self, name: str) -> Any:
@@ -66,14 +66,14 @@ class Batch(NamedTuple):
         return sum(job.threads for job in self.jobs)
 
     @property
-    def resources(self) -> Asked:
+    def resources(self) -> Demand:
         """What the jobs need side by side."""
         first = self.jobs[0].resources
-        asked = Asked({key: first.get(key) for key in first.keys()})  # noqa: SIM118 — no dict
+        asked = Demand({key: first.get(key) for key in first.keys()})  # noqa: SIM118 — no dict
         if len(self.jobs) == 1:
             return asked
         shared = {key: sum(job.resources.get(key) for job in self.jobs) for key in _SHARED if key in asked}
-        return Asked(asked | shared | {"runtime": max(job.resources.get("runtime") for job in self.jobs)})
+        return Demand(asked | shared | {"runtime": max(job.resources.get("runtime") for job in self.jobs)})
 
 
 def members(job: Any) -> list[Any]:

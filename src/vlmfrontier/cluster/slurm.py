@@ -14,7 +14,7 @@ ANSWER_SECONDS = 120.0
 """For one call of a client."""
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What a client answered."""
 
     status: int
@@ -32,19 +32,19 @@ def call(
     given: str | None = None,
     seconds: float = ANSWER_SECONDS,
     environment: Mapping[str, str] | None = None,
-) -> Answer:
+) -> Reply:
     """Return the answer of a client; one that hangs or cannot be started has failed."""
     settings = {"capture_output": True, "text": True, "errors": "replace", "timeout": seconds, "env": environment}
     try:
         done = subprocess.run(command, input=given, check=False, **settings)
     except subprocess.TimeoutExpired:
-        return Answer(1, "", f"{command[0]} timed out after {seconds:g} s")
+        return Reply(1, "", f"{command[0]} timed out after {seconds:g} s")
     except OSError as error:
-        return Answer(1, "", f"{command[0]}: {error}")
-    return Answer(done.returncode, done.stdout, done.stderr)
+        return Reply(1, "", f"{command[0]}: {error}")
+    return Reply(done.returncode, done.stdout, done.stderr)
 
 
-def squeue(form: str, *options: str, seconds: float = ANSWER_SECONDS) -> Answer:
+def squeue(form: str, *options: str, seconds: float = ANSWER_SECONDS) -> Reply:
     """Return what squeue lists of this user's jobs, a line each in the format `form`, whatever else is set."""
     usual = {key: value for key, value in os.environ.items() if not key.startswith("SQUEUE_")}
     asked = ["squeue", "--me", "--noheader", *options, f"--format={form}"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id
 from snakemake_interface_common.exceptions import WorkflowError
 
-from vlmfrontier.cluster.slurm import Answer, QueuedJob, accounting, call, job_record, queued_jobs, squeue
+from vlmfrontier.cluster.slurm import QueuedJob, Reply, accounting, call, job_record, queued_jobs, squeue
 
 _PASSES = re.compile(
     r"Socket timed out|Unable to contact slurm controller|Connection (refused|reset|timed out)|timed out"
@@ -219,7 +219,7 @@ class Submitter:
             pass
 
     @staticmethod
-    def _taken(answer: Answer) -> str:
+    def _taken(answer: Reply) -> str:
         return validate_or_get_slurm_job_id(answer.out.strip().split(";")[0], answer.out)
 
     def _arrived(self, name: str, since: float) -> str | None:

@@ -18,7 +18,7 @@ from vlmfrontier.sweep.status import (
     RUNNING,
     STARTED,
     TRAINED,
-    Progress,
+    TrainingProgress,
     how_ended,
     live_runs,
     progress_of,
@@ -156,7 +156,7 @@ def _with_steps(row: Row, folder: Path, planned: object, batch_size: int | None)
     return row._replace(step=progress.step, steps=progress.steps, loss=progress.loss, tokens_per_second=speed)
 
 
-def _hours_left(progress: Progress | None, planned: object, runs: bool) -> float:
+def _hours_left(progress: TrainingProgress | None, planned: object, runs: bool) -> float:
     if progress is None:
         return planned.wall_hours
     steps = progress.steps - progress.step

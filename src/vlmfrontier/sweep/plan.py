@@ -13,7 +13,7 @@ from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.jobs import host_memory
 from vlmfrontier.sweep.resources import (
-    Asked,
+    Questions,
     ResourcePlan,
     answering_hours,
     asked,
@@ -23,7 +23,7 @@ from vlmfrontier.sweep.resources import (
 )
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, MISSING, REFUSED, Status, hours_used, run_status
-from vlmfrontier.sweep.trainings import Training, alignment, finetuning, pictures
+from vlmfrontier.sweep.trainings import PlannedTraining, alignment, finetuning, pictures
 from vlmfrontier.units import format_flops, format_number, format_quantity
 
 RUN = ["run", "sweep", "sweeps", "N", "T", "V", "M", "n", "seed", "c", "training_flops"]
@@ -91,7 +91,7 @@ def plan_table(
     return table
 
 
-def _evaluation(training: Training, gpu: GpuSite, known: Asked, cost: float) -> dict[str, object]:
+def _evaluation(training: PlannedTraining, gpu: GpuSite, known: Questions, cost: float) -> dict[str, object]:
     """Return where a run is evaluated, for how long, and what it costs together with its training."""
     hours = answering_hours(training, gpu, known)
     to_evaluate = 0.0 if gpu.price is None or math.isnan(hours) else hours * gpu.price

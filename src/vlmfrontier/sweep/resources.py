@@ -16,7 +16,7 @@ from vlmfrontier.files import read_record
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
-from vlmfrontier.sweep.trainings import Training, finetuning, training_memory
+from vlmfrontier.sweep.trainings import PlannedTraining, finetuning, training_memory
 from vlmfrontier.tasks import Benchmark
 
 RECOMPUTED = 4 / 3
@@ -87,7 +87,7 @@ def limit_minutes(site: Site, partition: Partition, hours: float) -> int:
     return min(wanted, partition.minutes)
 
 
-def plan_training(training: Training, site: Site) -> ResourcePlan:
+def plan_training(training: PlannedTraining, site: Site) -> ResourcePlan:
     """Return how a training is run on `site`: the largest micro-batch that fits, checkpointing if none does without.
 
     Of several GPUs that it fits, on those that the site chooses (`choose`). The global batch is the study's on any
@@ -110,7 +110,7 @@ def plan_training(training: Training, site: Site) -> ResourcePlan:
     return min(fitting, key=lambda plan: plan.hours) if site.choose == "fastest" else fitting[0]
 
 
-def _plan_on(training: Training, gpu: GpuSite) -> ResourcePlan:
+def _plan_on(training: PlannedTraining, gpu: GpuSite) -> ResourcePlan:
     gpus, nodes, settings = training.gpus, training.nodes, training.settings
     processes, batch = gpus * nodes, settings.batch_size
     problem = ""
@@ -142,7 +142,7 @@ def _plan_on(training: Training, gpu: GpuSite) -> ResourcePlan:
     )
 
 
-def _fit(training: Training, gpu: GpuSite, share: int) -> tuple[TrainingMemory, int, bool]:
+def _fit(training: PlannedTraining, gpu: GpuSite, share: int) -> tuple[TrainingMemory, int, bool]:
     """Return memory, micro-batch and checkpointing of the first way that fits, else of the smallest there is."""
     ways = [(micro, again) for again in (False, True) for micro in range(share, 0, -1) if share % micro == 0]
     for micro, checkpointing in ways:
@@ -152,7 +152,7 @@ def _fit(training: Training, gpu: GpuSite, share: int) -> tuple[TrainingMemory, 
     return memory, micro, checkpointing
 
 
-def _too_large(training: Training, memory: TrainingMemory, gpu: GpuSite) -> str:
+def _too_large(training: PlannedTraining, memory: TrainingMemory, gpu: GpuSite) -> str:
     parts = {"weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer}
     parts |= {"gathered": memory.gathered} if memory.gathered else {}
     parts |= {"activations": memory.activations}
@@ -187,7 +187,7 @@ def refusals(plans: Mapping[str, ResourcePlan]) -> str:
 # What the evaluation of a run takes of a GPU: seeing and reading every video, and writing the answers.
 
 
-class Asked(NamedTuple):
+class Questions(NamedTuple):
     """What a study asks every run."""
 
     readings: int
@@ -200,7 +200,7 @@ class Asked(NamedTuple):
     """Whether the questions are the digits study's own, which share a job with the training where jobs are shared."""
 
 
-def asked(study: Study, results: Path | None = None, supposed: int = 0) -> Asked:
+def asked(study: Study, results: Path | None = None, supposed: int = 0) -> Questions:
     """Return what every run of `study` is asked; the digits study's answers, a word or two at once, count as none.
 
     Of a benchmark whose number of questions nothing says, `supposed` questions.
@@ -208,12 +208,12 @@ def asked(study: Study, results: Path | None = None, supposed: int = 0) -> Asked
     evaluate = study.evaluate
     if evaluate.harness == "packed":
         videos = study.data.digits.test
-        return Asked(videos + min(evaluate.control_videos, videos), 0, evaluate.batch_size, packed=True)
+        return Questions(videos + min(evaluate.control_videos, videos), 0, evaluate.batch_size, packed=True)
     counts = [
         (supposed if count is None else count, benchmark.answer_tokens)
         for _, benchmark, count in benchmark_questions(evaluate.lmms_eval, results)
     ]
-    return Asked(sum(n for n, _ in counts), sum(n * tokens for n, tokens in counts))
+    return Questions(sum(n for n, _ in counts), sum(n * tokens for n, tokens in counts))
 
 
 def uncounted(study: Study, results: Path | None = None) -> list[str]:
@@ -236,7 +236,7 @@ def benchmark_questions(settings: LmmsEvalConfig, results: Path | None) -> Itera
         yield name, benchmark, count
 
 
-def answering_hours(training: Training, gpu: GpuSite, asked: Asked) -> float:
+def answering_hours(training: PlannedTraining, gpu: GpuSite, asked: Questions) -> float:
     """Return the GPU-hours of a run's evaluation on `gpu`: a pass of Eq. 1 for every question, every token written.
 
     At the rate that its training is expected to reach. An upper bound for reading: a video is read once for several
@@ -248,7 +248,7 @@ def answering_hours(training: Training, gpu: GpuSite, asked: Asked) -> float:
     return (asked.readings * sum(training.forward) / rate + asked.tokens * gpu.token_seconds) / 3600
 
 
-def evaluation_gpu(training: Training, site: Site, asked: Asked) -> GpuSite:
+def evaluation_gpu(training: PlannedTraining, site: Site, asked: Questions) -> GpuSite:
     """Return the GPU of `site` that evaluates a run: the cheapest of those whose memory holds it, else the roomiest.
 
     Without prices the one with the least memory, which leaves the larger ones to trainings. Where small runs share jobs
@@ -268,7 +268,7 @@ def evaluation_gpu(training: Training, site: Site, asked: Asked) -> GpuSite:
     return min(roomy, key=lambda gpu: gpu.price * answering_hours(training, gpu, least))
 
 
-def answering_bytes(training: Training, batch: int) -> float:
+def answering_bytes(training: PlannedTraining, batch: int) -> float:
     """Return the bytes on one GPU that an evaluation takes at most: weights, their copy in 16 bits, and the widest
     layer of each example of a batch."""
     alone = replace(training, gpus=1, nodes=1)

@@ -119,7 +119,7 @@ def log_tail(log: Path, count: int, attempt: int | None = None) -> str:
 _BEGINNING = re.compile(rb'"event": *"(started|resumed)"')
 
 
-class Progress(NamedTuple):
+class TrainingProgress(NamedTuple):
     """How far the last attempt at a training is."""
 
     step: int
@@ -141,7 +141,7 @@ def hours_used(log: Path) -> float:
     return sum(last - first for first, last in times if first is not None and last is not None) / 3600
 
 
-def progress_of(log: Path) -> Progress | None:
+def progress_of(log: Path) -> TrainingProgress | None:
     """Return how far the last attempt in a `train.jsonl` is; None if it has not begun."""
     attempts = _attempts(log)
     began = _entry(attempts[-1].split(b"\n", 1)[0]) if attempts else {}
@@ -153,7 +153,7 @@ def progress_of(log: Path) -> Progress | None:
         first = began
     seconds = last.get("time", 0) - first.get("time", 0)
     speed = (last["step"] - first["step"]) / seconds if seconds > 0 else 0.0
-    return Progress(last["step"], began["steps"], last.get("loss"), speed, last.get("time", 0.0))
+    return TrainingProgress(last["step"], began["steps"], last.get("loss"), speed, last.get("time", 0.0))
 
 
 def _attempts(log: Path) -> list[bytes]:

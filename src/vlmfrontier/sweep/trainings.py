@@ -22,7 +22,7 @@ PICTURES = 558_128
 
 
 @dataclass(frozen=True)
-class Training:
+class PlannedTraining:
     """A run's finetuning, or stage 1 of a pair of towers."""
 
     vision: VisionConfig
@@ -95,9 +95,9 @@ class Training:
         return sum(towers) + (self.parameters["projector"] if "projector" in self.learns else 0)
 
 
-def finetuning(study: Study, run: Run) -> Training:
+def finetuning(study: Study, run: Run) -> PlannedTraining:
     """Return stage 2 of `run` as a training to be planned."""
-    return Training(
+    return PlannedTraining(
         size=run.N,
         T=run.T,
         V=run.V,
@@ -122,14 +122,14 @@ def pictures(study: Study, results: Path | None = None) -> tuple[int | None, str
     return study.data.llava.align and study.data.llava.align.count, "data.llava.align.count"
 
 
-def alignment(study: Study, language: str, vision: str = "", results: Path | None = None) -> Training:
+def alignment(study: Study, language: str, vision: str = "", results: Path | None = None) -> PlannedTraining:
     """Return stage 1 of a pair of published models as a training to be planned, on one node.
 
     Where nothing says how many pictures there are, as many as the paper's: a job must ask for some time. The plan says
     no hours then.
     """
     settings = study.pretrain.align
-    return Training(
+    return PlannedTraining(
         size=study.models.language[language].N,
         T=1,
         V=max(settings.grids) ** 2,
@@ -157,7 +157,7 @@ def _of_towers(study: Study, settings: OptimizationConfig, language: str, vision
     }
 
 
-def training_memory(training: Training, micro: int, checkpointing: bool, keeps: bool = True) -> TrainingMemory:
+def training_memory(training: PlannedTraining, micro: int, checkpointing: bool, keeps: bool = True) -> TrainingMemory:
     """Return the bytes on one GPU of a training with `micro` examples at a time; unless it `keeps` what the way back
     needs, those of the way forward, one layer at a time."""
     numbers, text = training.numbers, training.text

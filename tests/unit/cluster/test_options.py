@@ -9,7 +9,7 @@ from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 
-from vlmfrontier.cluster.batch import Asked
+from vlmfrontier.cluster.batch import Demand
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.jobs import cpu_job, gpu_job, training_job, training_job_on_nodes
@@ -25,7 +25,7 @@ RUN = plan_runs(STUDY)[0]
 def sbatch(asked: dict) -> list[str]:
     """Return the words of the command line that the plugin makes of a job's resources."""
     values = {key: value(None) if callable(value) else value for key, value in asked.items()}
-    resources = Asked({key: value for key, value in values.items() if value is not None})
+    resources = Demand({key: value for key, value in values.items() if value is not None})
     job = SimpleNamespace(resources=resources, threads=1)
     validate_slurm_extra(job)
     named = {"run_uuid": "name", "slurm_logfile": "log", "comment_str": "rule", "account": "", "workdir": "/here"}

@@ -15,7 +15,7 @@ from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.live import Row, live_rows, table, why_waiting
 from vlmfrontier.sweep.plan import plan_table
 from vlmfrontier.sweep.runs import plan_runs
-from vlmfrontier.sweep.status import Progress, live_runs, progress_of
+from vlmfrontier.sweep.status import TrainingProgress, live_runs, progress_of
 
 STUDY = load_study([SMOKE])
 RUNS = [run.key for run in plan_runs(STUDY)]
@@ -39,10 +39,13 @@ def at(step: int, time: float, loss: float = 2.5) -> dict:
     ("entries", "expected"),
     [
         ([], None),
-        ([begun(0, 100, 10.0)], Progress(0, 100, None, 0.0, 10.0)),
-        ([begun(0, 100, 10.0), at(1, 20.0)], Progress(1, 100, 2.5, 0.1, 20.0)),
+        ([begun(0, 100, 10.0)], TrainingProgress(0, 100, None, 0.0, 10.0)),
+        ([begun(0, 100, 10.0), at(1, 20.0)], TrainingProgress(1, 100, 2.5, 0.1, 20.0)),
         # Beginning is slow: the speed is that from the first step on.
-        ([begun(0, 100, 0.0), at(1, 90.0), at(11, 95.0), at(21, 100.0, 2.0)], Progress(21, 100, 2.0, 2.0, 100.0)),
+        (
+            [begun(0, 100, 0.0), at(1, 90.0), at(11, 95.0), at(21, 100.0, 2.0)],
+            TrainingProgress(21, 100, 2.0, 2.0, 100.0),
+        ),
         # The next attempt began from a checkpoint, and the speed is its own.
         (
             [
@@ -53,18 +56,18 @@ def at(step: int, time: float, loss: float = 2.5) -> dict:
                 at(41, 1010.0),
                 at(51, 1030.0),
             ],
-            Progress(51, 100, 2.5, 0.5, 1030.0),
+            TrainingProgress(51, 100, 2.5, 0.5, 1030.0),
         ),
-        ([begun(0, 100, 0.0), at(1, 1.0), at(11, 11.0), '{"step": 21, "lo'], Progress(11, 100, 2.5, 1.0, 11.0)),
+        ([begun(0, 100, 0.0), at(1, 1.0), at(11, 11.0), '{"step": 21, "lo'], TrainingProgress(11, 100, 2.5, 1.0, 11.0)),
         (
             [begun(0, 100, 0.0), at(1, 1.0), {"event": "interrupted", "step": 9, "time": 9.0}],
-            Progress(1, 100, 2.5, 1.0, 1.0),
+            TrainingProgress(1, 100, 2.5, 1.0, 1.0),
         ),
         ([{"event": "started"}, at(1, 1.0)], None),
         (["no log"], None),
     ],
 )
-def test_how_far_a_training_is(tmp_path: Path, entries: list, expected: Progress | None):
+def test_how_far_a_training_is(tmp_path: Path, entries: list, expected: TrainingProgress | None):
     assert progress_of(write(tmp_path / "train.jsonl", *entries)) == expected
     assert progress_of(tmp_path / "none.jsonl") is None
 
