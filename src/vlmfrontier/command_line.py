@@ -24,6 +24,7 @@ _OF_THE_DISK = {
     errno.EACCES: "choose a place that you may read and write",
     errno.EPERM: "choose a place that you may read and write",
     errno.EISDIR: "name a file",
+    errno.EEXIST: "a file stands where a folder should be; remove it",
     errno.ENOTDIR: "a folder was expected",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.ELOOP: "a link leads back to itself",
@@ -89,7 +90,10 @@ def run(main: Callable[[], Any]) -> None:
             raise
         _to_nowhere(sys.stdout)
         sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:  # of the flush
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Of the flush.
         _to_nowhere(sys.stdout)
         _leave(f"the output cannot be written: {error.strerror}", 1)
 
