@@ -152,10 +152,10 @@ def test_without_any_study_the_plan_is_the_mend(tmp_path: Path, monkeypatch: pyt
 def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture):
     (tmp_path / "tables").write_text("")
     with pytest.raises(SystemExit):
-        command_line.run(lambda: (tmp_path / "tables").mkdir())
+        command_line.run((tmp_path / "tables").mkdir)
     assert "tables: file exists; a file stands where a folder should be" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError):  # nobody foresaw it, and the output is not at fault
-        command_line.run(lambda: (tmp_path / "nowhere").read_text())
+        command_line.run((tmp_path / "nowhere").read_text)
 
 
 def test_a_bug_keeps_its_traceback():
