@@ -1,12 +1,14 @@
 """Collect the results of all runs: python scripts/collect.py --study results/digits/study.json
 
-Writes runs.csv, one row per run that has a result; runs without one are named on the terminal.
+Writes runs.csv, one row per run that has a result, and runs.json, what the laws must know of them; runs without one are
+named on the terminal.
 """
 
 from vlmfrontier import command_line
+from vlmfrontier.laws.table import write_runs
 from vlmfrontier.made import note_runs
 from vlmfrontier.study.load import read_study
-from vlmfrontier.sweep.collect import collect
+from vlmfrontier.sweep.collect import collect, describe
 
 
 def main() -> None:
@@ -16,7 +18,7 @@ def main() -> None:
     results = given.study.parent
     study = read_study(given.study)
     table, missing = collect(study, results)
-    table.to_csv(results / "runs.csv", index=False)
+    write_runs(table, describe(study, table), results / "runs.csv")
     note_runs(study, results)
     print(f"{len(table)} runs → {results / 'runs.csv'}")
     if missing:

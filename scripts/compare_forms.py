@@ -12,9 +12,9 @@ import pandas as pd
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
 from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.laws.table import load_results
 from vlmfrontier.made import note
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.load import read_study
@@ -45,12 +45,12 @@ def main() -> None:
     if "forms" in given.tables:
         write_forms_table(gathered(results / "laws", targets), results / "tables" / "forms")
     if "fitting" in given.tables:
-        table, progress = load_results(study, results), Progress("fitting", SETTINGS)
+        table, progress = Results(study, results).table, Progress("fitting", SETTINGS)
         frame = fitting_table(table, target, study.laws, given.scipy_starts, given.threads, progress)
         progress.done()
         write_forms_table(frame, results / "tables" / "fitting")
     if "bagging" in given.tables:
-        frame = bagging_table(load_results(study, results), target, study.laws, given.threads)
+        frame = bagging_table(Results(study, results).table, target, study.laws, given.threads)
         write_forms_table(frame, results / "tables" / "bagging")
     for name in given.tables:
         note(study, results, f"tables/{name}.csv")

@@ -1,14 +1,17 @@
-"""Check a study's own table and say what it holds: python scripts/read_table.py --study results/chinchilla/study.json
+"""Read a study's own table, once for all jobs: python scripts/read_table.py --study results/chinchilla/study.json
 
-Writes runs.csv beside study.json: the rows that laws are fitted to, factors and n in the table's units, targets as
-errors.
+Checks it and writes runs.csv beside study.json: the rows that laws are fitted to, factors and n in the table's units,
+targets as errors; and runs.json, what the laws must know of them.
 """
 
 import sys
 
 from vlmfrontier import command_line
+from vlmfrontier.errors import UserError
 from vlmfrontier.laws.checks import check_study, table_warnings
-from vlmfrontier.laws.table import load_results
+from vlmfrontier.laws.table import write_runs
+from vlmfrontier.laws.user_table import as_runs, read_table
+from vlmfrontier.made import note_runs
 from vlmfrontier.study.load import read_study
 
 
@@ -17,10 +20,12 @@ def main() -> None:
     command_line.study_argument(parser)
     given = parser.parse_args()
     study, results = read_study(given.study), given.study.parent
-    table = load_results(study, results)
+    if study.table is None:
+        raise UserError(f"study {study.study} has no table of its own; its runs are collected by `snakemake collect`")
+    table = read_table(study.table)
     check_study(table, study.laws)
-    if study.table:
-        table.plain().to_csv(results / "runs.csv", index=False)
+    write_runs(*as_runs(table, study.table), results / "runs.csv")
+    note_runs(study, results)
     split = "" if table.split is None else f", {table.split.sum()} inside the split"
     targets = ", ".join(f"{name} ({len(table.measured(name))} rows)" for name in table.targets)
     print(f"table {table.name}: {len(table)} rows, {table.configurations} configurations{split}; {targets}")

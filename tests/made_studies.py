@@ -19,6 +19,8 @@ from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.selection import chosen_form, fit_target
+from vlmfrontier.laws.table import write_runs
+from vlmfrontier.laws.user_table import as_runs, read_table
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.tables.writing import write_csv, write_table
 
@@ -64,7 +66,9 @@ def made(folder: Path, study: Mapping = STUDY, table: pd.DataFrame | None = None
     (points() if table is None else table).to_csv(path, index=False)
     config = {**study, "table": {**study["table"], "path": str(path)}}
     file = folder / "results" / study["study"] / "study.json"
-    write_study(load_study([], config), file)
+    made = load_study([], config)
+    write_study(made, file)
+    write_runs(*as_runs(read_table(made.table), made.table), file.with_name("runs.csv"))
     return Results.open(file)
 
 

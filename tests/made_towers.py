@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from vlmfrontier.frontier.load import Results
+from vlmfrontier.laws.table import write_runs
 from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.collect import collect
+from vlmfrontier.sweep.collect import collect, describe
 from vlmfrontier.sweep.runs import plan_runs
 
 TOWERS = {
@@ -57,5 +58,6 @@ def results(folder: Path, made: Study, noise: float = 0.0) -> Results:
         }
         about = {"seed": run.seed, "seconds": {"finetune": 1.0, "evaluate": 1.0}, "counted_flops": {"total": run.c}}
         (own / "result.json").write_text(json.dumps({"errors": errors, "provenance": WHERE, **about}))
-    collect(made, file.parent)[0].to_csv(file.parent / "runs.csv", index=False)
+    rows, _ = collect(made, file.parent)
+    write_runs(rows, describe(made, rows), file.with_name("runs.csv"))
     return Results.open(file)

@@ -16,7 +16,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.files import hash_file, write_json
 from vlmfrontier.records import again, read_checked
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import collect_settings, frontier_settings, laws_settings
+from vlmfrontier.sweep.fingerprints import collect_settings, frontier_settings, laws_settings, table_settings
 from vlmfrontier.sweep.outdated import differences, named
 from vlmfrontier.sweep.runs import plan_runs
 
@@ -31,24 +31,27 @@ class _Made(BaseModel):
     files: dict[str, str]
 
 
-def table_file(study: Study, results: Path) -> Path:
-    """Return the table that the laws of a study are fitted to: the user's own, or `runs.csv`."""
-    return Path(study.table.path) if study.table else results / "runs.csv"
-
-
 def note_runs(study: Study, results: Path) -> None:
-    """Note what the run table of a trained study, which has just been collected, was made from."""
-    _note(results, "runs.csv", collect_settings(study), {}, [results / "runs.csv"])
+    """Note what the run table, which has just been collected or read, was made from."""
+    files = [results / "runs.csv", results / "runs.json"]
+    _note(results, "runs.csv", *_of_runs(study), files)
 
 
-def outdated_runs_table(study: Study, results: Path, whole: bool = True) -> list[str]:
-    """Return why `runs.csv` of a trained study is not that of the study as it is; a row of every run is not needed."""
+def _of_runs(study: Study) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Return the settings and sources of `runs.csv`."""
+    if study.table is not None:
+        return table_settings(study), {"table": _hash(Path(study.table.path))}
+    return collect_settings(study), {}
+
+
+def outdated_table(study: Study, results: Path, whole: bool = True) -> list[str]:
+    """Return why `runs.csv` is not that of the study as it is; a row of every run is not needed."""
     path = results / "runs.csv"
-    if not study.trained or not path.exists():
+    if not path.exists():
         return []
-    found = _outdated(results, "runs.csv", collect_settings(study), {}, "collect", whole)
+    found = _outdated(results, "runs.csv", *_of_runs(study), "collect", whole)
     planned = {run.key for run in plan_runs(study)}
-    rows = [row["run"] for row in _rows(path) if row.get("run")]
+    rows = [row["run"] for row in _rows(path) if row.get("run")] if planned else []
     foreign = [run for run in rows if run not in planned]
     return [*found, *([f"{len(foreign)} of its runs are not planned, first {foreign[0]}"] if foreign else [])]
 
@@ -88,7 +91,7 @@ def outdated_analysis(study: Study, results: Path) -> dict[str, list[str]]:
 
     Files are compared with what was written only where they are read.
     """
-    why = outdated_runs_table(study, results, whole=False)
+    why = outdated_table(study, results, whole=False)
     found = {"runs.csv": why} if why else {}
     given: dict[_Kind, tuple[dict[str, Any], dict[str, str | None]]] = {}
     for name in _noted(results):
@@ -114,7 +117,7 @@ def refuse_outdated(study: Study, results: Path, name: str) -> None:
 
 def refuse_outdated_runs(study: Study, results: Path) -> None:
     """Raise `UserError` with the reasons if `runs.csv` is not that of the study as it is."""
-    _refuse(outdated_runs_table(study, results), results / "runs.csv", "collect")
+    _refuse(outdated_table(study, results), results / "runs.csv", "collect")
 
 
 def _refuse(why: list[str], what: Path, rule: str) -> None:
@@ -164,7 +167,7 @@ def _of_target(name: str) -> bool:
 
 
 def _sources(study: Study, results: Path, kind: _Kind) -> dict[str, str | None]:
-    found = {"table": _hash(table_file(study, results))} if "table" in kind.sources else {}
+    found = {"table": _hash(results / "runs.csv")} if "table" in kind.sources else {}
     if "costs" in kind.sources and study.cost.table:
         found["cost.table"] = _hash(Path(study.cost.table.path))
     if "laws" in kind.sources:
@@ -185,7 +188,7 @@ def _note(
 ) -> None:
     path = _record(results, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    hashes = {file.relative_to(results).as_posix(): _hash(file) for file in files}
+    hashes = {file.relative_to(results).as_posix(): _hash(file) for file in files if file.exists()}
     write_json(path, {"settings": settings, "sources": sources, "files": hashes})
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -96,6 +96,73 @@ class Manifest(_Record):
     settings: dict[str, Any] | None = None
 
 
+class Variable(_Record):
+    """A factor, or n."""
+
+    unit: Positive = 1.0
+    """What one unit of it is in a fit."""
+    name: str
+    """What it is called: `frames per video`, or the column of a user's own table."""
+    counts: str | None = None
+    """What a value counts, such as `frames`; None where nobody has said so."""
+
+    def label(self, symbol: str) -> str:
+        """Return the name with the symbol of formulas: `frames per video T`, or of a column `params (N)`."""
+        if self.counts is None:
+            return symbol if self.name == symbol else f"{self.name} ({symbol})"
+        return f"{self.name} {symbol}"
+
+    def axis(self, symbol: str) -> str:
+        """Return the label with what a value counts, unless it says so itself: `LM size N (parameters)`."""
+        counted = self.counts is None or self.counts in self.name
+        return self.label(symbol) if counted else f"{self.label(symbol)} ({self.counts})"
+
+
+class Measure(_Record):
+    """A target: an error, lower is better."""
+
+    largest: Positive | None
+    """The largest error that there can be; None for an error without end, such as a loss."""
+    least: Positive | None = None
+    """What a measured 0 counts as, which has no logarithm; None where no 0 can be."""
+    missing: list[Count] = []
+    """Lines without a value."""
+
+
+class Runs(_Record):
+    """`runs.json`: what the analysis must know of the rows of `runs.csv`."""
+
+    source: str
+    """What the rows are, in words: `the runs of the study digits`."""
+    about: list[str]
+    """What a report says of them."""
+    file: str | None
+    """The file that `lines` count in, for messages; None for `runs.csv` itself."""
+    factors: Annotated[dict[str, Variable], Field(min_length=1)]
+    data: Variable | None
+    """n; None where there is no data size."""
+    targets: Annotated[dict[str, Measure], Field(min_length=1)]
+    split: list[bool] | Literal["laws.split"] | None
+    """Whether laws are fitted to each row when extrapolation is judged: by row, or by the condition `laws.split`."""
+    seeds: bool
+    """Whether repeats of a configuration are meant as such."""
+    keyed: bool
+    """Whether the column `run` names every row."""
+    lines: list[Count]
+    """The line of each row."""
+    notes: list[str]
+    """Named warnings about how the rows were read."""
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The factors and, where there is one, n, by their symbols."""
+        return self.factors | ({"n": self.data} if self.data else {})
+
+    def error_name(self, target: str) -> str:
+        """Return what is predicted: the error of a task, or a target that is itself an error, such as `loss`."""
+        return target if self.targets[target].largest is None else f"error of {target}"
+
+
 class _Unit(_Record):
     unit: Positive
 
@@ -139,17 +206,20 @@ def _opening(path: Path, mend: str) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_checked(path: Path, kind: Any, mend: str) -> Any:
-    """Return the JSON in `path`, checked to be of `kind`. Raises `UserError` naming file, key and `mend`."""
+def read_checked(path: Path, kind: Any, mend: str, as_model: bool = False) -> Any:
+    """Return the JSON in `path`, checked to be of `kind`; as a model of that kind if asked.
+
+    Raises `UserError` naming file, key and `mend`.
+    """
     try:
         with _opening(path, mend):
             content = json.loads(path.read_text(encoding="utf-8"))
-        TypeAdapter(kind).validate_python(content)
+        model = TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
         raise UserError(f"{path}: damaged: {_first(error)}; {mend}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged: not JSON ({error}); {mend}") from None
-    return content
+    return model if as_model else content
 
 
 def _first(error: ValidationError) -> str:

@@ -58,7 +58,7 @@ def outline(study: Study, runs: Iterable[Run]) -> Outline:
         rows = list(runs)
         factors = {name: np.array([getattr(run, name) for run in rows], float) for name in study.factors()}
         return Outline(study, factors, np.array([run.n for run in rows], float))
-    from vlmfrontier.laws.table import read_table  # noqa: PLC0415 — pandas is slow, and most studies have no table
+    from vlmfrontier.laws.user_table import read_table  # noqa: PLC0415 — pandas is slow, and most have no table
 
     return Outline.of(study, read_table(study.table))
 
@@ -68,7 +68,7 @@ def check_files(study: Study, runs: Sequence[Run]) -> None:
     split that names no column, a frontier without solution."""
     if not study.trained:
         from vlmfrontier.laws.checks import check_study  # noqa: PLC0415 — pandas is slow, and most have no table
-        from vlmfrontier.laws.table import read_table  # noqa: PLC0415
+        from vlmfrontier.laws.user_table import read_table  # noqa: PLC0415
 
         table = read_table(study.table)
         check_study(table, study.laws)

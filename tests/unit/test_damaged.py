@@ -14,7 +14,7 @@ from tests.calling import ROOT
 from tests.made_studies import STUDY, fitted, made, points, with_profile_and_regret
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note, note_laws, outdated_analysis
+from vlmfrontier.made import note, note_laws, note_runs, outdated_analysis
 from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.known import Known
 from vlmfrontier.report.page import write_report
@@ -31,12 +31,12 @@ OF_FRONTIER += tuple(f"figures/{name}.png" for name in FIGURES)
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A fitted study, whose results say what they were made from."""
     results = with_profile_and_regret(fitted(made(tmp_path_factory.mktemp("whole"), SMALL)))
+    note_runs(results.study, results.folder)
     for target in results.study.targets():
         note_laws(results.study, results.folder, target)
     save(results, FIGURES, results.main_target, results.folder / "figures")
     for name in (*OF_FRONTIER, "tables/forms.csv", "laws/avg/profile.csv"):
         note(results.study, results.folder, name)
-    results.table.plain().to_csv(results.folder / "runs.csv", index=False)
     return results
 
 
@@ -268,10 +268,14 @@ def test_an_edited_table_is_not_mixed_with_its_old_laws(copied: Path, tmp_path: 
     edited = points()
     edited.loc[0, "avg"] *= 1.5
     edited.to_csv(table, index=False)
+    assert "runs.csv" in outdated_analysis(results.study, copied)
+    for file in ("runs.csv", "laws"):
+        status, said = call("query", copied, capsys, "--budget", "5T", "--examples", "1M")
+        assert status == 2
+        assert f"{file}" in said
+        assert "table: it was made from another one" in said
+        assert call("read_table", copied, capsys)[0] == 0
     assert "laws/avg/weights.json" in outdated_analysis(results.study, copied)
-    status, said = call("query", copied, capsys, "--budget", "5T", "--examples", "1M")
-    assert status == 2
-    assert "table: it was made from another one" in said
 
 
 def test_whole_results_are_read(copied: Path, capsys: pytest.CaptureFixture):

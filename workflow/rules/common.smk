@@ -78,7 +78,7 @@ LEFT_OUT = failed_runs(RUNS.values(), Path(RESULTS)) if STUDY.execution.without_
 RUN_RESULTS = expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in RUNS if run not in LEFT_OUT])
 
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
-RUN_TABLE = f"{RESULTS}/runs.csv"
+RUN_TABLE = [f"{RESULTS}/runs.csv", f"{RESULTS}/runs.json"]
 
 # What `snakemake --report` says of every result. Absolute, since it would be searched for beside the rules. Results that
 # an older version made may lack it.

@@ -80,7 +80,7 @@ NO_VISION: tuple[Condition, str] = (
     lambda outline: has_vision_share(outline.study),
     "the cost has no part of its own for the vision model",
 )
-NOT_TRAINED: tuple[Condition, str] = (lambda outline: outline.study.trained, "the study starts at a table")
+NOT_TRAINED: tuple[Condition, str] = (lambda outline: outline.study.sweep is not None, "the study starts at a table")
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Drawing:
 
 def labels_of(results: Results, target: str) -> Labels:
     """Return what the axes of a target's figures are called."""
-    return Labels.of(results.study, target, "FLOPs" if results.cost is None else results.cost.unit)
+    return Labels.of(results.record, target, "FLOPs" if results.cost is None else results.cost.unit)
 
 
 def other_targets(results: Results, target: str) -> list[str]:

@@ -1,21 +1,14 @@
-"""What axes are called, with their units: the paper's symbols in a trained study, the columns of an own table."""
+"""What axes are called, with their units."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from textwrap import fill
 
-from vlmfrontier.study.root import Study
+from vlmfrontier.records import Runs
 
 RANGE = " (0–100)"
 SMALL = 18
 """Letters in a line beside a small panel."""
-NAMES = {
-    "N": "LM size N (parameters)",
-    "M": "vision model size M (parameters)",
-    "T": "frames per video T",
-    "V": "visual tokens per frame V",
-    "n": "finetuning examples n",
-}
 
 
 @dataclass(frozen=True)
@@ -32,10 +25,12 @@ class Labels:
     """The error of every target, as `error`."""
 
     @classmethod
-    def of(cls, study: Study, target: str, cost_unit: str = "FLOPs") -> "Labels":
-        """Return the labels of a study's target."""
-        names = {name: name_of(study, name) for name in (*study.factors(), "n")}
-        errors = {name: error_label(study, name) for name in study.targets()}
+    def of(cls, runs: Runs, target: str, cost_unit: str = "FLOPs") -> "Labels":
+        """Return the labels of a target of the runs."""
+        names = {symbol: variable.axis(symbol) for symbol, variable in runs.variables.items()}
+        errors = {
+            name: name if measure.largest is None else f"{name}: error{RANGE}" for name, measure in runs.targets.items()
+        }
         return cls(errors[target], names, cost_unit, errors)
 
     def small_error(self, target: str) -> str:
@@ -64,19 +59,3 @@ class Labels:
     @property
     def _per_video(self) -> str:
         return " per video" if self.cost_unit == "FLOPs" else ""
-
-
-def name_of(study: Study, name: str) -> str:
-    """Return what a factor, or n, is called: `frames per video T`, or in an own table its column, `params (N)`."""
-    if study.trained:
-        return NAMES.get(name, name)
-    column = study.table.data if name == "n" else study.table.factors[name]
-    if column is None or column.column == name:
-        return name
-    return f"{column.column} ({name})"
-
-
-def error_label(study: Study, target: str) -> str:
-    """Return what a target's error is called, with its range where it has one."""
-    own = study.table is not None and study.table.targets[target].kind == "error"
-    return target if own else f"{target}: error{RANGE}"

@@ -17,16 +17,13 @@ from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.space import RunRange, SearchSpace, search_space
 from vlmfrontier.frontier.target import Target, TargetLaws, read_laws
 from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.laws.table import ResultsTable, load_results
+from vlmfrontier.laws.table import ResultsTable, read_runs
 from vlmfrontier.made import refuse_outdated, refuse_outdated_runs
-from vlmfrontier.records import again, read_frame
+from vlmfrontier.records import Runs, again, read_checked, read_frame
 from vlmfrontier.study.analysis import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
-
-LARGEST_ERROR = 100.0
-"""All answers wrong. A law does not know that, and may predict more."""
-
+from vlmfrontier.sweep.collect import describe
 
 BUDGETS = 300
 """How many budgets a frontier has by default, as in the paper."""
@@ -66,9 +63,17 @@ class Results:
 
     @cached_property
     def table(self) -> ResultsTable:
-        """The runs: those of the study, or the user's own table."""
+        """The runs, as `runs.csv` has them."""
         refuse_outdated_runs(self.study, self.folder)
-        return load_results(self.study, self.folder)
+        return read_runs(self.folder / "runs.csv", self.record, self.study.laws.split)
+
+    @cached_property
+    def record(self) -> Runs:
+        """What `runs.json` says of the runs; of runs that were collected before there was one, what it would say."""
+        path = self.folder / "runs.json"
+        if not path.exists() and self.study.sweep is not None:
+            return describe(self.study, read_frame(self.folder / "runs.csv", again("collect"), _sized(self.study)))
+        return read_checked(path, Runs, again("collect"), as_model=True)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -212,8 +217,12 @@ class Results:
 
     def largest_error(self, target: str) -> float | None:
         """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""
-        table = self.study.table
-        return None if table is not None and table.targets[target].kind == "error" else LARGEST_ERROR
+        return self.record.targets[target].largest
+
+
+def _sized(study: Study) -> list[str]:
+    """Return the columns of a run table whose size decides their unit."""
+    return [name for name in ("N", "M", "n") if name in (*study.factors(), "n")]
 
 
 def vision_share_table(

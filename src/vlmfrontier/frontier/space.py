@@ -108,12 +108,12 @@ def check_frontier(study: Study, runs: Mapping[str, np.ndarray]) -> None:
 
 def language_models(study: Study) -> dict[str, float]:
     """Return N of the study's language models by their names; empty for an own table."""
-    return {name: model.N for name, model in study.models.language.items()} if study.trained else {}
+    return {} if study.models is None else {name: model.N for name, model in study.models.language.items()}
 
 
 def vision_models(study: Study) -> dict[str, float]:
     """Return M of the study's several vision models by their names; empty for an own table."""
-    return {name: float(tower.parameters) for name, tower in study.models.towers.items()} if study.trained else {}
+    return {} if study.models is None else {name: float(m.parameters) for name, m in study.models.towers.items()}
 
 
 def _values(levels: Sequence[float | str], names: Mapping[str, float]) -> np.ndarray:
@@ -126,15 +126,17 @@ def _values(levels: Sequence[float | str], names: Mapping[str, float]) -> np.nda
 
 def _default(study: Study, factor: str, runs: np.ndarray) -> np.ndarray:
     """Return the default axis of a factor from the study's models and the values of its runs."""
-    if study.trained and factor == "N":
-        return np.array(list(language_models(study).values()))
-    if study.trained and factor == "M":
-        return np.array(list(vision_models(study).values()))
-    if study.trained and factor == "T":
-        return np.arange(1.0, FRAMES_BEYOND * np.max(runs) + 1)
-    if study.trained and factor == "V":
-        return np.arange(1.0, np.sqrt(study.models.largest_tower.features) + 1) ** 2
-    return np.unique(runs)
+    if study.models is None:
+        return np.unique(runs)
+    match factor:
+        case "N":
+            return np.array(list(language_models(study).values()))
+        case "M":
+            return np.array(list(vision_models(study).values()))
+        case "T":
+            return np.arange(1.0, FRAMES_BEYOND * np.max(runs) + 1)
+        case _:
+            return np.arange(1.0, np.sqrt(study.models.largest_tower.features) + 1) ** 2
 
 
 INSIDE = "no"

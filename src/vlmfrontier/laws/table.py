@@ -1,33 +1,25 @@
-"""The table that laws are fitted to: `runs.csv` of a trained study, or a CSV of the user's own."""
+"""The table that laws are fitted to: `runs.csv` with what `runs.json` says of it, the one door of every analysis."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.columns import (
-    NOTES,
-    condition,
-    find,
-    numbers,
-    positive,
-    read_csv,
-    refuse,
-    same_factors,
-    standard_error,
-    target_error,
-    unused_standard_errors,
-    what_it_reads,
-)
+from vlmfrontier.laws.columns import condition, factor_column, find, numbers, refuse
 from vlmfrontier.laws.forms import DATA
-from vlmfrontier.study.table import TableConfig, TargetConfig
+from vlmfrontier.records import Runs, again
 
-if TYPE_CHECKING:
-    from vlmfrontier.study.root import Study
+LARGEST_ERROR = 100.0
+"""All answers wrong. A law does not know that, and may predict more."""
+LABELS = ("run", "sweep", "seed")
+"""Columns of `runs.csv` that say which run a row is."""
+LAWS_SPLIT = "laws.split"
+"""In `runs.json`: the condition of that name divides the rows."""
+_MEND = f"the file was changed since it was collected; {again('collect')}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class ResultsTable:
     split: np.ndarray | None
     """(m,) rows to fit on when extrapolation is judged."""
     frame: pd.DataFrame
-    """All columns as read, indexed by line number."""
+    """The columns that say which run a row is, as text, where there are such; indexed by line number."""
     has_seeds: bool = False
     """Whether repeats of a configuration are meant as such."""
     zeros: dict[str, list[int]] = field(default_factory=dict)
@@ -119,105 +111,120 @@ class ResultsTable:
         )
 
 
-def load_results(study: "Study", folder: Path) -> ResultsTable:
-    """Return the table a study's laws start at: its own CSV, or `runs.csv` in its results folder."""
-    return read_table(study.table) if study.table else read_runs(folder / "runs.csv", study)
+def read_runs(path: Path, record: Runs, split: str | None = None) -> ResultsTable:
+    """Return the rows of `runs.csv`, of which `record` says what they are; `split` is the condition `laws.split`.
 
+    A measured error of 0, which has no logarithm, counts as the record says: half a wrong answer. The lines are kept in
+    `zeros`, and every law fitted to them says so.
 
-def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
-    """Return a user's own table; a relative path starts at `base_dir`.
-
-    Raises `UserError` for a missing file or column, empty cells, text in a number column and values that are not
-    positive, each with line and column.
+    Raises `UserError` naming line and column of everything that no run table has.
     """
-    path = base_dir / config.path
-    frame = read_csv(path)
-    notes = list(frame.attrs[NOTES])
-    if config.exclude:
-        frame = _kept(config.exclude, frame, path)
-    split = condition(config.split, frame, "table.split") if config.split else None
-    if split is not None and (split.all() or not split.any()):
-        raise UserError(
-            f"table.split: {config.split!r} holds for {split.sum()} of {len(split)} rows, and must divide them; "
-            f"{what_it_reads(config.split, frame, 'table.split')}"
-        )
-    _refuse_copies(frame, path)
-    columns = config.factors | ({DATA: config.data} if config.data else {})
-    values = {name: _factor(frame, column.column, path, _key(name)) for name, column in columns.items()}
-    targets = {name: target_error(frame, target, path, name) for name, target in config.targets.items()}
-    se = {name: standard_error(frame, target, path, name) for name, target in config.targets.items()}
-    notes += [
-        note for name, target in config.targets.items() for note in unused_standard_errors(target, name, se[name])
-    ]
-    configuration = _configurations(values)
-    if config.seed is not None:
-        notes += _same_seed(find(frame, config.seed, path, "table.seed"), configuration)
-    return ResultsTable(
-        name=str(path),
-        factors={name: values[name] for name in config.factors},
-        data=values.get(DATA),
-        targets=targets,
-        se=se,
-        units={name: column.unit for name, column in config.factors.items()},
-        data_unit=config.data.unit if config.data else None,
-        configuration=configuration,
-        split=split,
-        frame=frame,
-        has_seeds=config.seed is not None,
-        missing={name: [int(at) for at in frame.index[np.isnan(error)]] for name, error in targets.items()},
-        notes=notes,
-    )
-
-
-def read_runs(path: Path, study: "Study") -> ResultsTable:
-    """Return the run table of a trained study; N and n get a unit of 1, 1e3, 1e6 or 1e9 after their size.
-
-    A measured error of 0, which has no logarithm, counts as half a wrong answer: of q questions, 50/q percent. The
-    lines are kept in `zeros`, and every law fitted to them says so.
-
-    Raises `UserError` like `read_table`.
-    """
-    frame = read_csv(Path(path))
-    values = {name: _factor(frame, name, path, f"column {name}") for name in [*study.factors(), DATA]}
-    targets = {
-        name: TargetConfig(column=name, se=se if (se := f"{name}_se") in frame else None) for name in study.targets()
+    frame = _cells(path, record)
+    values = {name: factor_column(frame, name, path, f"column {name}") for name in _variables(record)}
+    errors = {
+        name: numbers(frame, name, path, f"target {name}", may_miss=bool(target.missing))
+        for name, target in record.targets.items()
     }
-    errors = {name: numbers(frame, name, path, f"target {name}") for name in targets}
-    _refuse_damaged_runs(frame, errors, path)
-    least = 50.0 / (study.evaluate.fewest_questions or study.data.digits.test)
-    split = condition(study.laws.split, frame, "laws.split") if study.laws.split else None
+    se = {name: _standard_error(frame, name, path, errors[name]) for name in errors}
+    _refuse_damaged(frame, record, errors, se, path)
+    inside, notes = _split(frame, record, split)
+    frame.index = pd.Index(record.lines)
     return ResultsTable(
-        name=str(path),
-        factors={name: values[name] for name in study.factors()},
-        data=values[DATA],
-        targets={name: np.where(error > 0, error, least) for name, error in errors.items()},
+        name=record.file or str(path),
+        factors={name: values[name] for name in record.factors},
+        data=values.get(DATA),
+        targets={name: _above_zero(error, record.targets[name].least) for name, error in errors.items()},
         zeros={name: [int(line) for line in frame.index[error == 0]] for name, error in errors.items()},
-        se={name: standard_error(frame, target, path, name) for name, target in targets.items()},
-        units={name: _natural_unit(values[name]) if name in ("N", "M") else 1.0 for name in study.factors()},
-        data_unit=_natural_unit(values[DATA]),
-        configuration=_configurations(values),
-        split=None if split is None or split.all() or not split.any() else split,
-        frame=frame,
-        has_seeds=True,
-        notes=_undivided(study.laws.split, split),
+        missing={name: target.missing for name, target in record.targets.items()},
+        se=se,
+        units={name: factor.unit for name, factor in record.factors.items()},
+        data_unit=record.data.unit if record.data else None,
+        configuration=configurations(values),
+        split=inside,
+        frame=frame[[name for name in LABELS if name in frame and name not in values]],
+        has_seeds=record.seeds,
+        notes=[*record.notes, *notes],
     )
 
 
-def _refuse_damaged_runs(frame: pd.DataFrame, errors: Mapping[str, np.ndarray], path: Path) -> None:
-    """Raise `UserError` for what no collected run table has: a run twice, an error off 0–100, a negative SE."""
-    mend = "the file was changed since it was collected; delete it and run `snakemake collect` again"
-    if "run" in frame:
-        twice = frame["run"][frame["run"].duplicated()]
-        refuse([f"line {line}, run {run!r} comes twice" for line, run in twice.items()], path, mend)
+def write_runs(rows: pd.DataFrame, record: Runs, path: Path) -> None:
+    """Write `runs.csv`, floats with all their digits, and as `runs.json` beside it `record`, a line for each key."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(path, index=False)
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.model_dump(mode="json").items()]
+    path.with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _above_zero(error: np.ndarray, least: float | None) -> np.ndarray:
+    """Return the errors with `least` in the place of 0."""
+    return error if least is None else np.where(error == 0, least, error)
+
+
+def _variables(record: Runs) -> list[str]:
+    """Return the columns that predict: the factors, and n where there is one."""
+    return [*record.factors, *([DATA] if record.data else [])]
+
+
+def _cells(path: Path, record: Runs) -> pd.DataFrame:
+    """Return the file's cells as text, indexed by its own lines."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run `snakemake collect` first") from None
+    except (OSError, ValueError) as error:  # pandas' parser errors and wrong bytes among them
+        raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {again('collect')}") from None
+    frame.index = pd.RangeIndex(2, len(frame) + 2)
+    if len(frame) != len(record.lines):
+        raise UserError(f"{path}: {len(frame)} rows, and runs.json knows {len(record.lines)}; {_MEND}")
+    return frame
+
+
+def _standard_error(frame: pd.DataFrame, target: str, path: Path, error: np.ndarray) -> np.ndarray | None:
+    """Return the standard errors of a target, or None where the table has none for every measured row."""
+    column = f"{target}_se"
+    if column not in frame:
+        return None
+    se = numbers(frame, column, path, f"target {target}", may_miss=True)
+    return None if np.isnan(se[~np.isnan(error)]).any() else se
+
+
+def _split(frame: pd.DataFrame, record: Runs, split: str | None) -> tuple[np.ndarray | None, list[str]]:
+    """Return which rows laws are fitted to when extrapolation is judged, and a warning if that divides nothing: some
+    studies have no runs beside those that are fitted."""
+    if record.split != LAWS_SPLIT:
+        return (None if record.split is None else np.array(record.split)), []
+    if split is None:
+        return None, []
+    inside = condition(split, frame, LAWS_SPLIT)
+    if inside.any() and not inside.all():
+        return inside, []
+    which = "all" if inside.all() else "none"
+    said = f"laws.split {split!r} holds for {which} of the {len(inside)} runs, so extrapolation is not judged"
+    return None, [f"no_split: {said}"]
+
+
+def _refuse_damaged(
+    frame: pd.DataFrame, record: Runs, errors: Mapping[str, np.ndarray], se: Mapping[str, np.ndarray | None], path: Path
+) -> None:
+    """Raise `UserError` for what no run table has: a run twice, an error that cannot be, a negative standard error."""
+    if record.keyed:
+        twice = find(frame, "run", path, "column run").loc[lambda runs: runs.duplicated()]
+        refuse([f"line {line}, run {run!r} comes twice" for line, run in twice.items()], path, _MEND)
     for name, values in errors.items():
-        bad = [(line, value) for line, value in zip(frame.index, values, strict=True) if not 0 <= value <= 100 + 1e-9]
-        refuse([f"line {line}, column {name!r} has {value:g}, no error on 0–100" for line, value in bad], path, mend)
-        if f"{name}_se" in frame and not (frame[f"{name}_se"] == "").any():
-            se = numbers(frame, f"{name}_se", path, f"target {name}")
-            bad = [(line, value) for line, value in zip(frame.index, se, strict=True) if not 0 <= value < np.inf]
-            refuse(
-                [f"line {line}, column '{name}_se' has {value:g}, no standard error" for line, value in bad], path, mend
-            )
+        target = record.targets[name]
+        largest = np.inf if target.largest is None else target.largest + 1e-9
+        wrong = (values < 0) | (values > largest) | ((values == 0) & (target.least is None))
+        _refuse_cells(frame, name, values, wrong, "no possible error", path)
+        if (errors_of := se[name]) is not None:
+            wrong = (errors_of < 0) | np.isinf(errors_of)
+            _refuse_cells(frame, f"{name}_se", errors_of, wrong, "no standard error", path)
+
+
+def _refuse_cells(
+    frame: pd.DataFrame, column: str, values: np.ndarray, wrong: np.ndarray, what: str, path: Path
+) -> None:
+    cells = zip(frame.index[wrong], values[wrong], strict=True)
+    refuse([f"line {line}, column {column!r} has {value:g}, {what}" for line, value in cells], path, _MEND)
 
 
 def from_arrays(
@@ -242,69 +249,17 @@ def from_arrays(
         se={name: (se or {}).get(name) for name in targets},
         units={name: (units or {}).get(name, 1.0) for name in factors},
         data_unit=None if data is None else data_unit,
-        configuration=_configurations(everything),
+        configuration=configurations(everything),
         split=split,
         frame=pd.DataFrame(everything | errors),
     )
 
 
-def _undivided(text: str | None, split: np.ndarray | None) -> list[str]:
-    """Return a warning about a split that divides nothing: some studies have no runs beside those that are fitted."""
-    if split is None or (split.any() and not split.all()):
-        return []
-    which = "all" if split.all() else "none"
-    return [f"no_split: laws.split {text!r} holds for {which} of the {len(split)} runs, so extrapolation is not judged"]
-
-
-def _kept(exclude: str, frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return the rows that `table.exclude` leaves. Raises `UserError` if it leaves out none, or all."""
-    out = condition(exclude, frame, "table.exclude")
-    if not out.any():
-        raise UserError(
-            f"table.exclude: {exclude!r} holds for no row of {path}: {what_it_reads(exclude, frame, 'table.exclude')}; "
-            "mend it, or take it out"
-        )
-    if out.all():
-        raise UserError(f"table.exclude: {exclude!r} leaves no row of {path}")
-    return frame[~out]
-
-
-def _refuse_copies(frame: pd.DataFrame, path: Path) -> None:
-    """Raise `UserError` for rows that are the same in every cell."""
-    first: dict[tuple, int] = {}
-    copies = []
-    for line, cells in zip(frame.index, frame.itertuples(index=False, name=None), strict=True):
-        if first.setdefault(cells, line) != line:
-            copies.append(f"line {line} is the same as line {first[cells]} in every cell")
-    refuse(
-        copies, path, "take the copies out, or add a column that tells repeats apart, such as their seed (table.seed)"
-    )
-
-
-def _same_seed(seeds: pd.Series, configuration: np.ndarray) -> list[str]:
-    """Return a warning about rows with the same factors and the same seed, which are no repeats."""
-    lines: dict[tuple, list[int]] = {}
-    for line, seed, which in zip(seeds.index, seeds, configuration, strict=True):
-        lines.setdefault((which, seed), []).append(line)
-    return [f"duplicates: {told}, and {seeds.name!r} too; they are kept" for told in same_factors(lines.values())]
-
-
-def _key(name: str) -> str:
-    return "table.data" if name == DATA else f"table.factors.{name}"
-
-
-def _factor(frame: pd.DataFrame, column: str, path: Path, key: str) -> np.ndarray:
-    values = numbers(frame, column, path, key)
-    mend = "a power law needs positive values; leave such rows out with table.exclude"
-    positive(values, frame, column, path, mend if key.startswith("table.") else "a power law needs positive values")
-    return values
-
-
-def _configurations(values: Mapping[str, np.ndarray]) -> np.ndarray:
+def configurations(values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return a number per row, equal where all of `values` are."""
     return np.unique(np.stack(list(values.values()), axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _natural_unit(values: np.ndarray) -> float:
+def natural_unit(values: np.ndarray) -> float:
     """Return the power of 1000 that brings the largest value into 1–1000."""
     return float(1000.0 ** np.floor(np.log10(values.max()) / 3 + 1e-12))

@@ -14,7 +14,6 @@ from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.drawn import figures
 from vlmfrontier.report.frontier_section import movement
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import error_name
 from vlmfrontier.units import format_error, format_percentage
 
 _TEMPLATE = """\
@@ -49,14 +48,14 @@ def _rules(known: Known) -> Iterator[tuple[str, str]]:
 
 def _measured(known: Known) -> str:
     error = known.results.table.measured(known.main).error(known.main)
-    return f"{len(error)} runs, {error_name(known.study, known.main)} from {error.min():.4g} to {error.max():.4g}."
+    return f"{len(error)} runs, {known.error_name(known.main)} from {error.min():.4g} to {error.max():.4g}."
 
 
 def _fit(known: Known) -> str:
     if not known.has_laws:
         return "The laws have not been fitted yet."
     left_out = known.score(known.main, "cv")
-    error = error_name(known.study, known.main)
+    error = known.error_name(known.main)
     off = f"off by {format_percentage(left_out['e_pct'])}% of the {error} on average"
     return f"On left-out runs {left_out['form']} is {off}, R² {left_out['r2']:.3f}."
 

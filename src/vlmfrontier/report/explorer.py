@@ -39,12 +39,10 @@ def explorer_page(data: dict) -> str:
 def footer(results: Results) -> list[str]:
     """Return how the page comes to its answers, in a few sentences."""
     config = results.config
-    study = results.study
-    source = f"the table {Path(study.table.path).name}" if study.table else f"the runs of the study {study.study}"
     exactly = "" if results.cost is None else ", exactly as frontier/<target>.csv was made"
     answers = (
-        f"The models are resamples of the laws fitted to {source}; the page evaluates them itself{exactly}, and asks "
-        "nothing of any server."
+        f"The models are resamples of the laws fitted to {results.record.source}; the page evaluates them itself"
+        f"{exactly}, and asks nothing of any server."
     )
     who = {
         "pool": f"Predicted is the median of {config.members} models of all forms, in proportion to their weights in "

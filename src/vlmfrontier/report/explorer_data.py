@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.cost.flops import CountedCost
-from vlmfrontier.figures.labels import error_label
+from vlmfrontier.figures.drawing import labels_of
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
 from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.pool import TAILS, Spread, shares
@@ -19,7 +19,7 @@ from vlmfrontier.frontier.space import RunRange, SearchSpace, language_models, v
 from vlmfrontier.frontier.target import TargetLaws
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.report.run_records import run_records
-from vlmfrontier.report.words import amount, error_name, factor_name, factor_unit
+from vlmfrontier.report.words import amount
 
 REACH = (0.5, 5.0)
 """The page answers for n from this multiple of the runs' smallest to this multiple of their largest."""
@@ -41,7 +41,6 @@ def explorer_data(results: Results) -> dict[str, Any]:
     space = None if results.cost is None else results.space
     return {
         "study": study.study,
-        "trained": study.trained,
         "rules": _rules(results),
         "factors": [_factor(results, name, space) for name in table.factors],
         "hasData": table.has_data,
@@ -73,12 +72,12 @@ def _rules(results: Results) -> dict[str, Any]:
 
 def _factor(results: Results, name: str, space: SearchSpace | None) -> dict[str, Any]:
     runs = np.unique(results.table.factors[name])
-    models = {"N": language_models, "M": vision_models}
+    models, variable = {"N": language_models, "M": vision_models}, results.record.factors[name]
     names = {value: key for key, value in models[name](results.study).items()} if name in models else {}
     return {
         "name": name,
-        "label": factor_name(results.study, name),
-        "unit": factor_unit(results.study, name),
+        "label": variable.label(name),
+        "unit": variable.counts or "",
         "center": results.center[name],
         "runs": runs.tolist(),
         "levels": None if space is None else space.levels(name).tolist(),
@@ -125,8 +124,9 @@ def _examples(results: Results) -> dict[str, Any]:
     return {
         "steps": steps.tolist(),
         "texts": [amount("n", step) for step in steps],
-        "label": factor_name(results.study, "n"),
-        "word": "examples" if results.study.trained else "data",
+        "label": results.record.data.label("n"),
+        "unit": results.record.data.counts or "",
+        "word": results.record.data.counts or "data",
         "study": study.tolist() if len(study) <= MOST_LEVELS else study[[0, -1]].tolist(),
         # Without a cost there is no question of a deployment, and the middle of the data is the better place to start.
         "start": float(study[-1]) if results.cost is not None else float(nearest(steps, np.median(results.table.data))),
@@ -169,8 +169,8 @@ def _target(results: Results, name: str) -> dict[str, Any]:
     # Which groups of models there are does not depend on where they predict: one configuration is enough to see them.
     spread = laws.spread({factor: np.array([level]) for factor, level in results.center.items()})
     return {
-        "label": error_label(results.study, name),
-        "name": error_name(results.study, name),
+        "label": labels_of(results, name).error,
+        "name": results.record.error_name(name),
         "rangeName": spread.range_name,
         "largest": results.largest_error(name),
         "caveats": results.caveats(name),

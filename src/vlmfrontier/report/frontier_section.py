@@ -11,7 +11,7 @@ from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Text, table
 from vlmfrontier.report.doubts import recommended
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import amount, configuration, error_name
+from vlmfrontier.report.words import amount, configuration
 from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
 
 BUDGETS = 6
@@ -58,7 +58,7 @@ def _run_name(run: dict, target: str) -> str:
 
 
 def _data_word(known: Known) -> str:
-    return "examples" if known.study.trained else "data"
+    return known.results.record.data.counts or "data" if known.results.record.data else "data"
 
 
 def frontier(known: Known) -> Iterator[Block]:
@@ -146,7 +146,7 @@ def regret(known: Known) -> Iterator[Block]:
     yield table(
         ("rule", "mean loss", "90% of the models", "largest", "budgets met"),
         cells,
-        f"Points of {error_name(known.study, known.main)} lost against x*{data}, averaged over the budgets that a rule "
+        f"Points of {known.error_name(known.main)} lost against x*{data}, averaged over the budgets that a rule "
         "can meet.",
     )
 

@@ -117,7 +117,7 @@ class Known:
     @cached_property
     def has_table(self) -> bool:
         """Whether there is a table that laws could be fitted to."""
-        if self.study.trained and not (self.folder / "runs.csv").exists():
+        if not (self.folder / "runs.csv").exists():
             return False
         return self._or_none(lambda: self.results.table) is not None
 
@@ -125,6 +125,14 @@ class Known:
     def failed_jobs(self) -> dict[str, str]:
         """Why other jobs than runs failed, by the name of their log."""
         return {log.stem: end.reason for log, end in failed_jobs(self.folder).items()}
+
+    def factor_name(self, factor: str) -> str:
+        """Return what a factor, or n, is: `frames per video T`, or a column of an own table, `params (N)`."""
+        return self.results.record.variables[factor].label(factor) if self.has_table else factor
+
+    def error_name(self, target: str) -> str:
+        """Return what is predicted: `error of avg`, or a target that is itself an error, `loss`."""
+        return self.results.record.error_name(target) if self.has_table else f"error of {target}"
 
     # ---- laws ----
 

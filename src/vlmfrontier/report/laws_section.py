@@ -11,7 +11,6 @@ from vlmfrontier.laws.forms import formula
 from vlmfrontier.laws.report import errors_in_words, missing_error, rounded_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import error_name
 from vlmfrontier.units import format_count, format_percentage, format_share
 
 SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
@@ -21,7 +20,7 @@ SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the s
 def best_form(known: Known) -> str:
     """Return in a sentence which form the main target's law has, and if another one has more weight, which."""
     form, weights = known.law(known.main).form.name, known.weights(known.main)
-    error, heaviest = error_name(known.study, known.main), max(weights, key=lambda name: weights[name])
+    error, heaviest = known.error_name(known.main), max(weights, key=lambda name: weights[name])
     if weights[heaviest] <= weights[form]:
         return f"The {error} follows `{form}` best, of {_forms(known)}."
     return (

@@ -86,6 +86,6 @@ def _suggested(known: Known) -> Iterator[Block]:
         "Runs that would make the frontier surest for what they cost; regret in points of error. Where it is far below "
         "the noise of a run, none is worth it.",
     )
-    if known.study.trained:
+    if known.study.sweep is not None:
         yield Text("To train them, with the study's own configuration in the place of config.yaml:")
         yield Lines(("snakemake next_runs", f"snakemake --configfile config.yaml {known.folder}/next_runs.yaml"))

@@ -34,12 +34,10 @@ def _or_none(values: np.ndarray) -> list[float | None]:
 
 
 def _notes(results: Results, row: int) -> list[list[str]]:
-    """Return what else is known of a run: its sweep and seed, and of a trained one how long it took and on what."""
-    frame = results.table.frame.iloc[row]
-    if not results.study.trained:
-        return []
-    notes = [["sweep", str(frame["sweep"])], ["seed", str(frame["seed"])]]
-    result = read_result(results.folder / "runs" / str(frame["run"]) / "result.json")
+    """Return what else is known of a run: its sweep and seed, how long it took here and on what."""
+    frame = results.table.frame
+    notes = [[name, str(frame[name].iloc[row])] for name in ("sweep", "seed") if name in frame]
+    result = read_result(results.folder / "runs" / results.table.names[row] / "result.json")
     seconds = result.get("seconds", {})
     if {"finetune", "evaluate"} <= set(seconds):
         notes.append(["seconds", f"{seconds['finetune']:.0f} finetuning, {seconds['evaluate']:.0f} evaluation"])

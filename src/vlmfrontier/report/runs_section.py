@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from vlmfrontier.frontier.answers import per_video
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import amount, error_name, factor_name
+from vlmfrontier.report.words import amount
 from vlmfrontier.sweep.status import DONE, FAILED
 from vlmfrontier.units import format_number
 
@@ -21,22 +20,15 @@ def question(known: Known) -> Iterator[Block]:
     """Yield what is asked, of which factors and targets."""
     study = known.study
     yield Heading("The question")
-    factors = [factor_name(study, factor) for factor in study.factors()]
-    targets = study.targets()
+    factors = [known.factor_name(factor) for factor in study.factors()]
     asked = (
-        f"Which {_list(factors)} {'gives' if len(factors) == 1 else 'give'} the least {error_name(study, known.main)}"
+        f"Which {_list(factors)} {'gives' if len(factors) == 1 else 'give'} the least {known.error_name(known.main)}"
     )
     given = ["at a given cost"] if known.results.cost is not None else []
-    given += ["for a given amount of data"] if study.trained or study.table.data is not None else []
+    given += ["for a given amount of data"] if known.has_table and known.results.table.has_data else []
     yield Text(f"{asked}{' and'.join(f' {condition}' for condition in given)}?")
-    if study.trained:
-        tasks = len(targets) - 1
-        yield Text(
-            f"Every run finetunes a video language model and tests it with {tasks} tasks: {', '.join(targets[:-1])}. "
-            f"Errors are on 0–100, lower is better; `{targets[-1]}` is their mean."
-        )
-    else:
-        yield Text(f"The laws start at the table `{Path(study.table.path).name}`; nothing was trained.")
+    if known.has_table:
+        yield from map(Text, known.results.record.about)
     if known.results.cost is not None and known.has_table:
         space = known.results.space
         levels = [f"{len(space.levels(name))} values of {name}" for name in space.factors]
@@ -84,11 +76,11 @@ def _coverage(known: Known) -> Iterator[str]:
     yield f"{len(results.table)} runs in {results.table.configurations} configurations"
     for name, (low, high) in ranges.items():
         count = len(np.unique(columns[name]))
-        yield f"{factor_name(known.study, name)}: {count} values from {amount(name, low)} to {amount(name, high)}"
+        yield f"{known.factor_name(name)}: {count} values from {amount(name, low)} to {amount(name, high)}"
     fitted = results.table.measured(known.main)
     measured, se = fitted.error(known.main), fitted.se[known.main]
     noise = "" if se is None else f"; standard error {np.mean(se):.2g} on average"
-    yield f"{error_name(known.study, known.main)}: {measured.min():.4g} to {measured.max():.4g}{noise}"
+    yield f"{known.error_name(known.main)}: {measured.min():.4g} to {measured.max():.4g}{noise}"
 
 
 def _best(known: Known) -> Iterator[Block]:
@@ -106,7 +98,7 @@ def _best(known: Known) -> Iterator[Block]:
         for row in place
     ]
     heads = (*factors, *(() if costs is None else (f"c ({known.results.space.unit})",)), *targets)
-    yield table(heads, rows, f"The {len(rows)} runs with the least {error_name(known.study, known.main)}, as measured.")
+    yield table(heads, rows, f"The {len(rows)} runs with the least {known.error_name(known.main)}, as measured.")
 
 
 def _control(known: Known) -> Iterator[Block]:

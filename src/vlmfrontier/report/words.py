@@ -3,36 +3,7 @@
 from collections.abc import Mapping
 
 from vlmfrontier.frontier.answers import Answer, impossible, per_video
-from vlmfrontier.study.root import Study
 from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
-
-FACTORS = {
-    "N": ("size of the language model", "parameters"),
-    "M": ("size of the vision model", "parameters"),
-    "T": ("frames per video", "frames"),
-    "V": ("visual tokens per frame", "tokens per frame"),
-    "n": ("finetuning examples", "examples"),
-}
-"""What the paper's symbols mean in a trained study, and what they count."""
-
-
-def factor_name(study: Study, factor: str) -> str:
-    """Return what a factor, or n, is: `frames per video T`, or in an own table its column, `params (N)`."""
-    if study.trained:
-        return f"{FACTORS[factor][0]} {factor}"
-    column = (study.table.data if factor == "n" else study.table.factors[factor]).column
-    return factor if column == factor else f"{column} ({factor})"
-
-
-def factor_unit(study: Study, factor: str) -> str:
-    """Return what a factor counts: `frames`; empty in an own table."""
-    return FACTORS[factor][1] if study.trained else ""
-
-
-def error_name(study: Study, target: str) -> str:
-    """Return what is predicted: the error of a task, or a target that is itself an error, such as `loss`."""
-    own = study.table is not None and study.table.targets[target].kind == "error"
-    return target if own else f"error of {target}"
 
 
 def amount(factor: str, value: float) -> str:

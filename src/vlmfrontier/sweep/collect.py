@@ -9,7 +9,8 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.laws.forms import form_for
-from vlmfrontier.records import read_finetuned, read_result
+from vlmfrontier.laws.table import LARGEST_ERROR, LAWS_SPLIT, natural_unit
+from vlmfrontier.records import Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.outdated import SHOWN, Identity, named
 from vlmfrontier.sweep.runs import Run, plan_runs
@@ -61,6 +62,16 @@ def hopeless_forms(study: Study, runs: Sequence[Run]) -> list[str]:
     ]
 
 
+VARIABLES = {
+    "N": Variable(name="LM size", counts="parameters"),
+    "M": Variable(name="vision model size", counts="parameters"),
+    "T": Variable(name="frames per video", counts="frames"),
+    "V": Variable(name="visual tokens per frame", counts="tokens per frame"),
+    "n": Variable(name="finetuning examples", counts="examples"),
+}
+"""What the paper's symbols mean, and what they count."""
+
+
 def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return the run table and the keys of the runs that have no result: those are no row, never a made-up value.
 
@@ -86,6 +97,35 @@ def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
     targets = study.targets()
     columns = ["run", "sweep", *numbers(study.factors()), *targets, *(f"{target}_se" for target in targets)]
     return pd.DataFrame(rows)[columns], missing
+
+
+def describe(study: Study, rows: pd.DataFrame) -> Runs:
+    """Return what `runs.json` says of the collected rows; N, M and n get a unit of 1, 1e3, 1e6 or 1e9 after their size.
+
+    A measured error of 0 counts as half a wrong answer: of q questions, 50/q percent.
+    """
+    units = {name: natural_unit(rows[name].to_numpy(float)) for name in ("N", "M", "n") if name in rows}
+    variables = {
+        name: VARIABLES[name].model_copy(update={"unit": units.get(name, 1.0)}) for name in (*study.factors(), "n")
+    }
+    measure = Measure(largest=LARGEST_ERROR, least=50.0 / (study.evaluate.fewest_questions or study.data.digits.test))
+    tasks, targets = study.tasks(), study.targets()
+    return Runs(
+        source=f"the runs of the study {study.study}",
+        about=[
+            f"Every run finetunes a video language model and tests it with {len(tasks)} tasks: {', '.join(tasks)}. "
+            f"Errors are on 0–100, lower is better; `{targets[-1]}` is their mean."
+        ],
+        file=None,
+        data=variables.pop("n"),
+        factors=variables,
+        targets=dict.fromkeys(targets, measure),
+        split=LAWS_SPLIT,
+        seeds=True,
+        keyed=True,
+        lines=list(range(2, len(rows) + 2)),
+        notes=[],
+    )
 
 
 def _refuse_foreign(foreign: list[str]) -> None:

@@ -219,6 +219,11 @@ def table_fingerprint(study: Study) -> str:
     return digest(study.table.model_dump(mode="json"))
 
 
+def table_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of `table_fingerprint` by their keys in the configuration; a table may be moved."""
+    return {"table": study.table.model_dump(mode="json", exclude={"path"})}
+
+
 def laws_fingerprint(study: Study) -> str:
     """Return what decides the laws, besides the table they are fitted to."""
     return digest(study.laws.model_dump(mode="json"), table_fingerprint(study) if study.table else None)
@@ -226,7 +231,7 @@ def laws_fingerprint(study: Study) -> str:
 
 def laws_settings(study: Study) -> dict[str, Any]:
     """Return the settings of `laws_fingerprint` by their keys in the configuration."""
-    table = {"table": study.table.model_dump(mode="json", exclude={"path"})} if study.table else {}
+    table = table_settings(study) if study.table else {}
     return {"laws": study.laws.model_dump(mode="json"), **table}
 
 

@@ -27,7 +27,7 @@ from vlmfrontier.figures.frontier import (
     regret_figure,
     shown_regret,
 )
-from vlmfrontier.figures.labels import NAMES, Labels
+from vlmfrontier.figures.labels import Labels
 from vlmfrontier.figures.runs import learning_figure, runs_figure
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
 from vlmfrontier.frontier.load import vision_share_table
@@ -37,10 +37,11 @@ from vlmfrontier.frontier.space import RunRange, equal_cost_rows, grid_space, mo
 from vlmfrontier.frontier.target import Target, TargetLaws
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import form_for
+from vlmfrontier.sweep.collect import VARIABLES
 
 FACTORS = ["N", "T", "V"]
 COST = PaperCost(M=1e5, W=64)
-LABELS = Labels("avg: error (0–100)", NAMES)
+LABELS = Labels("avg: error (0–100)", {name: variable.axis(name) for name, variable in VARIABLES.items()})
 TRUTH = {
     "alpha_N": 4,
     "a_N": 0.6,

@@ -1,7 +1,6 @@
 """Figures of a trained study whose vision models have several sizes: M is a factor like the others."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from vlmfrontier.figures.cost import vision_share_figure
 from vlmfrontier.figures.drawing import draw
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.laws.selection import fit_target
+from vlmfrontier.sweep.collect import VARIABLES, describe
 from vlmfrontier.sweep.runs import plan_runs
 
 
@@ -36,7 +36,7 @@ def test_six_pairs_of_factors_make_two_rows_a_target():
         target: lambda point, _, k=k: (k * point["N"] ** -0.1 + point["M"] ** -0.1,) for k, target in enumerate("ab", 2)
     }
     data = contour_data(runs, list("NTVM"), law, None, 6)
-    labels = Labels.of(study(), "avg")
+    labels = Labels.of(describe(study(), runs), "avg")
     figure = contours_tasks_figure(data, labels)
     assert [panel.get_ylabel() for panel in figure.axes] == [labels.small_name(name) for name in "TVMVMM"] * 2
     assert len({panel.get_position().y0 for panel in figure.axes}) == 4
@@ -60,6 +60,6 @@ def test_at_the_models_the_cost_is_the_studys_and_between_them_it_lies_between(c
 def test_the_vision_model_s_share_along_a_frontier_without_data_is_drawn():
     shares = pd.DataFrame({"N": 1e9, "T": 8.0, "V": [4.0, 16.0, 64.0], "share": [0.8, 0.6, 0.4]})
     frontier = pd.DataFrame({"c": [1e12, 2e12, 4e12], "n": np.nan, "share": [0.5, 0.6, 0.7]})
-    study = SimpleNamespace(trained=True, table=None, factors=lambda: ["N", "T", "V"], targets=lambda: ["avg"])
-    figure = vision_share_figure(shares, frontier, Labels.of(study, "avg"))
+    names = {name: variable.axis(name) for name, variable in VARIABLES.items()}
+    figure = vision_share_figure(shares, frontier, Labels("avg: error (0–100)", names))
     assert [line.get_label() for line in figure.axes[1].get_lines()][:1] == ["x*"]

@@ -7,7 +7,7 @@ import pytest
 
 from vlmfrontier.laws.bagging import bag
 from vlmfrontier.laws.fit import fit
-from vlmfrontier.laws.table import read_table
+from vlmfrontier.laws.user_table import read_table
 from vlmfrontier.study.load import load_study
 
 STUDY = Path(__file__).parents[3] / "workflow" / "studies" / "chinchilla.yaml"

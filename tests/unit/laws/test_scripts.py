@@ -58,7 +58,7 @@ def test_a_table_becomes_laws_and_tables(tmp_path):
 def test_a_hopeless_table_ends_in_one_line_and_status_2(tmp_path, name, factors, target, message):
     path = ROOT / "examples" / "messy" / f"{name}.csv"
     table = {"path": str(path), "factors": factors, "targets": {target: {"column": target, "kind": "accuracy"}}}
-    done = run("fit", "--study", study(tmp_path, table), "--target", target)
+    done = run("read_table", "--study", study(tmp_path, table))
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1

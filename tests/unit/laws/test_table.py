@@ -11,9 +11,11 @@ from vlmfrontier.laws.checks import refuse_hopeless, table_warnings
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.laws.selection import compare_forms
-from vlmfrontier.laws.table import from_arrays, read_runs, read_table
+from vlmfrontier.laws.table import from_arrays, read_runs
+from vlmfrontier.laws.user_table import read_table
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.table import TableConfig
+from vlmfrontier.sweep.collect import describe
 
 MESSY_TABLES = Path(__file__).parents[3] / "examples" / "messy"
 GOOD = "params,frames,tokens,acc,who\n1e9,4,100,40,a\n2.8B,8,200,50,b\n7.5e9,16,400,60,b\n"
@@ -214,7 +216,8 @@ def test_a_run_without_any_error_counts_as_half_a_wrong_answer_and_says_so(tmp_p
     study = validate({"study": "s", "sweep": {"center": {"N": "m", "T": 8, "V": 16}, "designs": {"star": star}}})
     frame = pd.DataFrame({"run": ["a", "b"], "sweep": "star", "N": [1e4, 2e4], "T": [2, 4], "V": [4, 4], "n": [50, 50]})
     measured = dict.fromkeys(study.targets(), 20.0) | {"count": [0.0, 5.0]}
-    frame.assign(seed=0, c=1e6, **measured).to_csv(tmp_path / "runs.csv", index=False)
-    table = read_runs(tmp_path / "runs.csv", study)
+    frame = frame.assign(seed=0, c=1e6, **measured)
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    table = read_runs(tmp_path / "runs.csv", describe(study, frame))
     assert table.error("count").tolist() == [50 / study.data.digits.test, 5.0]
     assert [w for w in table_warnings(table) if w.startswith("zero_errors: count has no error in lines 2;")]

@@ -13,7 +13,8 @@ from vlmfrontier.cost.measured import read_measured
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.checks import check_study, table_warnings
 from vlmfrontier.laws.fit import fit
-from vlmfrontier.laws.table import from_arrays, read_table
+from vlmfrontier.laws.table import from_arrays
+from vlmfrontier.laws.user_table import read_table
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.table import TableConfig

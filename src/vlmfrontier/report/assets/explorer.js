@@ -192,7 +192,7 @@ function setUpCharts() {
   at("charts").dataset.factors = data.factors.length;
   at("charts-title").textContent = data.space ? "The frontier" : "The law";
   if (data.space) {
-    const figures = data.factors.map((factor, k) => figure(`chart-${k}`, `${capital(factor.label)} along the frontier; shaded: 90% of the models`, data.factors.length === 1));
+    const figures = data.factors.map((factor, k) => figure(`chart-${k}`, `${capital(factor)} along the frontier; shaded: 90% of the models`, data.factors.length === 1));
     at("charts").replaceChildren(figure("chart-error", "The frontier, and every run at its cost", true), ...figures);
   } else {
     const figures = data.factors.map((factor, k) => figure(`chart-${k}`, `Prediction against ${factor.label}`, data.factors.length === 1));
@@ -200,8 +200,8 @@ function setUpCharts() {
   }
 }
 
-// Words of our own begin a sentence; a column of somebody's table is called as it is.
-const capital = (text) => (data.trained ? text[0].toUpperCase() + text.slice(1) : text);
+// Words of our own, which say what they count, begin a sentence; a column of somebody's table is called as it is.
+const capital = ({ label, unit }) => (unit ? label[0].toUpperCase() + label.slice(1) : label);
 
 function drawFrontier(view) {
   const { steps } = view.frontier;
@@ -342,7 +342,7 @@ function setUpBudget() {
 
 function setUpExamples() {
   const { steps } = data.examples;
-  at("n-label").textContent = capital(data.examples.label);
+  at("n-label").textContent = capital(data.examples);
   at("n").max = steps.length - 1;
   at("n").addEventListener("input", () => {
     state.n = steps[Number(at("n").value)];
@@ -363,7 +363,7 @@ function setUpExamples() {
 function setUpHeld(factor, k) {
   const input = element("input", { type: "range", id: `held-${k}`, min: 0, max: SLIDER, step: 1 });
   const shown = element("output", { id: `held-${k}-text`, for: `held-${k}` });
-  at("held").append(element("div", { class: "control" }, element("label", { for: `held-${k}` }, capital(factor.label)), element("div", { class: "pair" }, input, shown)));
+  at("held").append(element("div", { class: "control" }, element("label", { for: `held-${k}` }, capital(factor)), element("div", { class: "pair" }, input, shown)));
   input.addEventListener("input", () => {
     state.held[k] = offSlider(Number(input.value), factor.curve[0], factor.curve.at(-1));
     schedule();
@@ -380,7 +380,7 @@ function setUpText() {
   const many = data.space ? data.space.cost.length.toLocaleString("en") : null;
   at("title").textContent = data.space ? `${data.study}: what to deploy?` : `${data.study}: what its laws predict`;
   at("lede").textContent = data.space
-    ? `Say what ${data.trained ? "one video" : "one answer"} may cost${data.hasData ? ` and how much data there is to ${data.trained ? "finetune" : "train"} on` : ""}. The page searches all ${many} feasible configurations with the laws fitted to ${data.runs.count} runs, and says how sure it is.`
+    ? `Say what one answer may cost${data.hasData ? " and how much data there is to train on" : ""}. The page searches all ${many} feasible configurations with the laws fitted to ${data.runs.count} runs, and says how sure it is.`
     : `The laws fitted to ${data.runs.count} runs, and how sure they are.`;
   at("runs-summary").textContent = `All ${data.runs.count} runs with their measured errors`;
   const targets = Object.keys(data.targets);
