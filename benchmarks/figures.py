@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vlmfrontier import command_line
 from vlmfrontier.figures.catalogue import Outline, drawn
-from vlmfrontier.frontier.load import Results
+from vlmfrontier.results import Results
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "figures.py"
 LIMIT = 60.0

@@ -6,9 +6,7 @@ unseen runs (out of tables/forms.csv), and x* at the middle budget against n wit
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.checks import checks_table, extrapolation_check, power_law_check, shift_check
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.made import note, refuse_outdated
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_table
 
 
@@ -18,14 +16,13 @@ def main() -> None:
     given = parser.parse_args()
     results = Results.open(given.study)
     target = results.main_target
-    refuse_outdated(results.study, results.folder, "tables/forms.csv")
-    forms = read_forms(results.folder / "tables" / "forms.csv")
+    forms = results.all_forms()
     rows = power_law_check(results.table, target, results.study.laws) + extrapolation_check(forms, target)
     if results.cost is not None and results.examples is not None:
         rows += shift_check(results.target(target), results.middle_budget, results.examples)
     table = checks_table(rows)
-    path = write_table(table, results.folder / "tables" / "checks")
-    note(results.study, results.folder, "tables/checks.csv")
+    path = write_table(table, results.table_csv("checks"))
+    results.note(path)
     for names, rows_of in table.groupby(["check", "form", "factor"], dropna=False, sort=False):
         print(f"{', '.join(name for name in names if isinstance(name, str))}: {rows_of.verdict.iloc[0]}")
     print(f"→ {path}")

@@ -6,8 +6,7 @@ named on the terminal.
 
 from vlmfrontier import command_line
 from vlmfrontier.laws.table import write_runs
-from vlmfrontier.made import note_runs
-from vlmfrontier.study.load import read_study
+from vlmfrontier.results import Results
 from vlmfrontier.sweep.collect import collect, describe
 
 
@@ -15,12 +14,11 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
     given = parser.parse_args()
-    results = given.study.parent
-    study = read_study(given.study)
-    table, missing = collect(study, results)
-    write_runs(table, describe(study, table), results / "runs.csv")
-    note_runs(study, results)
-    print(f"{len(table)} runs → {results / 'runs.csv'}")
+    results = Results.open(given.study)
+    table, missing = collect(results.study, results.root)
+    write_runs(table, describe(results.study, table), results.runs_csv)
+    results.note(results.runs_csv)
+    print(f"{len(table)} runs → {results.runs_csv}")
     if missing:
         print(f"without a result and left out: {', '.join(missing)}")
 

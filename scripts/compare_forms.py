@@ -6,29 +6,15 @@ Into tables/ beside study.json, each as .csv, .md and .tex:
   bagging   (Table 9) one target with 1, 50 and 100 resamples, median and mean
 """
 
-from pathlib import Path
-
 import pandas as pd
 
 from vlmfrontier import command_line
-from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
-from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.made import note
 from vlmfrontier.progress import Progress
-from vlmfrontier.study.load import read_study
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_forms_table
 
 TABLES = ("forms", "fitting", "bagging")
-
-
-def gathered(laws: Path, targets: list[str]) -> pd.DataFrame:
-    """Return the lines of every target's forms.csv. Raises `UserError` if one has not been fitted."""
-    for target in targets:
-        if not (laws / target / "forms.csv").exists():
-            raise UserError(f"{laws / target}: no forms.csv; run `snakemake laws` first")
-    return pd.concat([read_forms(laws / target / "forms.csv") for target in targets], ignore_index=True)
 
 
 def main() -> None:
@@ -39,22 +25,21 @@ def main() -> None:
     parser.add_argument("--scipy-starts", type=int, default=0, help="add scipy to `fitting`, with so few starts; slow")
     parser.add_argument("--threads", type=int, help="default: all cores; changes the time, never the result")
     given = parser.parse_args()
-    study, results = read_study(given.study), given.study.parent
-    targets = study.targets()
-    target = given.target or study.main_target
+    results = Results.open(given.study)
+    study, target = results.study, given.target or results.main_target
+    frames = {}
     if "forms" in given.tables:
-        write_forms_table(gathered(results / "laws", targets), results / "tables" / "forms")
+        frames["forms"] = pd.concat([results.forms(name) for name in study.targets()], ignore_index=True)
     if "fitting" in given.tables:
-        table, progress = Results(study, results).table, Progress("fitting", SETTINGS)
-        frame = fitting_table(table, target, study.laws, given.scipy_starts, given.threads, progress)
+        table, progress = results.table, Progress("fitting", SETTINGS)
+        frames["fitting"] = fitting_table(table, target, study.laws, given.scipy_starts, given.threads, progress)
         progress.done()
-        write_forms_table(frame, results / "tables" / "fitting")
     if "bagging" in given.tables:
-        frame = bagging_table(Results(study, results).table, target, study.laws, given.threads)
-        write_forms_table(frame, results / "tables" / "bagging")
-    for name in given.tables:
-        note(study, results, f"tables/{name}.csv")
-    print(f"tables are in {results / 'tables'}: {', '.join(given.tables)}")
+        frames["bagging"] = bagging_table(results.table, target, study.laws, given.threads)
+    for name, frame in frames.items():
+        write_forms_table(frame, results.table_csv(name))
+        results.note(results.table_csv(name))
+    print(f"tables are in {results.forms_csv.parent}: {', '.join(given.tables)}")
 
 
 if __name__ == "__main__":

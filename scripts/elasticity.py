@@ -9,9 +9,8 @@ import pandas as pd
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.elasticity import ablation_table, elasticity_table
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note
 from vlmfrontier.progress import steps
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_table
 
 
@@ -24,10 +23,10 @@ def main() -> None:
     targets = steps("elasticity", results.study.targets())
     parts = {name: elasticity_table(results.target(name), grid) for name in targets}
     table = pd.concat(parts, names=["target", None]).reset_index(level="target").reset_index(drop=True)
-    path = write_table(table, results.folder / "tables" / "elasticity")
-    note(results.study, results.folder, "tables/elasticity.csv")
+    path = write_table(table, results.table_csv("elasticity"))
+    results.note(path)
     ablation = ablation_table(results.target(results.main_target), grid, float(np.max(results.table.data)))
-    write_table(ablation.assign(target=results.main_target), results.folder / "tables" / "elasticity_ablation")
+    write_table(ablation.assign(target=results.main_target), results.table_csv("elasticity_ablation"))
     for row in table[table.target == results.main_target].itertuples():
         print(
             f"{row.target}: {row.factor}* {row.direction} (e = {row.e_median:+.2f}, {row.e_lo:+.2f} to {row.e_hi:+.2f})"

@@ -4,9 +4,8 @@ Writes results/<study>/explorer.html, one file that needs no server and no netwo
 """
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note
 from vlmfrontier.report.explorer import write_explorer
+from vlmfrontier.results import Results
 
 
 def main() -> None:
@@ -14,8 +13,8 @@ def main() -> None:
     command_line.study_argument(parser)
     given = parser.parse_args()
     results = Results.open(given.study)
-    path = write_explorer(results, results.folder / "explorer.html")
-    note(results.study, results.folder, "explorer.html")
+    path = write_explorer(results, results.explorer_html)
+    results.note(path)
     print(f"{path.stat().st_size / 1e6:.1f} MB → {path}")
 
 

@@ -7,8 +7,7 @@ named. With --target order, the figures are of that target instead of the main o
 from vlmfrontier import command_line
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, drawn
 from vlmfrontier.figures.drawing import save
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note
+from vlmfrontier.results import Results
 
 
 def main() -> None:
@@ -19,10 +18,10 @@ def main() -> None:
     given = parser.parse_args()
     results = Results.open(given.study)
     target = given.target or results.main_target
-    folder = results.folder / "figures" / ("" if target == results.main_target else target)
+    folder = results.figures / ("" if target == results.main_target else target)
     names = given.figure or drawn(Outline.of(results.study, results.table))
     for path in save(results, names, target, folder):
-        note(results.study, results.folder, path.relative_to(results.folder).as_posix())
+        results.note(path)
         print(f"→ {path}")
 
 

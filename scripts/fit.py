@@ -11,12 +11,10 @@ Reads runs.csv beside study.json, or the study's own table. Writes, into laws/<t
 import sys
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.checks import table_warnings
 from vlmfrontier.laws.selection import fit_target, steps_of
-from vlmfrontier.made import note_laws
 from vlmfrontier.progress import Progress
-from vlmfrontier.study.load import read_study
+from vlmfrontier.results import Results
 
 
 def main() -> None:
@@ -25,15 +23,14 @@ def main() -> None:
     parser.add_argument("--target", required=True, help="what to fit: a task, avg, or a target of the table")
     parser.add_argument("--threads", type=int, help="default: all cores; changes the time, never the result")
     given = parser.parse_args()
-    study, results = read_study(given.study), given.study.parent
-    folder = results / "laws" / given.target
-    table = Results(study, results).table
+    results = Results.open(given.study)
+    study, table, folder = results.study, results.table, results.laws_folder(given.target)
     progress = Progress(given.target, steps_of(study.laws))
     comparison = fit_target(table, given.target, study.laws, folder, given.threads, progress)
-    note_laws(study, results, given.target)
+    results.note(folder.root)
     print(comparison.rows.to_string(index=False, float_format="%.4g"))
     print(f"target {given.target}: {comparison.chosen} is chosen: {comparison.reason}")
-    print(f"laws are in {folder}")
+    print(f"laws are in {folder.root}")
     for warning in (*table_warnings(table), *comparison.warnings):
         print(f"warning: {warning}", file=sys.stderr)
 

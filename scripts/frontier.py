@@ -4,10 +4,9 @@ Writes results/<study>/frontier/<target>.csv, a row per number of examples and b
 """
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.search import frontier_table
-from vlmfrontier.made import note
 from vlmfrontier.progress import steps
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_csv
 
 
@@ -19,8 +18,8 @@ def main() -> None:
     results = Results.open(given.study)
     for target in steps("frontier", given.target or results.study.targets()):
         table = frontier_table(results.target(target), results.budgets, results.examples, results.config.near)
-        path = write_csv(table, results.folder / "frontier" / f"{target}.csv")
-        note(results.study, results.folder, f"frontier/{target}.csv")
+        path = write_csv(table, results.frontier_csv(target))
+        results.note(path)
         print(f"target {target}: {len(table)} rows → {path}")
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vlmfrontier import command_line
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, drawn
-from vlmfrontier.frontier.load import Results
+from vlmfrontier.results import Results
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 LARGEST = 80_000
@@ -53,7 +53,7 @@ def entry(results: Results, name: str) -> str:
     """Return a figure's part of the page, after making its small image."""
     study = results.study.study
     small = DOCS / "images" / f"{study}-{name}.png"
-    shrink(results.folder / "figures" / f"{name}.png", small)
+    shrink(results.figure(name), small)
     config = "" if study == "digits" else f" --configfile=workflow/studies/{study}.yaml"
     text = caption(name, results.study, results.main_target)
     command = f"snakemake{config} figure_{name.replace('-', '_')}"

@@ -9,13 +9,11 @@ import pandas as pd
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.made import note
 from vlmfrontier.progress import Progress
 from vlmfrontier.records import again
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_csv
 from vlmfrontier.units import format_count, format_number
 
@@ -37,8 +35,8 @@ def main() -> None:
         raise UserError(f"{count} runs: ask for at least one")
     target = results.target(given.target or results.main_target)
     table = suggestions(results, target, count)
-    path = write_csv(table, results.folder / "next_runs.csv")
-    note(results.study, results.folder, "next_runs.csv")
+    path = write_csv(table, results.next_runs_csv)
+    results.note(path)
     for row in table.itertuples():
         x = ", ".join(f"{factor} = {format_count(getattr(row, factor))}" for factor in target.space.factors)
         regret = f"expected regret {row.regret_before:.3g} → {row.regret_after:.3g} points"
@@ -62,11 +60,12 @@ def suggestions(results: Results, target: Target, count: int) -> pd.DataFrame:
 
 def noise_of(results: Results, target: str) -> float:
     """Return the relative error of the chosen form on runs it has not seen: the noise a new run would have."""
-    path = results.folder / "laws" / target / "forms.csv"
-    forms = read_forms(path)
+    forms = results.forms(target)
     chosen = forms[(forms.setup == "cv") & forms.chosen]
     if chosen.empty:
-        raise UserError(f"{path}: damaged: nothing on runs left out of the fit; {again('laws')}")
+        raise UserError(
+            f"{results.laws_folder(target).forms}: damaged: nothing on runs left out of the fit; {again('laws')}"
+        )
     chosen = chosen.iloc[0]
     return max(float(np.sqrt(chosen.mse) / np.nanmean(results.table.error(target))), LEAST_NOISE)
 

@@ -12,8 +12,8 @@ import yaml
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import language_models, vision_models
+from vlmfrontier.results import Results
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.sweep import RowsDesign

@@ -10,6 +10,7 @@ from vlmfrontier import command_line
 from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.errors import UserError
 from vlmfrontier.made import note
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.plan import assumptions, stage_1, summary, sweep_totals, write_plan
 from vlmfrontier.sweep.resources import uncounted
@@ -36,7 +37,7 @@ def main() -> None:
     folder = given.results / study.study
     write_study(study, folder / "study.json")
     plan = write_plan(study, folder, site)
-    note(study, folder, "plan.csv")
+    note(study, ResultsFolder(folder), "plan.csv")
     print(f"study {study.study}: {summary(plan, uncounted(study, folder))} → {folder / 'plan.md'}")
     for table in (sweep_totals(plan), stage_1(study, site, folder)):
         if not table.empty:

@@ -6,13 +6,9 @@ from the fit; below 0, that holding it there led to a better fit than the law's 
 """
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
-from vlmfrontier.laws.selection import chosen_form
-from vlmfrontier.made import note, refuse_outdated
 from vlmfrontier.progress import Progress
-from vlmfrontier.study.load import read_study
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_csv
 
 
@@ -25,16 +21,14 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=13, help="values per parameter")
     parser.add_argument("--threads", type=int, help="default: all cores")
     given = parser.parse_args()
-    study, results = read_study(given.study), given.study.parent
-    folder, table = results / "laws" / given.target, Results(study, results).table
-    refuse_outdated(study, results, f"laws/{given.target}")
-    law = LawFit.load(folder / f"{given.form or chosen_form(folder)}.json")
+    results = Results.open(given.study)
+    table, law = results.table, results.law(given.target, given.form)
     parameters = given.parameters or [name for name, value in law.parameters.items() if value != 0]
     progress = Progress(f"profile {law.form.name} of {given.target}", len(parameters))
-    found = profiles(table, law, parameters, study.laws, given.points, given.threads, progress)
+    found = profiles(table, law, parameters, results.study.laws, given.points, given.threads, progress)
     progress.done()
-    path = write_csv(found, folder / "profile.csv")
-    note(study, results, f"laws/{given.target}/profile.csv")
+    path = write_csv(found, results.laws_folder(given.target).profile)
+    results.note(path)
     for name, rows in found.groupby("parameter", sort=False):
         inside = rows.value[rows.delta_chi2 < max(0, found.delta_chi2.min()) + 1]
         print(f"{name}: {law.parameters[name]:.4g}; {inside.min():.4g} to {inside.max():.4g} fit as well")

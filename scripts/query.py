@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from vlmfrontier import command_line
 from vlmfrontier.frontier.answers import answer, text
-from vlmfrontier.frontier.load import Results
+from vlmfrontier.results import Results
 from vlmfrontier.units import parse_number
 
 

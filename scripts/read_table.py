@@ -11,21 +11,21 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.laws.checks import check_study, table_warnings
 from vlmfrontier.laws.table import write_runs
 from vlmfrontier.laws.user_table import as_runs, read_table
-from vlmfrontier.made import note_runs
-from vlmfrontier.study.load import read_study
+from vlmfrontier.results import Results
 
 
 def main() -> None:
     parser = command_line.parser(__doc__)
     command_line.study_argument(parser)
     given = parser.parse_args()
-    study, results = read_study(given.study), given.study.parent
+    results = Results.open(given.study)
+    study = results.study
     if study.table is None:
         raise UserError(f"study {study.study} has no table of its own; its runs are collected by `snakemake collect`")
     table = read_table(study.table)
     check_study(table, study.laws)
-    write_runs(*as_runs(table, study.table), results / "runs.csv")
-    note_runs(study, results)
+    write_runs(*as_runs(table, study.table), results.runs_csv)
+    results.note(results.runs_csv)
     split = "" if table.split is None else f", {table.split.sum()} inside the split"
     targets = ", ".join(f"{name} ({len(table.measured(name))} rows)" for name in table.targets)
     print(f"table {table.name}: {len(table)} rows, {table.configurations} configurations{split}; {targets}")

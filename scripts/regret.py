@@ -8,11 +8,10 @@ target or of another number of examples is followed.
 import numpy as np
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import Rule, frontier_rule, llava_rule, regret_table, scaling_rules, summary
 from vlmfrontier.frontier.search import pooled_errors
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.made import note
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_table
 from vlmfrontier.units import format_count
 
@@ -24,8 +23,8 @@ def main() -> None:
     results = Results.open(given.study)
     target = results.target(results.main_target)
     table = regret_table(target, results.budgets, results.examples, rules(results, target))
-    path = write_table(summary(table), results.folder / "tables" / "regret")
-    note(results.study, results.folder, "tables/regret.csv")
+    path = write_table(summary(table), results.table_csv("regret"))
+    results.note(path)
     print(f"target {target.name}: {table.rule.nunique()} rules → {path}")
 
 

@@ -5,9 +5,8 @@ provenance. What the study lacks, because it failed or has not been made, is sai
 """
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note
 from vlmfrontier.report.page import write_report
+from vlmfrontier.results import Results
 
 
 def main() -> None:
@@ -16,7 +15,7 @@ def main() -> None:
     given = parser.parse_args()
     results = Results.open(given.study)
     paths = write_report(results)
-    note(results.study, results.folder, "report.html")
+    results.note(results.report_html)
     print(f"→ {' and '.join(map(str, paths))}")
 
 

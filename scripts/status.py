@@ -197,23 +197,23 @@ def print_answer(study: Study, study_json: Path) -> None:
 
 def print_found(study: Study, study_json: Path) -> None:
     """Print the recommendation in two lines, if there is a frontier; else the law, if the study gives no cost."""
-    from vlmfrontier.frontier.load import Results  # noqa: PLC0415 — slow, and not needed before there are laws
-    from vlmfrontier.report.doubts import NO_COST, recommended  # noqa: PLC0415
-    from vlmfrontier.report.known import Known  # noqa: PLC0415
+    from vlmfrontier.report.caveats import NO_COST, recommended  # noqa: PLC0415
     from vlmfrontier.report.laws_section import best_form, left_out  # noqa: PLC0415
+    from vlmfrontier.report.study_report import StudyReport  # noqa: PLC0415
+    from vlmfrontier.results import Results  # noqa: PLC0415 — slow, and not needed before there are laws
 
-    known = Known(Results.open(study_json))
-    if known.frontier is not None:
-        print("", *recommended(known), sep="\n")
+    report = StudyReport(Results.open(study_json))
+    if report.frontier is not None:
+        print("", *recommended(report), sep="\n")
         print(f"\nask for other budgets: python scripts/query.py --study {study.study} --budget …")
-    elif known.has_laws and known.results.cost is None:
-        print("", best_form(known), left_out(known), NO_COST, sep="\n")
+    elif report.has_laws and report.results.cost is None:
+        print("", best_form(report), left_out(report), NO_COST, sep="\n")
 
 
 def write_what_is_known(study_json: Path) -> None:
     """Write the report of a study that did not get to its end, and print where it is."""
-    from vlmfrontier.frontier.load import Results  # noqa: PLC0415 — slow, and only needed where something failed
     from vlmfrontier.report.page import write_report  # noqa: PLC0415
+    from vlmfrontier.results import Results  # noqa: PLC0415 — slow, and only needed where something failed
 
     *_, page = write_report(Results.open(study_json))
     print(f"\nwhat is known so far: {page}")

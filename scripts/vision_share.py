@@ -5,8 +5,7 @@ and every number of tokens that could be deployed, at the frames that most runs 
 """
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_table
 
 
@@ -15,8 +14,8 @@ def main() -> None:
     command_line.study_argument(parser)
     results = Results.open(parser.parse_args().study)
     table = results.vision_shares
-    path = write_table(table, results.folder / "tables" / "vision_share")
-    note(results.study, results.folder, "tables/vision_share.csv")
+    path = write_table(table, results.table_csv("vision_share"))
+    results.note(path)
     print(f"vision model's share of c: {table.share.min():.0%} to {table.share.max():.0%} → {path}")
 
 

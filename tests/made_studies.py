@@ -13,14 +13,13 @@ import pandas as pd
 from tests.calling import ROOT
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.elasticity import elasticity_table
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.regret import regret_table, scaling_rules, summary
 from vlmfrontier.frontier.search import frontier_table
-from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.profile import profiles
-from vlmfrontier.laws.selection import chosen_form, fit_target
+from vlmfrontier.laws.selection import fit_target
 from vlmfrontier.laws.table import write_runs
 from vlmfrontier.laws.user_table import as_runs, read_table
+from vlmfrontier.results import Results
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.tables.writing import write_csv, write_table
 
@@ -76,31 +75,32 @@ def fitted(results: Results) -> Results:
     """Return the results after fitting the laws of every target, comparing forms and searching the frontiers."""
     forms = []
     for target in results.study.targets():
-        fit_target(results.table, target, results.study.laws, results.folder / "laws" / target, threads=1)
-        forms.append(pd.read_csv(results.folder / "laws" / target / "forms.csv"))
-    write_table(pd.concat(forms, ignore_index=True), results.folder / "tables" / "forms")
+        fit_target(results.table, target, results.study.laws, results.laws_folder(target), threads=1)
+        forms.append(pd.read_csv(results.laws_folder(target).forms))
+    write_table(pd.concat(forms, ignore_index=True), results.forms_csv)
     if results.cost is not None:
         for target in results.study.targets():
             table = frontier_table(results.target(target), results.budgets, results.examples, results.config.near)
-            write_csv(table, results.folder / "frontier" / f"{target}.csv")
+            write_csv(table, results.frontier_csv(target))
     if results.cost is not None and results.table.has_data:
         name = results.main_target
         table = elasticity_table(results.target(name), results.elasticity_grid)
-        write_table(table.assign(target=name), results.folder / "tables" / "elasticity")
+        write_table(table.assign(target=name), results.table_csv("elasticity"))
     return results
 
 
 def with_profile_and_regret(results: Results) -> Results:
     """Return fitted results after profiling the main target's law coarsely and pricing rules that scale one factor."""
     name = results.main_target
-    folder = results.folder / "laws" / name
-    law = LawFit.load(folder / f"{chosen_form(folder)}.json")
+    law = results.law(name)
     present = [parameter for parameter, value in law.parameters.items() if value != 0][:3]
-    write_csv(profiles(results.table, law, present, results.study.laws, 3, threads=1), folder / "profile.csv")
+    write_csv(
+        profiles(results.table, law, present, results.study.laws, 3, threads=1), results.laws_folder(name).profile
+    )
     if results.cost is not None:
         rules = scaling_rules(results.space, results.center)
         table = regret_table(results.target(name), results.budgets, results.examples, rules)
-        write_table(summary(table), results.folder / "tables" / "regret")
+        write_table(summary(table), results.table_csv("regret"))
     return results
 
 
@@ -109,9 +109,9 @@ def assert_another_process_draws_the_same(results: Results, names: Sequence[str]
     save(results, names, results.main_target, folder)
     here = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(here) == {f"{name}{suffix}" for name in names for suffix in (".csv", ".png", ".svg")}
-    command = [sys.executable, str(ROOT / "scripts/figures.py"), "--study", str(results.folder / "study.json")]
+    command = [sys.executable, str(ROOT / "scripts/figures.py"), "--study", str(results.study_json)]
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     subprocess.run([*command, "--figure", *names], env=environment, check=True, capture_output=True)
-    there = {name: (results.folder / "figures" / name).read_bytes() for name in here}
+    there = {name: (results.figures / name).read_bytes() for name in here}
     assert [name for name in here if here[name] != there[name]] == []

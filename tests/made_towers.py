@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.table import write_runs
+from vlmfrontier.results import Results
 from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import collect, describe

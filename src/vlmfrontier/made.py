@@ -6,7 +6,7 @@ however they were copied. Whatever has a record is compared: a new table or figu
 """
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import hash_file, write_json
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import again, read_checked
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import collect_settings, frontier_settings, laws_settings, table_settings
 from vlmfrontier.sweep.outdated import differences, named
 from vlmfrontier.sweep.runs import plan_runs
-
-FOLDER = "made"
 
 
 class _Made(BaseModel):
@@ -31,68 +30,62 @@ class _Made(BaseModel):
     files: dict[str, str]
 
 
-def note_runs(study: Study, results: Path) -> None:
-    """Note what the run table, which has just been collected or read, was made from."""
-    files = [results / "runs.csv", results / "runs.json"]
-    _note(results, "runs.csv", *_of_runs(study), files)
+def note(study: Study, results: ResultsFolder, name: str) -> None:
+    """Note what a file (`runs.csv`, `tables/regret.csv`, …) that has just been written, or the laws of a target
+    (`laws/avg`), were made from."""
+    kind = _kind(name)
+    path = _record(results, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hashes = {file.relative_to(results.root).as_posix(): _hash(file) for file in _files(results, name)}
+    content = {"settings": kind.settings(study), "sources": _sources(study, results, kind), "files": hashes}
+    write_json(path, content)
 
 
-def _of_runs(study: Study) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """Return the settings and sources of `runs.csv`."""
-    if study.table is not None:
-        return table_settings(study), {"table": _hash(Path(study.table.path))}
-    return collect_settings(study), {}
+def _files(results: ResultsFolder, name: str) -> list[Path]:
+    """Return the files that one record is about."""
+    if name == "runs.csv":
+        return [path for path in (results.runs_csv, results.runs_json) if path.exists()]
+    if _of_target(name):
+        return [path for path in sorted((results.root / name).iterdir()) if path.name != "profile.csv"]
+    return [results.root / name]
 
 
-def outdated_table(study: Study, results: Path, whole: bool = True) -> list[str]:
-    """Return why `runs.csv` is not that of the study as it is; a row of every run is not needed."""
-    path = results / "runs.csv"
-    if not path.exists():
-        return []
-    found = _outdated(results, "runs.csv", *_of_runs(study), "collect", whole)
+def outdated(study: Study, results: ResultsFolder, name: str, whole: bool = True) -> list[str]:
+    """Return why a file, or the laws of a target, are not those of the study as it is.
+
+    Empty if they are, or if nobody noted what they were made from. `whole` also compares the files with what was
+    written.
+    """
+    if name == "runs.csv" and not results.runs_csv.exists():
+        return []  # nothing there, nothing outdated: whoever reads it says so
+    kind = _kind(name)
+    found = _outdated(results, name, kind.settings(study), _sources(study, results, kind), kind.rule, whole)
+    return [*found, *_foreign_runs(study, results)] if name == "runs.csv" else found
+
+
+def _foreign_runs(study: Study, results: ResultsFolder) -> list[str]:
+    """Return whether `runs.csv` has runs that the study does not plan, where it plans some; it need not have all."""
     planned = {run.key for run in plan_runs(study)}
-    rows = [row["run"] for row in _rows(path) if row.get("run")] if planned else []
-    foreign = [run for run in rows if run not in planned]
-    return [*found, *([f"{len(foreign)} of its runs are not planned, first {foreign[0]}"] if foreign else [])]
+    foreign = [run for run in _runs(results.runs_csv) if run not in planned] if planned else []
+    return [f"{len(foreign)} of its runs are not planned, first {foreign[0]}"] if foreign else []
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def _runs(path: Path) -> list[str]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+            return [row["run"] for row in csv.DictReader(file) if row.get("run")]
     except (OSError, ValueError, csv.Error):
         return []  # whoever reads it says what is wrong with it
 
 
-def note_laws(study: Study, results: Path, target: str) -> None:
-    """Note what the laws of a target, which have just been fitted, were made from."""
-    folder = results / "laws" / target
-    files = [path for path in sorted(folder.iterdir()) if path.name != "profile.csv"]
-    _note(results, f"laws/{target}", laws_settings(study), _sources(study, results, _OF_TABLE), files)
-
-
-def note(study: Study, results: Path, name: str) -> None:
-    """Note what a file (`tables/regret.csv`, `figures/star.png`, …) that has just been written was made from."""
-    kind = _kind(name)
-    _note(results, name, kind.settings(study), _sources(study, results, kind), [results / name])
-
-
-def outdated(study: Study, results: Path, name: str) -> list[str]:
-    """Return why a file, or the laws of a target (`laws/avg`), are not those of the study as it is.
-
-    Empty if they are, or if nobody noted what they were made from.
-    """
-    kind = _kind(name)
-    return _outdated(results, name, kind.settings(study), _sources(study, results, kind), kind.rule)
-
-
-def outdated_analysis(study: Study, results: Path) -> dict[str, list[str]]:
+def outdated_analysis(study: Study, results: ResultsFolder) -> dict[str, list[str]]:
     """Return why results of the analysis are to be made again, by the path of one output of their rule.
 
     Files are compared with what was written only where they are read.
     """
-    why = outdated_table(study, results, whole=False)
-    found = {"runs.csv": why} if why else {}
+    found: dict[str, list[str]] = {}
+    if why := outdated(study, results, "runs.csv", whole=False):
+        found["runs.csv"] = why
     given: dict[_Kind, tuple[dict[str, Any], dict[str, str | None]]] = {}
     for name in _noted(results):
         kind = _kind(name)
@@ -103,26 +96,21 @@ def outdated_analysis(study: Study, results: Path) -> dict[str, list[str]]:
     return found
 
 
-def _noted(results: Path) -> list[str]:
+def _noted(results: ResultsFolder) -> list[str]:
     """Return what has a record, but for the table of runs; figures and pages last."""
-    records = (results / FOLDER).rglob("*.json")
-    names = [path.relative_to(results / FOLDER).as_posix().removesuffix(".json") for path in records]
+    names = [path.relative_to(results.made).as_posix().removesuffix(".json") for path in results.made.rglob("*.json")]
     return sorted(set(names) - {"runs.csv"}, key=lambda name: (name.endswith((".png", ".html")), name))
 
 
-def refuse_outdated(study: Study, results: Path, name: str) -> None:
+def refuse_outdated(study: Study, results: ResultsFolder, name: str) -> None:
     """Raise `UserError` with the reasons if a file, or the laws of a target, are not those of the study as it is."""
-    _refuse(outdated(study, results, name), results / name, _kind(name).rule)
-
-
-def refuse_outdated_runs(study: Study, results: Path) -> None:
-    """Raise `UserError` with the reasons if `runs.csv` is not that of the study as it is."""
-    _refuse(outdated_table(study, results), results / "runs.csv", "collect")
-
-
-def _refuse(why: list[str], what: Path, rule: str) -> None:
-    if why:
+    if why := outdated(study, results, name):
+        what, rule = results.root / name, _kind(name).rule
         raise UserError(f"{what}: not of the study as it is now: {named(why)}; run `snakemake {rule}`")
+
+
+def _runs_settings(study: Study) -> dict[str, Any]:
+    return collect_settings(study) if study.table is None else table_settings(study)
 
 
 def _whole(study: Study) -> dict[str, Any]:
@@ -134,7 +122,7 @@ class _Kind(NamedTuple):
 
     settings: Callable[[Study], dict[str, Any]]
     sources: tuple[str, ...]
-    """What they are made from: the table, measured costs, laws."""
+    """What they are made from: the user's own table, the run table, measured costs, laws."""
     rule: str
     """What makes them again."""
 
@@ -143,6 +131,7 @@ _OF_TABLE = _Kind(laws_settings, ("table",), "laws")
 _OF_LAWS = _Kind(laws_settings, ("table", "laws"), "laws")
 _OF_FRONTIER = _Kind(frontier_settings, ("table", "costs", "laws"), "frontier")
 _KINDS = {
+    "runs.csv": _Kind(_runs_settings, ("own table",), "collect"),
     "plan.csv": _Kind(_whole, (), "plan"),
     "tables/forms.csv": _OF_LAWS,
     "tables/fitting.csv": _OF_TABLE._replace(rule="ablation_tables"),
@@ -166,8 +155,10 @@ def _of_target(name: str) -> bool:
     return name.startswith("laws/") and name.count("/") == 1
 
 
-def _sources(study: Study, results: Path, kind: _Kind) -> dict[str, str | None]:
-    found = {"table": _hash(results / "runs.csv")} if "table" in kind.sources else {}
+def _sources(study: Study, results: ResultsFolder, kind: _Kind) -> dict[str, str | None]:
+    found = {"table": _hash(results.runs_csv)} if "table" in kind.sources else {}
+    if "own table" in kind.sources and study.table:
+        found["table"] = _hash(Path(study.table.path))
     if "costs" in kind.sources and study.cost.table:
         found["cost.table"] = _hash(Path(study.cost.table.path))
     if "laws" in kind.sources:
@@ -175,30 +166,21 @@ def _sources(study: Study, results: Path, kind: _Kind) -> dict[str, str | None]:
     return found
 
 
-def _record(results: Path, name: str) -> Path:
-    return results / FOLDER / f"{name}.json"
+def _record(results: ResultsFolder, name: str) -> Path:
+    return results.made / f"{name}.json"
 
 
 def _hash(path: Path) -> str | None:
     return hash_file(path)[:16] if path.is_file() else None
 
 
-def _note(
-    results: Path, name: str, settings: Mapping[str, Any], sources: Mapping[str, str | None], files: Iterable[Path]
-) -> None:
-    path = _record(results, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    hashes = {file.relative_to(results).as_posix(): _hash(file) for file in files if file.exists()}
-    write_json(path, {"settings": settings, "sources": sources, "files": hashes})
-
-
 def _outdated(
-    results: Path,
+    results: ResultsFolder,
     name: str,
     settings: Mapping[str, Any],
     sources: Mapping[str, str | None],
     rule: str,
-    whole: bool = True,
+    whole: bool,
 ) -> list[str]:
     path = _record(results, name)
     if not path.exists():
@@ -212,6 +194,6 @@ def _outdated(
         if source in sources and sources[source] != then and sources[source] is not None:
             found.append(f"{source}: it was made from another one ({then}) than there is now ({sources[source]})")
     if whole:
-        broken = [file for file, then in record["files"].items() if _hash(results / file) != then]
+        broken = [file for file, then in record["files"].items() if _hash(results.root / file) != then]
         found += [f"{file} is not as it was written" for file in broken]
     return found

@@ -17,6 +17,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.space import check_frontier
 from vlmfrontier.made import outdated_analysis
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.analysis import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
@@ -187,7 +188,7 @@ def around_building(workflow: Any, before: Callable[[Any], None], after: Callabl
 def outdated(study: Study, runs: Iterable[Run], results: Path) -> Outdated:
     """Return what lies in the results of a study and belongs to another configuration."""
     found = outdated_runs(study, runs, results) if study.trained else Outdated()
-    found.files |= outdated_analysis(study, results)
+    found.files |= outdated_analysis(study, ResultsFolder(results))
     return found
 
 

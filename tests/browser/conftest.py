@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.made_studies import fitted, made
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.explorer import write_explorer
+from vlmfrontier.results import Results
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -61,7 +61,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 @pytest.fixture(scope="session")
 def explorer(results: Results) -> Path:
     """Its explorer."""
-    return write_explorer(results, results.folder / "explorer.html")
+    return write_explorer(results, results.explorer_html)
 
 
 @pytest.fixture(scope="module")

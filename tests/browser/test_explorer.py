@@ -10,10 +10,10 @@ import pytest
 from tests.made_studies import STUDY, fitted, made
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.answers import answer
-from vlmfrontier.frontier.load import Results
+from vlmfrontier.report.caveats import amount
 from vlmfrontier.report.explorer import write_explorer
 from vlmfrontier.report.page import write_report
-from vlmfrontier.report.words import amount
+from vlmfrontier.results import Results
 from vlmfrontier.units import format_number
 
 CARDS = {"N": "params (N)", "T": "frames (T)", "V": "tokens (V)"}
@@ -21,7 +21,7 @@ SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
 
 
 def frontier(results: Results, target: str) -> pd.DataFrame:
-    return pd.read_csv(results.folder / "frontier" / f"{target}.csv")
+    return pd.read_csv(results.frontier_csv(target))
 
 
 def test_the_shown_optimum_is_that_of_the_frontier_at_20_points(visit, results: Results):
@@ -178,7 +178,7 @@ def test_the_page_stays_below_8_megabytes_and_its_data_are_plain_json(explorer: 
 def test_the_report_is_accessible_fits_and_asks_for_nothing(browser, results: Results, width: int, scheme: str):
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 — only where there is a browser
 
-    save(results, ["runs", "bags"], results.main_target, results.folder / "figures")
+    save(results, ["runs", "bags"], results.main_target, results.figures)
     *_, path = write_report(results)
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     requests: list[str] = []

@@ -13,11 +13,10 @@ import pytest
 from tests.calling import ROOT
 from tests.made_studies import STUDY, fitted, made, points, with_profile_and_regret
 from vlmfrontier.figures.drawing import save
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note, note_laws, note_runs, outdated_analysis
-from vlmfrontier.report.drawn import figures
-from vlmfrontier.report.known import Known
-from vlmfrontier.report.page import write_report
+from vlmfrontier.made import outdated_analysis
+from vlmfrontier.report.page import figures, write_report
+from vlmfrontier.report.study_report import StudyReport
+from vlmfrontier.results import Results
 from vlmfrontier.study.load import load_study, write_study
 
 LAWS = {**STUDY["laws"], "starts": 8, "resamples": 8, "forms": ["mult", "add"]}
@@ -31,19 +30,19 @@ OF_FRONTIER += tuple(f"figures/{name}.png" for name in FIGURES)
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A fitted study, whose results say what they were made from."""
     results = with_profile_and_regret(fitted(made(tmp_path_factory.mktemp("whole"), SMALL)))
-    note_runs(results.study, results.folder)
+    results.note(results.runs_csv)
     for target in results.study.targets():
-        note_laws(results.study, results.folder, target)
-    save(results, FIGURES, results.main_target, results.folder / "figures")
+        results.note(results.laws_folder(target).root)
+    save(results, FIGURES, results.main_target, results.figures)
     for name in (*OF_FRONTIER, "tables/forms.csv", "laws/avg/profile.csv"):
-        note(results.study, results.folder, name)
+        results.note(results.root / name)
     return results
 
 
 @pytest.fixture
 def copied(whole: Results, tmp_path: Path) -> Path:
     """A copy of the results folder, to be damaged."""
-    return Path(shutil.copytree(whole.folder, tmp_path / "results" / "made"))
+    return Path(shutil.copytree(whole.root, tmp_path / "results" / "made"))
 
 
 def call(name: str, folder: Path, capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str]:
@@ -161,7 +160,7 @@ def test_a_report_says_what_is_damaged_and_is_written(copied: Path, file: str, d
     results = Results.open(copied / "study.json")
     *_, page = write_report(results)
     assert "Not shown" in page.read_text()
-    assert Path(file).parent.name in " ".join(Known(results).set_aside)
+    assert Path(file).parent.name in " ".join(StudyReport(results).set_aside)
 
 
 READERS = {
@@ -213,7 +212,7 @@ def again(folder: Path, change: dict) -> Results:
 )
 def test_laws_of_another_configuration_are_refused(copied: Path, change: dict, said: str, capsys):
     results = again(copied, change)
-    found = outdated_analysis(results.study, copied)
+    found = outdated_analysis(results.study, results)
     for name in ("laws/avg/weights.json", "laws/quiz/weights.json", "laws/avg/profile.csv", "tables/forms.csv"):
         assert said in " ".join(found[name])
     status, printed = call("query", copied, capsys, "--budget", "5T", "--examples", "1M")
@@ -225,9 +224,9 @@ def test_laws_of_another_configuration_are_refused(copied: Path, change: dict, s
 
 def test_a_frontier_of_other_budgets_is_refused_and_the_laws_are_not(copied: Path, capsys: pytest.CaptureFixture):
     results = again(copied, {"frontier": {**SMALL["frontier"], "members": 61}})
-    assert set(outdated_analysis(results.study, copied)) == set(OF_FRONTIER)
+    assert set(outdated_analysis(results.study, results)) == set(OF_FRONTIER)
     assert call("query", copied, capsys, "--budget", "5T", "--examples", "1M")[0] == 0
-    assert Known(results).frontier is None
+    assert StudyReport(results).frontier is None
     status, said = call("figures", copied, capsys, "--figure", "regret")
     assert (status, "frontier.members: 60 when it was made, 61 now" in said) == (2, True)
 
@@ -241,10 +240,10 @@ def test_pictures_and_tables_of_another_configuration_are_named_and_not_shown(co
     *_, page = write_report(results)
     assert "data:image/png" not in page.read_text()
     said = "figures/runs.png, figures/extrapolation.png, figures/profiles.png: not of the study as it is now"
-    assert f"{said}: frontier.members: 60 when it was made, 61 now" in " ".join(Known(results).set_aside)
+    assert f"{said}: frontier.members: 60 when it was made, 61 now" in " ".join(StudyReport(results).set_aside)
     for name in FIGURES:
-        note(results.study, copied, f"figures/{name}.png")  # as drawn again
-    assert set(figures(Known(results))) == set(FIGURES)
+        results.note(results.figure(name))  # as drawn again
+    assert set(figures(StudyReport(results))) == set(FIGURES)
 
 
 @pytest.mark.parametrize("reader", ["checks", "figures"])
@@ -252,11 +251,11 @@ def test_a_comparison_of_other_laws_is_not_read(copied: Path, reader: str, capsy
     """The laws have been fitted again, and what was made from them has not."""
     results = again(copied, {"laws": {**LAWS, "starts": 9}})
     for target in results.study.targets():
-        note_laws(results.study, copied, target)
-    assert set(outdated_analysis(results.study, copied)) == {*OF_FRONTIER, "tables/forms.csv", "laws/avg/profile.csv"}
+        results.note(results.laws_folder(target).root)
+    assert set(outdated_analysis(results.study, results)) == {*OF_FRONTIER, "tables/forms.csv", "laws/avg/profile.csv"}
     status, said = call(reader, copied, capsys, *(("--figure", "profiles") if reader == "figures" else ()))
     assert (status, "laws.starts: 8 when it was made, 9 now" in said) == (2, True)
-    assert Known(results).forms is None
+    assert StudyReport(results).forms is None
 
 
 def test_an_edited_table_is_not_mixed_with_its_old_laws(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -264,21 +263,21 @@ def test_an_edited_table_is_not_mixed_with_its_old_laws(copied: Path, tmp_path: 
     points().to_csv(table, index=False)
     config = json.loads((copied / "study.json").read_text())
     results = again(copied, {"table": {**config["table"], "path": str(table)}})
-    assert outdated_analysis(results.study, copied) == {}  # the same content elsewhere
+    assert outdated_analysis(results.study, results) == {}  # the same content elsewhere
     edited = points()
     edited.loc[0, "avg"] *= 1.5
     edited.to_csv(table, index=False)
-    assert "runs.csv" in outdated_analysis(results.study, copied)
+    assert "runs.csv" in outdated_analysis(results.study, results)
     for file in ("runs.csv", "laws"):
         status, said = call("query", copied, capsys, "--budget", "5T", "--examples", "1M")
         assert status == 2
         assert f"{file}" in said
         assert "table: it was made from another one" in said
         assert call("read_table", copied, capsys)[0] == 0
-    assert "laws/avg/weights.json" in outdated_analysis(results.study, copied)
+    assert "laws/avg/weights.json" in outdated_analysis(results.study, results)
 
 
 def test_whole_results_are_read(copied: Path, capsys: pytest.CaptureFixture):
     assert call("query", copied, capsys, "--budget", "5T", "--examples", "1M") == (0, "")
-    assert Known(Results.open(copied / "study.json")).set_aside == []
+    assert StudyReport(Results.open(copied / "study.json")).set_aside == []
     assert len(pd.read_csv(copied / "frontier/avg.csv"))

@@ -23,7 +23,7 @@ from tests.made_videos import VIDEOS, write_sources
 from tests.published import VISION, language_shape, save_language, save_vision
 from vlmfrontier.figures.catalogue import drawn
 from vlmfrontier.figures.drawing import draw
-from vlmfrontier.frontier.load import Results
+from vlmfrontier.results import Results
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.workflow import outline
 

@@ -19,9 +19,9 @@ from vlmfrontier.figures.drawing import (
     predictors_of,
 )
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.search import affordable, pooled_errors
 from vlmfrontier.frontier.target import Target
+from vlmfrontier.results import Results
 from vlmfrontier.units import format_count, format_number
 
 COLUMNS = (3, 2, 4)

@@ -18,8 +18,8 @@ from vlmfrontier.cost.model import CostModel
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, Predictor, labels_of, other_targets, predictors_of
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import most_frequent
+from vlmfrontier.results import Results
 from vlmfrontier.units import format_count, format_number
 
 GRID, TASK_GRID = 48, 20

@@ -12,8 +12,8 @@ from vlmfrontier.cost.model import cost_model
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.records import again, read_frame, read_result
+from vlmfrontier.results import Results
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.trainings import finetuning
@@ -102,11 +102,11 @@ def counts_flops(study: Study) -> bool:
 
 def draw_cost(results: Results, target: str) -> Drawing:
     """Return the cost of the runs as planned against what they took."""
-    paths = {key: results.folder / "runs" / key / "result.json" for key in results.table.names}
+    paths = {key: results.run(key).result for key in results.table.names}
     records = {key: read_result(path) for key, path in paths.items() if path.exists()}
     if not records:
         raise NothingToShow("The results of the runs, runs/<run>/result.json, are not here.")
-    plan = results.folder / "plan.csv"
+    plan = results.plan_csv
     hours = (
         dict(read_frame(plan, again("plan"), ["gpu_hours"], ["run"])[["run", "gpu_hours"]].itertuples(index=False))
         if plan.exists()

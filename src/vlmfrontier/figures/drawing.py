@@ -13,10 +13,10 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.figures import style
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, left_out
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import center_rows, equal_cost_budgets, equal_cost_rows
 from vlmfrontier.frontier.target import TargetLaws
 from vlmfrontier.progress import steps
+from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_csv
 
 

@@ -12,12 +12,9 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, labels_of, runs_with_sweeps
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.bagging import Bag, times_drawn
-from vlmfrontier.laws.selection import chosen_form, read_forms
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.made import refuse_outdated
-from vlmfrontier.records import again, read_frame
+from vlmfrontier.results import Results
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.units import format_percentage
 
@@ -163,11 +160,7 @@ def _r2_axis(panel: Axes, values: Sequence[float], poor: float) -> None:
 
 def draw_fit(results: Results, target: str) -> Drawing:
     """Return predicted against measured, of the chosen form of one target."""
-    folder = results.folder / "laws" / target
-    predictions = read_frame(
-        folder / "predictions.csv", again("laws"), ["measured", "predicted"], ["run", "form", "setup"]
-    )
-    predictions = predictions[predictions.form == chosen_form(folder)]
+    predictions = results.predictions(target)
     runs = runs_with_sweeps(results)
     if "sweep" in runs:
         predictions = predictions.assign(sweep=predictions.run.map(dict(zip(runs.run, runs["sweep"], strict=True))))
@@ -178,15 +171,12 @@ def draw_bags(results: Results, target: str) -> Drawing:
     """Return how single resampled fits of one target and their bag do on runs they have not seen."""
     laws = results.laws(target)
     data = bag_data(laws.bags, results.table, target, results.study.laws)
-    return Drawing(bags_figure(data, chosen_form(results.folder / "laws" / target)), data)
+    return Drawing(bags_figure(data, results.chosen_form(target)), data)
 
 
 def draw_extrapolation(results: Results, target: str) -> Drawing:
     """Return how well the law of every target predicts runs it has not seen."""
-    forms = []
-    for name in results.study.targets():
-        refuse_outdated(results.study, results.folder, f"laws/{name}")
-        forms.append(read_forms(results.folder / "laws" / name / "forms.csv"))
+    forms = [results.forms(name) for name in results.study.targets()]
     data = extrapolation_data(pd.concat(forms, ignore_index=True))
     return Drawing(extrapolation_figure(data, EXTRAPOLATION_R2), data)
 
@@ -235,7 +225,5 @@ def _draw(panel: Axes, rows: pd.DataFrame, lowest: float) -> None:
 
 def draw_profiles(results: Results, target: str) -> Drawing:
     """Return the profiles of one target's law."""
-    name = f"laws/{target}/profile.csv"
-    refuse_outdated(results.study, results.folder, name)
-    data = read_frame(results.folder / name, again("figures"), ["value", "delta_chi2"], ["parameter"])
+    data = results.profile(target)
     return Drawing(profiles_figure(data), data)

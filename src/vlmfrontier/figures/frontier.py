@@ -13,8 +13,8 @@ from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, other_targets
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.frontier.elasticity import UNDETERMINED, elasticity_by_budget
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import INSIDE
+from vlmfrontier.results import Results
 from vlmfrontier.units import format_count
 
 COLUMNS = (2, 3)
@@ -208,7 +208,7 @@ def elasticity_budget_figure(table: pd.DataFrame, labels: Labels) -> Figure:
 
 def draw_elasticity(results: Results, target: str) -> Drawing:
     """Return the elasticities of every target, as the table of elasticities has them."""
-    table = results.made_table("tables/elasticity.csv", ["e_median", "e_lo", "e_hi"], ["target", "factor"])
+    table = results.made_table(results.table_csv("elasticity"), ["e_median", "e_lo", "e_hi"], ["target", "factor"])
     return Drawing(elasticity_figure(table, results.study.factors()), table)
 
 
@@ -259,7 +259,7 @@ def regret_figure(data: pd.DataFrame) -> Figure:
 
 def draw_regret(results: Results, target: str) -> Drawing:
     """Return what simpler rules lose, as the table of regrets has it."""
-    data = shown_regret(results.made_table("tables/regret.csv", ["mean_regret"], ["rule"]))
+    data = shown_regret(results.made_table(results.table_csv("regret"), ["mean_regret"], ["rule"]))
     if data.empty:
         raise NothingToShow("No simpler rule can meet any of the budgets.")
     return Drawing(regret_figure(data), data)

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, NothingToShow, center_line, labels_of, runs_with_sweeps
 from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.space import most_frequent
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.results import Results
 from vlmfrontier.units import format_count
 
 MOST_SIZES = 6
@@ -101,7 +102,7 @@ def read_log(log: Path) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def learning_data(runs: pd.DataFrame, factors: Sequence[str], folder: Path, epochs: float) -> pd.DataFrame:
+def learning_data(runs: pd.DataFrame, factors: Sequence[str], folder: ResultsFolder, epochs: float) -> pd.DataFrame:
     """Return the loss of every run at the examples it has seen: run, factors, n, step, examples, loss, line.
 
     `line` names the factors along whose star line, at the most frequent n, a run lies, separated by spaces.
@@ -114,7 +115,7 @@ def learning_data(runs: pd.DataFrame, factors: Sequence[str], folder: Path, epoc
             on_line.setdefault(key, []).append(factor)
     parts = []
     for row in runs.to_dict("records"):
-        steps = read_log(folder / "runs" / row["run"] / "state" / "train.jsonl")
+        steps = read_log(folder.run(row["run"]).log)
         frame = pd.DataFrame(steps, columns=["step", "steps", "loss"])
         examples = frame.step / frame.steps * row["n"] * epochs
         common = {name: row[name] for name in ("run", *factors, "n")}
@@ -166,7 +167,7 @@ def _plot(panel, data: pd.DataFrame, factor: str, colors: Mapping[float, object]
 def draw_learning(results: Results, target: str) -> Drawing:
     """Return the learning curves of all runs whose logs are there."""
     factors = results.study.factors()
-    data = learning_data(runs_with_sweeps(results), factors, results.folder, results.study.finetune.epochs)
+    data = learning_data(runs_with_sweeps(results), factors, results, results.study.finetune.epochs)
     if data.empty:
         raise NothingToShow("No run has kept its training log, runs/<run>/state/train.jsonl.")
     return Drawing(learning_figure(data, factors, labels_of(results, target)), data)

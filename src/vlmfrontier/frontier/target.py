@@ -12,6 +12,7 @@ from vlmfrontier.frontier.pool import Members, Spread, as_in_the_paper, pooled
 from vlmfrontier.frontier.space import RunRange, SearchSpace
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import FORMS
+from vlmfrontier.paths import LawsFolder
 from vlmfrontier.records import Weights, again, read_checked
 from vlmfrontier.study.analysis import FrontierConfig
 
@@ -50,25 +51,25 @@ def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
     return Members(A, B, d, bag.data_unit or 1.0)
 
 
-def read_laws(folder: Path, target: str, forms: Sequence[str], config: FrontierConfig) -> TargetLaws:
-    """Return the fitted laws of a target from its folder, `laws/<target>/`.
+def read_laws(folder: LawsFolder, target: str, forms: Sequence[str], config: FrontierConfig) -> TargetLaws:
+    """Return the fitted laws of a target from its folder.
 
     Raises `UserError` if they have not been fitted yet.
     """
     main = max(forms, key=list(FORMS).index)
-    bags = {form: _bag(folder, form, "bag") for form in forms}
-    path = _existing(folder / "weights.json")
+    bags = {form: _bag(folder.bag(form), folder.law(form)) for form in forms}
+    path = _existing(folder.weights)
     weights = read_checked(path, Weights, again("laws"))
     if missing := set(forms) - set(weights):
         raise UserError(f"{path}: damaged: no weight of {sorted(missing)[0]}; {again('laws')}")
     if abs(sum(weights[form] for form in forms) - 1) > 1e-6:
         raise UserError(f"{path}: damaged: the weights do not sum to 1; {again('laws')}")
-    wild = _bag(folder, main, "wild")
+    wild = _bag(folder.wild(main), folder.law(main))
     return TargetLaws(target, bags, wild, weights, main, config.pooling, config.members)
 
 
-def _bag(folder: Path, form: str, kind: str) -> Bag:
-    return Bag.load(_existing(folder / f"{form}.{kind}.csv"), _existing(folder / f"{form}.json"))
+def _bag(path: Path, law: Path) -> Bag:
+    return Bag.load(_existing(path), _existing(law))
 
 
 def _existing(path: Path) -> Path:

@@ -20,6 +20,7 @@ from vlmfrontier.laws.forms import FORMS
 from vlmfrontier.laws.report import metrics
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.validation import cross_validated, extrapolated, leave_one_out
+from vlmfrontier.paths import LawsFolder
 from vlmfrontier.progress import Progress, Silent
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.analysis import LawsConfig
@@ -94,12 +95,6 @@ def compare_forms(
             [_predictions(table, target, form, each) for form, each in evidence.items()], ignore_index=True
         ),
     )
-
-
-def chosen_form(folder: Path) -> str:
-    """Return the form that was chosen for the target whose laws are in `folder`. Raises `UserError` before the fit."""
-    forms = read_forms(folder / "forms.csv")
-    return str(forms.form[forms.chosen].iloc[0])
 
 
 def read_forms(path: Path) -> pd.DataFrame:
@@ -224,17 +219,17 @@ def fit_target(
     table: ResultsTable,
     target: str,
     config: LawsConfig,
-    folder: Path,
+    folder: LawsFolder,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Return the comparison of `config.forms`, after writing into `folder` (`laws/<target>/`):
+    """Return the comparison of `config.forms`, after writing into `folder`:
 
     `<form>.json` and `.txt` (law, lmfit's report), `<form>.bag.csv` (pairs bootstrap), `<form>.wild.csv` (wild
     bootstrap, of the form with most terms only: its interval needs it), `weights.json`, `forms.csv`, `predictions.csv`.
     """
     progress = progress or Silent()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.root.mkdir(parents=True, exist_ok=True)
     laws, bags = {}, {}
     for form in by_size(config.forms):
         progress(f"fit {form}")
@@ -247,14 +242,14 @@ def fit_target(
     for form, fitted in laws.items():
         law = bags[form].errors_of(fitted)
         found = law.diagnostics | {"out_of_bag": bags[form].out_of_bag, "chosen": form == comparison.chosen}
-        replace(law, diagnostics=found, warnings=law.warnings + comparison.warnings).save(folder / f"{form}.json")
-        bags[form].save(folder / f"{form}.bag.csv")
+        replace(law, diagnostics=found, warnings=law.warnings + comparison.warnings).save(folder.law(form))
+        bags[form].save(folder.bag(form))
     richest = list(laws)[-1]
     progress(f"bag {richest} with a wild bootstrap")
-    bag(table, laws[richest], target, config, "wild", threads).save(folder / f"{richest}.wild.csv")
-    (folder / "weights.json").write_text(json.dumps(comparison.weights, indent=2) + "\n")
-    comparison.rows.to_csv(folder / "forms.csv", index=False)
-    comparison.predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.10g")
+    bag(table, laws[richest], target, config, "wild", threads).save(folder.wild(richest))
+    folder.weights.write_text(json.dumps(comparison.weights, indent=2) + "\n")
+    comparison.rows.to_csv(folder.forms, index=False)
+    comparison.predictions.to_csv(folder.predictions, index=False, float_format="%.10g")
     progress.done()
     return comparison
 

@@ -5,9 +5,9 @@ import json
 from importlib import resources
 from pathlib import Path
 
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.assets import asset, filled
 from vlmfrontier.report.explorer_data import explorer_data
+from vlmfrontier.results import Results
 
 SCRIPTS = ("engine.js", "format.js", "charts.js", "explorer.js")
 """The page's own scripts, in the order in which they need each other."""

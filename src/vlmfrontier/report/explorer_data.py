@@ -12,14 +12,13 @@ import numpy as np
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.figures.drawing import labels_of
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.frontier.pool import TAILS, Spread, shares
 from vlmfrontier.frontier.search import DISTINCT, REGRET_QUANTILE, TIE
 from vlmfrontier.frontier.space import RunRange, SearchSpace, language_models, vision_models
 from vlmfrontier.frontier.target import TargetLaws
 from vlmfrontier.laws.bagging import Bag
-from vlmfrontier.report.run_records import run_records
-from vlmfrontier.report.words import amount
+from vlmfrontier.results import Results
+from vlmfrontier.units import format_count
 
 REACH = (0.5, 5.0)
 """The page answers for n from this multiple of the runs' smallest to this multiple of their largest."""
@@ -52,7 +51,7 @@ def explorer_data(results: Results) -> dict[str, Any]:
         "warnings": _warnings(results, space),
         "targets": {name: _target(results, name) for name in study.targets()},
         "main": results.main_target,
-        "runs": run_records(results),
+        "runs": _run_records(results),
     }
 
 
@@ -81,7 +80,7 @@ def _factor(results: Results, name: str, space: SearchSpace | None) -> dict[str,
         "center": results.center[name],
         "runs": runs.tolist(),
         "levels": None if space is None else space.levels(name).tolist(),
-        "texts": None if space is None else [amount(name, value) for value in space.levels(name)],
+        "texts": None if space is None else [format_count(value) for value in space.levels(name)],
         "curve": np.geomspace(runs[0], runs[-1], POINTS).tolist() if len(runs) > 1 else runs.tolist(),
         "names": None if space is None or not names else [names.get(value) for value in space.levels(name)],
     }
@@ -123,7 +122,7 @@ def _examples(results: Results) -> dict[str, Any]:
     steps = np.unique(np.concatenate([steps, own]))
     return {
         "steps": steps.tolist(),
-        "texts": [amount("n", step) for step in steps],
+        "texts": [format_count(step) for step in steps],
         "label": results.record.data.label("n"),
         "unit": results.record.data.counts or "",
         "word": results.record.data.counts or "data",
@@ -227,3 +226,42 @@ def _form(bag: Bag) -> dict[str, Any]:
         for term in form.terms
     ]
     return {"terms": terms, "d": form.index("d") if form.has_data else -1}
+
+
+def _run_records(results: Results) -> dict[str, Any]:
+    """Return the runs in columns: names, factors, n, cost, errors by target with standard errors, notes.
+
+    `notes` has a list of label and text for each run.
+    """
+    table = results.table
+    costs = None if results.cost is None else results.run_costs
+    return {
+        "count": len(table),
+        "names": table.names,
+        "factors": [values.tolist() for values in table.factors.values()],
+        "n": None if table.data is None else table.data.tolist(),
+        "cost": None if costs is None else _or_none(costs),
+        "errors": {name: _or_none(values) for name, values in table.targets.items()},
+        "se": {name: None if se is None else _or_none(se) for name, se in table.se.items()},
+        "notes": [_notes(results, row) for row in range(len(table))],
+    }
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """Return the numbers for JSON, which has no word for one that is not known but null."""
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _notes(results: Results, row: int) -> list[list[str]]:
+    """Return what else is known of a run: its sweep and seed, how long it took here and on what."""
+    frame = results.table.frame
+    notes = [[name, str(frame[name].iloc[row])] for name in ("sweep", "seed") if name in frame]
+    result = results.result(results.table.names[row])
+    seconds = result.get("seconds", {})
+    if {"finetune", "evaluate"} <= set(seconds):
+        notes.append(["seconds", f"{seconds['finetune']:.0f} finetuning, {seconds['evaluate']:.0f} evaluation"])
+    if "provenance" in result:
+        notes.append(["device", str(result["provenance"].get("device"))])
+    if result.get("decode_failures"):
+        notes.append(["broken videos", str(result["decode_failures"])])
+    return notes

@@ -1,4 +1,4 @@
-"""The frontier, what to deploy, what simpler rules would lose, and how x* moves with the data."""
+"""What to deploy, the frontier that says so, what simpler rules lose against it, and what to run next."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,9 @@ import pandas as pd
 from vlmfrontier.frontier.answers import compared
 from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.frontier.space import INSIDE
-from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Text, table
-from vlmfrontier.report.doubts import recommended
-from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import amount, configuration
+from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, Text, table
+from vlmfrontier.report.caveats import configuration, question, recommended
+from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
 
 BUDGETS = 6
@@ -20,19 +19,19 @@ SIZES = 3
 """Data sizes that it shows."""
 
 
-def recommendation(known: Known) -> Iterator[Block]:
+def recommendation(report: StudyReport) -> Iterator[Block]:
     """Yield what to deploy, the rivals, and what more budget or data would buy."""
     yield Heading("What to deploy")
-    if not known.has_frontier:
+    if not report.has_frontier:
         yield Caution("There is no frontier, and so nothing to recommend yet.")
         return
-    found = known.answer
-    yield Answer(recommended(known))
+    found = report.answer
+    yield Answer(recommended(report))
     items = [
         f"next best: {configuration(other.x)}: {compared(other, found)}, at {format_number(other.cost)} {found.unit}"
         for other in found.alternatives
     ]
-    more = {"twice the budget": found.double_budget, f"twice the {_data_word(known)}": found.double_examples}
+    more = {"twice the budget": found.double_budget, f"twice the {_data_word(report)}": found.double_examples}
     items += [
         f"{name}: {configuration(other.x)}: {compared(other, found)}"
         for name, other in more.items()
@@ -47,7 +46,7 @@ def recommendation(known: Known) -> Iterator[Block]:
         yield Caution(warning)
     examples = "" if found.examples is None else f" --examples {format_count(found.examples)}"
     yield Text(
-        f"Other questions: `explorer.html` beside this page, or `python scripts/query.py --study {known.study.study} "
+        f"Other questions: `explorer.html` beside this page, or `python scripts/query.py --study {report.study.study} "
         f"--budget {format_number(found.budget)}{examples}`."
     )
 
@@ -57,25 +56,25 @@ def _run_name(run: dict, target: str) -> str:
     return f"`{run['run']}`" if "run" in run else configuration(x)
 
 
-def _data_word(known: Known) -> str:
-    return known.results.record.data.counts or "data" if known.results.record.data else "data"
+def _data_word(report: StudyReport) -> str:
+    return report.results.record.data.counts or "data" if report.results.record.data else "data"
 
 
-def frontier(known: Known) -> Iterator[Block]:
+def frontier(report: StudyReport) -> Iterator[Block]:
     """Yield the frontier of the main target as a table, and how x* moves with n."""
     yield Heading("The frontier")
-    if not known.has_frontier:
+    if not report.has_frontier:
         yield Caution("The frontier has not been searched.")
         return
-    rows = _shown(known.frontier)
-    factors = known.study.factors()
-    has_data = known.frontier.n.notna().any()
-    found = known.answer
+    rows = _shown(report.frontier)
+    factors = report.study.factors()
+    has_data = report.frontier.n.notna().any()
+    found = report.answer
     cells = [
         (
             *((format_count(row["n"]),) if has_data else ()),
             format_number(row["c"]),
-            *(amount(name, row[name]) for name in factors),
+            *(format_count(row[name]) for name in factors),
             format_number(row["cost"]),
             format_error(row["f"], found.largest),
             format_range(row["f_lo"], row["f_hi"], found.largest),
@@ -84,7 +83,7 @@ def frontier(known: Known) -> Iterator[Block]:
         )
         for row in rows.to_dict("records")
     ]
-    unit = known.results.space.unit
+    unit = report.results.space.unit
     heads = (
         *(("n",) if has_data else ()),
         f"budget ({unit})",
@@ -98,10 +97,11 @@ def frontier(known: Known) -> Iterator[Block]:
     yield table(
         heads,
         cells,
-        f"x* of {known.main}. Agree: share of the models that have nothing better by more than "
-        f"{known.results.config.near:.1%} of the error. All {len(known.frontier)} rows: `frontier/{known.main}.csv`.",
+        f"x* of {report.main}. Agree: share of the models that have nothing better by more than "
+        f"{report.results.config.near:.1%} of the error. All {len(report.frontier)} rows: "
+        f"`frontier/{report.main}.csv`.",
     )
-    yield from movement(known)
+    yield from movement(report)
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
@@ -115,11 +115,11 @@ def _spread_out(values: np.ndarray, count: int) -> np.ndarray:
     return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int))]
 
 
-def movement(known: Known) -> Iterator[Block]:
+def movement(report: StudyReport) -> Iterator[Block]:
     """Yield in which direction each factor of x* moves with n, where that is determined."""
-    if known.elasticity is None:
+    if report.elasticity is None:
         return
-    rows = known.elasticity[known.elasticity.target == known.main]
+    rows = report.elasticity[report.elasticity.target == report.main]
     bands = {row.factor: f"{row.e_lo:.2g} to {row.e_hi:.2g}" for row in rows.itertuples()}
     moving = {row.factor: row for row in rows.itertuples() if row.direction != UNDETERMINED}
     said = [
@@ -132,12 +132,12 @@ def movement(known: Known) -> Iterator[Block]:
     yield Text(f"How x* moves with n: {' '.join(sentences)}")
 
 
-def regret(known: Known) -> Iterator[Block]:
+def regret(report: StudyReport) -> Iterator[Block]:
     """Yield what simpler rules lose against the frontier, at the largest number of examples."""
-    if known.regret is None or known.regret.empty:
+    if report.regret is None or report.regret.empty:
         return
     yield Heading("What simpler rules lose")
-    rows, size, data = known.regret, known.regret.n.max(), ""
+    rows, size, data = report.regret, report.regret.n.max(), ""
     if not np.isnan(size):
         data = f" at n = {format_count(size)}"
         itself = f"frontier at n = {format_count(size)}"
@@ -146,7 +146,7 @@ def regret(known: Known) -> Iterator[Block]:
     yield table(
         ("rule", "mean loss", "90% of the models", "largest", "budgets met"),
         cells,
-        f"Points of {known.error_name(known.main)} lost against x*{data}, averaged over the budgets that a rule "
+        f"Points of {report.error_name(report.main)} lost against x*{data}, averaged over the budgets that a rule "
         "can meet.",
     )
 
@@ -157,3 +157,89 @@ def _loss(row: dict) -> tuple[object, ...]:
         format_error(row[name]) for name in ("mean_regret", "mean_regret_lo", "mean_regret_hi", "largest_regret")
     )
     return row["rule"], mean, f"{low} to {high}", largest, row["budgets"]
+
+
+def next_steps(report: StudyReport) -> Iterator[Block]:
+    """Yield what to do next: runs to do again, runs that would make the frontier surer, and the command for each."""
+    yield Heading("What to run next")
+    steps = [*_missing(report), *_surer(report)]
+    yield from steps or [Text("Nothing stands out: the models agree along the whole frontier, within the runs.")]
+
+
+def _missing(report: StudyReport) -> Iterator[Block]:
+    """Yield what has to be run or fitted before anything can be said of new runs."""
+    if report.failed or report.undone:
+        missing = len(report.failed) + len(report.undone)
+        yield Text(f"First the {missing} runs without a result: `snakemake` trains only what is missing.")
+    if not report.has_laws:
+        yield Text("Until the laws are fitted nothing can be said of what is worth running beyond that.")
+    elif not report.has_frontier:
+        yield Text("Without a frontier there is no telling which runs would make it surer.")
+
+
+def _surer(report: StudyReport) -> Iterator[Block]:
+    """Yield where the frontier is least sure, and the runs that would help most for what they cost."""
+    if not report.has_frontier:
+        return
+    hints = (*_wider(report), *_contested(report))
+    if hints:
+        yield Items(hints)
+    if not report.results.table.has_data:
+        return
+    if report.next_runs is None:
+        yield Text("Which new runs would make the frontier surest, and whether any is worth it:")
+        yield Lines((f"python scripts/next_runs.py --study {report.results.study_json}",))
+        return
+    yield from _suggested(report)
+
+
+def _wider(report: StudyReport) -> Iterator[str]:
+    """Yield for every factor in which the recommendation leaves the runs how far they would have to reach."""
+    for name in report.results.range.outside(report.answer.choice.x, report.answer.examples):
+        value = report.answer.examples if name == "n" else report.answer.choice.x[name]
+        yield f"The recommendation has {name} = {format_count(value)}, where nothing was run: add that level."
+
+
+def _contested(report: StudyReport) -> Iterator[str]:
+    """Yield the place on the frontier where the models agree least, with the two rivals there."""
+    row = report.frontier.iloc[int(report.frontier.p_near.argmin())].to_dict()
+    if row["p_near"] == 1 or pd.isna(row["second_f"]):
+        return
+    examples = None if pd.isna(row["n"]) else row["n"]
+    first, second = ({name: row[prefix + name] for name in report.study.factors()} for prefix in ("", "second_"))
+    pair = f"a run with {configuration(first)} and one with {configuration(second)}"
+    yield (
+        f"With {question(row['c'], report.results.space.unit, examples)} the models agree least "
+        f"({format_share(row['p_near'])}): {pair} tells most."
+    )
+
+
+def _suggested(report: StudyReport) -> Iterator[Block]:
+    rows, factors = report.next_runs, report.study.factors()
+    if rows.empty:
+        yield Text(
+            "Every rival of the frontier has been run at every number of examples; only a wider `space` has more."
+        )
+        return
+    cells = [
+        (
+            *(format_count(row[name]) for name in (*factors, "n")),
+            format_number(row["training_cost"]),
+            f"{row['regret_before']:.3g} → {row['regret_after']:.3g}",
+        )
+        for row in rows.to_dict("records")
+    ]
+    yield table(
+        (*factors, "n", f"training cost ({report.results.space.unit})", "expected regret"),
+        cells,
+        "Runs that would make the frontier surest for what they cost; regret in points of error. Where it is far below "
+        "the noise of a run, none is worth it.",
+    )
+    if report.study.sweep is not None:
+        yield Text("To train them, with the study's own configuration in the place of config.yaml:")
+        yield Lines(
+            (
+                "snakemake next_runs",
+                f"snakemake --configfile config.yaml {report.results.next_runs_yaml}",
+            )
+        )

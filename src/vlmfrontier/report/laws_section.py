@@ -10,28 +10,28 @@ from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.forms import formula
 from vlmfrontier.laws.report import errors_in_words, missing_error, rounded_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
-from vlmfrontier.report.known import Known
+from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_count, format_percentage, format_share
 
 SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
 """The setups that are shown, and what they are called."""
 
 
-def best_form(known: Known) -> str:
+def best_form(report: StudyReport) -> str:
     """Return in a sentence which form the main target's law has, and if another one has more weight, which."""
-    form, weights = known.law(known.main).form.name, known.weights(known.main)
-    error, heaviest = known.error_name(known.main), max(weights, key=lambda name: weights[name])
+    form, weights = report.law(report.main).form.name, report.weights(report.main)
+    error, heaviest = report.error_name(report.main), max(weights, key=lambda name: weights[name])
     if weights[heaviest] <= weights[form]:
-        return f"The {error} follows `{form}` best, of {_forms(known)}."
+        return f"The {error} follows `{form}` best, of {_forms(report)}."
     return (
         f"The law shown for {error} is `{form}`, the simplest of the forms that the runs do not count out: it has "
         f"{format_share(weights[form])} of the pool, `{heaviest}` has {format_share(weights[heaviest])}."
     )
 
 
-def left_out(known: Known) -> str:
+def left_out(report: StudyReport) -> str:
     """Return in a sentence how the main target's law does on runs that it was not fitted to."""
-    score = known.score(known.main, "cv")
+    score = report.score(report.main, "cv")
     explained = (
         f"explains {format_share(score['r2'])} of the variance"
         if score["r2"] >= 0
@@ -41,25 +41,25 @@ def left_out(known: Known) -> str:
     return f"{off} and {explained} (R² {score['r2']:.3f})."
 
 
-def laws(known: Known) -> Iterator[Block]:
+def laws(report: StudyReport) -> Iterator[Block]:
     """Yield the chosen law of the main target with its doubts, the rival forms, and every target's law in a row."""
     yield Heading("The laws")
-    if not known.has_laws:
+    if not report.has_laws:
         yield Caution("No laws have been fitted yet.")
         return
-    law = known.law(known.main)
-    yield Text(f"{best_form(known)} {left_out(known)}")
+    law = report.law(report.main)
+    yield Text(f"{best_form(report)} {left_out(report)}")
     yield Lines((formula(law.form), formula(law.form, law.parameters), _units(law)))
     for warning in law.warnings:
         yield Caution(warning_in_words(warning))
     yield _parameters(law)
-    yield _rivals(known)
-    if len(known.study.targets()) > 1:
-        yield _by_target(known)
+    yield _rivals(report)
+    if len(report.study.targets()) > 1:
+        yield _by_target(report)
 
 
-def _forms(known: Known) -> str:
-    forms = known.study.laws.forms
+def _forms(report: StudyReport) -> str:
+    forms = report.study.laws.forms
     return "one form alone" if len(forms) == 1 else f"{len(forms)} forms"
 
 
@@ -87,9 +87,9 @@ def _parameters(law: LawFit) -> Block:
     )
 
 
-def _rivals(known: Known) -> Block:
+def _rivals(report: StudyReport) -> Block:
     """Return how all forms of the main target do, as the paper's Table 2."""
-    forms = known.forms[known.forms.target == known.main]
+    forms = report.forms[report.forms.target == report.main]
     judged = [setup for setup in SETUPS if (forms.setup == setup).any()]
     rows = []
     for form, scores in forms.groupby("form", sort=False):
@@ -102,7 +102,9 @@ def _rivals(known: Known) -> Block:
         ]
         rows.append((f"**{form}**" if by_setup.chosen.any() else form, *cells))
     heads = [head for setup in judged for head in (f"E% {SETUPS[setup]}", f"R² {SETUPS[setup]}")]
-    return table(("form", *heads), rows, f"All forms of {known.main}; the chosen one is bold. E%: mean relative error.")
+    return table(
+        ("form", *heads), rows, f"All forms of {report.main}; the chosen one is bold. E%: mean relative error."
+    )
 
 
 def _metrics(row: pd.Series) -> tuple[str, str]:
@@ -114,10 +116,10 @@ def _r2(value: float) -> str:
     return "" if pd.isna(value) else f"{value:z.3f}"
 
 
-def _by_target(known: Known) -> Block:
+def _by_target(report: StudyReport) -> Block:
     rows = []
-    for target in known.study.targets():
-        left_out, beyond = known.score(target, "cv"), known.score(target, "extrapolation")
+    for target in report.study.targets():
+        left_out, beyond = report.score(target, "cv"), report.score(target, "extrapolation")
         judged = [score["r2"] for score in (left_out, beyond) if score is not None and pd.notna(score["r2"])]
         rows.append(
             (

@@ -1,21 +1,24 @@
-"""The report of a study: one page, in two formats, that reads like a short paper on the user's own study."""
+"""The report of a study: one page, in two formats, that reads like a short paper on the user's own study.
 
+Figures and their captions stand in it. `snakemake --report` renders a caption as a template when it makes its own
+report: all captions of a study are one such template, which chooses by the rule.
+"""
+
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.report.as_html import page
-from vlmfrontier.report.as_markdown import markdown
-from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Text
-from vlmfrontier.report.captions import captions_template
-from vlmfrontier.report.doubts import doubts, recommended
-from vlmfrontier.report.drawn import INDEX, index, reasons, section
-from vlmfrontier.report.frontier_section import frontier, recommendation, regret
-from vlmfrontier.report.known import Known
+from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
+from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, More, Picture, Text, markdown
+from vlmfrontier.report.caveats import caveats, recommended
+from vlmfrontier.report.frontier_section import frontier, movement, next_steps, recommendation, regret
+from vlmfrontier.report.html_page import page
 from vlmfrontier.report.laws_section import laws
-from vlmfrontier.report.next_section import next_steps
-from vlmfrontier.report.provenance_section import provenance
-from vlmfrontier.report.runs_section import question, runs
+from vlmfrontier.report.runs_section import provenance, question, runs
+from vlmfrontier.report.study_report import StudyReport
+from vlmfrontier.results import Results
+from vlmfrontier.units import format_error, format_percentage
 
 
 def write_report(results: Results) -> list[Path]:
@@ -24,43 +27,162 @@ def write_report(results: Results) -> list[Path]:
     Returns the paths of the pages.
     Whatever the study lacks is said in its place; nothing needs to have succeeded.
     """
-    known = Known(results)
-    blocks = report(known)
-    paths = [results.folder / "report.md", results.folder / "report.html"]
-    paths[0].write_text(markdown(blocks, results.folder), encoding="utf-8")
+    report = StudyReport(results)
+    blocks = page_blocks(report)
+    paths = [results.report_html.with_suffix(".md"), results.report_html]
+    paths[0].write_text(markdown(blocks, results.root), encoding="utf-8")
     paths[1].write_text(page(blocks), encoding="utf-8")
-    (results.folder / "captions.rst").write_text(captions_template(known), encoding="utf-8")
-    (results.folder / INDEX).parent.mkdir(exist_ok=True)
-    (results.folder / INDEX).write_text(index(known), encoding="utf-8")
+    results.captions_rst.write_text(captions_template(report), encoding="utf-8")
+    results.figures.mkdir(exist_ok=True)
+    results.figures_index.write_text(index(report), encoding="utf-8")
     return paths
 
 
-def report(known: Known) -> list[Block]:
+def page_blocks(report: StudyReport) -> list[Block]:
     """Return the whole page."""
     return [
-        *_opening(known),
-        *question(known),
-        *runs(known),
-        *section(known, "runs"),
-        *laws(known),
-        *section(known, "laws"),
-        *recommendation(known),
-        *frontier(known),
-        *section(known, "frontier"),
-        *regret(known),
-        *section(known, "regret"),
-        *next_steps(known),
-        *provenance(known),
-        *reasons(known),
+        *_opening(report),
+        *question(report),
+        *runs(report),
+        *figure_section(report, "runs"),
+        *laws(report),
+        *figure_section(report, "laws"),
+        *recommendation(report),
+        *frontier(report),
+        *figure_section(report, "frontier"),
+        *regret(report),
+        *figure_section(report, "regret"),
+        *next_steps(report),
+        *provenance(report),
+        *figures_left_out(report),
     ]
 
 
-def _opening(known: Known) -> Iterator[Block]:
-    yield Heading(f"{known.study.study}: what was run, what was found, what to deploy", level=1)
-    if known.has_frontier:
-        yield Answer(recommended(known))
-    found = doubts(known)
+def _opening(report: StudyReport) -> Iterator[Block]:
+    yield Heading(f"{report.study.study}: what was run, what was found, what to deploy", level=1)
+    if report.has_frontier:
+        yield Answer(recommended(report))
+    found = caveats(report)
     if not found:
         yield Text("Nothing failed, the laws hold on runs they have not seen, and nothing is extrapolated.")
-    for doubt in found:
-        yield Caution(doubt)
+    yield from map(Caution, found)
+
+
+def figures(report: StudyReport, of: str | None = None) -> dict[str, Picture]:
+    """Return the figures of a section of the report, or all, by name: those that apply to the study and are drawn."""
+    without = not_drawn(report) | report.outdated_figures
+    if report.outdated_sections:  # pictures of another configuration
+        without = without | {name: "" for name, entry in CATALOGUE.items() if entry.section in report.outdated_sections}
+    return {
+        name: Picture(path, f"{caption(name, report.study, report.main)} [Its numbers](figures/{name}.csv).")
+        for name, entry in CATALOGUE.items()
+        if of in (None, entry.section) and name not in without and (path := report.results.figure(name)).exists()
+    }
+
+
+def figure_section(report: StudyReport, name: str) -> list[Block]:
+    """Return the figures of a section: the main ones, and the others to be opened."""
+    found = figures(report, name)
+    main = [picture for figure, picture in found.items() if CATALOGUE[figure].main]
+    others = {figure: picture for figure, picture in found.items() if not CATALOGUE[figure].main}
+    more = [More(f"More figures: {', '.join(others)}", tuple(others.values()))] if others else []
+    return [*main, *more]
+
+
+def not_drawn(report: StudyReport) -> dict[str, str]:
+    """Return for every figure that does not apply to the study why not; none before there is a table of runs."""
+    return left_out(Outline.of(report.study, report.results.table)) if report.has_table else {}
+
+
+def figures_left_out(report: StudyReport) -> list[Block]:
+    """Return what the study has no figure of, and why."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in not_drawn(report).items():
+        by_reason.setdefault(reason, []).append(f"`{name}`")
+    if not by_reason:
+        return []
+    items = tuple(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return [Heading("Figures left out", level=3), Text("Nothing to show in this study:"), Items(items)]
+
+
+def index(report: StudyReport) -> str:
+    """Return the page that lists the figures beside them, with their captions."""
+    entries = [
+        f"![{name}]({name}.png)\n\n{picture.caption.replace('(figures/', '(')}\n"
+        for name, picture in figures(report).items()
+    ]
+    return "\n".join(entries)
+
+
+_TEMPLATE = """\
+{{% set captions = {captions} %}}
+{{{{ captions.get(snakemake.rule, "") }}}}
+"""
+
+
+def captions_template(report: StudyReport) -> str:
+    """Return the template: reStructuredText that says for each result what it shows."""
+    captions = {name: _escaped(text) for name, text in [*_figures(report), *_rules(report)] if text}
+    return _TEMPLATE.format(captions=json.dumps(captions, ensure_ascii=False, indent=1))
+
+
+def _figures(report: StudyReport) -> Iterator[tuple[str, str]]:
+    """Yield rule and caption of every figure: what it shows, and the numbers it stands for."""
+    numbers = {"laws": _fit, "frontier": _deploy, "regret": _losses}
+    special = {"elasticity": _moves, "elasticity-budget": _moves}
+    for name in figures(report):
+        stated = special.get(name) or numbers.get(CATALOGUE[name].section, _measured)
+        yield f"figure_{name.replace('-', '_')}", f"{caption(name, report.study, report.main)} {stated(report)}"
+
+
+def _rules(report: StudyReport) -> Iterator[tuple[str, str]]:
+    yield "write_report", f"The study as a page to read. {_deploy(report)}"
+    yield "write_explorer", f"The frontier to play with, for any budget and n. {_deploy(report)}"
+    yield "forms_table", f"How every form predicts, in sample and for runs it has not seen. {_fit(report)}"
+    yield "elasticity", f"How x* moves with n. {_moves(report)}"
+    yield "checks", f"The checks of a reproduction. {_verdicts(report)}"
+    yield "regret", f"What simpler rules lose against the frontier. {_losses(report)}"
+
+
+def _measured(report: StudyReport) -> str:
+    error = report.results.table.measured(report.main).error(report.main)
+    return f"{len(error)} runs, {report.error_name(report.main)} from {error.min():.4g} to {error.max():.4g}."
+
+
+def _fit(report: StudyReport) -> str:
+    if not report.has_laws:
+        return "The laws have not been fitted yet."
+    left_out = report.score(report.main, "cv")
+    error = report.error_name(report.main)
+    off = f"off by {format_percentage(left_out['e_pct'])}% of the {error} on average"
+    return f"On left-out runs {left_out['form']} is {off}, R² {left_out['r2']:.3f}."
+
+
+def _deploy(report: StudyReport) -> str:
+    return f"{'; '.join(recommended(report))}." if report.has_frontier else "There is no frontier yet."
+
+
+def _moves(report: StudyReport) -> str:
+    return " ".join(block.text for block in movement(report) if isinstance(block, Text))
+
+
+def _verdicts(report: StudyReport) -> str:
+    if report.checks is None:
+        return ""
+    named = report.checks.groupby(["check", "form", "factor"], dropna=False, sort=False).verdict.first()
+    return "; ".join(
+        f"{', '.join(name for name in names if isinstance(name, str))}: {said}" for names, said in named.items()
+    )
+
+
+def _losses(report: StudyReport) -> str:
+    if report.regret is None:
+        return ""
+    mean = report.regret.groupby("rule").mean_regret.mean()
+    scaled = mean[mean.index.str.startswith("scale ")].sort_values()
+    return "; ".join(f"{rule}: {format_error(loss)} points on average" for rule, loss in scaled.items())
+
+
+def _escaped(text: str) -> str:
+    """Return text in which no character means anything to reStructuredText."""
+    return re.sub(r"([\\*`_|])", r"\\\1", text)

@@ -1,36 +1,37 @@
-"""The question of a study, and the runs that were made to answer it."""
+"""The question of a study, the runs that were made to answer it, and where their results come from."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from vlmfrontier.frontier.answers import per_video
+from vlmfrontier.provenance import provenance as of_this_process
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
-from vlmfrontier.report.known import Known
-from vlmfrontier.report.words import amount
+from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.sweep.status import DONE, FAILED
-from vlmfrontier.units import format_number
+from vlmfrontier.units import format_count, format_number
 
 BEST = 5
 """How many of the best runs are shown."""
 
 
-def question(known: Known) -> Iterator[Block]:
+def question(report: StudyReport) -> Iterator[Block]:
     """Yield what is asked, of which factors and targets."""
-    study = known.study
+    study = report.study
     yield Heading("The question")
-    factors = [known.factor_name(factor) for factor in study.factors()]
+    factors = [report.factor_name(factor) for factor in study.factors()]
     asked = (
-        f"Which {_list(factors)} {'gives' if len(factors) == 1 else 'give'} the least {known.error_name(known.main)}"
+        f"Which {_list(factors)} {'gives' if len(factors) == 1 else 'give'} the least {report.error_name(report.main)}"
     )
-    given = ["at a given cost"] if known.results.cost is not None else []
-    given += ["for a given amount of data"] if known.has_table and known.results.table.has_data else []
+    given = ["at a given cost"] if report.results.cost is not None else []
+    given += ["for a given amount of data"] if report.has_table and report.results.table.has_data else []
     yield Text(f"{asked}{' and'.join(f' {condition}' for condition in given)}?")
-    if known.has_table:
-        yield from map(Text, known.results.record.about)
-    if known.results.cost is not None and known.has_table:
-        space = known.results.space
+    if report.has_table:
+        yield from map(Text, report.results.record.about)
+    if report.results.cost is not None and report.has_table:
+        space = report.results.space
         levels = [f"{len(space.levels(name))} values of {name}" for name in space.factors]
         yield Text(
             f"{len(space):,} configurations could be deployed ({', '.join(levels)}). The cheapest costs "
@@ -38,85 +39,169 @@ def question(known: Known) -> Iterator[Block]:
         )
 
 
-def runs(known: Known) -> Iterator[Block]:
+def runs(report: StudyReport) -> Iterator[Block]:
     """Yield how many runs there are, which failed and why, what they cover, and the best of them."""
     yield Heading("The runs")
-    if known.runs:
-        yield from _progress(known)
-    if known.failed:
-        rows = [(f"`{run.key}`", status.reason) for run, status in known.failed]
+    if report.runs:
+        yield from _progress(report)
+    if report.failed:
+        rows = [(f"`{run.key}`", status.reason) for run, status in report.failed]
         yield table(("failed run", "why"), rows, "A failed run is in no law; `snakemake` tries it again.")
-    if not known.has_table:
+    if not report.has_table:
         return
-    yield Items(tuple(_coverage(known)))
-    yield from _best(known)
-    yield from _control(known)
+    yield Items(tuple(_coverage(report)))
+    yield from _best(report)
+    yield from _control(report)
 
 
-def _progress(known: Known) -> Iterator[Block]:
+def _progress(report: StudyReport) -> Iterator[Block]:
     by_sweep: dict[str, Counter] = {}
-    for run, status in known.runs:
+    for run, status in report.runs:
         by_sweep.setdefault(run.sweeps[0], Counter())[status.state] += 1
     rows = [
         (sweep, counts.total(), counts[DONE], counts[FAILED], counts.total() - counts[DONE] - counts[FAILED])
         for sweep, counts in by_sweep.items()
     ]
-    done = sum(status.state == DONE for _, status in known.runs)
-    yield Text(f"**{done} of {len(known.runs)} runs are done, {len(known.failed)} failed.**")
+    done = sum(status.state == DONE for _, status in report.runs)
+    yield Text(f"**{done} of {len(report.runs)} runs are done, {len(report.failed)} failed.**")
     yield table(
         ("sweep", "runs", "done", "failed", "not yet"), rows, "A run of several sweeps is counted in the first."
     )
 
 
-def _coverage(known: Known) -> Iterator[str]:
+def _coverage(report: StudyReport) -> Iterator[str]:
     """Yield what the runs cover, as a line for each factor, n and the main target."""
-    results = known.results
+    results = report.results
     ranges = {**results.range.factors} | ({"n": results.range.examples} if results.range.examples else {})
     columns = {**results.table.factors} | ({"n": results.table.data} if results.table.has_data else {})
     yield f"{len(results.table)} runs in {results.table.configurations} configurations"
     for name, (low, high) in ranges.items():
         count = len(np.unique(columns[name]))
-        yield f"{known.factor_name(name)}: {count} values from {amount(name, low)} to {amount(name, high)}"
-    fitted = results.table.measured(known.main)
-    measured, se = fitted.error(known.main), fitted.se[known.main]
+        yield f"{report.factor_name(name)}: {count} values from {format_count(low)} to {format_count(high)}"
+    fitted = results.table.measured(report.main)
+    measured, se = fitted.error(report.main), fitted.se[report.main]
     noise = "" if se is None else f"; standard error {np.mean(se):.2g} on average"
-    yield f"{known.error_name(known.main)}: {measured.min():.4g} to {measured.max():.4g}{noise}"
+    yield f"{report.error_name(report.main)}: {measured.min():.4g} to {measured.max():.4g}{noise}"
 
 
-def _best(known: Known) -> Iterator[Block]:
+def _best(report: StudyReport) -> Iterator[Block]:
     """Yield the runs with the least error."""
-    frame, targets = known.results.runs, known.study.targets()
-    place = np.argsort(known.results.table.error(known.main), kind="stable")[:BEST]
-    factors = [*known.results.table.factors, *(["n"] if known.results.table.has_data else [])]
-    costs = None if known.results.cost is None else known.results.run_costs
+    frame, targets = report.results.runs, report.study.targets()
+    place = np.argsort(report.results.table.error(report.main), kind="stable")[:BEST]
+    factors = [*report.results.table.factors, *(["n"] if report.results.table.has_data else [])]
+    costs = None if report.results.cost is None else report.results.run_costs
     rows = [
         (
-            *(amount(name, frame[name].iloc[row]) for name in factors),
+            *(format_count(frame[name].iloc[row]) for name in factors),
             *(() if costs is None else (format_number(costs[row]),)),
             *(f"{error:.4g}" if np.isfinite(error := frame[target].iloc[row]) else "–" for target in targets),
         )
         for row in place
     ]
-    heads = (*factors, *(() if costs is None else (f"c ({known.results.space.unit})",)), *targets)
-    yield table(heads, rows, f"The {len(rows)} runs with the least {known.error_name(known.main)}, as measured.")
+    heads = (*factors, *(() if costs is None else (f"c ({report.results.space.unit})",)), *targets)
+    yield table(heads, rows, f"The {len(rows)} runs with the least {report.error_name(report.main)}, as measured.")
 
 
-def _control(known: Known) -> Iterator[Block]:
+def _control(report: StudyReport) -> Iterator[Block]:
     """Yield what a model scores with another video's frames: what answer priors are worth without seeing."""
     pairs = [
-        (record["errors"][known.main]["error"], record["wrong_video"][known.main]["error"])
-        for record in known.records
-        if known.main in (record.get("wrong_video") or {}) and known.main in record["errors"]
+        (record["errors"][report.main]["error"], record["wrong_video"][report.main]["error"])
+        for record in report.records
+        if report.main in (record.get("wrong_video") or {}) and report.main in record["errors"]
     ]
     if not pairs:
         return
     own, wrong = np.mean(pairs, axis=0)
     verdict = "the models answer from what they see." if wrong > own else "**the models do not see.**"
     yield Text(
-        f"Control: with the frames of another video the mean error of {known.main} is {wrong:.1f} instead of "
+        f"Control: with the frames of another video the mean error of {report.main} is {wrong:.1f} instead of "
         f"{own:.1f}: {verdict}"
     )
 
 
 def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+STAGES = ("finetune", "evaluate")
+FILES = (
+    ("runs.csv", "one row per run"),
+    ("laws/", "fitted laws and their resamples"),
+    ("tables/", "forms, elasticity, checks, regret"),
+    ("frontier/", "x* for every budget and n, a file per target"),
+    ("figures/", "figures, as PNG and SVG"),
+    ("explorer.html", "the frontier to play with, in a browser"),
+    ("study.json", "the study with every key"),
+)
+
+
+def provenance(report: StudyReport) -> Iterator[Block]:
+    """Yield what was computed where, with what, from which seeds, and in how many hours."""
+    yield Heading("Provenance")
+    study = report.study
+    laws = f"laws: seed {study.laws.seed}, {study.laws.starts} starts, {study.laws.resamples} resamples"
+    facts = [f"study `{study.study}`, seed {study.seed}; {laws}"]
+    if records := _complete(report):
+        facts += list(_of_runs(records))
+    yield Items(tuple(facts))
+    versions = _versions(report)
+    if versions:
+        yield table(("package", "version"), versions, "Versions that the results were made with.")
+    present = [(f"`{name}`", text) for name, text in FILES if (report.results.root / name).exists()]
+    if present:
+        yield Text("Files beside this page:")
+        yield Items(tuple(f"{name}: {text}" for name, text in present))
+
+
+def _complete(report: StudyReport) -> list[dict[str, Any]]:
+    """Return the results that say where they come from."""
+    there = {"device", "commit", "finished", "versions"}
+    return [
+        record
+        for record in report.records
+        if {"seed", "seconds", "provenance"} <= record.keys() and there <= record["provenance"].keys()
+    ]
+
+
+def _of_runs(records: Sequence[dict[str, Any]]) -> Iterator[str]:
+    seeds = sorted({record["seed"] for record in records})
+    yield f"seeds of the runs: {', '.join(map(str, seeds))}"
+    finetuning, evaluation = (sum(record["seconds"].get(stage) or 0 for record in records) for stage in STAGES)
+    yield f"time: {_hours(finetuning)} finetuning and {_hours(evaluation)} evaluation, all {len(records)} runs together"
+    where = [record["provenance"] for record in records]
+    yield f"device: {_counted(found['device'] for found in where)}"
+    commits = _counted(found["commit"] or "not from a repository" for found in where)
+    yield f"commit: {commits} (a `+`: with changes that were not committed)"
+    yield f"finished: {min(found['finished'] for found in where)} to {max(found['finished'] for found in where)}"
+    tested = {record["test"]["hash_videos"] for record in records if "hash_videos" in record.get("test", {})}
+    yield f"test videos: {', '.join(f'`{name}`' for name in sorted(tested))}"
+
+
+def _counted(values: Iterable[str]) -> str:
+    """Return each value with how often it occurs, the most frequent first; a single one without."""
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{value} ({count} runs)" for value, count in counts.most_common())
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
+
+
+def _own_versions() -> dict[str, str]:
+    """Return the versions that fits of a finished table depend on."""
+    versions = of_this_process("cpu")["versions"]
+    return {package: versions[package] for package in ("python", "vlmfrontier", "numpy")}
+
+
+def _versions(report: StudyReport) -> list[tuple[str, str]]:
+    """Return package and version of the runs; where nothing was trained, of this process."""
+    found: dict[str, Counter] = {}
+    records = [record["provenance"]["versions"] for record in _complete(report)] or [_own_versions()]
+    for versions in records:
+        for package, version in versions.items():
+            found.setdefault(package, Counter())[version] += 1
+    return [(package, ", ".join(version for version, _ in counts.most_common())) for package, counts in found.items()]

@@ -30,10 +30,9 @@ from vlmfrontier.figures.frontier import (
 from vlmfrontier.figures.labels import Labels
 from vlmfrontier.figures.runs import learning_figure, runs_figure
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
-from vlmfrontier.frontier.load import vision_share_table
 from vlmfrontier.frontier.pool import range_name
 from vlmfrontier.frontier.search import frontier_table
-from vlmfrontier.frontier.space import RunRange, equal_cost_rows, grid_space, most_frequent
+from vlmfrontier.frontier.space import RunRange, equal_cost_rows, grid_space, most_frequent, vision_share_table
 from vlmfrontier.frontier.target import Target, TargetLaws
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import form_for

@@ -16,8 +16,8 @@ from tests.made_studies import (
 from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, drawn, left_out
 from vlmfrontier.figures.drawing import draw, save
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.page import write_report
+from vlmfrontier.results import Results
 
 TRAINED_ONLY = {"learning", "cost"}
 FEW = {"starts": 5, "resamples": 5}

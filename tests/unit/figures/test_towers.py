@@ -20,7 +20,7 @@ from vlmfrontier.sweep.runs import plan_runs
 @pytest.mark.parametrize("cost", ["paper", "counted"])
 def test_contours_have_lines_of_equal_cost_between_the_models(tmp_path: Path, cost: str):
     made = results(tmp_path, study(cost))
-    fit_target(made.table, "avg", made.study.laws, made.folder / "laws" / "avg", threads=1)
+    fit_target(made.table, "avg", made.study.laws, made.laws_folder("avg"), threads=1)
     drawing = draw(made, "contours", "avg")
     assert set(zip(drawing.data["first"], drawing.data["second"], strict=True)) >= {("N", "M"), ("T", "M"), ("V", "M")}
     assert np.isfinite(drawing.data.c).all()

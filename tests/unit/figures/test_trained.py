@@ -12,9 +12,9 @@ from tests.made_studies import assert_another_process_draws_the_same
 from vlmfrontier.figures.catalogue import Outline, drawn, left_out
 from vlmfrontier.figures.drawing import draw
 from vlmfrontier.figures.runs import read_log
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.report.known import Known
 from vlmfrontier.report.page import write_report
+from vlmfrontier.report.study_report import StudyReport
+from vlmfrontier.results import Results
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.collect import collect
 from vlmfrontier.sweep.runs import Run, plan_runs
@@ -78,7 +78,7 @@ def test_a_log_of_several_attempts_counts_every_step_once(tmp_path: Path):
 
 
 def test_without_any_log_the_figure_is_a_sentence_without_axes(trained: Results):
-    for path in trained.folder.glob("runs/*/state/train.jsonl"):
+    for path in trained.root.glob("runs/*/state/train.jsonl"):
         path.unlink()
     drawing = draw(trained, "learning", "avg")
     assert drawing.figure.axes == []
@@ -87,7 +87,7 @@ def test_without_any_log_the_figure_is_a_sentence_without_axes(trained: Results)
 
 def test_costs_are_compared_run_by_run(trained: Results):
     plan = pd.DataFrame({"run": trained.table.names, "gpu_hours": 0.5})
-    plan.to_csv(trained.folder / "plan.csv", index=False)
+    plan.to_csv(trained.plan_csv, index=False)
     data = draw(trained, "cost", "avg").data.set_index("run")
     assert set(data.index) == set(trained.table.names)
     np.testing.assert_allclose(data.counted / data.c, 1.2)
@@ -100,7 +100,7 @@ def test_costs_are_compared_run_by_run(trained: Results):
 
 def test_gpu_hours_are_those_of_trainings_on_gpus_wherever_questions_were_answered(trained: Results):
     for name, trained_on, tested_on in zip(trained.table.names[:2], ("A100", "cpu"), ("cpu", "A100"), strict=True):
-        path = trained.folder / "runs" / name / "result.json"
+        path = trained.run(name).result
         record = json.loads(path.read_text())
         record["provenance"]["device"] = tested_on
         record["training"] = {"recipe": {}, "weights": "w", "processes": 1, "provenance": {"device": trained_on}}
@@ -120,7 +120,7 @@ def test_a_failed_run_is_in_no_figure_and_named_in_the_report(trained: Results):
     text = page.with_suffix(".md").read_text()
     assert f"`{failed}`" in text
     assert "finetune: error: no weights in this folder" in text
-    known = Known(trained)
+    known = StudyReport(trained)
     assert [run.key for run, _ in known.failed] == [failed]
 
 

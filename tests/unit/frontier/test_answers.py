@@ -15,7 +15,7 @@ from vlmfrontier.frontier.pool import Members, as_in_the_paper
 from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.frontier.target import Target
-from vlmfrontier.report.words import two_lines
+from vlmfrontier.report.caveats import two_lines
 
 SPACE = grid_space({"N": [1e3, 4e3], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5e3, W=16))
 RNG = np.random.default_rng(0)
@@ -141,7 +141,7 @@ def test_every_cost_has_its_unit(unit):
 def test_a_law_that_explains_little_is_said_with_every_answer(r2, said, tmp_path):
     results = made(tmp_path)
     assert results.caveats("avg") == []  # before the laws
-    folder = results.folder / "laws/avg"
+    folder = results.laws_folder("avg").root
     folder.mkdir(parents=True)
     rows = {
         "target": ["avg"] * 3,

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_m_of_the_frontier_is_that_of_the_law(tmp_path: Path):
     made = fitted(results(tmp_path, study(), noise=0.003))
-    frontier = pd.read_csv(made.folder / "frontier" / "avg.csv")
+    frontier = pd.read_csv(made.frontier_csv("avg"))
     space = made.space
     names = list(space.factors)
     assert names == ["N", "T", "V", "M"]

@@ -14,7 +14,6 @@ from vlmfrontier.laws.report import metrics
 from vlmfrontier.laws.selection import (
     Evidence,
     choose,
-    chosen_form,
     compare_forms,
     fit_target,
     pseudo_bma,
@@ -23,6 +22,7 @@ from vlmfrontier.laws.selection import (
 from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.laws.validation import cross_validated, folds
+from vlmfrontier.paths import LawsFolder
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.tables.writing import write_forms_table
 
@@ -138,7 +138,7 @@ def test_metrics_are_those_of_the_paper():
 
 def test_the_stage_writes_what_the_frontier_reads(tmp_path, sweep, quick):
     config = quick.model_copy(update={"forms": ["mult", "add"]})
-    found = fit_target(sweep, "avg", config, tmp_path)
+    found = fit_target(sweep, "avg", config, LawsFolder(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "add.bag.csv", "add.json", "add.txt", "add.wild.csv", "forms.csv", "mult.bag.csv", "mult.json", "mult.txt",
         "predictions.csv", "weights.json",
@@ -148,7 +148,7 @@ def test_the_stage_writes_what_the_frontier_reads(tmp_path, sweep, quick):
         judged = predictions[(predictions.form == row.form) & (predictions.setup == row.setup)]
         assert ((judged.predicted - judged.measured) ** 2).mean() == pytest.approx(row.mse, rel=1e-6)  # ten digits kept
     weights = json.loads((tmp_path / "weights.json").read_text())
-    assert chosen_form(tmp_path) == found.chosen == choose(weights)[0]
+    assert read_forms(tmp_path / "forms.csv").query("chosen").form.iloc[0] == found.chosen == choose(weights)[0]
     for form in config.forms:
         record, members = json.loads((tmp_path / f"{form}.json").read_text()), pd.read_csv(tmp_path / f"{form}.bag.csv")
         assert record["diagnostics"]["chosen"] == (form == found.chosen)

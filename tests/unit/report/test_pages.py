@@ -4,11 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.report.as_html import inline, page
-from vlmfrontier.report.as_markdown import markdown, right_columns
-from vlmfrontier.report.blocks import Answer, Caution, Heading, Items, Lines, More, Picture, Text, table
+from vlmfrontier.report.blocks import (
+    Answer,
+    Caution,
+    Heading,
+    Items,
+    Lines,
+    More,
+    Picture,
+    Text,
+    markdown,
+    right_columns,
+    table,
+)
 from vlmfrontier.report.explorer import explorer_page
 from vlmfrontier.report.explorer_data import round_numbers
+from vlmfrontier.report.html_page import inline, page
 
 BLOCKS = [
     Heading("Title", level=1),

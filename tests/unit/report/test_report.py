@@ -15,15 +15,13 @@ import pytest
 from tests.calling import ROOT, SMOKE
 from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.ended import Ended
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
-from vlmfrontier.report.captions import captions_template
-from vlmfrontier.report.doubts import doubts, recommended
+from vlmfrontier.report.caveats import caveats, recommended, two_lines
 from vlmfrontier.report.explorer_data import explorer_data
-from vlmfrontier.report.known import Known
 from vlmfrontier.report.laws_section import best_form, left_out
-from vlmfrontier.report.page import report, write_report
-from vlmfrontier.report.words import two_lines
+from vlmfrontier.report.page import captions_template, page_blocks, write_report
+from vlmfrontier.report.study_report import StudyReport
+from vlmfrontier.results import Results
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.units import format_number
@@ -32,9 +30,9 @@ SECTIONS = ["The question", "The runs", "The laws", "What to deploy", "The front
 
 
 @pytest.fixture(scope="module")
-def complete(tmp_path_factory) -> Known:
+def complete(tmp_path_factory) -> StudyReport:
     """A study with everything but figures."""
-    return Known(fitted(made(tmp_path_factory.mktemp("made"))))
+    return StudyReport(fitted(made(tmp_path_factory.mktemp("made"))))
 
 
 def headings(blocks: list[Block]) -> list[str]:
@@ -65,10 +63,10 @@ def table_section(**changes) -> dict:
     return {**STUDY["table"], **changes}
 
 
-def test_a_form_with_too_many_parameters_for_the_split_has_empty_cells(complete: Known):
-    known, forms = Known(complete.results), complete.forms
+def test_a_form_with_too_many_parameters_for_the_split_has_empty_cells(complete: StudyReport):
+    known, forms = StudyReport(complete.results), complete.forms
     vars(known)["forms"] = forms[(forms.form != "add-interact-s") | (forms.setup != "extrapolation")]
-    blocks = report(known)
+    blocks = page_blocks(known)
     check_whole(blocks)
     (rivals,) = [block for block in blocks if isinstance(block, Table) and block.heads[0] == "form"]
     last = {row[0].strip("*"): row[-2:] for row in rivals.rows}
@@ -76,36 +74,38 @@ def test_a_form_with_too_many_parameters_for_the_split_has_empty_cells(complete:
     assert all(last["add"])
 
 
-def test_the_report_has_every_section_and_states_the_answer(complete: Known):
+def test_the_report_has_every_section_and_states_the_answer(complete: StudyReport):
     *_, page = write_report(complete.results)
     markdown, html = page.with_suffix(".md").read_text(), page.read_text()
     found = complete.answer
     for text in (markdown, html):
         assert f"deploy N = {found.choice.x['N'] / 1e9:g}B, T = {found.choice.x['T']:g}" in text
         assert f"{found.choice.f:.2f} ({found.range_name} {found.choice.f_lo:.2f} to {found.choice.f_hi:.2f})" in text
-    blocks = report(complete)
+    blocks = page_blocks(complete)
     assert headings(blocks) == SECTIONS
     check_whole(blocks)
 
 
-def test_the_frontier_in_the_report_is_that_of_the_file(complete: Known):
-    (shown,) = [block for block in report(complete) if isinstance(block, Table) and "All 120 rows" in block.caption]
+def test_the_frontier_in_the_report_is_that_of_the_file(complete: StudyReport):
+    (shown,) = [
+        block for block in page_blocks(complete) if isinstance(block, Table) and "All 120 rows" in block.caption
+    ]
     last = complete.frontier.iloc[-1]
     assert shown.rows[-1][shown.heads.index("error")] == f"{last.f:.2f}"
     assert shown.rows[-1][shown.heads.index("T")] == f"{last['T']:g}"
     assert len(shown.rows) == 18  # six budgets at three data sizes
 
 
-def test_what_is_extrapolated_is_said_first(complete: Known):
+def test_what_is_extrapolated_is_said_first(complete: StudyReport):
     outside = (complete.frontier.extrapolates != "no").mean()
-    assert f"{outside:.0%} of the frontier of avg lies outside the runs and is extrapolated." in doubts(complete)
+    assert f"{outside:.0%} of the frontier of avg lies outside the runs and is extrapolated." in caveats(complete)
 
 
 def test_a_study_before_its_laws_says_so(tmp_path: Path):
-    known = Known(made(tmp_path))
-    blocks = report(known)
+    known = StudyReport(made(tmp_path))
+    blocks = page_blocks(known)
     check_whole(blocks)
-    assert "The laws have not been fitted, so that there is no frontier yet." in doubts(known)
+    assert "The laws have not been fitted, so that there is no frontier yet." in caveats(known)
     said = [block.text for block in blocks if isinstance(block, Caution)]
     assert "There is no frontier, and so nothing to recommend yet." in said
     write_report(known.results)  # whatever is missing, the files can be written
@@ -113,12 +113,12 @@ def test_a_study_before_its_laws_says_so(tmp_path: Path):
 
 def test_a_job_that_failed_is_named_with_its_reason(tmp_path: Path):
     results = made(tmp_path)
-    (results.folder / "logs").mkdir()
+    (results.logs).mkdir()
     ended = Ended(state="failed", attempt=1, reason="error: 4 rows are too few")
-    (results.folder / "logs" / "fit-avg.ended.json").write_text(ended.model_dump_json())
-    (results.folder / "logs" / "collect.log").write_text("Traceback (most recent call last):\nerror: of a program\n")
-    assert "The job fit-avg failed: 4 rows are too few" in doubts(Known(results))
-    assert list(Known(results).failed_jobs) == ["fit-avg"]
+    (results.logs / "fit-avg.ended.json").write_text(ended.model_dump_json())
+    (results.logs / "collect.log").write_text("Traceback (most recent call last):\nerror: of a program\n")
+    assert "The job fit-avg failed: 4 rows are too few" in caveats(StudyReport(results))
+    assert list(StudyReport(results).failed_jobs) == ["fit-avg"]
 
 
 def test_one_factor_one_task_no_data_and_no_split_are_said(tmp_path: Path):
@@ -135,31 +135,31 @@ def test_one_factor_one_task_no_data_and_no_split_are_said(tmp_path: Path):
         space={"N": ["1B", "3B", "8B"]},
         frontier={"members": 20},
     )
-    known = Known(fitted(made(tmp_path, study, wide)))
-    said = " ".join(doubts(known))
+    known = StudyReport(fitted(made(tmp_path, study, wide)))
+    said = " ".join(caveats(known))
     assert "Only N was varied" in said
     assert "Only avg was measured" in said
     assert "no data size" in said
     assert "No runs were kept apart" in said
-    check_whole(report(known))
+    check_whole(page_blocks(known))
     write_report(known.results)
 
 
 def test_a_poor_fit_is_called_one(tmp_path: Path):
     table = points()
     table["quiz"] = np.random.default_rng(1).uniform(20, 60, len(table))
-    known = Known(fitted(made(tmp_path, QUICK, table)))
-    (poor,) = [doubt for doubt in doubts(known) if doubt.startswith("Poor fit")]
+    known = StudyReport(fitted(made(tmp_path, QUICK, table)))
+    (poor,) = [doubt for doubt in caveats(known) if doubt.startswith("Poor fit")]
     assert "quiz (R²" in poor
-    assert any(doubt.startswith("Below an R² of 0") and "quiz" in doubt for doubt in doubts(known))
-    by_target = next(block for block in report(known) if isinstance(block, Table) and block.heads[-1] == "fit")
+    assert any(doubt.startswith("Below an R² of 0") and "quiz" in doubt for doubt in caveats(known))
+    by_target = next(block for block in page_blocks(known) if isinstance(block, Table) and block.heads[-1] == "fit")
     assert {row[0]: row[-1] for row in by_target.rows}["quiz"] == "poor"
 
 
 def test_a_recommendation_says_itself_that_its_law_is_poor(tmp_path: Path):
     table = points()
     table["avg"] = np.random.default_rng(1).uniform(20, 60, len(table))
-    known = Known(fitted(made(tmp_path, QUICK, table)))
+    known = StudyReport(fitted(made(tmp_path, QUICK, table)))
     score = f"R² {known.score('avg', 'cv')['r2']:.2f}"
     _, sure = recommended(known)
     assert sure.endswith(f"; poor fit: {score} on runs left out")
@@ -167,39 +167,39 @@ def test_a_recommendation_says_itself_that_its_law_is_poor(tmp_path: Path):
     assert "predicts worse than their mean" in left_out(known)
 
 
-def test_a_good_law_is_not_called_poor(complete: Known):
+def test_a_good_law_is_not_called_poor(complete: StudyReport):
     assert recommended(complete) == two_lines(complete.answer)
 
 
-def test_one_middle_budget_is_meant_everywhere(complete: Known):
+def test_one_middle_budget_is_meant_everywhere(complete: StudyReport):
     results = complete.results
     assert results.middle_budget == results.budgets[len(results.budgets) // 2]
     assert complete.answer.budget == explorer_data(results)["budgets"]["start"] == results.middle_budget
-    script = [sys.executable, str(ROOT / "scripts/checks.py"), "--study", str(results.folder / "study.json")]
+    script = [sys.executable, str(ROOT / "scripts/checks.py"), "--study", str(results.study_json)]
     subprocess.run(script, check=True, capture_output=True)
-    checks = pd.read_csv(results.folder / "tables/checks.csv")
+    checks = pd.read_csv(results.table_csv("checks"))
     assert checks.c.dropna().unique().tolist() == pytest.approx([results.middle_budget])
-    page = (results.folder / "tables/checks.md").read_text()
+    page = (results.table_csv("checks").with_suffix(".md")).read_text()
     assert re.search(r"x\*\s+\| 3B|x\*\s+\| 8B|x\*\s+\| 1B", page)
     assert not re.search(r"\b[138]G\b", page)
     assert format_number(results.middle_budget) in next(iter(recommended(complete)))
 
 
 @pytest.mark.parametrize("heaviest", ["mult", "add", "add-interact-s"])
-def test_the_law_shown_is_said_with_its_weight_where_another_has_more(complete: Known, monkeypatch, heaviest: str):
+def test_the_law_shown_is_said_with_its_weight_where_another_has_more(complete: StudyReport, monkeypatch, heaviest):
     form = complete.law("avg").form.name
     weights = dict.fromkeys(complete.study.laws.forms, 0.15) | {form: 0.2, heaviest: 0.65}
-    monkeypatch.setattr(Known, "weights", lambda known, target: weights)
+    monkeypatch.setattr(StudyReport, "weights", lambda known, target: weights)
     said = best_form(complete)
     assert ("follows" in said) == (heaviest == form)
     assert heaviest == form or f"has 20% of the pool, `{heaviest}` has 65%" in said
 
 
-def test_standard_errors_are_said_to_be_the_bootstrap_s(complete: Known):
+def test_standard_errors_are_said_to_be_the_bootstrap_s(complete: StudyReport):
     law = complete.law("avg")
-    table = next(b for b in report(complete) if isinstance(b, Table) and b.heads[-1] == "standard error")
+    table = next(b for b in page_blocks(complete) if isinstance(b, Table) and b.heads[-1] == "standard error")
     assert "standard errors of the bootstrap: standard deviations over 8 resamples" in table.caption
-    members = pd.read_csv(complete.folder / "laws/avg" / f"{law.form.name}.bag.csv")
+    members = pd.read_csv(complete.results.laws_folder("avg").bag(law.form.name))
     for name, _, error in table.rows:
         if law.standard_errors[name] is None:
             assert error in ("at its bound", "vanished")
@@ -207,7 +207,7 @@ def test_standard_errors_are_said_to_be_the_bootstrap_s(complete: Known):
             assert error == f"{members[name].std():.2g}"
 
 
-def test_no_number_of_the_report_lacks_a_meaning(complete: Known):
+def test_no_number_of_the_report_lacks_a_meaning(complete: StudyReport):
     page, _ = write_report(complete.results)
     text = page.read_text()
     assert re.findall(r"\bnan\b|\bNaN\b|-0\.0+\b|\binf\b", text) == []
@@ -218,27 +218,27 @@ def test_no_number_of_the_report_lacks_a_meaning(complete: Known):
 
 def test_a_study_without_a_cost_has_laws_and_no_frontier(tmp_path: Path):
     study = {key: value for key, value in QUICK.items() if key not in ("cost", "space", "frontier")}
-    known = Known(fitted(made(tmp_path, study)))
-    assert any("gives no cost" in doubt for doubt in doubts(known))
-    check_whole(report(known))
+    known = StudyReport(fitted(made(tmp_path, study)))
+    assert any("gives no cost" in doubt for doubt in caveats(known))
+    check_whole(page_blocks(known))
     told = at_the_end(known)
     assert "The avg follows `" in told
     assert f"(R² {known.score('avg', 'cv')['r2']:.3f})" in told
     assert "The study gives no cost" in told
 
 
-def test_the_terminal_ends_with_the_recommendation_and_where_the_report_is(complete: Known):
+def test_the_terminal_ends_with_the_recommendation_and_where_the_report_is(complete: StudyReport):
     write_report(complete.results)
     told = at_the_end(complete).splitlines()
     deploy, sure = two_lines(complete.answer)
     assert told[told.index(deploy) + 1] == sure
-    assert f"report: {complete.folder / 'report.html'}" in told
-    assert told[-1].startswith(f"results are in {complete.folder}/: ")
+    assert f"report: {complete.results.report_html}" in told
+    assert told[-1].startswith(f"results are in {complete.results.root}/: ")
 
 
-def at_the_end(known: Known) -> str:
+def at_the_end(known: StudyReport) -> str:
     """Return what `snakemake` prints of a study that is done."""
-    command = [sys.executable, str(ROOT / "scripts/status.py"), "--study", str(known.folder / "study.json"), "--answer"]
+    command = [sys.executable, str(ROOT / "scripts/status.py"), "--study", str(known.results.study_json), "--answer"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -271,13 +271,13 @@ def result(targets: list[str], seed: int) -> dict:
 
 
 def test_failed_and_missing_runs_are_counted_named_and_what_is_left_is_shown(trained: Results):
-    known = Known(trained)
+    known = StudyReport(trained)
     total = len(known.runs)
-    blocks = report(known)
+    blocks = page_blocks(known)
     check_whole(blocks)
     (failed, _), *_ = known.failed
-    assert f"1 of {total} runs failed and are in no law: `{failed.key}`." in doubts(known)
-    assert f"1 of {total} runs have no result yet." in doubts(known)
+    assert f"1 of {total} runs failed and are in no law: `{failed.key}`." in caveats(known)
+    assert f"1 of {total} runs have no result yet." in caveats(known)
     *_, page = write_report(trained)
     text = page.with_suffix(".md").read_text()
     assert f"**{total - 2} of {total} runs are done, 1 failed.**" in text
@@ -286,10 +286,10 @@ def test_failed_and_missing_runs_are_counted_named_and_what_is_left_is_shown(tra
     assert "commit: abc" in text
 
 
-def test_captions_state_the_numbers_shown(complete: Known):
+def test_captions_state_the_numbers_shown(complete: StudyReport):
     from jinja2 import Environment  # noqa: PLC0415 — Snakemake's, for the one test that stands in for it
 
-    figures = complete.folder / "figures"
+    figures = complete.results.figures
     figures.mkdir(exist_ok=True)
     (figures / "frontier.png").write_bytes(b"")
     template = Environment(trim_blocks=True, lstrip_blocks=True).from_string(captions_template(complete))

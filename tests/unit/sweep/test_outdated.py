@@ -9,8 +9,9 @@ import pytest
 from tests.calling import SMOKE
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
-from vlmfrontier.frontier.load import Results
-from vlmfrontier.made import note_runs, outdated_analysis
+from vlmfrontier.made import note, outdated_analysis
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.results import Results
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import collect
@@ -232,7 +233,7 @@ def run_table(results: Path, made: Study) -> tuple[Path, Results]:
         finished(results, made, run)
     write_study(made, results / "study.json")
     collect(made, results)[0].to_csv(results / "runs.csv", index=False)
-    note_runs(made, results)
+    note(made, ResultsFolder(results), "runs.csv")
     return results / "runs.csv", Results.open(results / "study.json")
 
 
@@ -272,10 +273,10 @@ def test_a_run_table_of_another_configuration_is_refused_and_collected_again(tmp
     now = study({"finetune": {"learning_rates": {"language": {"xs": 0.009}}}})
     said = r"finetune \(xs\)\.learning_rates\.language: 0\.0005 when it was made, 0\.009 now"
     with pytest.raises(UserError, match=said):
-        _ = Results(now, tmp_path).table
-    assert "runs.csv" in outdated_analysis(now, tmp_path)
+        _ = Results(tmp_path, now).table
+    assert "runs.csv" in outdated_analysis(now, ResultsFolder(tmp_path))
     unused = study({"finetune": {"learning_rates": {"language": {"l": 0.009}}}})
     more = study({"sweep": {"designs": {"star": {"n": [16, 32, 48, 64]}, "isoflop": None, "repeats": None}}})
     less = study({"sweep": {"designs": {"star": {"n": [16, 32]}, "isoflop": None, "repeats": None}}})
-    assert outdated_analysis(unused, tmp_path) == outdated_analysis(more, tmp_path) == {}
-    assert "are not planned" in outdated_analysis(less, tmp_path)["runs.csv"][0]
+    assert outdated_analysis(unused, ResultsFolder(tmp_path)) == outdated_analysis(more, ResultsFolder(tmp_path)) == {}
+    assert "are not planned" in outdated_analysis(less, ResultsFolder(tmp_path))["runs.csv"][0]

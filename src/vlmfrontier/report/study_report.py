@@ -1,4 +1,4 @@
-"""What is known of a study, read from its results as far as they are there."""
+"""What a report is made from: a study's results, read as far as they are there."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,16 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import CATALOGUE
 from vlmfrontier.files import read_record
 from vlmfrontier.frontier.answers import Answer, answer
-from vlmfrontier.frontier.load import Results
 from vlmfrontier.laws.fit import LawFit
-from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.made import outdated, refuse_outdated
-from vlmfrontier.report.run_records import read_result
+from vlmfrontier.results import Results
 from vlmfrontier.sweep.outdated import named
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, Status, failed_jobs, run_status
 
 
 @dataclass(frozen=True)
-class Known:
-    """A study's results. What has not been made, or could not be, is None or empty."""
+class StudyReport:
+    """A study's results for a report. What has not been made, or could not be read, is None or empty."""
 
     results: Results
 
@@ -32,11 +29,6 @@ class Known:
     def study(self) -> Any:
         """The study as it is configured."""
         return self.results.study
-
-    @property
-    def folder(self) -> Path:
-        """Where its results lie."""
-        return self.results.folder
 
     @property
     def main(self) -> str:
@@ -48,7 +40,7 @@ class Known:
     @cached_property
     def runs(self) -> list[tuple[Run, Status]]:
         """Every planned run with its status; empty for an own table."""
-        return [(run, run_status(self.folder, run)) for run in plan_runs(self.study)]
+        return [(run, run_status(self.results.root, run)) for run in plan_runs(self.study)]
 
     @property
     def failed(self) -> list[tuple[Run, Status]]:
@@ -63,7 +55,7 @@ class Known:
     @cached_property
     def records(self) -> list[dict[str, Any]]:
         """The result of every run that has one."""
-        found = [self._or_none(read_result, self.folder / "runs" / run.key / "result.json") for run, _ in self.runs]
+        found = [self._or_none(self.results.result, run.key) for run, _ in self.runs]
         return [record for record in found if record]
 
     @cached_property
@@ -91,15 +83,14 @@ class Known:
             return ("runs", "laws", "frontier", "regret") if self._unreadable else ()
         if self._laws_aside:
             return ("laws", "frontier", "regret")
-        path = self.folder / f"frontier/{self.main}.csv"
-        searched = self.results.cost is not None and path.exists()
+        searched = self.results.cost is not None and self.results.frontier_csv(self.main).exists()
         return ("frontier", "regret") if searched and self.frontier is None else ()
 
     @cached_property
     def outdated_figures(self) -> dict[str, str]:
         """Why pictures that are there are not of the study as it is, by the names of their figures."""
-        names = [name for name in CATALOGUE if (self.folder / f"figures/{name}.png").exists()]
-        found = {name: outdated(self.study, self.folder, f"figures/{name}.png") for name in names}
+        pictures = {name: path for name in CATALOGUE if (path := self.results.figure(name)).exists()}
+        found = {name: self.results.outdated(path) for name, path in pictures.items()}
         return {name: named(why) for name, why in found.items() if why}
 
     @cached_property
@@ -117,14 +108,14 @@ class Known:
     @cached_property
     def has_table(self) -> bool:
         """Whether there is a table that laws could be fitted to."""
-        if not (self.folder / "runs.csv").exists():
+        if not self.results.runs_csv.exists():
             return False
         return self._or_none(lambda: self.results.table) is not None
 
     @cached_property
     def failed_jobs(self) -> dict[str, str]:
         """Why other jobs than runs failed, by the name of their log."""
-        return {log.stem: end.reason for log, end in failed_jobs(self.folder).items()}
+        return {log.stem: end.reason for log, end in failed_jobs(self.results.root).items()}
 
     def factor_name(self, factor: str) -> str:
         """Return what a factor, or n, is: `frames per video T`, or a column of an own table, `params (N)`."""
@@ -139,25 +130,20 @@ class Known:
     @cached_property
     def forms(self) -> pd.DataFrame | None:
         """The comparison of forms of all targets."""
-        path = self.folder / "tables/forms.csv"
-        return self._or_none(self._read_forms, path) if path.exists() else None
-
-    def _read_forms(self, path: Path) -> pd.DataFrame:
-        refuse_outdated(self.study, self.folder, "tables/forms.csv")
-        return read_forms(path)
+        return self._or_none(self.results.all_forms) if self.results.forms_csv.exists() else None
 
     @cached_property
     def has_laws(self) -> bool:
         """Whether the laws of the main target have been fitted and compared."""
-        fitted = self.folder / "laws" / self.main / "weights.json"
-        return self.has_table and fitted.exists() and self.forms is not None and not self._laws_aside
+        fitted = self.results.laws_folder(self.main).weights.exists()
+        return self.has_table and fitted and self.forms is not None and not self._laws_aside
 
     @cached_property
     def _laws_aside(self) -> list[str]:
         """Why the laws of the targets cannot be shown."""
         found = []
         for target in self.study.targets():
-            if (self.folder / "laws" / target / "weights.json").exists():
+            if self.results.laws_folder(target).weights.exists():
                 try:
                     self.results.laws(target)
                 except UserError as error:
@@ -171,12 +157,11 @@ class Known:
 
     def law(self, target: str) -> LawFit:
         """Return the chosen law of a target."""
-        form = self.score(target, "train")["form"]
-        return LawFit.load(self.folder / "laws" / target / f"{form}.json")
+        return self.results.law(target, self.score(target, "train")["form"])
 
     def weights(self, target: str) -> dict[str, float]:
         """Return the weights of a target's forms in the pool."""
-        return read_record(self.folder / "laws" / target / "weights.json")
+        return read_record(self.results.laws_folder(target).weights)
 
     # ---- frontier ----
 
@@ -188,44 +173,41 @@ class Known:
     @cached_property
     def frontier(self) -> pd.DataFrame | None:
         """The frontier of the main target."""
-        if self.results.cost is None or not (self.folder / f"frontier/{self.main}.csv").exists():
+        if self.results.cost is None or not self.results.frontier_csv(self.main).exists():
             return None
         return self._or_none(self.results.frontier, self.main)
 
     @cached_property
     def answer(self) -> Answer:
         """The recommendation at the middle budget and the largest number of examples."""
-        return middle_answer(self.results)
+        target, results = self.results.target(self.main), self.results
+        examples = None if results.examples is None else float(results.examples[-1])
+        return answer(target, results.runs, results.middle_budget, examples, results.config.near)
 
     @cached_property
     def elasticity(self) -> pd.DataFrame | None:
         """How x* moves with n."""
-        return self._table("tables/elasticity.csv", ["e_median", "e_lo", "e_hi"], ["target", "factor", "direction"])
+        return self._table(
+            self.results.table_csv("elasticity"), ["e_median", "e_lo", "e_hi"], ["target", "factor", "direction"]
+        )
 
     @cached_property
     def regret(self) -> pd.DataFrame | None:
         """What simpler rules lose."""
-        return self._table("tables/regret.csv", ["mean_regret", "mean_regret_lo", "mean_regret_hi"], ["rule"])
+        return self._table(
+            self.results.table_csv("regret"), ["mean_regret", "mean_regret_lo", "mean_regret_hi"], ["rule"]
+        )
 
     @cached_property
     def checks(self) -> pd.DataFrame | None:
         """The checks of a reproduction."""
-        return self._table("tables/checks.csv", [], ["check", "quantity", "verdict"])
+        return self._table(self.results.table_csv("checks"), [], ["check", "quantity", "verdict"])
 
     @cached_property
     def next_runs(self) -> pd.DataFrame | None:
         """Suggested runs, where they have been asked for."""
-        return self._table("next_runs.csv", [*self.study.factors(), "n", "training_cost"])
+        return self._table(self.results.next_runs_csv, [*self.study.factors(), "n", "training_cost"])
 
-    def _table(self, name: str, numbers: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame | None:
+    def _table(self, path: Path, numbers: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame | None:
         """Return a table of the frontier; None if it is not there, damaged, or of another configuration."""
-        if not (self.folder / name).exists():
-            return None
-        return self._or_none(self.results.made_table, name, numbers, others)
-
-
-def middle_answer(results: Results) -> Answer:
-    """Return the recommendation at the middle budget and the largest number of examples."""
-    target = results.target(results.main_target)
-    examples = None if results.examples is None else float(results.examples[-1])
-    return answer(target, results.runs, results.middle_budget, examples, results.config.near)
+        return self._or_none(self.results.made_table, path, numbers, others) if path.exists() else None

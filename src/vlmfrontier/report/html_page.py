@@ -6,9 +6,20 @@ import re
 from collections.abc import Sequence
 from functools import singledispatch
 
-from vlmfrontier.report.as_markdown import right_columns
 from vlmfrontier.report.assets import asset, filled
-from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, More, Picture, Table, Text
+from vlmfrontier.report.blocks import (
+    Answer,
+    Block,
+    Caution,
+    Heading,
+    Items,
+    Lines,
+    More,
+    Picture,
+    Table,
+    Text,
+    right_columns,
+)
 
 SCALE = 0.6
 """How large pictures are shown, so that writing in all of them is as large as that of captions."""

@@ -1,25 +1,31 @@
-"""From a study's result files to what the frontier searches: runs, laws, space."""
+"""The results of a study: where everything lies, and what is there, read when it is needed.
+
+Whatever is read is compared with the study first: what belongs to another configuration, or is damaged, is refused in
+one line that says what makes it again.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.cost.flops import CountedCost, PaperCost
+from vlmfrontier import made
 from vlmfrontier.cost.model import CostModel, cost_model, has_cost, has_vision_share
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import range_name
-from vlmfrontier.frontier.space import RunRange, SearchSpace, search_space
+from vlmfrontier.frontier.space import RunRange, SearchSpace, search_space, vision_share_table
 from vlmfrontier.frontier.target import Target, TargetLaws, read_laws
+from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import ResultsTable, read_runs
-from vlmfrontier.made import refuse_outdated, refuse_outdated_runs
-from vlmfrontier.records import Runs, again, read_checked, read_frame
+from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.records import Runs, again, read_checked, read_frame, read_result
 from vlmfrontier.study.analysis import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
@@ -29,22 +35,36 @@ BUDGETS = 300
 """How many budgets a frontier has by default, as in the paper."""
 
 
-def read_frontier(path: Path, factors: Sequence[str]) -> pd.DataFrame:
-    """Return a frontier that was searched. Raises `UserError` if it is not there or damaged."""
-    return read_frame(path, again("frontier"), ["c", *factors, "cost", "f", "f_lo", "f_hi", "p_best", "p_near"])
-
-
 @dataclass(frozen=True)
-class Results:
-    """A study and its results folder, read when needed."""
+class Results(ResultsFolder):
+    """A study and its results folder."""
 
     study: Study
-    folder: Path
 
     @classmethod
     def open(cls, study_file: Path) -> "Results":
         """Return the results beside `results/<study>/study.json`."""
-        return cls(read_study(study_file), study_file.parent)
+        return cls(study_file.parent, read_study(study_file))
+
+    # ---- what it was made from ----
+
+    def note(self, *files: Path) -> None:
+        """Note what files that have just been written, or the folder of a target's laws, were made from."""
+        for file in files:
+            made.note(self.study, self, self._name(file))
+
+    def refuse_outdated(self, file: Path) -> None:
+        """Raise `UserError` with the reasons if a file, or a target's laws, are not those of the study as it is."""
+        made.refuse_outdated(self.study, self, self._name(file))
+
+    def outdated(self, file: Path) -> list[str]:
+        """Return why a file is not that of the study as it is; empty if it is, or if nobody noted it."""
+        return made.outdated(self.study, self, self._name(file))
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.root).as_posix()
+
+    # ---- the study ----
 
     @property
     def config(self) -> FrontierConfig:
@@ -61,19 +81,25 @@ class Results:
         """The target that is shown first."""
         return self.study.main_target
 
+    # ---- the runs ----
+
     @cached_property
     def table(self) -> ResultsTable:
         """The runs, as `runs.csv` has them."""
-        refuse_outdated_runs(self.study, self.folder)
-        return read_runs(self.folder / "runs.csv", self.record, self.study.laws.split)
+        self.refuse_outdated(self.runs_csv)
+        return read_runs(self.runs_csv, self.record, self.study.laws.split)
 
     @cached_property
     def record(self) -> Runs:
         """What `runs.json` says of the runs; of runs that were collected before there was one, what it would say."""
-        path = self.folder / "runs.json"
-        if not path.exists() and self.study.sweep is not None:
-            return describe(self.study, read_frame(self.folder / "runs.csv", again("collect"), _sized(self.study)))
-        return read_checked(path, Runs, again("collect"), as_model=True)
+        if not self.runs_json.exists() and self.study.sweep is not None:
+            return describe(self.study, read_frame(self.runs_csv, again("collect"), _sized(self.study)))
+        return read_checked(self.runs_json, Runs, again("collect"), as_model=True)
+
+    def result(self, run: str) -> dict[str, Any]:
+        """Return the result of a run; empty if it is not there, as where only the run table was handed on."""
+        path = self.run(run).result
+        return read_result(path) if path.exists() else {}
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -158,56 +184,73 @@ class Results:
         examples = largest * np.linspace(config.from_, config.to, config.sizes)
         return ElasticityGrid(budgets, examples, largest * config.step)
 
+    # ---- laws ----
+
     def laws(self, target: str) -> TargetLaws:
         """Return the fitted laws of a target, pooled as the study says. Raises `UserError` for an unknown target."""
+        if target not in self._laws:
+            self._laws[target] = self._read_laws(target)
+        return self._laws[target]
+
+    @cached_property
+    def _laws(self) -> dict[str, TargetLaws]:
+        return {}
+
+    def _read_laws(self, target: str) -> TargetLaws:
         known = self.study.targets()
         if target not in known:
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
-        folder = self.folder / "laws" / target
-        refuse_outdated(self.study, self.folder, f"laws/{target}")
+        folder = self.laws_folder(target)
+        self.refuse_outdated(folder.root)
         laws = read_laws(folder, target, self.study.laws.forms, self.config)
+        bags = {folder.bag(form): bag for form, bag in laws.bags.items()} | {folder.wild(laws.main): laws.wild}
         asked = self.study.laws.resamples
-        for name, bag in [*((f"{form}.bag", bag) for form, bag in laws.bags.items()), (f"{laws.main}.wild", laws.wild)]:
+        for path, bag in bags.items():
             if len(bag) != asked:
                 raise UserError(
-                    f"{folder / name}.csv: {len(bag)} resamples, and the study asks for {asked}: it is damaged, or of "
-                    f"another configuration; {again('laws')}"
+                    f"{path}: {len(bag)} resamples, and the study asks for {asked}: it is damaged, or of another "
+                    f"configuration; {again('laws')}"
                 )
         return laws
 
-    def frontier(self, target: str) -> pd.DataFrame:
-        """Return the frontier that has been searched for a target."""
-        name = f"frontier/{target}.csv"
-        refuse_outdated(self.study, self.folder, name)
-        frame = read_frontier(self.folder / name, self.study.factors())
-        rows = len(self.budgets) * (1 if self.examples is None else len(self.examples))
-        if len(frame) != rows:
-            raise UserError(
-                f"{self.folder / name}: {len(frame)} rows, and the study asks for {rows} budgets and numbers of "
-                f"examples: it is damaged, or of another configuration; {again('frontier')}"
-            )
-        return frame
+    def law(self, target: str, form: str | None = None) -> LawFit:
+        """Return the law of a form of a target, by default of the chosen one."""
+        return LawFit.load(self.laws_folder(target).law(form or self.chosen_form(target)))
 
-    def made_table(self, name: str, numbers: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame:
-        """Return a table made of the frontier: `tables/regret.csv`, `next_runs.csv`, ….
+    def chosen_form(self, target: str) -> str:
+        """Return the form that was chosen for a target. Raises `UserError` before the fit."""
+        forms = self.forms(target)
+        return str(forms.form[forms.chosen].iloc[0])
 
-        Raises `UserError` if it is not there, damaged, or of another configuration.
-        """
-        refuse_outdated(self.study, self.folder, name)
-        return read_frame(self.folder / name, again("frontier"), numbers, others, empty=name == "next_runs.csv")
+    def forms(self, target: str) -> pd.DataFrame:
+        """Return the comparison of a target's forms."""
+        folder = self.laws_folder(target)
+        self.refuse_outdated(folder.root)
+        return read_forms(folder.forms)
 
-    def target(self, name: str) -> Target:
-        """Return everything the frontier knows of a target."""
-        return Target(
-            name, self.space, self.laws(name).spread(self.space.factors), self.range, self.largest_error(name)
-        )
+    def all_forms(self) -> pd.DataFrame:
+        """Return the comparison of forms of all targets."""
+        self.refuse_outdated(self.forms_csv)
+        return read_forms(self.forms_csv)
+
+    def predictions(self, target: str) -> pd.DataFrame:
+        """Return every run under the chosen form of a target, in the fit and left out."""
+        self.refuse_outdated(self.laws_folder(target).root)
+        path, numbers = self.laws_folder(target).predictions, ["measured", "predicted"]
+        frame = read_frame(path, again("laws"), numbers, ["run", "form", "setup"])
+        return frame[frame.form == self.chosen_form(target)]
+
+    def profile(self, target: str) -> pd.DataFrame:
+        """Return the profile likelihoods of the law of a target."""
+        path = self.laws_folder(target).profile
+        self.refuse_outdated(path)
+        return read_frame(path, again("figures"), ["value", "delta_chi2"], ["parameter"])
 
     def caveats(self, target: str) -> list[str]:
         """Return a sentence if the law that is shown of a target explains little of runs that it has not seen."""
-        path = self.folder / "laws" / target / "forms.csv"
-        if not path.exists():
+        if not self.laws_folder(target).forms.exists():
             return []
-        forms = read_forms(path)
+        forms = self.forms(target)
         judged = forms[(forms.setup == "cv") & forms.chosen]
         return [
             f"poor fit: the law of {target} explains R² {r2:.2f} of runs left out of the fit"
@@ -215,27 +258,45 @@ class Results:
             if r2 < EXTRAPOLATION_R2
         ]
 
+    # ---- the frontier ----
+
+    def target(self, name: str) -> Target:
+        """Return everything the frontier knows of a target; that of the main target, which is large, is kept."""
+        return self._main if name == self.main_target else self._target(name)
+
+    @cached_property
+    def _main(self) -> Target:
+        return self._target(self.main_target)
+
+    def _target(self, name: str) -> Target:
+        spread = self.laws(name).spread(self.space.factors)
+        return Target(name, self.space, spread, self.range, self.largest_error(name))
+
     def largest_error(self, target: str) -> float | None:
         """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""
         return self.record.targets[target].largest
+
+    def frontier(self, target: str) -> pd.DataFrame:
+        """Return the frontier that has been searched for a target."""
+        path = self.frontier_csv(target)
+        frame = self.made_table(path, ["c", *self.study.factors(), "cost", "f", "f_lo", "f_hi", "p_best", "p_near"])
+        rows = len(self.budgets) * (1 if self.examples is None else len(self.examples))
+        if len(frame) != rows:
+            raise UserError(
+                f"{path}: {len(frame)} rows, and the study asks for {rows} budgets and numbers of examples: it is "
+                f"damaged, or of another configuration; {again('frontier')}"
+            )
+        return frame
+
+    def made_table(self, path: Path, numbers: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame:
+        """Return a table made of the frontier: its regret, its elasticity, suggested runs, ….
+
+        Raises `UserError` if it is not there, damaged, or of another configuration.
+        """
+        self.refuse_outdated(path)
+        return read_frame(path, again("frontier"), numbers, others, empty=path == self.next_runs_csv)
 
 
 def _sized(study: Study) -> list[str]:
     """Return the columns of a run table whose size decides their unit."""
     return [name for name in ("N", "M", "n") if name in (*study.factors(), "n")]
-
-
-def vision_share_table(
-    model: PaperCost | CountedCost, N: Sequence[float], T: float, V: Sequence[float], M: float | None = None
-) -> pd.DataFrame:
-    """Return the vision model's share of c(x) for every pair of N and V at T frames, a row each; M is that of one of
-    several vision models, whose grids that are too fine for it have no row.
-
-    Under Eq. 1 the share is M·W / (M·W + N·V), whatever T; `more` is M·W / (N·V), by how much seeing raises the cost of
-    the language model alone (the paper's Appendix A.3).
-    """
-    frame = pd.DataFrame([(size, T, tokens) for size in N for tokens in V], columns=["N", "T", "V"], dtype=float)
-    if M is not None:
-        frame = frame.assign(M=M)
-    share = np.asarray(model.vision_share(frame), float)
-    return frame.assign(share=share, more=share / (1 - share)).dropna(ignore_index=True)

@@ -1,0 +1,146 @@
+"""The recommendation in words, and what makes a study's results less sure than they look: read first, said first."""
+
+from collections.abc import Iterator, Mapping
+
+from vlmfrontier.figures.catalogue import Outline
+from vlmfrontier.frontier.answers import Answer, impossible, per_video
+from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
+from vlmfrontier.frontier.space import INSIDE
+from vlmfrontier.report.study_report import StudyReport
+from vlmfrontier.units import format_count, format_error, format_number, format_percentage, format_range, format_share
+
+LIKELY = 0.5
+"""A recommendation that fewer models than this share find good enough is a guess among rivals."""
+NO_COST = (
+    'The study gives no cost, so that there is no frontier; give for example `cost: {expression: "N * (50 + V)"}`.'
+)
+EXAMPLES_NAMED = 4
+"""How many failed runs, or poorly fitted targets, are named in a sentence."""
+
+
+def caveats(report: StudyReport) -> list[str]:
+    """Return a sentence for everything that is missing, failed, poor, narrow or extrapolated; none if nothing is."""
+    aside = [f"Not shown: {reason}." for reason in report.set_aside]
+    return [*_runs(report), *aside, *_narrow(report), *_fits(report), *_frontier(report)]
+
+
+def recommended(report: StudyReport) -> tuple[str, str]:
+    """Return the recommendation in two lines; the second says so if the law that it rests on fits poorly."""
+    deploy, sure = two_lines(report.answer)
+    poor = report.has_laws and _r2(report, report.main, "cv") < EXTRAPOLATION_R2
+    return deploy, f"{sure}; poor fit: R² {_r2(report, report.main, 'cv'):.2f} on runs left out" if poor else sure
+
+
+def _runs(report: StudyReport) -> Iterator[str]:
+    if report.failed:
+        names = _named([f"`{run.key}`" for run, _ in report.failed])
+        yield f"{len(report.failed)} of {len(report.runs)} runs failed and are in no law: {names}."
+    if report.undone:
+        yield f"{len(report.undone)} of {len(report.runs)} runs have no result yet."
+    for job, reason in report.failed_jobs.items():
+        yield f"The job {job} failed: {reason.removeprefix('error: ')}"
+    if not report.has_table:
+        yield "The table of runs, `runs.csv`, has not been made, so that there are no laws and no frontier yet."
+    elif not report.has_laws:
+        yield "The laws have not been fitted, so that there is no frontier yet."
+
+
+def _narrow(report: StudyReport) -> Iterator[str]:
+    factors, targets = report.study.factors(), report.study.targets()
+    if report.has_table and report.results.table.has_data is False:
+        yield "The table has no data size: nothing is said about how x* moves with it."
+    if report.has_table and len(factors) == 1:
+        yield f"Only {factors[0]} was varied: what it costs to leave the other factors as they are is not known."
+    if report.has_table and len(targets) == 1:
+        yield f"Only {targets[0]} was measured: another task may ask for another configuration."
+
+
+def _fits(report: StudyReport) -> Iterator[str]:
+    if not report.has_laws:
+        return
+    poor = [target for target in report.study.targets() if _r2(report, target, "cv") < EXTRAPOLATION_R2]
+    if poor:
+        scores = [f"{target} (R² {_r2(report, target, 'cv'):.2f})" for target in poor]
+        share = f"{EXTRAPOLATION_R2:.0%} of the variance"
+        yield f"Poor fit: the law explains less than {share} of left-out runs of {_named(scores)}."
+    worthless = [target for target in poor if _r2(report, target, "cv") < 0]
+    if worthless:
+        mean = "Below an R² of 0 the mean of the runs predicts better than the law"
+        yield f"{mean}: do not rely on it for {_named(worthless)}."
+    beyond = report.score(report.main, "extrapolation")
+    if beyond is None:
+        yield (
+            "No runs were kept apart from the fit (`split`), such as isoFLOP runs: how the law does among rivals of "
+            "equal cost is judged by cross-validation alone."
+        )
+    elif beyond["r2"] < EXTRAPOLATION_R2:
+        off = f"off by {format_percentage(beyond['e_pct'], 1)}% on average"
+        yield (
+            f"Fitted without the runs that `split` keeps apart, the law of {report.main} predicts them with R² "
+            f"{beyond['r2']:.2f} and is {off}: on such runs it is less reliable than its fit looks."
+        )
+
+
+def _r2(report: StudyReport, target: str, setup: str) -> float:
+    return report.score(target, setup)["r2"]
+
+
+def _frontier(report: StudyReport) -> Iterator[str]:
+    if report.results.cost is None:
+        yield NO_COST
+    if not report.has_frontier:
+        return
+    outline = Outline.of(report.study, report.results.table)
+    if len(outline.varied) > 1 and not outline.has_rivals:
+        yield (
+            "No budget has runs of three or more configurations at equal cost and equal n, as isoFLOP runs are: "
+            "which of several rivals of equal cost is best rests on the law alone."
+        )
+    outside = (report.frontier.extrapolates != INSIDE).mean()
+    if outside > 0:
+        yield f"{format_share(outside)} of the frontier of {report.main} lies outside the runs and is extrapolated."
+    if report.answer.choice.p_near < LIKELY:
+        share = f"only {format_share(report.answer.choice.p_near)} of the models"
+        yield f"On the recommendation {share} agree within what is near enough: read it as one of several rivals."
+
+
+def _named(names: list[str]) -> str:
+    """Return names in a sentence, the first few if they are many."""
+    more = len(names) - EXAMPLES_NAMED
+    shown = ", ".join(names[:EXAMPLES_NAMED])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def configuration(x: Mapping[str, float]) -> str:
+    """Return a configuration: `N = 7.5B, T = 16, V = 49`."""
+    return ", ".join(f"{name} = {format_count(value)}" for name, value in x.items())
+
+
+def question(budget: float, unit: str, examples: float | None) -> str:
+    """Return the question that an answer is for: `100M FLOPs per video and 500 examples`."""
+    data = "" if examples is None else f" and {format_count(examples)} examples"
+    return f"{format_number(budget)} {per_video(unit)}{data}"
+
+
+def two_lines(answer: Answer) -> tuple[str, str]:
+    """Return a recommendation in two lines: what to deploy with its error, and how sure that is."""
+    choice = answer.choice
+    deploy = (
+        f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {configuration(choice.x)}: "
+        f"{answer.target} error {format_error(choice.f, answer.largest)} "
+        f"({answer.range_name} {format_range(choice.f_lo, choice.f_hi, answer.largest)})"
+    )
+    values = {**choice.x, "n": answer.examples}
+    outside = [name for name in (warning.split(" = ")[0] for warning in answer.warnings) if name in values]
+    beyond = ", ".join(f"{name} = {format_count(values[name])}" for name in outside)
+    doubt = f"; beyond the runs: {beyond}" if beyond else ""
+    doubt += "".join(f"; {sentence}" for sentence in impossible(choice, answer.largest))
+    return deploy, f"{sureness(choice.p_near, choice.p_best, answer.near)}{doubt}"
+
+
+def sureness(p_near: float, p_best: float, near: float) -> str:
+    """Return how many models agree: `96% of the models have nothing better by more than 0.5% of the error; …`."""
+    return (
+        f"{format_share(p_near)} of the models have nothing better by more than {near:.1%} of the error; "
+        f"for {format_share(p_best)} it is the optimum"
+    )
