@@ -18,14 +18,13 @@ from tabulate import tabulate
 from truths import DATA_UNIT, FACTORS, GRID, KINDS, Truth, draw, runs
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
+from vlmfrontier.frontier.pool import Target, TargetLaws
 from vlmfrontier.frontier.search import affordable, frontier_table
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
-from vlmfrontier.frontier.target import Target, TargetLaws
-from vlmfrontier.laws.bagging import bag
+from vlmfrontier.laws.bagging import bag, cross_validated
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.selection import Evidence, pseudo_bma
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.laws.validation import cross_validated
 from vlmfrontier.study.analysis import LawsConfig
 
 FIVE = ("none", "weak", "strong", "mult", "saturating")

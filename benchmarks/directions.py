@@ -20,8 +20,8 @@ from truths import DATA_UNIT, FACTORS, GRID, Truth, draw, runs
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticity_of_errors, elasticity_table
+from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
-from vlmfrontier.frontier.target import Target
 
 HEADLINE = {"N": "down", "T": "up", "V": "up"}
 LEAST = {"N": 0.05, "T": 0.02, "V": 0.05}

@@ -21,6 +21,7 @@ from itertools import islice
 
 import lmfit
 import numpy as np
+from synthetic import ADDITIVE, STRONG, paper_sweep
 from tabulate import tabulate
 
 from vlmfrontier.laws import engine, reference
@@ -30,7 +31,6 @@ from vlmfrontier.laws.fit import fit, problem_for
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.reference import log_predictor
 from vlmfrontier.laws.selection import compare_forms
-from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import ResultsTable, from_arrays
 from vlmfrontier.study.analysis import LawsConfig
 

@@ -16,10 +16,9 @@ from tabulate import tabulate
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticity_table
-from vlmfrontier.frontier.pool import Members, as_in_the_paper
+from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
-from vlmfrontier.frontier.target import Target
 
 SAMPLED_CELLS = 40
 

@@ -26,9 +26,9 @@ from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETER
 from vlmfrontier.cost.training import training_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.next_runs import Candidates, candidates_of, suggest
+from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import affordable, pooled_errors, search
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
-from vlmfrontier.frontier.target import Target
 from vlmfrontier.study.analysis import LawsConfig
 
 KINDS = ("none", "weak", "strong", "mult", "saturating")

@@ -5,7 +5,7 @@ unseen runs (out of tables/forms.csv), and x* at the middle budget against n wit
 """
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.checks import checks_table, extrapolation_check, power_law_check, shift_check
+from vlmfrontier.frontier.tables import checks_table, extrapolation_check, power_law_check, shift_check
 from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_table
 

@@ -10,7 +10,7 @@ import pandas as pd
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
-from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.pool import Target
 from vlmfrontier.progress import Progress
 from vlmfrontier.records import again
 from vlmfrontier.results import Results

@@ -8,9 +8,9 @@ target or of another number of examples is followed.
 import numpy as np
 
 from vlmfrontier import command_line
-from vlmfrontier.frontier.regret import Rule, frontier_rule, llava_rule, regret_table, scaling_rules, summary
+from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import pooled_errors
-from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.tables import Rule, frontier_rule, llava_rule, regret_table, scaling_rules, summary
 from vlmfrontier.results import Results
 from vlmfrontier.tables.writing import write_table
 from vlmfrontier.units import format_count

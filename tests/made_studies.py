@@ -13,8 +13,8 @@ import pandas as pd
 from tests.calling import ROOT
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.elasticity import elasticity_table
-from vlmfrontier.frontier.regret import regret_table, scaling_rules, summary
 from vlmfrontier.frontier.search import frontier_table
+from vlmfrontier.frontier.tables import regret_table, scaling_rules, summary
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.selection import fit_target
 from vlmfrontier.laws.table import write_runs

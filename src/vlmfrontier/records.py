@@ -158,6 +158,11 @@ class Runs(_Record):
         """The factors and, where there is one, n, by their symbols."""
         return self.factors | ({"n": self.data} if self.data else {})
 
+    def error_label(self, target: str) -> str:
+        """Return what the axis of a target is called: `avg: error (0–100)`, or `loss`, which has no range."""
+        largest = self.targets[target].largest
+        return target if largest is None else f"{target}: error (0–{largest:g})"
+
     def error_name(self, target: str) -> str:
         """Return what is predicted: the error of a task, or a target that is itself an error, such as `loss`."""
         return target if self.targets[target].largest is None else f"error of {target}"

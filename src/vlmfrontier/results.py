@@ -16,11 +16,10 @@ import pandas as pd
 from vlmfrontier import made
 from vlmfrontier.cost.model import CostModel, cost_model, has_cost, has_vision_share
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.elasticity import ElasticityGrid
-from vlmfrontier.frontier.pool import range_name
-from vlmfrontier.frontier.space import RunRange, SearchSpace, search_space, vision_share_table
-from vlmfrontier.frontier.target import Target, TargetLaws, read_laws
+from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
+from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name, search_space
+from vlmfrontier.frontier.tables import EXTRAPOLATION_R2, vision_share_table
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import ResultsTable, read_runs

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.tables.delimited import Delimited, read_delimited
-from vlmfrontier.tables.numerals import problem_of
+from vlmfrontier.tables.values import problem_of
 from vlmfrontier.units import parse_number
 
 SAME = 0.005

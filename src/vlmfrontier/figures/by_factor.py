@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import (
     Drawing,
+    Labels,
     NothingToShow,
     Predictor,
     budget_groups,
@@ -18,9 +19,8 @@ from vlmfrontier.figures.drawing import (
     other_targets,
     predictors_of,
 )
-from vlmfrontier.figures.labels import Labels
+from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import affordable, pooled_errors
-from vlmfrontier.frontier.target import Target
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count, format_number
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlmfrontier.cost.model import cost_model, has_cost, has_vision_share
-from vlmfrontier.frontier.pool import range_name
-from vlmfrontier.frontier.space import center_rows, equal_cost_budgets, equal_cost_rows
+from vlmfrontier.frontier.space import center_rows, equal_cost_budgets, equal_cost_rows, range_name
 from vlmfrontier.study.root import Study
 
 if TYPE_CHECKING:

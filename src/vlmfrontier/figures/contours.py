@@ -16,8 +16,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 from vlmfrontier.cost.model import CostModel
 from vlmfrontier.figures import style
-from vlmfrontier.figures.drawing import Drawing, Predictor, labels_of, other_targets, predictors_of
-from vlmfrontier.figures.labels import Labels
+from vlmfrontier.figures.drawing import Drawing, Labels, Predictor, labels_of, other_targets, predictors_of
 from vlmfrontier.frontier.space import most_frequent
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count, format_number

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.figures import style
-from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of
-from vlmfrontier.figures.labels import Labels
+from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, labels_of
 from vlmfrontier.records import again, read_frame, read_result
 from vlmfrontier.results import Results
 from vlmfrontier.study.root import Study

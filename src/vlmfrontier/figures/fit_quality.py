@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from vlmfrontier.figures import style
-from vlmfrontier.figures.drawing import Drawing, labels_of, runs_with_sweeps
-from vlmfrontier.figures.labels import Labels
-from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
+from vlmfrontier.figures.drawing import Drawing, Labels, labels_of, runs_with_sweeps
+from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
 from vlmfrontier.laws.bagging import Bag, times_drawn
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.results import Results

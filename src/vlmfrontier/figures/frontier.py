@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from vlmfrontier.figures import style
-from vlmfrontier.figures.drawing import Drawing, NothingToShow, labels_of, other_targets
-from vlmfrontier.figures.labels import Labels
+from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, labels_of, other_targets
 from vlmfrontier.frontier.elasticity import UNDETERMINED, elasticity_by_budget
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.results import Results

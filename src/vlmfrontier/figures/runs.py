@@ -10,8 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
-from vlmfrontier.figures.drawing import Drawing, NothingToShow, center_line, labels_of, runs_with_sweeps
-from vlmfrontier.figures.labels import Labels
+from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, center_line, labels_of, runs_with_sweeps
 from vlmfrontier.frontier.space import most_frequent
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.results import Results

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import REGRET_QUANTILE, affordable, judge, pooled_errors, runner_up, search
 from vlmfrontier.frontier.space import RunRange, check_budgets
-from vlmfrontier.frontier.target import Target
 from vlmfrontier.units import format_count, format_difference, format_error, format_number, format_range, format_share
 
 ALTERNATIVES = 2

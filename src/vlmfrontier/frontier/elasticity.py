@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numba import njit, prange
 
-from vlmfrontier.frontier.pool import TAILS, Members
+from vlmfrontier.frontier.pool import TAILS, Members, Target
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.space import SearchSpace
-from vlmfrontier.frontier.target import Target
 
 UNDETERMINED = "not determined"
 

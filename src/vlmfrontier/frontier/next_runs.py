@@ -17,8 +17,8 @@ import pandas as pd
 
 from vlmfrontier.cost.training import training_cost
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
-from vlmfrontier.frontier.target import Target
 from vlmfrontier.progress import Progress
 
 RIVAL = 1.1

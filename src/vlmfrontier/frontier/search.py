@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 from numba import njit, prange
 
-from vlmfrontier.frontier.pool import TAILS, Members
+from vlmfrontier.frontier.pool import TAILS, Members, Target
 from vlmfrontier.frontier.space import INSIDE, SearchSpace, check_budgets
-from vlmfrontier.frontier.target import Target
 
 TIE = 1e-9
 """Relative difference of errors that counts as none: rounding in sums of the same powers stays below it."""

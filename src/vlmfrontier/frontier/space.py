@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from vlmfrontier.cost.flops import CountedCost, PaperCost
 from vlmfrontier.cost.model import CostModel, cost_model
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.root import Study
@@ -141,20 +139,9 @@ def _default(study: Study, factor: str, runs: np.ndarray) -> np.ndarray:
             return np.arange(1.0, np.sqrt(study.models.largest_tower.features) + 1) ** 2
 
 
-def vision_share_table(
-    model: PaperCost | CountedCost, N: Sequence[float], T: float, V: Sequence[float], M: float | None = None
-) -> pd.DataFrame:
-    """Return the vision model's share of c(x) for every pair of N and V at T frames, a row each; M is that of one of
-    several vision models, whose grids that are too fine for it have no row.
-
-    Under Eq. 1 the share is M·W / (M·W + N·V), whatever T; `more` is M·W / (N·V), by how much seeing raises the cost of
-    the language model alone (the paper's Appendix A.3).
-    """
-    frame = pd.DataFrame([(size, T, tokens) for size in N for tokens in V], columns=["N", "T", "V"], dtype=float)
-    if M is not None:
-        frame = frame.assign(M=M)
-    share = np.asarray(model.vision_share(frame), float)
-    return frame.assign(share=share, more=share / (1 - share)).dropna(ignore_index=True)
+def range_name(pooling: str) -> str:
+    """Return what a study that pools so may call the range around its predictions."""
+    return "90% interval" if pooling == "pool" else "bagging spread"
 
 
 INSIDE = "no"

@@ -1,10 +1,9 @@
 """From a table of results to laws of task error: forms fitted, bagged, compared, and what they cannot tell.
 
-In the order of reading: a user's own table is read (`user_table`, by its `columns`) into `runs.csv`, whose rows are a
-`table`, which `checks` may refuse; a form is a list of terms (`forms`); `fit` finds its best θ (by `problem`, `starts`,
-`engine`, `kernel`, `matrix`, or the slow `reference`) and says what the data leave open (`diagnostics`, `report`,
-`profile`); `bagging` resamples, `validation` predicts unseen rows, `selection` compares forms and is the stage that the
-workflow runs, `ablations` vary the protocol.
+In the order of reading: a user's own table is read (`user_table`) into `runs.csv`, whose rows are a `table`, which
+`checks` may refuse; a form is a list of terms (`forms`); `fit` finds its best θ (by `problem`, `engine`, `kernel`,
+`matrix`, or the slow `reference`) and says what the data leave open (`diagnostics`, `profile`); `bagging` resamples and
+predicts unseen rows, `selection` compares forms and is the stage that the workflow runs, `ablations` vary the protocol.
 
 from pathlib import Path
 from vlmfrontier.laws.bagging import bag

@@ -7,12 +7,10 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.bagging import Bag, bag
-from vlmfrontier.laws.fit import fit, problem_for
-from vlmfrontier.laws.report import metrics
+from vlmfrontier.laws.bagging import Bag, bag, cross_validated, extrapolated
+from vlmfrontier.laws.fit import fit, metrics, problem_for
 from vlmfrontier.laws.selection import by_size
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.laws.validation import cross_validated, extrapolated
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.analysis import LawsConfig
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.columns import same_factors
 from vlmfrontier.laws.forms import DATA, FORMS, Form, form_for
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.tables.columns import same_factors
 from vlmfrontier.units import format_count
 
 _SHOWN = 5

@@ -16,8 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from vlmfrontier.laws.problem import Problem
-from vlmfrontier.laws.starts import crossings, descents, fill_coefficients, jumps, random_exponents
+from vlmfrontier.laws.problem import Problem, crossings, descents, fill_coefficients, jumps, random_exponents
 
 _DAMPING = 1e-2
 _NEAR = 1e-8  # for starts that are next to their minimum

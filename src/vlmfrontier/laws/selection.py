@@ -14,12 +14,10 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.bagging import bag
-from vlmfrontier.laws.fit import LawFit, fit, improved
+from vlmfrontier.laws.bagging import bag, cross_validated, extrapolated, leave_one_out
+from vlmfrontier.laws.fit import LawFit, fit, improved, metrics
 from vlmfrontier.laws.forms import FORMS
-from vlmfrontier.laws.report import metrics
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.laws.validation import cross_validated, extrapolated, leave_one_out
 from vlmfrontier.paths import LawsFolder
 from vlmfrontier.progress import Progress, Silent
 from vlmfrontier.records import again, read_frame

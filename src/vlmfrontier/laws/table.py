@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.columns import condition, factor_column, find, numbers, refuse
 from vlmfrontier.laws.forms import DATA
 from vlmfrontier.records import Runs, again
+from vlmfrontier.tables.columns import condition, factor_column, find, numbers, refuse
 
 LARGEST_ERROR = 100.0
 """All answers wrong. A law does not know that, and may predict more."""

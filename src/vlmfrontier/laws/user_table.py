@@ -6,7 +6,11 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.columns import (
+from vlmfrontier.laws.forms import DATA
+from vlmfrontier.laws.table import LABELS, LARGEST_ERROR, ResultsTable, configurations
+from vlmfrontier.records import Measure, Runs, Variable
+from vlmfrontier.study.table import TableConfig, TargetConfig
+from vlmfrontier.tables.columns import (
     NOTES,
     condition,
     factor_column,
@@ -18,11 +22,7 @@ from vlmfrontier.laws.columns import (
     same_factors,
     what_it_reads,
 )
-from vlmfrontier.laws.forms import DATA
-from vlmfrontier.laws.table import LABELS, LARGEST_ERROR, ResultsTable, configurations
-from vlmfrontier.records import Measure, Runs, Variable
-from vlmfrontier.study.table import TableConfig, TargetConfig
-from vlmfrontier.tables.numerals import MISSING
+from vlmfrontier.tables.values import MISSING
 
 
 def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:

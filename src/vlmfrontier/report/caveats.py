@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.answers import Answer, impossible, per_video
-from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
 from vlmfrontier.frontier.space import INSIDE
+from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_count, format_error, format_number, format_percentage, format_range, format_share
 

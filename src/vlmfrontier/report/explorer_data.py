@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.cost.flops import CountedCost
-from vlmfrontier.figures.drawing import labels_of
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
-from vlmfrontier.frontier.pool import TAILS, Spread, shares
+from vlmfrontier.frontier.pool import TAILS, Spread, TargetLaws, shares
 from vlmfrontier.frontier.search import DISTINCT, REGRET_QUANTILE, TIE
 from vlmfrontier.frontier.space import RunRange, SearchSpace, language_models, vision_models
-from vlmfrontier.frontier.target import TargetLaws
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count
@@ -168,7 +166,7 @@ def _target(results: Results, name: str) -> dict[str, Any]:
     # Which groups of models there are does not depend on where they predict: one configuration is enough to see them.
     spread = laws.spread({factor: np.array([level]) for factor, level in results.center.items()})
     return {
-        "label": labels_of(results, name).error,
+        "label": results.record.error_label(name),
         "name": results.record.error_name(name),
         "rangeName": spread.range_name,
         "largest": results.largest_error(name),

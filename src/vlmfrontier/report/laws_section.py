@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from vlmfrontier.frontier.checks import EXTRAPOLATION_R2
-from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
+from vlmfrontier.laws.fit import LawFit, errors_in_words, missing_error, rounded_error
 from vlmfrontier.laws.forms import formula
-from vlmfrontier.laws.report import errors_in_words, missing_error, rounded_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_count, format_percentage, format_share

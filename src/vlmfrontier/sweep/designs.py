@@ -15,7 +15,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.study.sweep import Configuration as Center
 from vlmfrontier.study.sweep import GridDesign, IsoflopDesign, RowsDesign, StarDesign
 from vlmfrontier.tables.delimited import read_delimited
-from vlmfrontier.tables.numerals import problem_of
+from vlmfrontier.tables.values import problem_of
 from vlmfrontier.units import format_number, parse_number
 
 

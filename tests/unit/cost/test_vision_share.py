@@ -7,7 +7,7 @@ import pytest
 
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.cost.model import has_vision_share
-from vlmfrontier.frontier.space import vision_share_table
+from vlmfrontier.frontier.tables import vision_share_table
 from vlmfrontier.study.analysis import CostConfig
 
 

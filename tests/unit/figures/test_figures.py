@@ -17,7 +17,7 @@ from vlmfrontier.figures.by_factor import (
 )
 from vlmfrontier.figures.contours import contour_data, contours_figure, contours_tasks_figure
 from vlmfrontier.figures.cost import planned_figure, vision_share_figure
-from vlmfrontier.figures.drawing import Predictor
+from vlmfrontier.figures.drawing import Labels, Predictor
 from vlmfrontier.figures.fit_quality import bags_figure, extrapolation_figure, fit_quality_figure, profiles_figure
 from vlmfrontier.figures.frontier import (
     elasticity_budget_figure,
@@ -27,13 +27,18 @@ from vlmfrontier.figures.frontier import (
     regret_figure,
     shown_regret,
 )
-from vlmfrontier.figures.labels import Labels
 from vlmfrontier.figures.runs import learning_figure, runs_figure
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
-from vlmfrontier.frontier.pool import range_name
+from vlmfrontier.frontier.pool import Target, TargetLaws
 from vlmfrontier.frontier.search import frontier_table
-from vlmfrontier.frontier.space import RunRange, equal_cost_rows, grid_space, most_frequent, vision_share_table
-from vlmfrontier.frontier.target import Target, TargetLaws
+from vlmfrontier.frontier.space import (
+    RunRange,
+    equal_cost_rows,
+    grid_space,
+    most_frequent,
+    range_name,
+    vision_share_table,
+)
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.sweep.collect import VARIABLES

@@ -10,8 +10,7 @@ from tests.made_towers import results, study
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.figures.contours import contour_data, contours_tasks_figure, grid_cost
 from vlmfrontier.figures.cost import vision_share_figure
-from vlmfrontier.figures.drawing import draw
-from vlmfrontier.figures.labels import Labels
+from vlmfrontier.figures.drawing import Labels, draw
 from vlmfrontier.laws.selection import fit_target
 from vlmfrontier.sweep.collect import VARIABLES, describe
 from vlmfrontier.sweep.runs import plan_runs

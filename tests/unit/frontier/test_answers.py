@@ -11,10 +11,9 @@ from tests.made_studies import made
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import answer, nearest_runs, text
-from vlmfrontier.frontier.pool import Members, as_in_the_paper
+from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
 from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.frontier.space import RunRange, grid_space
-from vlmfrontier.frontier.target import Target
 from vlmfrontier.report.caveats import two_lines
 
 SPACE = grid_space({"N": [1e3, 4e3], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5e3, W=16))

@@ -6,10 +6,9 @@ import pytest
 
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.checks import checks_table, extrapolation_check, power_law_check, shift_check
-from vlmfrontier.frontier.pool import Members, as_in_the_paper
+from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
 from vlmfrontier.frontier.space import RunRange, grid_space
-from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.tables import checks_table, extrapolation_check, power_law_check, shift_check
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.study.analysis import LawsConfig
 

@@ -5,10 +5,9 @@ import pytest
 
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.frontier.elasticity import ElasticityGrid, ablation_table, direction, elasticity_table
-from vlmfrontier.frontier.pool import Members, as_in_the_paper
+from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
 from vlmfrontier.frontier.search import affordable, member_choices
 from vlmfrontier.frontier.space import RunRange, grid_space
-from vlmfrontier.frontier.target import Target
 
 SPACE = grid_space({"N": [1.0], "T": np.arange(1, 200), "V": np.arange(1, 15) ** 2}, PaperCost(M=0.001, W=1))
 GRID = ElasticityGrid(np.linspace(500, 1500, 40), np.linspace(1, 4, 7), 2.0)

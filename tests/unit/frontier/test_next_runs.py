@@ -10,9 +10,8 @@ import pytest
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.next_runs import RIVAL, candidates_of, suggest
-from vlmfrontier.frontier.pool import Members, as_in_the_paper
+from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
 from vlmfrontier.frontier.space import RunRange, grid_space
-from vlmfrontier.frontier.target import Target
 from vlmfrontier.study.load import load_study
 from vlmfrontier.sweep.runs import plan_runs
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from vlmfrontier.cost.flops import PaperCost
-from vlmfrontier.frontier.pool import Members, as_in_the_paper
-from vlmfrontier.frontier.regret import frontier_rule, llava_rule, regret_table, scaling_rules, summary
+from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
 from vlmfrontier.frontier.search import pooled_errors
 from vlmfrontier.frontier.space import RunRange, grid_space
-from vlmfrontier.frontier.target import Target
+from vlmfrontier.frontier.tables import frontier_rule, llava_rule, regret_table, scaling_rules, summary
 
 SPACE = grid_space({"N": [1.0, 4.0], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5, W=16))
 RNG = np.random.default_rng(0)

@@ -6,10 +6,9 @@ import pytest
 
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.pool import Members, as_in_the_paper, pooled, rejected, shares
+from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper, pooled, rejected, shares
 from vlmfrontier.frontier.search import affordable, frontier_table, member_choices, runner_up
 from vlmfrontier.frontier.space import RunRange, grid_space
-from vlmfrontier.frontier.target import Target
 from vlmfrontier.tables.writing import write_table
 
 SPACE = grid_space({"N": [1.0, 4.0, 9.0], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5, W=16))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.laws.synthetic import paper_sweep
+from benchmarks.synthetic import paper_sweep
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.analysis import LawsConfig
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from benchmarks.synthetic import STRONG, paper_grid, paper_sweep, true_error
 from vlmfrontier.laws import engine, reference
 from vlmfrontier.laws.fit import problem_for
 from vlmfrontier.laws.forms import FORMS, form_for
 from vlmfrontier.laws.problem import Problem
-from vlmfrontier.laws.synthetic import STRONG, paper_grid, paper_sweep, true_error
 from vlmfrontier.study.analysis import LawsConfig
 
 TRUTH = {

@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag, times_drawn
-from vlmfrontier.laws.fit import LawFit, fit, improved
+from vlmfrontier.laws.fit import LawFit, fit, improved, law_in_words
 from vlmfrontier.laws.profile import profile
-from vlmfrontier.laws.report import law_in_words
-from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.study.analysis import LawsConfig
 

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws import validation
+from vlmfrontier.laws import bagging
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
-from vlmfrontier.laws.fit import fit
-from vlmfrontier.laws.report import metrics
+from vlmfrontier.laws.bagging import cross_validated, folds
+from vlmfrontier.laws.fit import fit, metrics
 from vlmfrontier.laws.selection import (
     Evidence,
     choose,
@@ -19,9 +20,7 @@ from vlmfrontier.laws.selection import (
     pseudo_bma,
     read_forms,
 )
-from vlmfrontier.laws.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.laws.table import from_arrays
-from vlmfrontier.laws.validation import cross_validated, folds
 from vlmfrontier.paths import LawsFolder
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.tables.writing import write_forms_table
@@ -180,9 +179,9 @@ def test_many_configurations_are_left_out_without_a_search_and_alike(monkeypatch
     error = (20 + 30 * T**-0.5 + 10 * V**-0.8) * rng.lognormal(0, 0.02, 40)
     table = from_arrays({"T": np.append(T, T[0]), "V": np.append(V, V[0])}, {"e": np.append(error, 1.01 * error[0])})
     law = fit(table, "add", "e", quick)
-    searched = validation.leave_one_out(table, "add", "e", quick, law.theta[None])
-    monkeypatch.setattr(validation, "_SEARCHED", 1000)
-    descended = validation.leave_one_out(table, "add", "e", quick, law.theta[None])
+    searched = bagging.leave_one_out(table, "add", "e", quick, law.theta[None])
+    monkeypatch.setattr(bagging, "_SEARCHED", 1000)
+    descended = bagging.leave_one_out(table, "add", "e", quick, law.theta[None])
     np.testing.assert_allclose(descended, searched, rtol=1e-6)
     assert not np.allclose(descended, law.predict(table.points()), rtol=1e-6)
 

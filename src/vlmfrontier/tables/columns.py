@@ -9,8 +9,7 @@ import pandas as pd
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.tables.delimited import read_delimited
 from vlmfrontier.tables.expressions import SafeExpression
-from vlmfrontier.tables.numerals import MISSING, problem_of, shown
-from vlmfrontier.tables.values import Column
+from vlmfrontier.tables.values import MISSING, Column, problem_of, shown
 from vlmfrontier.units import parse_number
 
 _SHOWN = 5  # problems named in one message; the rest is counted

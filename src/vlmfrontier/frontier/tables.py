@@ -1,0 +1,218 @@
+"""Tables made of laws and frontier: the checks of a reproduction, what simpler rules lose, the vision model's share.
+
+The checks are three. Along one factor alone, at several data sizes, error follows a power law. A law fitted on the star
+runs predicts the isoFLOP runs that it has not seen. At one budget, x*(c; n) for several n moves in a direction, or not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vlmfrontier.cost.flops import CountedCost, PaperCost
+from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.elasticity import UNDETERMINED
+from vlmfrontier.frontier.pool import TAILS, Target
+from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
+from vlmfrontier.frontier.space import SearchSpace, center_rows, check_budgets
+from vlmfrontier.laws.fit import fit
+from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.study.analysis import LawsConfig
+
+POWER_LAW_R2 = 0.9
+"""Along one factor, a law that explains less of the variance is no power law recovered."""
+EXTRAPOLATION_R2 = 0.85
+"""A law that explains less of the variance of unseen runs does not predict them."""
+TOO_FEW = "too few runs"
+"""The verdict on a line that no law can be fitted to."""
+AGREEMENT = 0.95
+"""A direction is given where this share of the models moves that way, in the pool and in the pairs bootstrap alike."""
+
+Row = dict[str, Any]
+
+
+def power_law_check(table: ResultsTable, target: str, config: LawsConfig) -> list[Row]:
+    """Return rows for check 1: per factor varied alone, R², E% and exponent of a law of that factor (and n) only."""
+    rows = []
+    for factor in table.factors:
+        kept = center_rows(table.factors, factor)
+        if kept is None:
+            continue
+        line = table.rows(kept)
+        line = replace(line, factors={factor: line.factors[factor]}, units={factor: table.units[factor]})
+        form = "add-interact" if table.has_data else "add"
+        common = {"check": "power law along one factor", "target": target, "factor": factor}
+        try:
+            law = fit(line, form=form, target=target, config=config)
+        except UserError:  # a line of few runs, which the law of the whole study can do without
+            rows.append({**common, "quantity": "runs", "value": len(line), "verdict": TOO_FEW})
+            continue
+        common["verdict"] = "power law" if law.metrics["r2"] >= POWER_LAW_R2 else "no power law"
+        rows += [
+            {**common, "quantity": "runs", "value": len(line)},
+            {**common, "quantity": "r2", "value": law.metrics["r2"]},
+            {**common, "quantity": "e_pct", "value": law.metrics["e_pct"]},
+        ]
+    return rows
+
+
+def extrapolation_check(forms: pd.DataFrame, target: str) -> list[Row]:
+    """Return rows for check 2 from `tables/forms.csv`: how every form predicts the runs it was not fitted to."""
+    rows = []
+    for row in forms[(forms.target == target) & (forms.setup == "extrapolation")].to_dict("records"):
+        verdict = "predicts" if row["r2"] >= EXTRAPOLATION_R2 else "does not predict"
+        common = {"check": "extrapolation to unseen runs", "target": target, "form": row["form"], "verdict": verdict}
+        rows += [{**common, "quantity": name, "value": row[name]} for name in ("mse", "e_pct", "r2")]
+    return rows
+
+
+def shift_check(target: Target, budget: float, examples: Sequence[float]) -> list[Row]:
+    """Return rows for check 3: x*(c; n) (Eq. 4) per n at one budget, and how each factor moves from first to last n.
+
+    `share_up` and `share_down` are the shares of the pool's models whose own optimum moves that way.
+    """
+    check_budgets(target.space, [budget])
+    sizes = np.asarray(examples, float)
+    counts = affordable(target.space.cost, np.array([budget]))
+    chosen = search(pooled_errors(target.spread.pool, sizes), counts)[:, 0]
+    ends = sizes[[0, -1]]
+    pool, pairs = (member_choices(group, ends, counts)[:, :, 0] for group in (target.spread.pool, target.spread.pairs))
+    rows = []
+    for factor, values in target.space.factors.items():
+        verdict = _direction(values[pool], values[pairs])
+        common = {"check": "x* against n", "target": target.name, "factor": factor, "c": budget, "verdict": verdict}
+        rows += [{**common, "n": n, "quantity": "x*", "value": values[x]} for n, x in zip(sizes, chosen, strict=True)]
+        rises, falls = _shares(values[pool])
+        rows += [
+            {**common, "quantity": "share_up", "value": rises},
+            {**common, "quantity": "share_down", "value": falls},
+        ]
+    return rows
+
+
+def checks_table(rows: Sequence[Row]) -> pd.DataFrame:
+    """Return the rows of all checks as one table, a row per number."""
+    columns = ["check", "target", "form", "factor", "c", "n", "quantity", "value", "verdict"]
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+def _shares(values: np.ndarray) -> tuple[float, float]:
+    """Return which share of the models (R, 2) rises and which falls."""
+    return float(np.mean(values[:, 1] > values[:, 0])), float(np.mean(values[:, 1] < values[:, 0]))
+
+
+def _direction(*groups: np.ndarray) -> str:
+    """Return the direction on which every group of models agrees."""
+    shares = np.array([_shares(group) for group in groups]).min(axis=0)
+    for share, name in zip(shares, ("up", "down"), strict=True):
+        if share >= AGREEMENT:
+            return name
+    return UNDETERMINED
+
+
+def vision_share_table(
+    model: PaperCost | CountedCost, N: Sequence[float], T: float, V: Sequence[float], M: float | None = None
+) -> pd.DataFrame:
+    """Return the vision model's share of c(x) for every pair of N and V at T frames, a row each; M is that of one of
+    several vision models, whose grids that are too fine for it have no row.
+
+    Under Eq. 1 the share is M·W / (M·W + N·V), whatever T; `more` is M·W / (N·V), by how much seeing raises the cost of
+    the language model alone (the paper's Appendix A.3).
+    """
+    frame = pd.DataFrame([(size, T, tokens) for size in N for tokens in V], columns=["N", "T", "V"], dtype=float)
+    if M is not None:
+        frame = frame.assign(M=M)
+    share = np.asarray(model.vision_share(frame), float)
+    return frame.assign(share=share, more=share / (1 - share)).dropna(ignore_index=True)
+
+
+Rule = Callable[[float], int]
+"""Gives the index of the configuration that a rule takes at a budget; −1 where it can afford nothing."""
+
+LLAVA_TOKENS = 196
+"""Visual tokens per frame of LLaVA-Video's default, which scales frames down until the budget is met."""
+
+
+def regret_table(
+    target: Target, budgets: np.ndarray, examples: np.ndarray | None, rules: Mapping[str, Rule]
+) -> pd.DataFrame:
+    """Return the points of error that each rule loses against x*(c; n) (Eq. 4), a row per n, rule and budget.
+
+    Columns: n, rule, c, the factors of the rule's configuration, its pooled error f, the loss `regret` by the pooled
+    median, and `regret_lo`, `regret_hi`, 90% of the models' differences. Budgets that a rule cannot meet are left out.
+    """
+    parts = []
+    for size in [None] if examples is None else examples:
+        n = target.spread.pool.data_unit if size is None else float(size)
+        errors = pooled_errors(target.spread.pool, np.array([n]))[0]
+        best = search(errors[None], affordable(target.space.cost, budgets))[0]
+        for name, rule in rules.items():
+            taken = np.array([rule(budget) for budget in budgets])
+            part = _losses(target, n, errors, best[taken >= 0], taken[taken >= 0])
+            parts.append(part.assign(n=np.nan if size is None else size, rule=name, c=budgets[taken >= 0]))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["n", "rule", "c", *target.space.factors, "f", "regret", "regret_lo", "regret_hi"]]
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return per n and rule the mean and the largest regret over budgets, and how many budgets the rule could meet."""
+    groups = table.groupby(["n", "rule"], dropna=False, sort=False)
+    return groups.agg(
+        mean_regret=("regret", "mean"),
+        mean_regret_lo=("regret_lo", "mean"),
+        mean_regret_hi=("regret_hi", "mean"),
+        largest_regret=("regret", "max"),
+        budgets=("c", "size"),
+    ).reset_index()
+
+
+def scaling_rules(space: SearchSpace, center: Mapping[str, float]) -> dict[str, Rule]:
+    """Return the rules that scale one factor as far as the budget goes and leave the others at the center."""
+    return {f"scale {factor} alone": _scale(space, factor, center) for factor in space.factors}
+
+
+def llava_rule(space: SearchSpace, center: Mapping[str, float]) -> dict[str, Rule]:
+    """Return LLaVA-Video's default: the largest LM, 196 tokens per frame or as near as there is, frames scaled down.
+
+    Other factors, such as the vision model's size, stay at the center. Empty for a space without N, T and V.
+    """
+    if not {"N", "T", "V"} <= set(space.factors):
+        return {}
+    tokens = space.levels("V")
+    nearest = tokens[np.argmin(np.abs(np.log(tokens / LLAVA_TOKENS)))]
+    name = f"largest LM, V = {nearest:g}, fewer frames"
+    return {name: _scale(space, "T", {**center, "N": space.levels("N")[-1], "V": nearest})}
+
+
+def frontier_rule(space: SearchSpace, errors: np.ndarray) -> Rule:
+    """Return the rule that follows another frontier: x* (Eq. 4) by `errors` of shape (m,)."""
+
+    def rule(budget: float) -> int:
+        return int(search(errors[None], affordable(space.cost, np.array([budget])))[0, 0])
+
+    return rule
+
+
+def _scale(space: SearchSpace, factor: str, held: Mapping[str, float]) -> Rule:
+    """Return the rule that takes the largest affordable level of `factor`, the others at levels nearest to `held`."""
+    fits = np.ones(len(space), bool)
+    for name, value in held.items():
+        if name != factor:
+            levels = space.levels(name)
+            fits &= space.factors[name] == levels[np.argmin(np.abs(np.log(levels / value)))]
+
+    def rule(budget: float) -> int:
+        candidates = np.flatnonzero(fits & (space.cost <= budget))
+        return int(candidates[np.argmax(space.factors[factor][candidates])]) if len(candidates) else -1
+
+    return rule
+
+
+def _losses(target: Target, n: float, errors: np.ndarray, best: np.ndarray, taken: np.ndarray) -> pd.DataFrame:
+    difference = target.spread.pool.errors(taken, n) - target.spread.pool.errors(best, n)
+    low, high = np.quantile(difference, TAILS, axis=0) if len(taken) else (np.empty(0), np.empty(0))
+    columns = {name: values[taken] for name, values in target.space.factors.items()}
+    regret = errors[taken] - errors[best]
+    return pd.DataFrame({**columns, "f": errors[taken], "regret": regret, "regret_lo": low, "regret_hi": high})
