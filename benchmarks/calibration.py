@@ -82,7 +82,7 @@ def simulate(task: tuple[str, float, int, int]) -> pd.DataFrame:
     table = runs(truth, noise, np.random.default_rng([seed, KINDS.index(kind), index, int(1000 * noise)]))
     space = paper_space()
     span = RunRange.of(table.factors, table.data)
-    target = Target("avg", space, fitted(table).spread(space.factors), span)
+    target = Target("avg", space, fitted(table).ensemble(space.factors), span)
     cells = frontier_table(target, BUDGETS, EXAMPLES, NEAR)
     return compare(cells, truth, space).assign(kind=kind, noise=noise, truth=index)
 

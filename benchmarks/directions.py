@@ -107,7 +107,7 @@ def simulate(task: tuple[int, int, float, int]) -> pd.DataFrame:
     table = runs(numbered(seed, number), noise, np.random.default_rng([seed, number, int(1000 * noise)]))
     space = paper_space()
     target = Target(
-        "avg", space, fitted(table, wild=False).spread(space.factors), RunRange.of(table.factors, table.data)
+        "avg", space, fitted(table, wild=False).ensemble(space.factors), RunRange.of(table.factors, table.data)
     )
     return elasticity_table(target, GRID_OF_AVERAGE).assign(truth=index, noise=noise)
 

@@ -115,7 +115,7 @@ class Study:
         laws = fitted(table, CONFIG, wild=False)
         likeliest = max(laws.weights, key=laws.weights.get)
         unseen = laws.bags[likeliest].out_of_bag["mse"]
-        target = Target("avg", self.space, laws.spread(self.space.factors), RunRange.of(table.factors, table.data))
+        target = Target("avg", self.space, laws.ensemble(self.space.factors), RunRange.of(table.factors, table.data))
         return Known(target, float(np.sqrt(unseen) / table.error("avg").mean()), added)
 
 
@@ -149,7 +149,7 @@ def cost_of(rows: pd.DataFrame) -> np.ndarray:
 def regret(target: Target, truth: Truth) -> float:
     """Return the mean regret of the frontier in per cent of the least true error, over budgets and data sizes."""
     counts = affordable(target.space.cost, BUDGETS)
-    chosen = search(pooled_errors(target.spread.pool, EXAMPLES), counts)
+    chosen = search(pooled_errors(target.ensemble.pool, EXAMPLES), counts)
     lost = []
     for n, taken in zip(EXAMPLES, chosen, strict=True):
         true = truth.error(target.space.factors, n)

@@ -1,7 +1,7 @@
 """Suggest the next runs: python scripts/next_runs.py --study results/digits/study.json [--count 5] [--target avg]
 
-Writes results/<study>/next_runs.csv, a row per run, the one that tells most for its cost first; no row where every
-rival of the frontier has been run. scripts/next_sweep.py makes a sweep of it.
+Writes results/<study>/next_runs.csv, a row per run, the most informative for its cost first; none where every rival of
+the frontier has been run. scripts/next_sweep.py makes a sweep of it.
 """
 
 import numpy as np

@@ -43,8 +43,8 @@ def rules(results: Results, target: Target) -> dict[str, Rule]:
 
 def followed(target: Target, examples: float | None) -> Rule:
     """Return the rule that follows a target's frontier at one number of examples."""
-    n = target.spread.pool.data_unit if examples is None else examples
-    return frontier_rule(target.space, pooled_errors(target.spread.pool, np.array([n]))[0])
+    n = target.ensemble.pool.data_unit if examples is None else examples
+    return frontier_rule(target.space, pooled_errors(target.ensemble.pool, np.array([n]))[0])
 
 
 if __name__ == "__main__":

@@ -268,8 +268,11 @@ class Results(ResultsFolder):
         return self._target(self.main_target)
 
     def _target(self, name: str) -> Target:
-        spread = self.laws(name).spread(self.space.factors)
-        return Target(name, self.space, spread, self.range, self.largest_error(name))
+        ensemble = self.laws(name).ensemble(self.space.factors)
+        named = {
+            symbol: v.name if symbol == "n" else v.counts for symbol, v in self.record.variables.items() if v.counts
+        }
+        return Target(name, self.space, ensemble, self.range, self.largest_error(name), named)
 
     def largest_error(self, target: str) -> float | None:
         """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""

@@ -161,7 +161,7 @@ def test_a_study_without_a_cost_shows_its_law(visit, tmp_path: Path):
         assert len(label_tops(seen)) <= 2  # four controls may take two rows
         x = {name: seen.value(card) for name, card in CARDS.items()}
         laws = results.laws("avg")
-        predicted = np.median(laws.spread({k: np.array([v]) for k, v in x.items()}).pool.errors(np.array([0]), 1e6))
+        predicted = np.median(laws.ensemble({k: np.array([v]) for k, v in x.items()}).pool.errors(np.array([0]), 1e6))
         assert seen.value("predicted avg") == pytest.approx(predicted, rel=1e-9)
         assert seen.page.locator(".chart svg.main-svg").count() > 0
         assert seen.complaints == []

@@ -223,7 +223,7 @@ def isoflop_data(groups: Mapping[float, pd.DataFrame], targets: Mapping[str, Tar
 
 def least_errors(target: Target, budget: float, factor: str, examples: float | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the affordable levels of a factor and the least pooled error (Eq. 4) with the factor held at each."""
-    pool = target.spread.pool
+    pool = target.ensemble.pool
     n = pool.data_unit if examples is None else examples
     count = int(affordable(target.space.cost, np.array([budget]))[0])
     errors = pooled_errors(pool, np.array([n]))[0, :count]

@@ -207,7 +207,7 @@ CATALOGUE = {
     ),
     "frontier-tasks": Entry(
         "frontier",
-        "The frontier of every other target at one number of examples; shaded: 90% of the models' optima.",
+        "The frontier of every other target at one number of examples; shaded: 90% of the fits' optima.",
         "frontier",
         ("frontier",),
         (ONE_TARGET, NO_COST),
@@ -222,7 +222,7 @@ CATALOGUE = {
     ),
     "elasticity-budget": Entry(
         "frontier",
-        "Elasticity of x* of {target} in n against the budget: median and 90% band over the models.",
+        "Elasticity of x* of {target} in n against the budget: median and 90% band over the fits.",
         "frontier",
         ("laws", "frontier"),
         (NO_COST, NO_DATA),
@@ -237,7 +237,7 @@ CATALOGUE = {
     "regret": Entry(
         "frontier",
         "Points of error of {target} lost by simpler rules than the frontier, averaged over budgets; bars: 90% of the "
-        "models.",
+        "fits.",
         "regret",
         ("tables/regret.csv",),
         (NO_COST,),

@@ -88,11 +88,11 @@ class Predictor:
         self, x: Mapping[str, np.ndarray], examples: float | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return f and the ends of its interval for columns of factor values (m,) at one number of examples."""
-        spread = self.laws.spread(x)
+        ensemble = self.laws.ensemble(x)
         points = np.arange(len(next(iter(x.values()))))
-        n = spread.pool.data_unit if examples is None else examples
-        low, high = spread.interval(points, n)
-        return np.median(spread.pool.errors(points, n), axis=0), low, high
+        n = ensemble.pool.data_unit if examples is None else examples
+        low, high = ensemble.interval(points, n)
+        return np.median(ensemble.pool.errors(points, n), axis=0), low, high
 
 
 def center_line(runs: pd.DataFrame, factor: str, factors: Sequence[str]) -> pd.DataFrame | None:

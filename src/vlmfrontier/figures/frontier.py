@@ -30,11 +30,11 @@ def frontier_figure(table: pd.DataFrame, factors: Sequence[str], labels: Labels,
     outside the runs.
     """
     figure, tiles = style.tiles(len(factors) + 1, COLUMNS, sharex=True)
-    lines = _lines(table)
+    slices = _slices(table)
     for panel, factor in zip(tiles.all, factors, strict=False):
-        _factor_panel(panel, lines, factor)
+        _factor_panel(panel, slices, factor)
         panel.set_ylabel(labels.names[factor])
-    _error_panel(tiles.all[-1], lines, labels.error, range_name)
+    _error_panel(tiles.all[-1], slices, labels.error, range_name)
     style.number_axis(tiles.all[0].xaxis, log=True)
     for panel in tiles.bottom:
         panel.set_xlabel(labels.budget)
@@ -46,11 +46,11 @@ def frontier_figure(table: pd.DataFrame, factors: Sequence[str], labels: Labels,
 def frontier_tasks_figure(tables: Mapping[str, pd.DataFrame], factors: Sequence[str], labels: Labels) -> Figure:
     """Return a row of panels per target: x_k*(c; n) of every factor and f, at the middle n.
 
-    Shaded: 90% of the models' own optima, and the interval of f. Dotted where x* or n lies outside the runs.
+    Shaded: 90% of the fits' own optima, and the interval of f. Dotted where x* or n lies outside the runs.
     """
     figure, axes = style.panels(len(tables), len(factors) + 1, TASK_HEIGHT, sharex=True)
     for row, (target, table) in zip(axes, tables.items(), strict=True):
-        line = middle(_lines(table))
+        line = middle(_slices(table))
         for panel, factor in zip(row, factors, strict=False):
             _factor_panel(panel, [line], factor)
             panel.set_ylabel("")
@@ -65,7 +65,7 @@ def frontier_tasks_figure(tables: Mapping[str, pd.DataFrame], factors: Sequence[
         panel.set_xlabel(labels.budget)
     style.number_axis(axes[0, 0].xaxis, log=True)
     for column, factor in zip(axes.T, factors, strict=False):
-        levels = [_levels([middle(_lines(table))], factor) for table in tables.values()]
+        levels = [_levels([middle(_slices(table))], factor) for table in tables.values()]
         for panel in column:
             style.factor_axis(panel.yaxis, panel.get_ylabel(), np.unique(np.concatenate(levels)))
             panel.set_ylim(0.9 * np.min(np.concatenate(levels)), 1.12 * np.max(np.concatenate(levels)))
@@ -73,7 +73,7 @@ def frontier_tasks_figure(tables: Mapping[str, pd.DataFrame], factors: Sequence[
 
 
 @dataclass(frozen=True)
-class _Line:
+class _Slice:
     """The rows of one n, and how they are drawn."""
 
     label: str
@@ -82,45 +82,45 @@ class _Line:
     width: float
 
 
-def _lines(table: pd.DataFrame) -> list[_Line]:
+def _slices(table: pd.DataFrame) -> list[_Slice]:
     """Return a line for every n; one without label for a table without data size."""
     groups = list(table.groupby("n", dropna=False))
     widths = np.linspace(1.2 + 1.3 * (len(groups) - 1), 1.2, len(groups))
     look = zip(style.sequence(len(groups)), widths, strict=True)
     names = ["frontier" if np.isnan(n) else f"n = {format_count(n)}" for n, _ in groups]
     return [
-        _Line(name, rows, color, width) for name, (_, rows), (color, width) in zip(names, groups, look, strict=True)
+        _Slice(name, rows, color, width) for name, (_, rows), (color, width) in zip(names, groups, look, strict=True)
     ]
 
 
-def middle(lines: Sequence[_Line]) -> _Line:
+def middle(slices: Sequence[_Slice]) -> _Slice:
     """Return the line of the middle n, whose band is shown."""
-    return lines[len(lines) // 2]
+    return slices[len(slices) // 2]
 
 
-def _factor_panel(panel: Axes, lines: Sequence[_Line], factor: str) -> None:
+def _factor_panel(panel: Axes, slices: Sequence[_Slice], factor: str) -> None:
     """Draw one factor of x* as steps, since its values are discrete."""
-    shown = middle(lines)
+    shown = middle(slices)
     low, high = shown.rows[f"{factor}_lo"], shown.rows[f"{factor}_hi"]
-    name = "90% of the models' optima" + (f" ({shown.label})" if len(lines) > 1 else "")
+    name = "90% of the fits' optima" + (f" ({shown.label})" if len(slices) > 1 else "")
     panel.fill_between(shown.rows.c, low, high, step="post", color=shown.color, alpha=0.18, lw=0, label=name)
-    for line in lines:
+    for line in slices:
         inside = line.rows[factor].where(line.rows.extrapolates == INSIDE)
         panel.step(line.rows.c, inside, where="post", color=line.color, lw=line.width, label=line.label)
         panel.step(line.rows.c, line.rows[factor], where="post", color=line.color, lw=1, ls=":")
-    style.factor_axis(panel.yaxis, "", _levels(lines, factor))
+    style.factor_axis(panel.yaxis, "", _levels(slices, factor))
 
 
-def _levels(lines: Sequence[_Line], factor: str) -> np.ndarray:
+def _levels(slices: Sequence[_Slice], factor: str) -> np.ndarray:
     """Return every value that a panel shows of a factor, once: what comes often is no better tick here."""
-    rows = middle(lines).rows
+    rows = middle(slices).rows
     return np.unique(
-        np.concatenate([rows[f"{factor}_lo"], rows[f"{factor}_hi"], *(line.rows[factor] for line in lines)])
+        np.concatenate([rows[f"{factor}_lo"], rows[f"{factor}_hi"], *(line.rows[factor] for line in slices)])
     )
 
 
-def _error_panel(panel: Axes, lines: Sequence[_Line], label: str, range_name: str) -> None:
-    for line in lines:
+def _error_panel(panel: Axes, slices: Sequence[_Slice], label: str, range_name: str) -> None:
+    for line in slices:
         rows = line.rows
         panel.fill_between(rows.c, rows.f_lo, rows.f_hi, color=line.color, alpha=0.18, lw=0)
         panel.plot(rows.c, rows.f.where(rows.extrapolates == INSIDE), color=line.color)
@@ -140,7 +140,7 @@ def draw_frontier(results: Results, target: str) -> Drawing:
 def draw_frontier_tasks(results: Results, target: str) -> Drawing:
     """Return the frontier of every other target, at the middle n."""
     tables = {name: results.frontier(name) for name in other_targets(results, target)}
-    shown = {name: middle(_lines(table)).rows for name, table in tables.items()}
+    shown = {name: middle(_slices(table)).rows for name, table in tables.items()}
     figure = frontier_tasks_figure(tables, results.study.factors(), labels_of(results, target))
     return Drawing(figure, pd.concat(shown, names=["target"]).reset_index("target"))
 
@@ -193,7 +193,7 @@ def elasticity_budget_figure(table: pd.DataFrame, labels: Labels) -> Figure:
         rows = table[table.factor == factor]
         panel.axhline(0, color=style.MUTED, lw=1)
         panel.fill_between(rows.c, rows.e_lo, rows.e_hi, step="mid", color=style.CATEGORIES[0], alpha=0.2, lw=0)
-        panel.step(rows.c, rows.e_median, where="mid", color=style.CATEGORIES[0], lw=1.4, label="median of the models")
+        panel.step(rows.c, rows.e_median, where="mid", color=style.CATEGORIES[0], lw=1.4, label="median of the fits")
         panel.step(rows.c, rows.e, where="mid", color=style.CATEGORIES[1], lw=1, label="frontier of the pooled median")
         panel.set_title(f"{factor}*")
     style.number_axis(tiles.all[0].xaxis, log=True)

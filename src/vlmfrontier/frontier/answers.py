@@ -50,6 +50,10 @@ class Answer:
     examples: float | None
     near: float
     """The fraction that `p_near` allows."""
+    fits: int
+    """How many resampled fits the shares are of."""
+    counts: dict[str, str]
+    """What the values of factors, and of n, count, as far as that is known."""
     range_name: str
     """What f_lo and f_hi are: `90% interval`, or `bagging spread` where the study pools as the paper does."""
     largest: float | None
@@ -87,7 +91,9 @@ def answer(target: Target, runs: pd.DataFrame, budget: float, examples: float | 
         unit=target.space.unit,
         examples=examples,
         near=near,
-        range_name=target.spread.range_name,
+        fits=len(target.ensemble.pool),
+        counts=dict(target.counts),
+        range_name=target.ensemble.range_name,
         largest=target.largest,
         choice=choice,
         alternatives=choices[1:],
@@ -100,14 +106,14 @@ def answer(target: Target, runs: pd.DataFrame, budget: float, examples: float | 
 
 def recommend(target: Target, budget: float, examples: float | None, near: float, count: int = 1) -> tuple[Choice, ...]:
     """Return x*(c; n) (Eq. 4) and the best alternatives, `count` choices or as many as the budget affords."""
-    space, pool = target.space, target.spread.pool
+    space, pool = target.space, target.ensemble.pool
     n = pool.data_unit if examples is None else examples
     counts = affordable(space.cost, np.array([budget]))
     errors = pooled_errors(pool, np.array([n]))[0]
     taken = [int(search(errors[None], counts)[0, 0])]
     while len(taken) < count and (second := runner_up(space, errors, counts[0], taken)) >= 0:
         taken.append(second)
-    low, high = target.spread.interval(np.array(taken), n)
+    low, high = target.ensemble.interval(np.array(taken), n)
     choices = []
     for position, index in enumerate(taken):
         optimum, own, least = judge(pool, n, counts, np.array([index]))
@@ -170,8 +176,8 @@ def _data_warning(low: float, high: float, examples: float) -> str:
     if examples > high:
         return (
             f"n = {n} is extrapolated, {examples / high:.3g} times the runs' largest: the interval assumes that error "
-            f"keeps falling as n^-d beyond {largest}, which these runs cannot check; read p_best as the part of models "
-            "that agree"
+            f"keeps falling as n^-d beyond {largest}, which these runs cannot check; these percentages "
+            "measure agreement of fits; they are not the probability of being right"
         )
     return f"n = {n} is extrapolated below the runs' smallest, {smallest}"
 
@@ -185,20 +191,15 @@ def _check_examples(runs: RunRange, examples: float | None) -> None:
         raise UserError(f"{examples:g} examples: the number must be positive")
 
 
-_UNITS = {"N": "parameters", "M": "vision parameters", "T": "frames", "V": "tokens per frame"}
-
-
 def text(answer: Answer) -> str:
     """Return the answer as lines: what to deploy, how sure that is, what comes close, and what more would buy."""
     choice = answer.choice
-    sure = f"for {format_share(choice.p_best)} it is the optimum; 90% lose at most {_points(choice.regret_p90)} points"
     lines = [
         f"{_question(answer)}:",
-        f"  {_configuration(choice.x)}, at {format_number(choice.cost)} {answer.unit}",
+        f"  {_configuration(choice.x, answer.counts)}, at {format_number(choice.cost)} {answer.unit}",
         f"  predicted error {format_error(choice.f, answer.largest)} "
         f"({answer.range_name} {format_range(choice.f_lo, choice.f_hi, answer.largest)})",
-        f"  {format_share(choice.p_near)} of the models have nothing better by more than {answer.near:.1%} of the "
-        f"error; {sure}",
+        f"  {agreement(choice, answer)}; 90% lose at most {_points(choice.regret_p90)} points",
     ]
     lines += [f"  alternative: {_alternative(other, answer)}" for other in answer.alternatives]
     lines.append(f"  twice the budget: {_alternative(answer.double_budget, answer)}")
@@ -211,7 +212,8 @@ def text(answer: Answer) -> str:
 
 def _question(answer: Answer) -> str:
     budget = f"{format_number(answer.budget)} {per_video(answer.unit)}"
-    data = "" if answer.examples is None else f" and {format_count(answer.examples)} finetuning examples"
+    n, counted = answer.examples, answer.counts.get("n")
+    data = "" if n is None else f" and {format_count(n)} {counted}" if counted else f" and n = {format_count(n)}"
     return f"With {budget}{data}, for the least error of {answer.target}, deploy"
 
 
@@ -220,8 +222,14 @@ def per_video(unit: str) -> str:
     return f"{unit} per video" if unit == "FLOPs" else unit
 
 
-def _configuration(x: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} = {format_count(value)} {_UNITS.get(name, '')}".rstrip() for name, value in x.items())
+def _configuration(x: Mapping[str, float], counts: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {format_count(value)} {counts.get(name, '')}".rstrip() for name, value in x.items())
+
+
+def agreement(choice: Choice, answer: Answer) -> str:
+    """Return how many fits agree: `50% of 200 resampled fits rank it first; for 70% it is within 0.5% of their …`."""
+    near = f"for {format_share(choice.p_near)} it is within {answer.near:.1%} of their best"
+    return f"{format_share(choice.p_best)} of {answer.fits} resampled fits rank it first; {near}"
 
 
 def _points(value: float) -> str:
@@ -229,7 +237,8 @@ def _points(value: float) -> str:
 
 
 def _alternative(other: Choice, answer: Answer) -> str:
-    return f"{_configuration(other.x)}: {compared(other, answer)}, at {format_number(other.cost)} {answer.unit}"
+    cost = f"{format_number(other.cost)} {answer.unit}"
+    return f"{_configuration(other.x, answer.counts)}: {compared(other, answer)}, at {cost}"
 
 
 def compared(other: Choice, answer: Answer) -> str:

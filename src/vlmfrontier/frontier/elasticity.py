@@ -70,7 +70,7 @@ def elasticity_by_budget(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     """
     ends = (grid.examples, grid.examples + grid.step)
     counts = affordable(target.space.cost, grid.budgets)
-    point = [search(pooled_errors(target.spread.pool, examples), counts)[None] for examples in ends]
+    point = [search(pooled_errors(target.ensemble.pool, examples), counts)[None] for examples in ends]
     groups = [[member_choices(group, examples, counts) for examples in ends] for group in _groups(target)]
     rows = []
     for i, budget in enumerate(grid.budgets):
@@ -116,7 +116,7 @@ def _ablated(grid: ElasticityGrid, setting: str, level: float, largest: float) -
 
 def elasticities_of_median(target: Target, grid: ElasticityGrid) -> np.ndarray:
     """Return e_k of the frontier of the pooled median, shape (K,): what the paper's Table 10 reports (Eq. 9)."""
-    pool = target.spread.pool
+    pool = target.ensemble.pool
     errors = (pooled_errors(pool, examples) for examples in (grid.examples, grid.examples + grid.step))
     return elasticity_of_errors(target.space, grid, *errors)
 
@@ -144,7 +144,7 @@ def direction(low: float, high: float) -> str:
 
 
 def _groups(target: Target) -> tuple[Members, Members]:
-    return target.spread.pool, target.spread.pairs
+    return target.ensemble.pool, target.ensemble.pairs
 
 
 def _band(*groups: np.ndarray) -> tuple[float, float]:

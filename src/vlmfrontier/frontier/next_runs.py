@@ -54,7 +54,7 @@ def candidates_of(target: Target, runs: pd.DataFrame, budgets: np.ndarray, examp
     nothing is left to run.
     """
     space, sizes = target.space, np.asarray(examples, float)
-    errors = pooled_errors(target.spread.pool, sizes)
+    errors = pooled_errors(target.ensemble.pool, sizes)
     cheapest = search(errors, affordable(space.cost, budgets[:1])).min()
     rivals = errors <= RIVAL * np.minimum.accumulate(errors, axis=1)
     rivals &= (np.arange(len(space)) >= cheapest) & (space.cost <= budgets[-1])
@@ -87,8 +87,8 @@ def suggest(
     """
     problem = _Problem.of(target, budgets, examples)
     predicted = _log_errors(target, candidates)
-    truths = _spread_out(len(target.spread.pool), TRUTHS)
-    evidence = np.zeros((len(truths), len(target.spread.pool)))
+    truths = _spread_out(len(target.ensemble.pool), TRUTHS)
+    evidence = np.zeros((len(truths), len(target.ensemble.pool)))
     before = problem.regret(evidence, truths)
     shown, rows = _screen(problem, predicted, candidates, noise), []
     for number in range(min(count, len(candidates.index))):
@@ -120,7 +120,7 @@ class _Problem:
     def of(cls, target: Target, budgets: np.ndarray, examples: np.ndarray) -> "_Problem":
         """Return the decisions at some budgets within the given ones and at the given numbers of examples."""
         some = np.geomspace(budgets[0], budgets[-1], DECISIONS)
-        pool, space = target.spread.pool, target.space
+        pool, space = target.ensemble.pool, target.space
         optima = np.unique(member_choices(pool, examples, affordable(space.cost, some)))
         errors = np.stack([pool.errors(optima, n) for n in examples], axis=1)
         return cls(errors, affordable(space.cost[optima], some))
@@ -141,10 +141,10 @@ class _Problem:
 
 def _log_errors(target: Target, candidates: Candidates) -> np.ndarray:
     """Return the logarithm of what every model predicts for every candidate, shape (R, K)."""
-    predicted = np.empty((len(target.spread.pool), len(candidates.index)))
+    predicted = np.empty((len(target.ensemble.pool), len(candidates.index)))
     for n in np.unique(candidates.examples):
         here = candidates.examples == n
-        predicted[:, here] = target.spread.pool.errors(candidates.index[here], n)
+        predicted[:, here] = target.ensemble.pool.errors(candidates.index[here], n)
     return np.log(predicted)
 
 

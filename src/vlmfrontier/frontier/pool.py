@@ -10,7 +10,7 @@ interval is the pool's range.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -75,7 +75,7 @@ PRODUCT = "mult"
 
 
 @dataclass(frozen=True)
-class Spread:
+class Ensemble:
     """The models of one target: who predicts, and whose ranges make the interval."""
 
     pool: Members
@@ -93,14 +93,14 @@ class Spread:
         return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
 
 
-def pooled(bags: Mapping[str, Members], wild: Members, weights: Mapping[str, float], main: str, count: int) -> Spread:
+def pooled(bags: Mapping[str, Members], wild: Members, weights: Mapping[str, float], main: str, count: int) -> Ensemble:
     """Return the pool of `count` models, forms in proportion to `weights`, with the envelope of three spreads.
 
     `bags` holds every form's pairs bootstrap; `wild` and `bags[main]` are those of the main form. The pool's range is
     the interval where the main form and those it contains are rejected.
     """
     pool = stack([bags[form].take(rows) for form, rows in shares(bags, weights, count).items()])
-    return Spread(pool, (pool,) if rejected(main, weights) else (bags[main], wild, pool), bags[main])
+    return Ensemble(pool, (pool,) if rejected(main, weights) else (bags[main], wild, pool), bags[main])
 
 
 def rejected(main: str, weights: Mapping[str, float]) -> bool:
@@ -109,9 +109,9 @@ def rejected(main: str, weights: Mapping[str, float]) -> bool:
     return sum(contained) < REJECTED * sum(weights.values())
 
 
-def as_in_the_paper(bag: Members) -> Spread:
+def as_in_the_paper(bag: Members) -> Ensemble:
     """Return the paper's way: the median of one bagged form, with nothing but the bag's spread around it."""
-    return Spread(bag, (bag,), bag, range_name("paper"))
+    return Ensemble(bag, (bag,), bag, range_name("paper"))
 
 
 def shares(bags: Mapping[str, Members], weights: Mapping[str, float], count: int) -> dict[str, np.ndarray]:
@@ -146,7 +146,7 @@ class TargetLaws:
     count: int = 200
     """Models in the pool."""
 
-    def spread(self, x: Mapping[str, np.ndarray]) -> Spread:
+    def ensemble(self, x: Mapping[str, np.ndarray]) -> Ensemble:
         """Return the models over the configurations x, columns of shape (m,) in the units of the table."""
         if self.pooling == "paper":
             return as_in_the_paper(members_of(self.bags[self.main], x))
@@ -196,9 +196,11 @@ class Target:
     """Its column in the table of runs."""
     space: SearchSpace
     """The configurations that could be deployed."""
-    spread: Spread
+    ensemble: Ensemble
     """The models of this target over that space."""
     runs: RunRange
     """What the runs cover."""
     largest: float | None = None
     """The largest error that there can be: 100 of a task; None for a loss, which has no end."""
+    counts: Mapping[str, str] = field(default_factory=dict)
+    """What the values of factors, and of n, count, as far as somebody has said so."""

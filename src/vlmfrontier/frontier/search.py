@@ -160,16 +160,16 @@ def frontier_table(target: Target, budgets: np.ndarray, examples: np.ndarray | N
 
 def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: float) -> pd.DataFrame:
     """Return the rows of the frontier for one number of examples."""
-    space, spread = target.space, target.spread
-    n = spread.pool.data_unit if size is None else size  # B = 0 without data size: any n gives the same
+    space, ensemble = target.space, target.ensemble
+    n = ensemble.pool.data_unit if size is None else size  # B = 0 without data size: any n gives the same
     counts = affordable(space.cost, budgets)
-    errors = pooled_errors(spread.pool, np.array([n]))[0]
+    errors = pooled_errors(ensemble.pool, np.array([n]))[0]
     chosen = search(errors[None], counts)[0]
     rows = pd.DataFrame(
         {"c": budgets, "n": np.nan if size is None else size, **_configurations(space, chosen), "f": errors[chosen]}
     )
-    optimum, own, least = judge(spread.pool, n, counts, chosen)
-    low, high = spread.interval(chosen, n)
+    optimum, own, least = judge(ensemble.pool, n, counts, chosen)
+    low, high = ensemble.interval(chosen, n)
     rows = rows.assign(
         f_lo=low,
         f_hi=high,

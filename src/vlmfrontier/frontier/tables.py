@@ -76,9 +76,11 @@ def shift_check(target: Target, budget: float, examples: Sequence[float]) -> lis
     check_budgets(target.space, [budget])
     sizes = np.asarray(examples, float)
     counts = affordable(target.space.cost, np.array([budget]))
-    chosen = search(pooled_errors(target.spread.pool, sizes), counts)[:, 0]
+    chosen = search(pooled_errors(target.ensemble.pool, sizes), counts)[:, 0]
     ends = sizes[[0, -1]]
-    pool, pairs = (member_choices(group, ends, counts)[:, :, 0] for group in (target.spread.pool, target.spread.pairs))
+    pool, pairs = (
+        member_choices(group, ends, counts)[:, :, 0] for group in (target.ensemble.pool, target.ensemble.pairs)
+    )
     rows = []
     for factor, values in target.space.factors.items():
         verdict = _direction(values[pool], values[pairs])
@@ -145,8 +147,8 @@ def regret_table(
     """
     parts = []
     for size in [None] if examples is None else examples:
-        n = target.spread.pool.data_unit if size is None else float(size)
-        errors = pooled_errors(target.spread.pool, np.array([n]))[0]
+        n = target.ensemble.pool.data_unit if size is None else float(size)
+        errors = pooled_errors(target.ensemble.pool, np.array([n]))[0]
         best = search(errors[None], affordable(target.space.cost, budgets))[0]
         for name, rule in rules.items():
             taken = np.array([rule(budget) for budget in budgets])
@@ -211,7 +213,7 @@ def _scale(space: SearchSpace, factor: str, held: Mapping[str, float]) -> Rule:
 
 
 def _losses(target: Target, n: float, errors: np.ndarray, best: np.ndarray, taken: np.ndarray) -> pd.DataFrame:
-    difference = target.spread.pool.errors(taken, n) - target.spread.pool.errors(best, n)
+    difference = target.ensemble.pool.errors(taken, n) - target.ensemble.pool.errors(best, n)
     low, high = np.quantile(difference, TAILS, axis=0) if len(taken) else (np.empty(0), np.empty(0))
     columns = {name: values[taken] for name, values in target.space.factors.items()}
     regret = errors[taken] - errors[best]

@@ -227,8 +227,8 @@ def _warnings(record: dict[str, Any], problem: Problem) -> list[str]:
         )
     if record["at_bound"]:
         warnings.append(
-            f"at_bound: {', '.join(record['at_bound'])} at ±{problem.config.exponent_bound:g}: the data ask for a "
-            "step, not a power law"
+            f"at_bound: {', '.join(record['at_bound'])} at ±{problem.config.exponent_bound:g}: exponent at its "
+            "bound; do not interpret it"
         )
     if record["vanished_terms"]:
         warnings.append(f"vanished: {', '.join(record['vanished_terms'])} = 0; the data show no such term")

@@ -238,7 +238,7 @@ def metrics(
 
 
 def law_in_words(law: "LawFit") -> str:
-    """Return formula, units, fit, doubts and lmfit's report of a law, as text."""
+    """Return formula, units, fit, warnings and lmfit's report of a law, as text."""
     units = [f"{name} in {unit:g}" for name, unit in law.units.items()]
     units += [f"n in {law.data_unit:g}"] if law.data_unit else []
     found = law.diagnostics

@@ -27,7 +27,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Highlight:
     """The lines that a reader should take along."""
 
     lines: tuple[str, ...]
@@ -84,7 +84,7 @@ class More:
     pictures: tuple[Picture, ...]
 
 
-Block = Heading | Text | Answer | Caution | Items | Lines | Table | Picture | More
+Block = Heading | Text | Highlight | Caution | Items | Lines | Table | Picture | More
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> Table:
@@ -116,7 +116,7 @@ def _(block: Text, folder: Path) -> str:
 
 
 @_written.register
-def _(block: Answer, folder: Path) -> str:
+def _(block: Highlight, folder: Path) -> str:
     return "\n".join(f"> {line}  " for line in block.lines)
 
 

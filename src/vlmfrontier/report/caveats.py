@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from vlmfrontier.figures.catalogue import Outline
-from vlmfrontier.frontier.answers import Answer, impossible, per_video
+from vlmfrontier.frontier.answers import Answer, agreement, impossible, per_video
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
 from vlmfrontier.report.study_report import StudyReport
@@ -100,7 +100,7 @@ def _frontier(report: StudyReport) -> Iterator[str]:
     if outside > 0:
         yield f"{format_share(outside)} of the frontier of {report.main} lies outside the runs and is extrapolated."
     if report.answer.choice.p_near < LIKELY:
-        share = f"only {format_share(report.answer.choice.p_near)} of the models"
+        share = f"only {format_share(report.answer.choice.p_near)} of the fits"
         yield f"On the recommendation {share} agree within what is near enough: read it as one of several rivals."
 
 
@@ -135,12 +135,4 @@ def two_lines(answer: Answer) -> tuple[str, str]:
     beyond = ", ".join(f"{name} = {format_count(values[name])}" for name in outside)
     doubt = f"; beyond the runs: {beyond}" if beyond else ""
     doubt += "".join(f"; {sentence}" for sentence in impossible(choice, answer.largest))
-    return deploy, f"{sureness(choice.p_near, choice.p_best, answer.near)}{doubt}"
-
-
-def sureness(p_near: float, p_best: float, near: float) -> str:
-    """Return how many models agree: `96% of the models have nothing better by more than 0.5% of the error; …`."""
-    return (
-        f"{format_share(p_near)} of the models have nothing better by more than {near:.1%} of the error; "
-        f"for {format_share(p_best)} it is the optimum"
-    )
+    return deploy, f"{agreement(choice, answer)}{doubt}"

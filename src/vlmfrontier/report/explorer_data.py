@@ -11,7 +11,7 @@ import numpy as np
 
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
-from vlmfrontier.frontier.pool import TAILS, Spread, TargetLaws, shares
+from vlmfrontier.frontier.pool import TAILS, Ensemble, TargetLaws, shares
 from vlmfrontier.frontier.search import DISTINCT, REGRET_QUANTILE, TIE
 from vlmfrontier.frontier.space import RunRange, SearchSpace, language_models, vision_models
 from vlmfrontier.laws.bagging import Bag
@@ -164,29 +164,32 @@ def _sentence(runs: RunRange, x: Mapping[str, float], examples: float | None) ->
 def _target(results: Results, name: str) -> dict[str, Any]:
     laws = results.laws(name)
     # Which groups of models there are does not depend on where they predict: one configuration is enough to see them.
-    spread = laws.spread({factor: np.array([level]) for factor, level in results.center.items()})
+    ensemble = laws.ensemble({factor: np.array([level]) for factor, level in results.center.items()})
     return {
         "label": results.record.error_label(name),
         "name": results.record.error_name(name),
-        "rangeName": spread.range_name,
+        "rangeName": ensemble.range_name,
         "largest": results.largest_error(name),
         "caveats": results.caveats(name),
-        "laws": laws_data(laws, spread),
+        "fits": len(ensemble.pool),
+        "laws": laws_data(laws, ensemble),
     }
 
 
-def laws_data(laws: TargetLaws, spread: Spread) -> dict[str, Any]:
+def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
     """Return the models of one target: the pool that predicts, and the groups whose ranges make the interval.
 
-    A group is a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`. `spread` is that of `laws`,
+    A group is a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`. `ensemble` is that of `laws`,
     over any configurations.
     """
     main = laws.bags[laws.main]
     pairs, wild = [_part(laws.main, range(len(main)))], [_part(WILD, range(len(laws.wild)))]
     # `shares` needs no more of a bag than how many models it holds.
-    by_form = [] if spread.pool is spread.pairs else shares(laws.bags, laws.weights, laws.count).items()
+    by_form = [] if ensemble.pool is ensemble.pairs else shares(laws.bags, laws.weights, laws.count).items()
     pool = [_part(form, rows) for form, rows in by_form] or pairs
-    ranges = [pool if group is spread.pool else pairs if group is spread.pairs else wild for group in spread.ranges]
+    ranges = [
+        pool if group is ensemble.pool else pairs if group is ensemble.pairs else wild for group in ensemble.ranges
+    ]
     needed: dict[str, int] = {}
     for part in (part for group in (pool, *ranges) for part in group):
         needed[part["bag"]] = max(needed.get(part["bag"], 0), max(part["rows"]) + 1)

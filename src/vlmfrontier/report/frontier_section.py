@@ -8,7 +8,7 @@ import pandas as pd
 from vlmfrontier.frontier.answers import compared
 from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.frontier.space import INSIDE
-from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, Lines, Text, table
+from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, Lines, Text, table
 from vlmfrontier.report.caveats import configuration, question, recommended
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
@@ -26,7 +26,7 @@ def recommendation(report: StudyReport) -> Iterator[Block]:
         yield Caution("There is no frontier, and so nothing to recommend yet.")
         return
     found = report.answer
-    yield Answer(recommended(report))
+    yield Highlight(recommended(report))
     items = [
         f"next best: {configuration(other.x)}: {compared(other, found)}, at {format_number(other.cost)} {found.unit}"
         for other in found.alternatives
@@ -97,8 +97,8 @@ def frontier(report: StudyReport) -> Iterator[Block]:
     yield table(
         heads,
         cells,
-        f"x* of {report.main}. Agree: share of the models that have nothing better by more than "
-        f"{report.results.config.near:.1%} of the error. All {len(report.frontier)} rows: "
+        f"x* of {report.main}. Agree: share of the fits for which it is within "
+        f"{report.results.config.near:.1%} of their best. All {len(report.frontier)} rows: "
         f"`frontier/{report.main}.csv`.",
     )
     yield from movement(report)
@@ -128,7 +128,9 @@ def movement(report: StudyReport) -> Iterator[Block]:
     ]
     still = [f"{name}* ({band})" for name, band in bands.items() if name not in moving]
     sentences = [f"With more data {', '.join(said)}."] if said else []
-    sentences += [f"Not determined: {', '.join(still)}; the bands of these elasticities include 0."] if still else []
+    sentences += (
+        [f"No trend with n found: {', '.join(still)}; the bands of these elasticities include 0."] if still else []
+    )
     yield Text(f"How x* moves with n: {' '.join(sentences)}")
 
 
@@ -144,10 +146,10 @@ def regret(report: StudyReport) -> Iterator[Block]:
         rows = rows[(rows.n == size) & (rows.rule != itself)]
     cells = [_loss(row) for row in rows.sort_values("mean_regret").to_dict("records")]
     yield table(
-        ("rule", "mean loss", "90% of the models", "largest", "budgets met"),
+        ("rule", "mean loss", "90% of the fits", "largest", "budgets met"),
         cells,
-        f"Points of {report.error_name(report.main)} lost against x*{data}, averaged over the budgets that a rule "
-        "can meet.",
+        f"Points of {report.error_name(report.main)} lost against x*{data}, averaged over the budgets where "
+        "the rule has an affordable configuration.",
     )
 
 
@@ -163,7 +165,7 @@ def next_steps(report: StudyReport) -> Iterator[Block]:
     """Yield what to do next: runs to do again, runs that would make the frontier surer, and the command for each."""
     yield Heading("What to run next")
     steps = [*_missing(report), *_surer(report)]
-    yield from steps or [Text("Nothing stands out: the models agree along the whole frontier, within the runs.")]
+    yield from steps or [Text("Nothing stands out: the fits agree along the whole frontier, within the runs.")]
 
 
 def _missing(report: StudyReport) -> Iterator[Block]:
@@ -209,8 +211,8 @@ def _contested(report: StudyReport) -> Iterator[str]:
     first, second = ({name: row[prefix + name] for name in report.study.factors()} for prefix in ("", "second_"))
     pair = f"a run with {configuration(first)} and one with {configuration(second)}"
     yield (
-        f"With {question(row['c'], report.results.space.unit, examples)} the models agree least "
-        f"({format_share(row['p_near'])}): {pair} tells most."
+        f"With {question(row['c'], report.results.space.unit, examples)} the fits agree least "
+        f"({format_share(row['p_near'])}): {pair} is most informative."
     )
 
 

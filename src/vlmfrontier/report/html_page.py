@@ -8,10 +8,10 @@ from functools import singledispatch
 
 from vlmfrontier.report.assets import asset, filled
 from vlmfrontier.report.blocks import (
-    Answer,
     Block,
     Caution,
     Heading,
+    Highlight,
     Items,
     Lines,
     More,
@@ -69,7 +69,7 @@ def _(block: Text) -> str:
 
 
 @_written.register
-def _(block: Answer) -> str:
+def _(block: Highlight) -> str:
     return f'<div class="answer">{"".join(f"<p>{inline(line)}</p>" for line in block.lines)}</div>'
 
 

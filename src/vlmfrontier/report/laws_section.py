@@ -41,7 +41,7 @@ def left_out(report: StudyReport) -> str:
 
 
 def laws(report: StudyReport) -> Iterator[Block]:
-    """Yield the chosen law of the main target with its doubts, the rival forms, and every target's law in a row."""
+    """Yield the chosen law of the main target with its warnings, the rival forms, and every target's law in a row."""
     yield Heading("The laws")
     if not report.has_laws:
         yield Caution("No laws have been fitted yet.")
@@ -81,8 +81,8 @@ def _parameters(law: LawFit) -> Block:
     return table(
         ("parameter", "value", "standard error"),
         rows,
-        f"Parameters of the law of {law.target}, with {errors_in_words(law)}. None is given at a bound, of a vanished "
-        "term, and for what the data do not determine.",
+        f"Parameters of the law of {law.target}, with {errors_in_words(law)}. No standard error at a bound, of a "
+        "vanished term, and for what the data do not determine.",
     )
 
 

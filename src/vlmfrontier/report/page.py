@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
-from vlmfrontier.report.blocks import Answer, Block, Caution, Heading, Items, More, Picture, Text, markdown
+from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, More, Picture, Text, markdown
 from vlmfrontier.report.caveats import caveats, recommended
 from vlmfrontier.report.frontier_section import frontier, movement, next_steps, recommendation, regret
 from vlmfrontier.report.html_page import page
@@ -61,7 +61,7 @@ def page_blocks(report: StudyReport) -> list[Block]:
 def _opening(report: StudyReport) -> Iterator[Block]:
     yield Heading(f"{report.study.study}: what was run, what was found, what to deploy", level=1)
     if report.has_frontier:
-        yield Answer(recommended(report))
+        yield Highlight(recommended(report))
     found = caveats(report)
     if not found:
         yield Text("Nothing failed, the laws hold on runs they have not seen, and nothing is extrapolated.")
@@ -136,8 +136,8 @@ def _figures(report: StudyReport) -> Iterator[tuple[str, str]]:
 
 
 def _rules(report: StudyReport) -> Iterator[tuple[str, str]]:
-    yield "write_report", f"The study as a page to read. {_deploy(report)}"
-    yield "write_explorer", f"The frontier to play with, for any budget and n. {_deploy(report)}"
+    yield "write_report", f"The report of the study. {_deploy(report)}"
+    yield "write_explorer", f"The frontier, interactive, for any budget and n. {_deploy(report)}"
     yield "forms_table", f"How every form predicts, in sample and for runs it has not seen. {_fit(report)}"
     yield "elasticity", f"How x* moves with n. {_moves(report)}"
     yield "checks", f"The checks of a reproduction. {_verdicts(report)}"

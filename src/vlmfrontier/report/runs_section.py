@@ -64,9 +64,7 @@ def _progress(report: StudyReport) -> Iterator[Block]:
     ]
     done = sum(status.state == DONE for _, status in report.runs)
     yield Text(f"**{done} of {len(report.runs)} runs are done, {len(report.failed)} failed.**")
-    yield table(
-        ("sweep", "runs", "done", "failed", "not yet"), rows, "A run of several sweeps is counted in the first."
-    )
+    yield table(("sweep", "runs", "done", "failed", "not yet"), rows, "Shared runs are counted once.")
 
 
 def _coverage(report: StudyReport) -> Iterator[str]:
@@ -130,7 +128,7 @@ FILES = (
     ("tables/", "forms, elasticity, checks, regret"),
     ("frontier/", "x* for every budget and n, a file per target"),
     ("figures/", "figures, as PNG and SVG"),
-    ("explorer.html", "the frontier to play with, in a browser"),
+    ("explorer.html", "the frontier, interactive, in a browser"),
     ("study.json", "the study with every key"),
 )
 

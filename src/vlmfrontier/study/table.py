@@ -45,8 +45,8 @@ def _short(entry: object) -> object:
     return {"column": entry} if isinstance(entry, str) else entry
 
 
-Column = Annotated[ColumnConfig, BeforeValidator(_short)]
-Target = Annotated[TargetConfig, BeforeValidator(_short)]
+ColumnEntry = Annotated[ColumnConfig, BeforeValidator(_short)]
+TargetEntry = Annotated[TargetConfig, BeforeValidator(_short)]
 
 
 class TableConfig(Section):
@@ -55,13 +55,13 @@ class TableConfig(Section):
     path: InputFile
     """The CSV file, relative to the folder of the YAML that names it."""
 
-    factors: dict[str, Column] = Field(min_length=1)
+    factors: dict[str, ColumnEntry] = Field(min_length=1)
     """What was varied: a name for formulas, then column and unit, `{N: {column: params, unit: 1.0e9}}`. One or more."""
 
-    data: Column | None = None
+    data: ColumnEntry | None = None
     """The number of training examples or tokens n. Omit if the table has none; forms then have no term in n."""
 
-    targets: Annotated[dict[str, Target], Named] = Field(min_length=1)
+    targets: Annotated[dict[str, TargetEntry], Named] = Field(min_length=1)
     """What was measured: a name, then its column and kind."""
 
     exclude: str | None = None

@@ -80,7 +80,7 @@ LAWS = TargetLaws("avg", {"add": bag(0)}, bag(1), {"add": 1.0}, "add", count=20)
 PREDICTOR = Predictor(LAWS)
 RUNS = runs()
 SPACE = grid_space({"N": np.unique(RUNS.N), "T": np.arange(1, 17), "V": np.arange(1, 9) ** 2}, COST)
-TARGET = Target("avg", SPACE, LAWS.spread(SPACE.factors), RunRange.of({k: RUNS[k] for k in FACTORS}, RUNS.n))
+TARGET = Target("avg", SPACE, LAWS.ensemble(SPACE.factors), RunRange.of({k: RUNS[k] for k in FACTORS}, RUNS.n))
 X = {name: RUNS[name].to_numpy() for name in FACTORS}
 GROUPS = {
     budget: RUNS.iloc[rows]
@@ -173,7 +173,7 @@ def test_isoflop_lines_are_the_least_error_at_each_level():
     levels, errors = least_errors(TARGET, 1e8, "T", 800.0)
     for level, error in zip(levels, errors, strict=True):
         rivals = (SPACE.factors["T"] == level) & (SPACE.cost <= 1e8)
-        medians = np.median(TARGET.spread.pool.errors(np.flatnonzero(rivals), 800.0), axis=0)
+        medians = np.median(TARGET.ensemble.pool.errors(np.flatnonzero(rivals), 800.0), axis=0)
         assert error == pytest.approx(medians.min())
     data = isoflop_data(GROUPS, {"avg": TARGET})
     law = data[(data.factor == "T") & (data.kind == "law")]
@@ -242,8 +242,8 @@ def test_a_bag_as_in_the_paper_is_not_called_an_interval():
 
 def test_the_elasticity_at_single_budgets_averages_to_that_of_all():
     table = elasticity_by_budget(TARGET, GRID)
-    members = elasticities_of_members(SPACE, TARGET.spread.pool, GRID)
-    alone = [elasticities_of_members(SPACE, TARGET.spread.pool, at(c)) for c in GRID.budgets]
+    members = elasticities_of_members(SPACE, TARGET.ensemble.pool, GRID)
+    alone = [elasticities_of_members(SPACE, TARGET.ensemble.pool, at(c)) for c in GRID.budgets]
     np.testing.assert_allclose(np.mean(alone, axis=0), members, atol=1e-12)
     for c, values in zip(GRID.budgets, alone, strict=True):
         np.testing.assert_allclose(table.e_median[table.c == c], np.median(values, axis=0), atol=1e-12)

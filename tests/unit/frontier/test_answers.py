@@ -33,7 +33,10 @@ RUNS = pd.DataFrame(
     }
 )
 FACTORS = ("N", "T", "V")
-TARGET = Target("avg", SPACE, as_in_the_paper(MEMBERS), RunRange.of({k: RUNS[k] for k in FACTORS}, RUNS.n))
+COUNTS = {"N": "parameters", "n": "finetuning examples"}
+TARGET = Target(
+    "avg", SPACE, as_in_the_paper(MEMBERS), RunRange.of({k: RUNS[k] for k in FACTORS}, RUNS.n), counts=COUNTS
+)
 
 
 def test_the_answer_is_the_row_of_the_frontier():
@@ -93,7 +96,7 @@ def test_questions_without_an_answer_are_refused(budget, examples, message):
 def scaled(scale: float, largest: float | None = 100.0) -> Target:
     """Return a target whose models predict errors so many times as large."""
     members = Members(MEMBERS.A * scale, MEMBERS.B * scale, MEMBERS.d, MEMBERS.data_unit)
-    return replace(TARGET, spread=as_in_the_paper(members), largest=largest)
+    return replace(TARGET, ensemble=as_in_the_paper(members), largest=largest)
 
 
 @pytest.mark.parametrize(

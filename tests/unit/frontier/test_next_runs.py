@@ -35,7 +35,7 @@ def target(spread):
 def test_candidates_are_rivals_that_have_not_been_run():
     known = target(0.1)
     candidates = candidates_of(known, RUNS, BUDGETS, EXAMPLES)
-    errors = {n: np.median(known.spread.pool.errors(np.arange(len(SPACE)), n), axis=0) for n in EXAMPLES}
+    errors = {n: np.median(known.ensemble.pool.errors(np.arange(len(SPACE)), n), axis=0) for n in EXAMPLES}
     for index, n in zip(candidates.index, candidates.examples, strict=True):
         affordable = errors[n][: index + 1]
         assert errors[n][index] <= RIVAL * affordable.min() * (1 + 1e-12)

@@ -34,7 +34,7 @@ def test_a_rule_that_scales_frames_keeps_the_vision_model():
 
 
 def test_no_rule_beats_the_frontier_and_following_it_costs_nothing():
-    errors = pooled_errors(TARGET.spread.pool, np.array([1.0]))[0]
+    errors = pooled_errors(TARGET.ensemble.pool, np.array([1.0]))[0]
     rules = {**scaling_rules(SPACE, {"N": 4, "T": 2, "V": 4}), "itself": frontier_rule(SPACE, errors)}
     table = regret_table(TARGET, BUDGETS, None, rules)
     assert (table.regret >= 0).all()

@@ -23,7 +23,7 @@ from vlmfrontier.report.html_page import inline, page
 
 BLOCKS = [
     Heading("Title", level=1),
-    Answer(("deploy this",)),
+    Highlight(("deploy this",)),
     Caution("not sure"),
     Heading("Part one"),
     Text("with `code` and **weight**"),

@@ -12,7 +12,7 @@ def test_report_and_explorer_name_the_vision_models(tmp_path: Path):
     made = with_profile_and_regret(fitted(results(tmp_path, study())))
     factors = {factor["name"]: factor for factor in explorer_data(made)["factors"]}
     assert factors["M"]["names"] == list(TOWERS)
-    assert (factors["M"]["label"], factors["M"]["unit"]) == ("size of the vision model M", "parameters")
+    assert (factors["M"]["label"], factors["M"]["unit"]) == ("vision model size M", "parameters")
     *_, page = write_report(made)
     said = page.with_suffix(".md").read_text()
     assert "N, T, V, M" in said or "size of the vision model" in said

@@ -100,7 +100,7 @@ function showAnswer(view) {
     const factor = data.factors[k];
     const name = factor.names && factor.names[levelOf(k, value)];
     const [low, high] = ranges[k].map((level) => amount(k, level));
-    const range = low === high ? "90% of the models agree" : `90% of the models: ${low} to ${high}`;
+    const range = low === high ? "90% of the fits agree" : `90% of the fits choose ${low}–${high}`;
     return card(factor.label, amount(k, value), factor.unit + (name ? ` (${name})` : ""), range, "", value);
   });
   cards.push(card(`predicted ${data.targets[state.target].name}`, points(chosen.f), "", `${view.rangeName} ${points(chosen.low)} to ${points(chosen.high)}`, "error", chosen.f));
@@ -108,12 +108,12 @@ function showAnswer(view) {
   at("answer").replaceChildren(...cards);
   const lost = chosen.regret < 1e-9 ? "90% of them lose nothing by it" : `90% of them lose at most ${Number(chosen.regret.toPrecision(2))} points by it`;
   at("sure").textContent =
-    `${percent(chosen.pNear)} of the models have nothing better by more than ${percent(data.rules.near, 1)} of the error; ` +
-    `for ${percent(chosen.pBest)} it is the optimum; ${lost}.`;
+    `${percent(chosen.pBest)} of ${data.targets[state.target].fits} resampled fits rank it first; for ${percent(chosen.pNear)} ` +
+    `it is within ${percent(data.rules.near, 1)} of their best; ${lost}.`;
   showWarnings(chosen.x, chosen.f, chosen.high);
 }
 
-// The 90% range of the models' own optima at the budget: that of the last band that starts below it.
+// The 90% range of the fits' own optima at the budget: that of the last band that starts below it.
 function chosenRanges(view) {
   return engine.frontier(state.target, state.n, [state.budget]).bands.map((band) => band[0]);
 }
@@ -192,7 +192,7 @@ function setUpCharts() {
   at("charts").dataset.factors = data.factors.length;
   at("charts-title").textContent = data.space ? "The frontier" : "The law";
   if (data.space) {
-    const figures = data.factors.map((factor, k) => figure(`chart-${k}`, `${capital(factor)} along the frontier; shaded: 90% of the models`, data.factors.length === 1));
+    const figures = data.factors.map((factor, k) => figure(`chart-${k}`, `${capital(factor)} along the frontier; shaded: 90% of the fits`, data.factors.length === 1));
     at("charts").replaceChildren(figure("chart-error", "The frontier, and every run at its cost", true), ...figures);
   } else {
     const figures = data.factors.map((factor, k) => figure(`chart-${k}`, `Prediction against ${factor.label}`, data.factors.length === 1));
