@@ -8,13 +8,15 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from vlmfrontier.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Finite, Field(gt=0)]
@@ -94,6 +96,12 @@ class Manifest(_Record):
     videos: Count | None = None
     questions: Count | None = None
     settings: dict[str, Any] | None = None
+
+
+LARGEST_ERROR = 100.0
+"""All answers wrong. A law does not know that, and may predict more."""
+LAWS_SPLIT = "laws.split"
+"""In `runs.json`: the condition of that name divides the rows."""
 
 
 class Variable(_Record):
@@ -248,13 +256,15 @@ def read_frame(
     others: Sequence[str] = (),
     empty: bool = False,
     may_lack: Sequence[str] = (),
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Return the CSV in `path`, in which the columns `numbers` hold finite numbers and `others` some text everywhere.
 
     Columns that `may_lack` hold finite numbers where they hold something.
 
     Raises `UserError` naming file, line, column and `mend`; also if there is no row, unless `empty`.
     """
+    import pandas as pd  # noqa: PLC0415 — slow, and the Snakefile, which reads other records, has no need of it
+
     try:
         with _opening(path, mend):
             frame = pd.read_csv(path)
@@ -276,7 +286,9 @@ def read_frame(
     return frame
 
 
-def _numbers(path: Path, column: pd.Series, mend: str) -> pd.Series:
+def _numbers(path: Path, column: "pd.Series", mend: str) -> "pd.Series":
+    import pandas as pd  # noqa: PLC0415 — as above
+
     values = pd.to_numeric(column, errors="coerce")
     bad = ~np.isfinite(values.to_numpy(float))
     if bad.any():

@@ -46,18 +46,6 @@ class _Held(Problem):
         return free._replace(lower=lower, upper=upper)
 
 
-def profile(
-    table: ResultsTable,
-    law: LawFit,
-    parameter: str,
-    config: LawsConfig | None = None,
-    points: int = 13,
-    threads: int | None = None,
-) -> pd.DataFrame:
-    """Return the profile of one parameter, as `profiles`."""
-    return profiles(table, law, [parameter], config, points, threads)
-
-
 def profiles(
     table: ResultsTable,
     law: LawFit,

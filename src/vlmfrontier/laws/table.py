@@ -10,15 +10,11 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.forms import DATA
-from vlmfrontier.records import Runs, again
+from vlmfrontier.records import LAWS_SPLIT, Runs, again
 from vlmfrontier.tables.columns import condition, factor_column, find, numbers, refuse
 
-LARGEST_ERROR = 100.0
-"""All answers wrong. A law does not know that, and may predict more."""
 LABELS = ("run", "sweep", "seed")
 """Columns of `runs.csv` that say which run a row is."""
-LAWS_SPLIT = "laws.split"
-"""In `runs.json`: the condition of that name divides the rows."""
 _MEND = f"the file was changed since it was collected; {again('collect')}"
 
 
@@ -258,8 +254,3 @@ def from_arrays(
 def configurations(values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return a number per row, equal where all of `values` are."""
     return np.unique(np.stack(list(values.values()), axis=1), axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def natural_unit(values: np.ndarray) -> float:
-    """Return the power of 1000 that brings the largest value into 1–1000."""
-    return float(1000.0 ** np.floor(np.log10(values.max()) / 3 + 1e-12))

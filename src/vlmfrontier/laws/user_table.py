@@ -7,8 +7,8 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.forms import DATA
-from vlmfrontier.laws.table import LABELS, LARGEST_ERROR, ResultsTable, configurations
-from vlmfrontier.records import Measure, Runs, Variable
+from vlmfrontier.laws.table import LABELS, ResultsTable, configurations
+from vlmfrontier.records import LARGEST_ERROR, Measure, Runs, Variable
 from vlmfrontier.study.table import TableConfig, TargetConfig
 from vlmfrontier.tables.columns import (
     NOTES,

@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.laws.forms import form_for
-from vlmfrontier.laws.table import LARGEST_ERROR, LAWS_SPLIT, natural_unit
-from vlmfrontier.records import Measure, Runs, Variable, read_finetuned, read_result
+from vlmfrontier.records import LARGEST_ERROR, LAWS_SPLIT, Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.outdated import SHOWN, Identity, named
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.tables.expressions import SafeExpression
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def numbers(factors: Sequence[str]) -> list[str]:
@@ -72,13 +73,15 @@ VARIABLES = {
 """What the paper's symbols mean, and what they count."""
 
 
-def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
+def collect(study: Study, results: Path) -> tuple["pd.DataFrame", list[str]]:
     """Return the run table and the keys of the runs that have no result: those are no row, never a made-up value.
 
     Columns: run, sweep, N (parameters), T, V, with several vision models M (parameters), n (examples), seed, c (FLOPs),
     then every target's error on 0–100 and every target's standard error `<target>_se`. Raises `UserError` if a result
     lacks a target or no run has a result.
     """
+    import pandas as pd  # noqa: PLC0415 — slow, and the Snakefile, which reads the checks below, has no need of it
+
     rows, missing, foreign = [], [], []
     now = Identity(study, results)
     for run in plan_runs(study):
@@ -99,12 +102,12 @@ def collect(study: Study, results: Path) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(rows)[columns], missing
 
 
-def describe(study: Study, rows: pd.DataFrame) -> Runs:
+def describe(study: Study, rows: "pd.DataFrame") -> Runs:
     """Return what `runs.json` says of the collected rows; N, M and n get a unit of 1, 1e3, 1e6 or 1e9 after their size.
 
     A measured error of 0 counts as half a wrong answer: of q questions, 50/q percent.
     """
-    units = {name: natural_unit(rows[name].to_numpy(float)) for name in ("N", "M", "n") if name in rows}
+    units = {name: _natural_unit(rows[name].to_numpy(float)) for name in ("N", "M", "n") if name in rows}
     variables = {
         name: VARIABLES[name].model_copy(update={"unit": units.get(name, 1.0)}) for name in (*study.factors(), "n")
     }
@@ -147,3 +150,8 @@ def _errors(targets: Sequence[str], path: Path, result: Mapping[str, Any]) -> di
         raise UserError(f"{path}: no error of {absent[0]!r}; delete this file and run `snakemake evaluate` again")
     measured = {target: errors[target]["error"] for target in targets}
     return measured | {f"{target}_se": errors[target]["standard_error"] for target in targets}
+
+
+def _natural_unit(values: np.ndarray) -> float:
+    """Return the power of 1000 that brings the largest value into 1–1000."""
+    return float(1000.0 ** np.floor(np.log10(values.max()) / 3 + 1e-12))

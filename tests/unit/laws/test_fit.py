@@ -9,7 +9,7 @@ from benchmarks.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag, times_drawn
 from vlmfrontier.laws.fit import LawFit, fit, improved, law_in_words
-from vlmfrontier.laws.profile import profile
+from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.study.analysis import LawsConfig
 
@@ -138,7 +138,7 @@ def test_seeds_of_a_configuration_are_no_independent_evidence():
 
 def test_a_profile_is_lowest_at_the_fit_and_higher_elsewhere(sweep, quick):
     law = fit(sweep, "add", config=quick)
-    found = profile(sweep, law, "d", quick, points=5)
+    found = profiles(sweep, law, ["d"], quick, points=5)
     assert found.relative_objective.min() >= -1e-6
     assert found.relative_objective.iloc[[0, -1]].min() > 0.01
     assert found["value"].iloc[2] == pytest.approx(law.parameters["d"])

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from vlmfrontier.report.blocks import (
-    Answer,
     Caution,
     Heading,
+    Highlight,
     Items,
     Lines,
     More,
