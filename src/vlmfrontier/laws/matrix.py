@@ -13,7 +13,7 @@ from numba import njit
 # No fastmath: sums that may be reordered come out otherwise where code was compiled anew than where it was read from
 # the cache, and an ill-determined law then ends elsewhere. It would save a tenth of the time.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-_SOURCES = ("kernel.py", "matrix.py", "starts.py")
+_SOURCES = ("kernel.py", "matrix.py", "problem.py")
 
 
 def compiled(function: Callable) -> Callable:

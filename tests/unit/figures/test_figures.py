@@ -37,8 +37,8 @@ from vlmfrontier.frontier.space import (
     grid_space,
     most_frequent,
     range_name,
-    vision_share_table,
 )
+from vlmfrontier.frontier.tables import vision_share_table
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.sweep.collect import VARIABLES

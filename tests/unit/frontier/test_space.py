@@ -26,7 +26,7 @@ def study(space=None, trained=True, budgets=None):
         study="mine",
         trained=trained,
         space=space,
-        models=models,
+        models=models if trained else None,
         cost=cost,
         factors=lambda: ["N", "T", "V"],
         frontier=FrontierConfig(budgets=budgets),

@@ -12,6 +12,7 @@ from vlmfrontier.frontier.answers import answer, text
 from vlmfrontier.sweep.runs import plan_runs
 
 ROOT = Path(__file__).parents[3]
+from vlmfrontier.units import format_count
 
 
 def test_m_of_the_frontier_is_that_of_the_law(tmp_path: Path):
@@ -51,5 +52,5 @@ def test_an_answer_names_the_vision_model(tmp_path: Path):
     found = answer(made.target("avg"), made.runs, 1e8, 400, made.config.near)
     assert list(found.choice.x) == ["N", "T", "V", "M"]
     said = text(found)
-    assert "vision parameters, at" in said
+    assert f"M = {format_count(found.choice.x['M'])} parameters, at" in said
     assert "_M" in said  # runs of several vision models are called by them

@@ -15,4 +15,4 @@ def test_report_and_explorer_name_the_vision_models(tmp_path: Path):
     assert (factors["M"]["label"], factors["M"]["unit"]) == ("vision model size M", "parameters")
     *_, page = write_report(made)
     said = page.with_suffix(".md").read_text()
-    assert "N, T, V, M" in said or "size of the vision model" in said
+    assert "N, T, V, M" in said or "vision model size M" in said
