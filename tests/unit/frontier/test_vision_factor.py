@@ -10,9 +10,9 @@ from tests.made_studies import fitted
 from tests.made_towers import error, results, study
 from vlmfrontier.frontier.answers import answer, text
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.units import format_count
 
 ROOT = Path(__file__).parents[3]
-from vlmfrontier.units import format_count
 
 
 def test_m_of_the_frontier_is_that_of_the_law(tmp_path: Path):
