@@ -10,11 +10,10 @@ import pytest
 from tests.made_studies import STUDY, fitted, made
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.answers import answer
-from vlmfrontier.report.caveats import amount
 from vlmfrontier.report.explorer import write_explorer
 from vlmfrontier.report.page import write_report
 from vlmfrontier.results import Results
-from vlmfrontier.units import format_number
+from vlmfrontier.units import format_count, format_number
 
 CARDS = {"N": "params (N)", "T": "frames (T)", "V": "tokens (V)"}
 SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
@@ -37,7 +36,7 @@ def test_the_shown_optimum_is_that_of_the_frontier_at_20_points(visit, results: 
             }
             assert seen.value(f"predicted {target}") == pytest.approx(row.f, rel=1e-9)
             assert seen.value("cost") == pytest.approx(row.cost, rel=1e-9)
-            assert seen.text(CARDS["N"]) == amount("N", row.N)
+            assert seen.text(CARDS["N"]) == format_count(row.N)
             assert f"{row.f_lo:.2f} to {row.f_hi:.2f}" in seen.page.locator("#answer").inner_text()
         assert seen.complaints == []
 
@@ -132,7 +131,7 @@ def test_pointing_at_a_run_shows_its_record(visit, results: Results):
         )
         record = seen.page.locator("#chart-error .hovertext").text_content()
     row = results.runs[results.runs.n == 1e6].iloc[0]
-    for part in (f"N = {amount('N', row.N)}", "n = 1M", f"avg: {row.avg:.2f}", f"quiz: {row.quiz:.2f}", "c = "):
+    for part in (f"N = {format_count(row.N)}", "n = 1M", f"avg: {row.avg:.2f}", f"quiz: {row.quiz:.2f}", "c = "):
         assert part in record
 
 
