@@ -74,7 +74,7 @@ REFUSED = refusals(PLACEMENTS)
 STUDY_JSON = f"{RESULTS}/study.json"
 
 # Runs that failed for good, where the study may go on without them; each is named when the results are collected.
-LEFT_OUT = failed_runs(RUNS.values(), Path(RESULTS)) if STUDY.execution.without_failed else set()
+LEFT_OUT = failed_runs(RUNS, Path(RESULTS)) if STUDY.execution.without_failed else set()
 RUN_RESULTS = expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in RUNS if run not in LEFT_OUT])
 
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.

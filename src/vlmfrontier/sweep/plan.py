@@ -69,8 +69,9 @@ def plan_table(
     for run in runs:
         training = finetuning(study, run)
         resources = plan_training(training, site)
-        hours = hours_used(results / "runs" / run.key / "state" / "train.jsonl") * resources.processes
-        status = _planned_status(run_status(results, run, live), resources)
+        folder = results / "runs" / run.key
+        hours = hours_used(folder / "state" / "train.jsonl") * resources.processes
+        status = _planned_status(run_status(folder, (live or {}).get(run.key)), resources)
         rows.append(
             {
                 "run": run.key,

@@ -7,13 +7,12 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vlmfrontier.cluster.slurm import RUN_RULES, QueuedJob, ended_state, job_of
 from vlmfrontier.ended import ATTEMPT_LINE, STAGES, Ended, as_it_is, read_ended, record_file, record_of
-from vlmfrontier.sweep.runs import Run
 
 DONE, TRAINED, FAILED, STARTED, MISSING = "done", "finetuned", "failed", "started", "missing"
 QUEUED, RUNNING, REFUSED = "queued", "running", "refused"
@@ -29,19 +28,17 @@ class Status(NamedTuple):
     """Why a run failed or is refused, in one line; the Slurm job of a live one."""
 
 
-def run_status(results: Path, run: Run, live: Mapping[str, QueuedJob] | None = None) -> Status:
-    """Return the status of `run` from its job in `live` (jobs by run), else from its files in `results`.
+def run_status(folder: Path, job: QueuedJob | None = None) -> Status:
+    """Return the status of a run from its job in the queue, else from the files in its `folder`.
 
     Failed is a run whose last attempt at a stage ended so by its own record, even if an older result is there; what its
     log says decides nothing.
     """
-    if live and run.key in live:
-        job = live[run.key]
+    if job is not None:
         state = QUEUED if job.state == "PENDING" else RUNNING
         return Status(
             state, f"Slurm job {job.id}, {job.rule}" + (f" on {job.node} for {job.elapsed}" if job.node else "")
         )
-    folder = results / "runs" / run.key
     ends = {stage: how_ended(record_file(folder, stage)) for stage in STAGES}
     for stage, end in ends.items():
         if end is not None and end.state == FAILED:
@@ -81,9 +78,9 @@ def failed_jobs(results: Path) -> dict[Path, Ended]:
     return {log: end for log, end in ends.items() if end is not None and end.state == FAILED}
 
 
-def failed_runs(runs: Iterable[Run], results: Path) -> set[str]:
-    """Return the keys of the runs whose last attempt failed."""
-    return {run.key for run in runs if run_status(results, run).state == FAILED}
+def failed_runs(runs: Iterable[str], results: Path) -> set[str]:
+    """Return those of the runs, by their keys, whose last attempt failed."""
+    return {run for run in runs if run_status(results / "runs" / run).state == FAILED}
 
 
 def live_runs(jobs: Sequence[QueuedJob]) -> dict[str, QueuedJob]:

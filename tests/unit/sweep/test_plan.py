@@ -100,7 +100,7 @@ def test_a_run_is_what_its_folder_says(study: Study, tmp_path: Path):
     log(tmp_path, started, "finetune", "step 1\n")
     log(tmp_path, trained, "finetune", "step 1\n")
     (tmp_path / "runs" / trained.key / "finetuned.json").write_text("{}")
-    states = [run_status(tmp_path, run) for run in (done, failed, broken, started, trained)]
+    states = [run_status(tmp_path / "runs" / run.key) for run in (done, failed, broken, started, trained)]
     assert [status.state for status in states] == ["done", "failed", "failed", "started", "finetuned"]
     assert states[1].reason == "finetune: error: no such split"
     assert states[2].reason == "evaluate: KeyError: 'x'"
@@ -110,12 +110,12 @@ def test_a_failed_second_attempt_is_not_done(study: Study, tmp_path: Path):
     run = plan_runs(study)[0]
     write_result(tmp_path, study, run, 50.0)
     ended(tmp_path, run, "finetune")
-    assert run_status(tmp_path, run).state == "done"
+    assert run_status(tmp_path / "runs" / run.key).state == "done"
     log(tmp_path, run, "evaluate", "printed after the result was written\n")
-    assert run_status(tmp_path, run).state == "done"
+    assert run_status(tmp_path / "runs" / run.key).state == "done"
     ended(tmp_path, run, "finetune", UserError("out of memory"))
-    assert run_status(tmp_path, run) == ("failed", "finetune: error: out of memory")
-    assert failed_runs([run], tmp_path) == {run.key}
+    assert run_status(tmp_path / "runs" / run.key) == ("failed", "finetune: error: out of memory")
+    assert failed_runs([run.key], tmp_path) == {run.key}
 
 
 @pytest.mark.parametrize(
@@ -144,8 +144,8 @@ def test_a_run_that_is_killed_is_left_out_and_one_that_was_asked_to_leave_goes_o
         pids = {0: os.getpid(), -1: gone.pid}
         fields = {"attempt": 3, "host": platform.node(), **record, "pid": pids.get(record.get("pid"))}
         record_file(tmp_path / "runs" / run.key, "finetune").write_text(json.dumps(fields))
-    assert run_status(tmp_path, run).state == state
-    assert failed_runs([run], tmp_path) == ({run.key} if state == "failed" else set())
+    assert run_status(tmp_path / "runs" / run.key).state == state
+    assert failed_runs([run.key], tmp_path) == ({run.key} if state == "failed" else set())
 
 
 def test_a_run_without_a_result_has_no_row(study: Study, tmp_path: Path):
