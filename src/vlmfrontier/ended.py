@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vlmfrontier.errors import NODE_FAULT, NodeFault, Stopped, TakenOver, UserError
 from vlmfrontier.files import read_record, write_json
-from vlmfrontier.machine import beginning, lives, this_machine
+from vlmfrontier.lock import beginning, lives, this_machine
 
 STARTED, DONE, FAILED, INTERRUPTED = "started", "done", "failed", "interrupted"
 STAGES = ("evaluate", "answer", "finetune")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.slurm.cluster import SlurmCluster
-from vlmfrontier.training.owner import OWNER
+from vlmfrontier.lock import OWNER
 
 WAIT_SECONDS = 3000.0
 BEGINNINGS = ("started", "resumed")

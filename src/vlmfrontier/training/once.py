@@ -12,12 +12,11 @@ import torch.distributed as dist
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import open_to_group, weights_hash, write_json
+from vlmfrontier.lock import Ownership
 from vlmfrontier.models.device import device_name
 from vlmfrontier.models.finite import saved_not_finite
 from vlmfrontier.provenance import provenance
-from vlmfrontier.records import read_finetuned
-from vlmfrontier.sweep.outdated import differences
-from vlmfrontier.training.owner import Ownership
+from vlmfrontier.sweep.fingerprints import differences, read_finetuned
 from vlmfrontier.training.processes import is_first, num_processes
 from vlmfrontier.training.state import Finished, TrainingState, finished_training
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from vlmfrontier.training import owner
-from vlmfrontier.training.owner import OWNER, LostOwnership, Ownership
+from vlmfrontier import lock as module
+from vlmfrontier.lock import OWNER, LostOwnership, Ownership
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from vlmfrontier.training.owner import Ownership
+from vlmfrontier.lock import Ownership
 held = Ownership(Path(sys.argv[1]))
 held.take()
 print("held", flush=True)
@@ -155,7 +155,7 @@ def test_of_many_that_wait_one_gets_it_at_a_time(tmp_path: Path):
 
 
 def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(owner, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     mine = Ownership(tmp_path)
     mine.take()
     while json.loads((tmp_path / OWNER).read_text())["beat"] < 3:

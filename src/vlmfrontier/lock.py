@@ -1,6 +1,6 @@
-"""One writer per training: who holds a state folder, whether that process still lives, and when it may be taken over.
+"""One writer at a time: who holds a file, whether that process still lives, and when the file may be taken over.
 
-`owner.json` names the holder; its heartbeat is a counter that a thread of the holder raises. A process of this machine
+The file names the holder; its heartbeat is a counter that a thread of the holder raises. A process of this machine
 is looked up; one of another machine counts as dead when its heartbeat has stood still for `STALE_SECONDS`, watched by
 the waiter's own clock, so that clocks need not agree. A holder that was taken over finds out before it next writes.
 """
@@ -16,7 +16,38 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vlmfrontier.errors import TakenOver
-from vlmfrontier.machine import beginning, this_machine
+
+
+def this_machine() -> str:
+    """Return the boot and the process namespace in which a process id means something."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return platform.node()
+
+
+def beginning(pid: int) -> str | None:
+    """Return when the process began, in ticks since boot; None if there is no such process or it is a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def lives(pid: int, began: str | None) -> bool:
+    """Say whether a process of this machine lives, which is another one if it did not begin at that moment."""
+    if began is not None:
+        return beginning(pid) == began
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 180.0
