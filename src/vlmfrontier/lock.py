@@ -52,11 +52,11 @@ def lives(pid: int, began: str | None) -> bool:
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 180.0
 """Three times as long as NFS may keep showing an old file (60 s): a living holder must not look dead."""
-OWNER = "owner.json"
+LOCK = "owner.json"
 
 
-class LostOwnership(TakenOver):
-    """Another process has taken the training over: this one stops and writes nothing more."""
+class LostLock(TakenOver):
+    """Another process has taken the lock over: this one stops and writes nothing more."""
 
 
 def this_process() -> dict:
@@ -71,17 +71,17 @@ def this_process() -> dict:
     }
 
 
-class Ownership:
-    """Holds a state folder from `take` to `release`."""
+class Lock:
+    """A lock on a folder, held from `acquire` to `release`; messages call what it guards `of`."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None] = print):
-        self.path, self._say = folder / OWNER, say
+    def __init__(self, folder: Path, say: Callable[[str], None] = print, of: str = "this training"):
+        self.path, self.of, self._say = folder / LOCK, of, say
         self._me = this_process()
         self._stop = threading.Event()
         self._beat = 0
         self._heart: threading.Thread | None = None
 
-    def take(self, stale: float = STALE_SECONDS) -> None:
+    def acquire(self, stale: float = STALE_SECONDS) -> None:
         """Return as soon as this process is the only writer: at once, or when the holder has finished or is dead."""
         told = None
         while not self._create():
@@ -89,18 +89,18 @@ class Ownership:
             if holder is not None and not self._is_dead(holder, stale):
                 if told != holder["token"]:
                     told = holder["token"]
-                    self._say(f"waiting: {describe(holder)} is training this run; nothing is touched until it ends")
+                    self._say(f"waiting: {self.of} is held by {describe(holder)}; nothing is touched until it ends")
                 continue
             self._remove(holder)
         self._heart = threading.Thread(target=self._keep_beating, daemon=True)
         self._heart.start()
 
     def check(self) -> None:
-        """Raise `LostOwnership` if another process has taken over; to be called before anything is written."""
+        """Raise `LostLock` if another process has taken over; to be called before anything is written."""
         holder = self._read()
         if holder is None or holder.get("token") != self._me["token"]:
             taken = "nobody" if holder is None else describe(holder)
-            raise LostOwnership(f"{self.path.parent}: this training now belongs to {taken}; it stops here")
+            raise LostLock(f"{self.path.parent}: {self.of} now belongs to {taken}; it stops here")
 
     def release(self) -> None:
         """Let the next one in; nothing happens if the folder belongs to another by now."""
@@ -113,19 +113,28 @@ class Ownership:
 
     def _create(self) -> bool:
         """Return whether `owner.json` is ours now: a hard link appears whole, and fails if there is one already."""
-        temporary = self.path.with_name(f".{OWNER}.{self._me['token']}")
+        temporary = self.path.with_name(f".{LOCK}.{self._me['token']}")
         temporary.write_text(json.dumps({**self._me, "beat": 0}))
         try:
-            os.link(temporary, self.path)
+            self._link(temporary)
         except FileExistsError:
             return False
         finally:
-            temporary.unlink()
+            temporary.unlink(missing_ok=True)
         return True
+
+    def _link(self, temporary: Path) -> None:
+        try:
+            os.link(temporary, self.path)
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links here, as on a drive in exFAT: for a moment the file is empty
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            temporary.replace(self.path)
 
     def _remove(self, holder: dict | None) -> None:
         """Take the file of a dead holder away; of several who wait, one gets it, since a rename works once."""
-        aside = self.path.with_name(f".{OWNER}.dead.{self._me['token']}")
+        aside = self.path.with_name(f".{LOCK}.dead.{self._me['token']}")
         try:
             self.path.rename(aside)
         except FileNotFoundError:
@@ -161,7 +170,7 @@ class Ownership:
             if holder is None or holder.get("token") != self._me["token"]:
                 return
             self._beat += 1
-            temporary = self.path.with_name(f".{OWNER}.{self._me['token']}")
+            temporary = self.path.with_name(f".{LOCK}.{self._me['token']}")
             temporary.write_text(json.dumps({**self._me, "beat": self._beat}))
             temporary.replace(self.path)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.slurm.cluster import SlurmCluster
-from vlmfrontier.lock import OWNER
+from vlmfrontier.lock import LOCK
 
 WAIT_SECONDS = 3000.0
 BEGINNINGS = ("started", "resumed")
@@ -27,7 +27,7 @@ class Training:
     def owner(self) -> dict:
         """The process that trains, out of owner.json, which outlives a killed one; empty if there is no such file."""
         try:
-            return json.loads((self.state / OWNER).read_text())
+            return json.loads((self.state / LOCK).read_text())
         except (OSError, ValueError):
             return {}
 

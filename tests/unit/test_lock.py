@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from vlmfrontier import lock as module
-from vlmfrontier.lock import OWNER, LostOwnership, Ownership
+from vlmfrontier.lock import LOCK, Lock, LostLock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from vlmfrontier.lock import Ownership
-held = Ownership(Path(sys.argv[1]))
-held.take()
+from vlmfrontier.lock import Lock
+held = Lock(Path(sys.argv[1]))
+held.acquire()
 print("held", flush=True)
 sys.stdin.readline()
 held.release()
@@ -37,10 +37,10 @@ def holder(folder: Path) -> subprocess.Popen:
 def test_a_second_writer_waits_and_says_for_whom(tmp_path: Path):
     first = holder(tmp_path)
     said, taken = [], threading.Event()
-    second = Ownership(tmp_path, said.append)
+    second = Lock(tmp_path, said.append)
 
     def take() -> None:
-        second.take()
+        second.acquire()
         taken.set()
 
     thread = threading.Thread(target=take, daemon=True)
@@ -50,7 +50,7 @@ def test_a_second_writer_waits_and_says_for_whom(tmp_path: Path):
         time.sleep(0.01)
     assert f"process {first.pid} on" in said[0]
     assert not taken.is_set()
-    assert json.loads((tmp_path / OWNER).read_text())["pid"] == first.pid
+    assert json.loads((tmp_path / LOCK).read_text())["pid"] == first.pid
     first.stdin.write("\n")
     first.stdin.flush()
     thread.join()
@@ -65,22 +65,22 @@ def test_a_killed_holder_is_replaced_at_once(tmp_path: Path):
     first = holder(tmp_path)
     first.kill()
     first.wait()
-    assert (tmp_path / OWNER).exists()
-    second = Ownership(tmp_path, pytest.fail)
-    second.take(stale=1e9)  # it need not be watched: its process is gone
+    assert (tmp_path / LOCK).exists()
+    second = Lock(tmp_path, pytest.fail)
+    second.acquire(stale=1e9)  # it need not be watched: its process is gone
     second.check()
     second.release()
 
 
 def test_a_process_id_that_was_used_again_is_not_the_holder(tmp_path: Path):
-    first = Ownership(tmp_path)
-    first.take()
+    first = Lock(tmp_path)
+    first.acquire()
     first._stop.set()
-    path = tmp_path / OWNER
+    path = tmp_path / LOCK
     path.write_text(json.dumps({**json.loads(path.read_text()), "began": "1"}))
-    second = Ownership(tmp_path, pytest.fail)
-    second.take(stale=1e9)
-    with pytest.raises(LostOwnership, match="this training now belongs to process"):
+    second = Lock(tmp_path, pytest.fail)
+    second.acquire(stale=1e9)
+    with pytest.raises(LostLock, match="this training now belongs to process"):
         first.check()
     first.release()
     assert path.exists()  # the folder is the second one's
@@ -90,14 +90,14 @@ def test_a_process_id_that_was_used_again_is_not_the_holder(tmp_path: Path):
 def elsewhere(folder: Path, beat: int = 0) -> dict:
     """Write the owner file of a process on another machine and return it."""
     record = {"token": "t", "machine": "other", "host": "gpu07", "pid": 1, "began": "1", "beat": beat}
-    (folder / OWNER).write_text(json.dumps({**record, "slurm_job_id": "12"}))
+    (folder / LOCK).write_text(json.dumps({**record, "slurm_job_id": "12"}))
     return record
 
 
 def test_a_holder_elsewhere_is_dead_when_its_heart_stands_still(tmp_path: Path):
     elsewhere(tmp_path)
-    second = Ownership(tmp_path, pytest.fail)
-    second.take(stale=0.2)
+    second = Lock(tmp_path, pytest.fail)
+    second.acquire(stale=0.2)
     second.check()
     second.release()
 
@@ -105,8 +105,8 @@ def test_a_holder_elsewhere_is_dead_when_its_heart_stands_still(tmp_path: Path):
 def test_a_holder_elsewhere_whose_heart_beats_is_waited_for(tmp_path: Path):
     elsewhere(tmp_path)
     said: list[str] = []
-    second = Ownership(tmp_path, said.append)
-    thread = threading.Thread(target=second.take, args=(0.5,), daemon=True)
+    second = Lock(tmp_path, said.append)
+    thread = threading.Thread(target=second.acquire, args=(0.5,), daemon=True)
     thread.start()
     beat = 0
     while not said:
@@ -120,9 +120,9 @@ def test_a_holder_elsewhere_whose_heart_beats_is_waited_for(tmp_path: Path):
 
 
 def test_half_an_owner_file_holds_nothing(tmp_path: Path):
-    (tmp_path / OWNER).write_text('{"token": "t", "mach')
-    second = Ownership(tmp_path, pytest.fail)
-    second.take()
+    (tmp_path / LOCK).write_text('{"token": "t", "mach')
+    second = Lock(tmp_path, pytest.fail)
+    second.acquire()
     second.check()
     second.release()
 
@@ -133,8 +133,8 @@ def test_of_many_that_wait_one_gets_it_at_a_time(tmp_path: Path):
     lock = threading.Lock()
 
     def work() -> None:
-        mine = Ownership(tmp_path, lambda _: None)
-        mine.take(stale=0.05)
+        mine = Lock(tmp_path, lambda _: None)
+        mine.acquire(stale=0.05)
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
@@ -156,10 +156,24 @@ def test_of_many_that_wait_one_gets_it_at_a_time(tmp_path: Path):
 
 def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
-    mine = Ownership(tmp_path)
-    mine.take()
-    while json.loads((tmp_path / OWNER).read_text())["beat"] < 3:
+    mine = Lock(tmp_path)
+    mine.acquire()
+    while json.loads((tmp_path / LOCK).read_text())["beat"] < 3:
         time.sleep(0.01)
     mine.check()
     mine.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_drive_without_hard_links_is_locked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(module.os, "link", refuse)
+    first = Lock(tmp_path)
+    first.acquire()
+    first.check()
+    second = Lock(tmp_path)
+    assert not second._create()
+    first.release()
     assert list(tmp_path.iterdir()) == []

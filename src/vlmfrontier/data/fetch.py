@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from vlmfrontier.data.annotations import read_annotations
 from vlmfrontier.data.archives import DamagedArchiveError, is_archive, unpack
 from vlmfrontier.data.llava import SourceReader
@@ -22,6 +20,7 @@ from vlmfrontier.data.origins import Origin, Remote, look
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import hash_file, write_json
+from vlmfrontier.lock import Lock
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.data import SourceConfig
 from vlmfrontier.study.root import Study
@@ -55,23 +54,23 @@ def fetch_split(study: Study, split: str, results: ResultsFolder, say: Say = pri
 def _fetch(origins: Sequence[tuple[SourceConfig, list[Origin]]], say: Say) -> dict[str, Any]:
     """Fetch what is not there, annotations first, and return what is known of each source then."""
     with ExitStack() as stack:
-        shelves = _open_shelves([source for source, _ in origins], stack, say)
-        _refuse_without_room([(shelves[source.name], origin) for source, several in origins for origin in several])
+        caches = _open_caches([source for source, _ in origins], stack, say)
+        _refuse_without_room([(caches[source.name], origin) for source, several in origins for origin in several])
         for source, several in origins:
-            _fetch_annotations(source, several, shelves[source.name])
+            _fetch_annotations(source, several, caches[source.name])
         _check_records([source for source, _ in origins], say)
         for source, several in origins:
-            _fetch_videos(source, several, shelves[source.name], say)
+            _fetch_videos(source, several, caches[source.name], say)
         return {source.name: _found(source, several) for source, several in origins}
 
 
-class _Shelf:
+class _DownloadCache:
     """A folder of videos and, in its `.fetch`, what was fetched into it; several sources may share one."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, say: Say):
         self.folder, self.home = folder, folder / HOME
         self.home.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.home / "lock")
+        self.lock = Lock(self.home, say, f"the fetch into {folder}")
         self.note = self.home / "done.json"
         self.done: dict[str, Any] = {}
 
@@ -103,38 +102,35 @@ class _Shelf:
         self._note(f"made {annotations.resolve()}", [*self.made(annotations), digest][-2:])
 
     def _note(self, key: str, value: Any) -> None:
+        self.lock.check()
         self.done[key] = value
         write_json(self.note, self.done)
 
 
-def _open_shelves(sources: Sequence[SourceConfig], stack: ExitStack, say: Say) -> dict[str, _Shelf]:
+def _open_caches(sources: Sequence[SourceConfig], stack: ExitStack, say: Say) -> dict[str, _DownloadCache]:
     """Return the folder of each source, locked: one process at a time fetches into a folder."""
     folders = {source.name: Path(source.videos) for source in sources}
-    shelves: dict[Path, _Shelf] = {}
+    caches: dict[Path, _DownloadCache] = {}
     for folder in sorted({folder.resolve() for folder in folders.values()}):
-        shelf = shelves[folder] = _Shelf(folder)
-        try:
-            shelf.lock.acquire(timeout=0)
-        except Timeout:
-            say(f"{folder}: another process fetches into it; waiting for its end")
-            shelf.lock.acquire()
-        stack.callback(shelf.lock.release)
-        shelf.open()
-    return {name: shelves[folder.resolve()] for name, folder in folders.items()}
+        cache = caches[folder] = _DownloadCache(folder, say)
+        cache.lock.acquire()
+        stack.callback(cache.lock.release)
+        cache.open()
+    return {name: caches[folder.resolve()] for name, folder in folders.items()}
 
 
-def _refuse_without_room(wanted: Iterable[tuple[_Shelf, Origin]]) -> None:
+def _refuse_without_room(wanted: Iterable[tuple[_DownloadCache, Origin]]) -> None:
     """Raise `UserError` if a disk has not the room for what is to be fetched, as far as its size is known.
 
     Videos in an archive take about its size, and the largest archive is there beside what it holds.
     """
     sizes: dict[int, dict[str, int]] = defaultdict(dict)
     folders: dict[int, Path] = {}
-    for shelf, origin in wanted:
-        device = os.stat(shelf.folder).st_dev
-        folders.setdefault(device, shelf.folder)
-        todo = [file for file in origin.videos if not shelf.has(file, origin.config.into)]
-        sizes[device] |= {f"{shelf.folder} {file.key}": file.size or 0 for file in [*todo, *origin.annotations]}
+    for cache, origin in wanted:
+        device = os.stat(cache.folder).st_dev
+        folders.setdefault(device, cache.folder)
+        todo = [file for file in origin.videos if not cache.has(file, origin.config.into)]
+        sizes[device] |= {f"{cache.folder} {file.key}": file.size or 0 for file in [*todo, *origin.annotations]}
     for device, folder in folders.items():
         need = sum(sizes[device].values()) + max(sizes[device].values(), default=0)
         free = shutil.disk_usage(folder).free
@@ -145,16 +141,16 @@ def _refuse_without_room(wanted: Iterable[tuple[_Shelf, Origin]]) -> None:
             )
 
 
-def _fetch_annotations(source: SourceConfig, origins: Sequence[Origin], shelf: _Shelf) -> None:
+def _fetch_annotations(source: SourceConfig, origins: Sequence[Origin], cache: _DownloadCache) -> None:
     """Make the source's annotations file of what is published; a file of the user's own is not replaced."""
     if not source.fetches_annotations:
         return
     target = Path(source.files[0])
     there = hash_file(target) if target.exists() else None
-    if there is not None and there not in shelf.made(target):
+    if there is not None and there not in cache.made(target):
         mend = "move it away, or take `annotations` out of the source's `fetch`"
         raise UserError(f"{source.name}: {target} is there and was not fetched; {mend}")
-    files = [origin.get(file, shelf.downloads) for origin in origins for file in origin.annotations]
+    files = [origin.get(file, cache.downloads) for origin in origins for file in origin.annotations]
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.fetched")
     if len(files) == 1:
@@ -165,7 +161,7 @@ def _fetch_annotations(source: SourceConfig, origins: Sequence[Origin], shelf: _
     if digest == there:
         temporary.unlink()  # the time of the file stays as it is
         return
-    shelf.make(target, digest)
+    cache.make(target, digest)
     temporary.replace(target)
 
 
@@ -193,29 +189,29 @@ def _check_records(sources: Sequence[SourceConfig], say: Say) -> None:
         raise UserError("\n".join(told))
 
 
-def _fetch_videos(source: SourceConfig, origins: Sequence[Origin], shelf: _Shelf, say: Say) -> None:
+def _fetch_videos(source: SourceConfig, origins: Sequence[Origin], cache: _DownloadCache, say: Say) -> None:
     for origin in origins:
         into = origin.config.into
-        todo = [file for file in origin.videos if not shelf.has(file, into)]
+        todo = [file for file in origin.videos if not cache.has(file, into)]
         if origin.videos:
             say(f"{source.name}: {len(origin.videos) - len(todo)} of {len(origin.videos)} files of videos are there")
         for number, file in enumerate(todo, start=1):
             size = f", {file.size / GB:,.2f} GB" if file.size is not None else ""
             say(f"{source.name}  {number}/{len(todo)}  {file.path}{size}")
-            _fetch_video(origin, file, shelf)
-            shelf.keep(file, into)
+            _fetch_video(origin, file, cache)
+            cache.keep(file, into)
 
 
-def _fetch_video(origin: Origin, file: Remote, shelf: _Shelf) -> None:
+def _fetch_video(origin: Origin, file: Remote, cache: _DownloadCache) -> None:
     """Fetch an archive and unpack it, or put a single file in its place."""
-    path, folder = origin.get(file, shelf.downloads), shelf.folder / origin.config.into
+    path, folder = origin.get(file, cache.downloads), cache.folder / origin.config.into
     if not is_archive(file.path):
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
         return
     try:
-        unpack(path, folder, shelf.home / "unpacking")
+        unpack(path, folder, cache.home / "unpacking")
     except DamagedArchiveError as error:
         path.unlink()
         as_published = "its SHA-256 is the published one: leave it out, or tell who publishes it"

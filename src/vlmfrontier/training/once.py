@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import open_to_group, weights_hash, write_json
-from vlmfrontier.lock import Ownership
+from vlmfrontier.lock import Lock
 from vlmfrontier.models.device import device_name
 from vlmfrontier.models.finite import saved_not_finite
 from vlmfrontier.provenance import provenance
@@ -93,12 +93,12 @@ def sole_writer(stage: Stage) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     stage.state.mkdir(parents=True, exist_ok=True)
-    owner = Ownership(stage.state, lambda line: print(line, flush=True))
-    owner.take()
+    lock = Lock(stage.state, lambda line: print(line, flush=True))
+    lock.acquire()
     try:
-        yield owner.check
+        yield lock.check
     finally:
-        owner.release()
+        lock.release()
 
 
 def finished_already(stage: Stage, recipe: Mapping[str, Any], again: str | None) -> Report | None:
