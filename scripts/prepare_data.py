@@ -40,7 +40,7 @@ def prepare_own(given: Namespace) -> tuple[dict, Path]:
     """Return the manifest and the folder of a set that no study names."""
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from vlmfrontier.data.llava import build_llava  # noqa: PLC0415
+    from vlmfrontier.data.prepare import build_llava  # noqa: PLC0415
     from vlmfrontier.study.data import LlavaConfig, SourceConfig  # noqa: PLC0415
 
     if not (given.annotations and given.videos and given.output):

@@ -1,17 +1,26 @@
 """Annotation files as LLaVA-style sets ship them, read record by record: gigabytes in little memory.
 
 A file is a JSON list of records or JSON Lines. What is wrong with a single record is yielded beside it and ends
-nothing; a file that is no such list at all does.
+nothing; a file that is no such list at all does. A source is some such files and a folder of videos.
 """
 
+import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from vlmfrontier.data.problems import NO_RECORD, NOT_UTF8
+from vlmfrontier.data.conversations import (
+    Conversation,
+    RecordError,
+    parse_record,
+)
+from vlmfrontier.data.probe import locate
+from vlmfrontier.data.problems import DUPLICATE_ID, NO_RECORD, NOT_UTF8, Problem
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.data import SourceConfig
 
 CHUNK = 1 << 20
 DIGITS = 4000
@@ -124,3 +133,91 @@ def _encodable(content: dict) -> bool:
     except (UnicodeEncodeError, RecursionError):
         return False
     return True
+
+
+class SourceReader:
+    """The records of one source, checked one by one."""
+
+    def __init__(self, source: SourceConfig):
+        self.source = source
+        self.key = source.kind
+        try:
+            self.root = Path(source.videos).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a link that leads back to itself
+            raise UserError(f"{source.name}: {source.videos} cannot be looked at ({error})") from None
+        self.records = 0
+        if not self.root.is_dir():
+            raise UserError(f"{source.name}: {source.videos} is not a folder; write where its videos are")
+
+    def video_names(self) -> Iterator[str]:
+        """Yield the video of every well-formed record as `source/name`, counting all records."""
+        self.records = 0
+        for raw in self._raw():
+            self.records += 1
+            try:
+                if raw.kind is None:
+                    yield self._named(parse_record(raw.content, self.key).video)
+            except RecordError:
+                continue
+
+    def conversations(self) -> Iterator[tuple[str, Conversation | Problem]]:
+        """Yield where each record stands, with its conversation (id and video preceded by the source's name) or its
+        problem."""
+        seen: Counter[str] = Counter()
+        hashes: set[int] = set()
+        for raw in self._raw():
+            if raw.kind is not None:
+                yield raw.where, self._problem(raw, raw.kind, raw.detail)
+                continue
+            try:
+                conversation = parse_record(raw.content, self.key)
+            except RecordError as error:
+                yield raw.where, self._problem(raw, error.kind, str(error))
+                continue
+            name = conversation.id
+            if self.source.ids == "repeated":
+                seen[name] += 1
+                name = f"{name}#{seen[name]}"
+            else:
+                # Eight bytes an id: a set of millions of texts would be most of the memory.
+                mark = int.from_bytes(hashlib.blake2b(name.encode(errors="replace"), digest_size=8).digest())
+                if mark in hashes:
+                    detail = f"id {name!r} comes twice; ids define the subsets (or say `ids: repeated`)"
+                    yield raw.where, self._problem(raw, DUPLICATE_ID, detail)
+                    continue
+                hashes.add(mark)
+            named = Conversation(self._named(name), self._named(conversation.video), conversation.turns)
+            yield raw.where, named
+
+    def locate(self, name: str) -> Path:
+        """Return the file of the video called `source/name`. Raises `VideoError`."""
+        return locate(self.root, name.split("/", 1)[1], self.source.extensions)
+
+    def check_count(self) -> None:
+        """Raise `UserError` if there are not as many records as the configuration says."""
+        if self.source.count is not None and self.records != self.source.count:
+            files = ", ".join(self.source.files)
+            raise UserError(
+                f"{self.source.name}: {files} have {self.records:,} records, not count: {self.source.count:,}; get the "
+                "missing files, or correct count"
+            )
+
+    def _raw(self) -> Iterator[Raw]:
+        for file in self.source.files:
+            yield from read_annotations(Path(file))
+
+    def _named(self, name: str) -> str:
+        return f"{self.source.name}/{name}"
+
+    def _problem(self, raw: Raw, kind: str, detail: str) -> Problem:
+        content = raw.content
+        name = content.get("id")
+        video = content.get(self.key)
+        return Problem(
+            str(name) if name not in (None, "") else raw.where.rsplit("/", 1)[-1],
+            self.source.name,
+            raw.where,
+            video if isinstance(video, str) else "",
+            kind,
+            detail,
+        )

@@ -13,9 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vlmfrontier.data.annotations import read_annotations
+from vlmfrontier.data.annotations import SourceReader, read_annotations
 from vlmfrontier.data.archives import DamagedArchiveError, is_archive, unpack
-from vlmfrontier.data.llava import SourceReader
 from vlmfrontier.data.origins import Origin, Remote, look
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.errors import UserError

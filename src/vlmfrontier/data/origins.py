@@ -1,23 +1,64 @@
-"""Where the files of a published set come from: a data set of the Hugging Face hub, or addresses of other hosts."""
+"""Where the files of a published set come from: a data set of the Hugging Face hub, or addresses of other hosts.
 
+What goes wrong there is said in one line with its mend.
+"""
+
+import errno
 import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import httpx2
+from httpx2 import HTTPError
 from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from vlmfrontier import hub
 from vlmfrontier.data.archives import is_piece
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import hash_file
 from vlmfrontier.study.data import FetchConfig, SourceConfig
+
+_OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def translate_errors(where: str, repository: str, revision: str, kind: str = "model") -> Iterator[None]:
+    """Raise `UserError` for what the hub, the network or the disk refuses inside the `with`.
+
+    `where` names the key that asks for `repository`, `revision` the one that asks for its revision, each with its
+    value; `kind` is what the repository holds.
+    """
+    try:
+        yield
+    except GatedRepoError:
+        mend = f"accept the licence on the {kind}'s page, then `hf auth login` with that account"
+        raise UserError(f"{where}: the {kind} is behind a licence; {mend}") from None
+    except RevisionNotFoundError:
+        raise UserError(f"{revision}: {repository} has no such commit, tag or branch") from None
+    except RepositoryNotFoundError:
+        raise UserError(f"{where}: the hub has no such {kind}, or none that this account may see") from None
+    except HFValidationError as error:
+        raise UserError(f"{where}: {str(error).splitlines()[0]}") from None
+    # The hub's own errors, no connection at all, what the disk says, and what hf_xet raises when a download breaks off.
+    except (HTTPError, OSError, RuntimeError) as error:
+        raise UserError(f"{where}: {refusal(error)}") from None
+
+
+def refusal(error: Exception) -> str:
+    """Return what an error of network or disk means for a fetch, with its mend."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, OSError) and error.errno in _OF_DISK:
+        return f"cannot be written ({reason}); make room or choose another folder, then call again"
+    return f"cannot be fetched ({reason}); this step needs a node with network"
+
 
 SILENCE = 60.0
 """Seconds without a byte after which another host is given up on."""
@@ -97,7 +138,7 @@ class HubOrigin(Origin):
     def _told(self):
         where = f"{self.where}.dataset = {str(self.config.dataset)!r}"
         revision = f"{self.where}.revision = {str(self.config.revision)!r}"
-        return hub.told(where, self.config.dataset, revision, "data set")
+        return translate_errors(where, self.config.dataset, revision, "data set")
 
     def _files(self) -> list[Remote]:
         name, api = str(self.config.dataset), HfApi()
@@ -140,7 +181,7 @@ class UrlOrigin(Origin):
         try:
             return _download_url(file.key, home / file.path)
         except (httpx2.HTTPError, OSError) as error:
-            raise UserError(f"{self.where}.urls: {file.key}: {hub.refusal(error)}") from None
+            raise UserError(f"{self.where}.urls: {file.key}: {refusal(error)}") from None
 
 
 def look(source: SourceConfig) -> list[Origin]:

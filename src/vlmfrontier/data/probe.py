@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from vlmfrontier.data.decoder import Decoder
-from vlmfrontier.data.pictures import IMAGE_SUFFIXES
+from vlmfrontier.data.images import IMAGE_SUFFIXES
 from vlmfrontier.data.problems import ANIMATED, MISSING_FILE, OF_MACHINE, OUTSIDE, UNREADABLE, VideoError
 from vlmfrontier.data.video import READING
 

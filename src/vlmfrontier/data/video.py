@@ -11,7 +11,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-from vlmfrontier.data.pictures import Resize, is_picture, read_pictures
+from vlmfrontier.data.images import Resize, is_picture, read_pictures
 from vlmfrontier.data.problems import MISSING_FILE, NO_FRAME, UNREADABLE, Deadline, VideoError
 from vlmfrontier.data.sampling import WHOLE, FrameRule, Timeline, frames_in_time, sample_frames, settled
 from vlmfrontier.data.timeline import HEADERS, kind_of, read_timeline, unreadable, video_stream

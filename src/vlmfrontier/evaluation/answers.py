@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vlmfrontier.data.digits.questions import SUBJECTS
+from vlmfrontier.data.digits.scene import SUBJECTS
 from vlmfrontier.data.frames import FrameReader
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely

@@ -12,7 +12,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from vlmfrontier.data.digits.questions import VOCABULARY
+from vlmfrontier.data.digits.scene import VOCABULARY
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.chat import VIDEO_TAG
 from vlmfrontier.models.finite import listed, not_finite

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
 
-from vlmfrontier import hub
+from vlmfrontier.data.origins import translate_errors
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
 from vlmfrontier.models.pretrained import (
@@ -70,7 +70,7 @@ def _fetch(key: str, tower: TowerConfig, folder: Path) -> str | None:
     if not tower.from_hub:
         return None
     where = f"{key}.pretrained = {tower.pretrained!r}"
-    with hub.told(where, tower.pretrained, f"{key}.revision = {tower.revision!r}"):
+    with translate_errors(where, tower.pretrained, f"{key}.revision = {tower.revision!r}"):
         commit = HfApi().model_info(tower.pretrained, revision=tower.revision).sha
         snapshot_download(
             tower.pretrained, revision=commit, local_dir=folder, allow_patterns=WANTED, ignore_patterns=NOT_WANTED

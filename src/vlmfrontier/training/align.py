@@ -13,8 +13,7 @@ from torch.utils.data import Dataset
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
 
 from vlmfrontier.data.digits.build import scene_and_questions
-from vlmfrontier.data.digits.questions import ask, ask_frame
-from vlmfrontier.data.digits.scene import NUM_FRAMES
+from vlmfrontier.data.digits.scene import NUM_FRAMES, ask, ask_frame
 from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.files import weights_hash
 from vlmfrontier.models.build import build_model, digits_tokenizer, save_model

@@ -9,9 +9,8 @@ import torch
 from torch.utils.data import Dataset
 
 from vlmfrontier.data.conversations import Conversation
-from vlmfrontier.data.failures import Failures
 from vlmfrontier.data.frames import FrameReader, Reading
-from vlmfrontier.data.problems import VideoError
+from vlmfrontier.data.problems import Failures, VideoError
 from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import IGNORED

@@ -12,8 +12,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase, set_seed
 
-from vlmfrontier.data.digits.questions import ask
-from vlmfrontier.data.digits.scene import CELL_NAMES, NUM_FRAMES, Scene, sample_scene
+from vlmfrontier.data.digits.scene import CELL_NAMES, NUM_FRAMES, Scene, ask, sample_scene
 from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.models.prompt import PromptBuilder

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from transformers import AutoModel, SiglipVisionModel, set_seed
 
-from vlmfrontier.data.digits.render import background, paint_digit, paint_square
+from vlmfrontier.data.digits.build import background, paint_digit, paint_square
 from vlmfrontier.data.digits.scene import CELLS_PER_SIDE, FRAME_SIZE, SQUARE_SIZE, Digit, cell_at
 from vlmfrontier.models.build import vision_config
 from vlmfrontier.models.downsample import downsample

@@ -6,10 +6,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from vlmfrontier.data.digits.build import build_split, scene_and_questions
-from vlmfrontier.data.digits.questions import VOCABULARY, ask
-from vlmfrontier.data.digits.render import IMAGE_SPLITS, render, sprites
-from vlmfrontier.data.digits.scene import CELL_EDGES, CELL_NAMES, CELLS_PER_SIDE, NUM_FRAMES, sample_scene
+from vlmfrontier.data.digits.build import IMAGE_SPLITS, build_split, render, scene_and_questions, sprites
+from vlmfrontier.data.digits.scene import (
+    CELL_EDGES,
+    CELL_NAMES,
+    CELLS_PER_SIDE,
+    NUM_FRAMES,
+    VOCABULARY,
+    ask,
+    sample_scene,
+)
 from vlmfrontier.tasks import DIGITS_TASKS
 
 

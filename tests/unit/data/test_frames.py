@@ -16,10 +16,9 @@ import pytest
 from PIL import Image
 
 from tests.made_videos import VIDEOS, MadeVideo, draw, encode, times, write_broken, write_sources
-from vlmfrontier.data.decoder import Decoder
-from vlmfrontier.data.facts import video_facts
+from vlmfrontier.data.decoder import Decoder, video_facts
 from vlmfrontier.data.frames import FrameReader, Reading
-from vlmfrontier.data.llava import build_llava
+from vlmfrontier.data.prepare import build_llava
 from vlmfrontier.data.problems import Deadline, VideoError
 from vlmfrontier.data.sampling import FrameRule, Timeline, frames_in_time, sample_frames
 from vlmfrontier.data.timeline import read_timeline

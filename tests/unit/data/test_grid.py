@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.made_grid import CODECS, FRAMES, GRID, X264, by_ffmpeg, ffmpeg, make, needs_ffmpeg, numbers, pictures
-from vlmfrontier.data.facts import video_facts
+from vlmfrontier.data.decoder import video_facts
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.data.sampling import WHOLE, FrameRule, sample_frames
 from vlmfrontier.data.video import read_frames

@@ -15,8 +15,7 @@ import pytest
 from tests.made_videos import VIDEOS, write_broken, write_sources
 from vlmfrontier.data.annotations import read_annotations
 from vlmfrontier.data.conversations import open_conversations
-from vlmfrontier.data.llava import build_llava
-from vlmfrontier.data.prepare import prepare_split
+from vlmfrontier.data.prepare import build_llava, prepare_split
 from vlmfrontier.data.probe import Probes
 from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.errors import UserError

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.made_videos import MadeVideo, draw
-from vlmfrontier.data.facts import video_facts
-from vlmfrontier.data.llava import build_llava
-from vlmfrontier.data.pictures import images_of
+from vlmfrontier.data.decoder import video_facts
+from vlmfrontier.data.images import images_of
+from vlmfrontier.data.prepare import build_llava
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.data.video import FrameRule, read_frames
 from vlmfrontier.study.data import LlavaConfig
