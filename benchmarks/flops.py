@@ -13,8 +13,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, language_cost, vision_cost
-from vlmfrontier.models.build import count_parameters, described_model, meta_model
-from vlmfrontier.models.flops import count_flops
+from vlmfrontier.models.build import count_flops, count_parameters, described_model, meta_model
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.models import ModelsConfig
 

@@ -25,7 +25,7 @@ from vlmfrontier.cluster.site import Site
 from vlmfrontier.data.decoder import Decoder
 from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.data.video import open_video, to_array
-from vlmfrontier.models.frames import resize
+from vlmfrontier.models.vision import resize
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.resources import plan_training

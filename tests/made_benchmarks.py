@@ -19,9 +19,9 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast, SiglipVisionConfi
 
 from tests.made_videos import MadeVideo, draw, encode
 from vlmfrontier.evaluation.lmms.harness import Output
-from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import VIDEO_TAG, PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
+from vlmfrontier.models.vision import normalise
 from vlmfrontier.tasks import MVBENCH
 
 LMMS_EVAL = Path(

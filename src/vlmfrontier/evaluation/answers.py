@@ -12,9 +12,9 @@ from vlmfrontier.data.digits.scene import SUBJECTS
 from vlmfrontier.data.frames import FrameReader
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely
-from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.vision import resize
 from vlmfrontier.progress import Count
 from vlmfrontier.tasks import DIGITS_TASKS
 

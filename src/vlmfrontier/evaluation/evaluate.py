@@ -9,9 +9,8 @@ from transformers import AutoTokenizer
 from vlmfrontier.evaluation.answers import answer_all, group_by_video, show_wrong_videos
 from vlmfrontier.evaluation.result import check_model, drop_weights, write_answers, write_result
 from vlmfrontier.evaluation.statistics import task_errors
-from vlmfrontier.models.build import load_model
-from vlmfrontier.models.device import device_name
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.weights import device_name, load_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.provenance import provenance
 from vlmfrontier.records import read_manifest

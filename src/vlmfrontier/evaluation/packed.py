@@ -11,9 +11,8 @@ import torch
 from transformers import DynamicCache
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.packing import PADDING, additive, packed_mask
 from vlmfrontier.models.prompt import PromptBuilder
-from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.video_vlm import PADDING, VideoVLM, additive, packed_mask
 
 Tokens = list[int]
 

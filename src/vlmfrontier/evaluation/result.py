@@ -8,9 +8,9 @@ from typing import Any
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
-from vlmfrontier.models.finite import check_saved
-from vlmfrontier.models.flops import count_flops
+from vlmfrontier.models.build import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
+from vlmfrontier.models.weights import check_saved
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.records import read_finetuned
 from vlmfrontier.study.root import Study

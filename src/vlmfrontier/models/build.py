@@ -1,8 +1,16 @@
-"""Put models together from the study's configuration, and load what was saved."""
+"""Models put together from the study's configuration, their parameters and FLOPs counted.
 
+FLOPs are counted operation by operation on the meta device: no weights, no memory, real sizes.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -15,14 +23,34 @@ from transformers import (
 from vlmfrontier.data.digits.scene import VOCABULARY
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.chat import VIDEO_TAG
-from vlmfrontier.models.finite import listed, not_finite
 from vlmfrontier.models.prompt import PromptBuilder, check_prompts
-from vlmfrontier.models.tokenizer import word_tokenizer
-from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
+from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig, additive
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-"""Numbers that a model computes in and is kept in."""
+PAD, EOS, VIDEO = "<pad>", "<eos>", "<video>"
+# A question and its answer, nothing else: the models are tiny and every token counts.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message.role == 'assistant' %}{{ ' ' + message.content + ' ' + eos_token }}"
+    "{% else %}{{ message.content }}{% endif %}"
+    "{% endfor %}"
+)
+
+
+def word_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Return a tokenizer whose tokens are `words`, separated by blanks, behind the three special tokens."""
+    vocabulary = {word: i for i, word in enumerate((PAD, EOS, VIDEO, *words))}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=None))
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=EOS,
+        additional_special_tokens=[VIDEO],
+        clean_up_tokenization_spaces=False,
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
 
 
 def digits_tokenizer() -> PreTrainedTokenizerFast:
@@ -118,20 +146,6 @@ def count_parameters(model: VideoVLM) -> dict[str, int]:
     return counts
 
 
-def save_model(model: VideoVLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write `model` and `tokenizer` to `folder` as transformers does, all weights in one safetensors file.
-
-    What ends an answer goes into the generation config, so that `generate` stops where our own evaluation does. Raises
-    `UserError` if weights are not finite: such a model is not kept.
-    """
-    if names := not_finite(model.named_parameters()):
-        raise UserError(f"{folder}: {listed(names)}; nothing is saved: lower the learning rates, or use precision fp32")
-    stops = PromptBuilder(tokenizer).stop_token_ids
-    model.generation_config.eos_token_id = stops if len(stops) > 1 else stops[0]
-    model.save_pretrained(folder, max_shard_size="1TB")
-    tokenizer.save_pretrained(folder)
-
-
 def start_prompt(folder: Path) -> PromptBuilder:
     """Return what writes the prompts of the starting model in `folder`, after trying its chat template.
 
@@ -153,17 +167,36 @@ def check_parameters(model: VideoVLM, models: ModelsConfig, language: str, visio
     assert built == planned, f"built {built}, planned {planned}"
 
 
-def load_model(
-    folder: Path, tokens_per_frame: int, attention: str = "sdpa", dtype: torch.dtype = torch.float32
-) -> VideoVLM:
-    """Return the model saved in `folder` as `dtype`, set to V = `tokens_per_frame`. Raises `UserError` if there is
-    none."""
-    if not (folder / "config.json").exists():
-        raise UserError(f"{folder}: no model here (config.json is missing)")
-    return VideoVLM.from_pretrained(
-        folder,
-        tokens_per_frame=tokens_per_frame,
-        attn_implementation=attention,
-        dtype=dtype,
-        local_files_only=True,
-    )
+def _as_eager(config: VideoVLMConfig) -> VideoVLMConfig:
+    """Return a copy with eager attention: fused attention on a CPU is silently left out of the count."""
+    copy = VideoVLMConfig.from_dict(config.to_dict())
+    for part in (copy, copy.vision_config, copy.text_config):
+        part._attn_implementation = "eager"  # transformers has no public setter on a configuration
+    return copy
+
+
+def count_flops(config: VideoVLMConfig, frames: int, text_tokens: int) -> dict[str, int]:
+    """Return the FLOPs of one video of T = `frames` and `text_tokens` of text: vision, projector, language.
+
+    Attention is counted as a full square, as eager attention computes it. V is that of `config`. The output head runs
+    on one position, as in generation.
+    """
+    with torch.device("meta"):
+        model = VideoVLM(_as_eager(config)).eval()
+        side = config.vision_config.image_size
+        pixels = torch.empty(1, frames, 3, side, side)
+        counts = {}
+        with torch.no_grad():
+            with FlopCounterMode(display=False) as counter:
+                features = model.see(pixels)
+            counts["vision"] = counter.get_total_flops()
+            with FlopCounterMode(display=False) as counter:
+                visual = model.project(features)
+            counts["projector"] = counter.get_total_flops()
+            length = visual.shape[1] + text_tokens
+            mask = additive(torch.ones(1, 1, length, length, dtype=torch.bool).tril(), torch.float32)
+            embeddings = torch.empty(1, length, config.text_config.hidden_size)
+            with FlopCounterMode(display=False) as counter:
+                model(inputs_embeds=embeddings, attention_mask=mask, logits_to_keep=1)
+            counts["language"] = counter.get_total_flops()
+    return counts

@@ -24,10 +24,9 @@ from transformers.utils import logging
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.chat import VIDEO_TAG, settle_chat
-from vlmfrontier.models.frames import HALF
 from vlmfrontier.models.prompt import check_prompts
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
-from vlmfrontier.models.vision_towers import build_tower, changed, resized, without_unused
+from vlmfrontier.models.vision import HALF, build_tower, changed, resized, without_unused
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.towers import FAMILIES, VisionFamily
 

@@ -1,6 +1,10 @@
 """`VideoVLM`: vision tower → bilinear downsampling to V tokens a frame → two-layer MLP → language model.
 
 The same class carries the tiny models of the digits study and a SoViT-400m with Llama-8B: both towers are AutoModels.
+
+Several turns behind one video may be packed into one sequence, each seeing the video and itself, none another turn: a
+prefix (segment 0: the video and what stands before it) and segments 1, 2, …; padding is segment −1. Positions of every
+segment start where the prefix ends, so each turn is computed as if it stood alone behind the video.
 """
 
 from collections.abc import Sequence
@@ -11,10 +15,41 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from vlmfrontier.models.downsample import downsample
-from vlmfrontier.models.frames import HALF, normalise
-from vlmfrontier.models.packing import additive, packed_mask, packed_positions
-from vlmfrontier.models.vision_towers import build_tower, leading_tokens
+from vlmfrontier.models.vision import HALF, build_tower, downsample, leading_tokens, normalise
+
+PADDING = -1
+
+
+def packed_mask(segments: torch.Tensor, num_queries: int | None = None) -> torch.Tensor:
+    """Return which keys each query may see: (batch, 1, queries, keys) bool for `segments` (batch, keys).
+
+    A key is seen if it does not come after the query and is of the prefix or of the query's own segment. The queries
+    are the last `num_queries` positions (all by default). Padding sees itself alone, so that no softmax is empty.
+    """
+    length = segments.shape[1]
+    queries = length if num_queries is None else num_queries
+    own = segments[:, length - queries :, None]
+    keys = segments[:, None, :]
+    positions = torch.arange(length, device=segments.device)
+    before = positions[None, :] <= positions[length - queries :, None]
+    itself = positions[None, :] == positions[length - queries :, None]
+    seen = before & ((keys == 0) | (keys == own)) & (keys != PADDING)
+    return (seen | itself)[:, None]
+
+
+def packed_positions(segments: torch.Tensor) -> torch.Tensor:
+    """Return position ids, shaped as `segments`: the prefix counts up, every segment goes on from it."""
+    same = segments[:, None, :] == segments[:, :, None]
+    earlier = torch.ones(same.shape[1:], dtype=torch.bool, device=segments.device).tril(-1)
+    inside = (same & earlier).sum(-1)
+    prefix = (segments == 0).sum(-1, keepdim=True)
+    return inside + prefix * (segments > 0)
+
+
+def additive(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return what attention adds to its scores: 0 where `mask` says seen, the lowest number elsewhere."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
+
 
 IGNORED = -100  # label of a position that is not supervised
 

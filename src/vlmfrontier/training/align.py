@@ -16,10 +16,11 @@ from vlmfrontier.data.digits.build import scene_and_questions
 from vlmfrontier.data.digits.scene import NUM_FRAMES, ask, ask_frame
 from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.files import weights_hash
-from vlmfrontier.models.build import build_model, digits_tokenizer, save_model
-from vlmfrontier.models.frames import normalise
+from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.vision import normalise
+from vlmfrontier.models.weights import save_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import Alignment

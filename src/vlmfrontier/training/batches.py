@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from vlmfrontier.models.lora import updates
-from vlmfrontier.models.packing import PADDING
 from vlmfrontier.models.prompt import PromptBuilder
-from vlmfrontier.models.video_vlm import IGNORED
+from vlmfrontier.models.video_vlm import IGNORED, PADDING
+from vlmfrontier.models.weights import updates
 
 Turn = tuple[str, str]
 

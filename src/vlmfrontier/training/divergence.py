@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.finite import listed, not_finite
+from vlmfrontier.models.weights import listed, not_finite
 from vlmfrontier.study.training import (
     Alignment,
     FinetuneConfig,

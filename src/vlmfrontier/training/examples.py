@@ -11,9 +11,9 @@ from torch.utils.data import Dataset
 from vlmfrontier.data.conversations import Conversation
 from vlmfrontier.data.frames import FrameReader, Reading
 from vlmfrontier.data.problems import Failures, VideoError
-from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import IGNORED
+from vlmfrontier.models.vision import resize
 from vlmfrontier.study.root import Study
 from vlmfrontier.training.batches import encode_turns, pad_batch
 from vlmfrontier.training.state import TrainingState

@@ -8,17 +8,10 @@ from transformers import set_seed
 from vlmfrontier.data.conversations import Conversations, open_conversations
 from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.files import weights_hash
-from vlmfrontier.models.build import (
-    PRECISIONS,
-    check_parameters,
-    count_parameters,
-    load_model,
-    save_model,
-    start_prompt,
-)
-from vlmfrontier.models.lora import add_lora, merge_lora, save_adapter
+from vlmfrontier.models.build import check_parameters, count_parameters, start_prompt
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.weights import PRECISIONS, add_lora, load_model, merge_lora, save_adapter, save_model
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study

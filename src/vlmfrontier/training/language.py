@@ -81,10 +81,10 @@ def pretrain_language(study: Study, language: str, models: Path, again: str | No
     shape = study.models.language[language].model_dump()
     recipe = {"language": shape, "settings": settings.model_dump(), "seed": seed}
     stage = Stage.of_start(models, f"language {language}", f"language/{language}")
-    return train_once(stage, lambda: recipe, lambda state: _pretrain(study, language, stage, state), again)
+    return train_once(stage, lambda: recipe, lambda state: _pretrain_language(study, language, stage, state), again)
 
 
-def _pretrain(study: Study, language: str, stage: Stage, state: TrainingState) -> dict:
+def _pretrain_language(study: Study, language: str, stage: Stage, state: TrainingState) -> dict:
     settings, seed = study.pretrain.language, study.pretrain.seed
     set_seed(seed)
     tokenizer = digits_tokenizer()

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from vlmfrontier.errors import Stopped, UserError
-from vlmfrontier.models.finite import listed
 from vlmfrontier.models.video_vlm import IGNORED
+from vlmfrontier.models.weights import listed
 from vlmfrontier.study.training import OptimizationConfig
 from vlmfrontier.training.divergence import Diverged, StepWatch, advice, anywhere_not_finite
 from vlmfrontier.training.loading import OWN_PROCESS, Loading

@@ -13,8 +13,7 @@ import torch.distributed as dist
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import open_to_group, weights_hash, write_json
 from vlmfrontier.lock import Lock
-from vlmfrontier.models.device import device_name
-from vlmfrontier.models.finite import saved_not_finite
+from vlmfrontier.models.weights import device_name, saved_not_finite
 from vlmfrontier.provenance import provenance
 from vlmfrontier.sweep.fingerprints import differences, read_finetuned
 from vlmfrontier.training.processes import is_first, num_processes

@@ -10,10 +10,11 @@ from transformers import set_seed
 from vlmfrontier.data.conversations import open_conversations
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import weights_hash
-from vlmfrontier.models.build import check_parameters, save_model
+from vlmfrontier.models.build import check_parameters
 from vlmfrontier.models.pretrained import assemble, read_language_config, read_tokenizer, read_vision_config
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.weights import save_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study

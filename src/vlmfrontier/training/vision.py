@@ -16,8 +16,7 @@ from transformers import AutoModel, SiglipVisionModel, set_seed
 from vlmfrontier.data.digits.build import background, paint_digit, paint_square
 from vlmfrontier.data.digits.scene import CELLS_PER_SIDE, FRAME_SIZE, SQUARE_SIZE, Digit, cell_at
 from vlmfrontier.models.build import vision_config
-from vlmfrontier.models.downsample import downsample
-from vlmfrontier.models.frames import normalise
+from vlmfrontier.models.vision import downsample, normalise
 from vlmfrontier.study.root import Study
 from vlmfrontier.training.loop import train
 from vlmfrontier.training.once import Stage, train_once
@@ -132,10 +131,10 @@ def pretrain_vision(study: Study, models: Path, again: str | None = None) -> dic
     settings, seed = study.pretrain.vision, study.pretrain.seed
     recipe = {"vision": study.models.vision.model_dump(), "settings": settings.model_dump(), "seed": seed}
     stage = Stage.of_start(models, "vision", "vision")
-    return train_once(stage, lambda: recipe, lambda state: _pretrain(study, stage.model, state), again)
+    return train_once(stage, lambda: recipe, lambda state: _pretrain_vision(study, stage.model, state), again)
 
 
-def _pretrain(study: Study, folder: Path, state: TrainingState) -> dict:
+def _pretrain_vision(study: Study, folder: Path, state: TrainingState) -> dict:
     settings, seed = study.pretrain.vision, study.pretrain.seed
     set_seed(seed)
     tower = AutoModel.from_config(vision_config(study.models.vision, study.models.attention))

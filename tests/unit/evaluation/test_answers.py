@@ -9,8 +9,8 @@ import torch
 from vlmfrontier.data.frames import FrameReader
 from vlmfrontier.evaluation.answers import KINDS, answer_all, group_by_video, show_wrong_videos
 from vlmfrontier.models.build import build_model, digits_tokenizer
-from vlmfrontier.models.frames import normalise
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.vision import normalise
 from vlmfrontier.study.models import ModelsConfig
 
 FRAMES, TOKENS = 3, 4

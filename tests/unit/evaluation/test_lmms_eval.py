@@ -210,7 +210,7 @@ FRAMES = """
 import hashlib, sys
 from pathlib import Path
 from vlmfrontier.data.video import read_frames
-from vlmfrontier.models.frames import resize
+from vlmfrontier.models.vision import resize
 for path in sys.argv[1:]:
     print(hashlib.sha256(resize(read_frames(Path(path), 5), 32)).hexdigest())
 """

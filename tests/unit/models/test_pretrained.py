@@ -11,9 +11,8 @@ from transformers import LlamaForCausalLM, SiglipModel
 
 from tests.published import SPECIAL, VISION, language_shape, save_language, save_siglip, tokenizer
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.build import check_parameters, count_parameters, described_model, meta_model
+from vlmfrontier.models.build import check_parameters, count_flops, count_parameters, described_model, meta_model
 from vlmfrontier.models.chat import DATE, VIDEO_TAG
-from vlmfrontier.models.flops import count_flops
 from vlmfrontier.models.pretrained import assemble, read_language_config, read_tokenizer, read_vision_config
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.study.load import load_study

@@ -6,12 +6,11 @@ import torch
 from PIL import Image
 from transformers import SiglipImageProcessorPil
 
-from vlmfrontier.models.build import build_model, count_parameters, digits_tokenizer, load_model
-from vlmfrontier.models.downsample import downsample
-from vlmfrontier.models.flops import count_flops
-from vlmfrontier.models.frames import normalise, resize, to_pixels
-from vlmfrontier.models.packing import packed_mask, packed_positions
+from vlmfrontier.models.build import build_model, count_flops, count_parameters, digits_tokenizer
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.video_vlm import packed_mask, packed_positions
+from vlmfrontier.models.vision import downsample, normalise, resize, to_pixels
+from vlmfrontier.models.weights import load_model
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.towers import llama_parameters, vision_parameters
 from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups

@@ -10,9 +10,7 @@ from transformers import AutoModel, CLIPModel, Siglip2Config, SiglipModel, ViTFo
 
 from tests.published import PROCESSORS, TOWERS, language_shape, save_language, save_vision
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.build import count_parameters, described_model, load_model, meta_model, save_model
-from vlmfrontier.models.flops import count_flops
-from vlmfrontier.models.frames import normalise
+from vlmfrontier.models.build import count_flops, count_parameters, described_model, meta_model
 from vlmfrontier.models.pretrained import (
     assemble,
     read_language_config,
@@ -21,6 +19,8 @@ from vlmfrontier.models.pretrained import (
     read_vision_config,
 )
 from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.vision import normalise
+from vlmfrontier.models.weights import load_model, save_model
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
 from vlmfrontier.training.sharding import sharding_arguments
 

@@ -13,9 +13,8 @@ from tests.unit.training.test_layout import in_two_processes
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.packed import PackedReader
 from vlmfrontier.evaluation.result import check_measured, check_model
-from vlmfrontier.models.build import load_model
-from vlmfrontier.models.finite import not_finite
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.weights import load_model, not_finite
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.divergence import Diverged

@@ -20,8 +20,9 @@ from tests.published import save_language, save_siglip, started, study_of
 from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.data.video import encode_video
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.build import count_parameters, load_model, save_model
+from vlmfrontier.models.build import count_parameters
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.weights import load_model, save_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs

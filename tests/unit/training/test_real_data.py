@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 from tests.made_videos import VIDEOS, records, write_sources
 from vlmfrontier.data.prepare import prepare_split
 from vlmfrontier.errors import UserError
-from vlmfrontier.models.build import build_model
-from vlmfrontier.models.tokenizer import word_tokenizer
+from vlmfrontier.models.build import build_model, word_tokenizer
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study

@@ -8,7 +8,8 @@ import torch
 
 from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.data.digits.scene import CELLS_PER_SIDE, NUM_FRAMES, sample_scene
-from vlmfrontier.models.build import digits_tokenizer, load_model
+from vlmfrontier.models.build import digits_tokenizer
+from vlmfrontier.models.weights import load_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import validate
 from vlmfrontier.training.align import AlignmentExamples, align, encode_split

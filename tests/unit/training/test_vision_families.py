@@ -14,9 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.published import TOWERS, save_language, save_vision, started, study_of
 from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.evaluation.packed import PackedReader
-from vlmfrontier.models.build import load_model, save_model
-from vlmfrontier.models.lora import updates
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.weights import load_model, save_model, updates
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.trainings import finetuning

@@ -27,11 +27,10 @@ from vlmfrontier.data.sampling import FrameRule
 from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer, AnswerJob, answer_key, environment_file, read_answers
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.files import append_line
-from vlmfrontier.models.build import PRECISIONS, load_model
-from vlmfrontier.models.device import device_name
-from vlmfrontier.models.frames import resize
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLMConfig
+from vlmfrontier.models.vision import resize
+from vlmfrontier.models.weights import PRECISIONS, device_name, load_model
 from vlmfrontier.progress import counted
 from vlmfrontier.provenance import provenance
 
