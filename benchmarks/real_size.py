@@ -36,8 +36,7 @@ from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.trainings import PlannedTraining, finetuning, training_memory
 from vlmfrontier.training import loop
-from vlmfrontier.training.batches import parameter_groups
-from vlmfrontier.training.loop import Layout, is_first, model_loss, num_processes, train
+from vlmfrontier.training.loop import Layout, is_first, model_loss, num_processes, parameter_groups, train
 from vlmfrontier.training.state import TrainingState
 
 PAPER = Path(__file__).parents[1] / "workflow/studies/paper.yaml"

@@ -23,7 +23,7 @@ def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.training.align import align  # noqa: PLC0415
-    from vlmfrontier.training.placed import placed  # noqa: PLC0415
+    from vlmfrontier.training.processes import placed  # noqa: PLC0415
     from vlmfrontier.training.projector import align_published  # noqa: PLC0415
 
     study, results = read_study(given.study), ResultsFolder(given.study.parent)

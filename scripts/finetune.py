@@ -23,7 +23,7 @@ def main(given: Namespace) -> None:
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.sweep.runs import find_run  # noqa: PLC0415
     from vlmfrontier.training.finetune import finetune  # noqa: PLC0415
-    from vlmfrontier.training.placed import placed  # noqa: PLC0415
+    from vlmfrontier.training.processes import placed  # noqa: PLC0415
 
     with placed(given, given.run) as layout:
         study, results = read_study(given.study), ResultsFolder(given.study.parent)

@@ -20,7 +20,7 @@ def arguments(parser: ArgumentParser) -> None:
 def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
-    from vlmfrontier.training.language import pretrain_language  # noqa: PLC0415
+    from vlmfrontier.training.pretrain import pretrain_language  # noqa: PLC0415
 
     study, models = read_study(given.study), ResultsFolder(given.study.parent).models
     check_language(given.language, study.models.language)

@@ -15,7 +15,7 @@ from vlmfrontier.jobs import run_job
 def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
-    from vlmfrontier.training.vision import pretrain_vision  # noqa: PLC0415
+    from vlmfrontier.training.pretrain import pretrain_vision  # noqa: PLC0415
 
     models = ResultsFolder(given.study.parent).models
     report = pretrain_vision(read_study(given.study), models, given.again)

@@ -83,7 +83,7 @@ def spread(given: Namespace, command: Sequence[str]) -> None:
     """
     if given.gpus is None or given.gpus * given.nodes == 1 or "TORCHELASTIC_RUN_ID" in os.environ:
         return
-    launcher = [sys.executable, "-m", "vlmfrontier.training.torchrun", f"--nproc-per-node={given.gpus}", *SIGNALS]
+    launcher = [sys.executable, "-m", "vlmfrontier.training.processes", f"--nproc-per-node={given.gpus}", *SIGNALS]
     if given.nodes == 1:
         launcher += ["--standalone"]
     else:

@@ -24,10 +24,9 @@ from vlmfrontier.models.weights import save_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import Alignment
-from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
-from vlmfrontier.training.loop import train
-from vlmfrontier.training.once import Stage, train_once
-from vlmfrontier.training.state import TrainingState
+from vlmfrontier.training.examples import encode_turns, pad_batch
+from vlmfrontier.training.loop import parameter_groups, train
+from vlmfrontier.training.state import Stage, TrainingState, train_once
 
 SPLIT = "align"
 

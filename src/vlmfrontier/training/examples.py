@@ -1,5 +1,10 @@
-"""Examples: a video's frames and the turns of its conversation, in the order of training."""
+"""Examples: a video's frames and the turns of its conversation, in the order of training, as the tensors of a batch.
 
+A run's n examples are the first n of one seeded order: nested subsets. There is one way in which any stage packs its
+examples.
+"""
+
+import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,12 +16,100 @@ from torch.utils.data import Dataset
 from vlmfrontier.data.conversations import Conversation
 from vlmfrontier.data.frames import FrameReader, Reading
 from vlmfrontier.data.problems import Failures, VideoError
+from vlmfrontier.errors import UserError
 from vlmfrontier.models.prompt import PromptBuilder
-from vlmfrontier.models.video_vlm import IGNORED
+from vlmfrontier.models.video_vlm import IGNORED, PADDING
 from vlmfrontier.models.vision import resize
 from vlmfrontier.study.root import Study
-from vlmfrontier.training.batches import encode_turns, pad_batch
 from vlmfrontier.training.state import TrainingState
+
+
+def nested_subset(ids: Sequence[str], n: int, seed: int, sources: np.ndarray | None = None) -> list[int]:
+    """Return the positions in `ids` of the `n` examples for `seed`; a smaller n gives the head of a larger one's.
+
+    The order depends on ids and sources alone, not on their order in the file. Where `sources` numbers the source of
+    every id, each n has the sources' shares as nearly as whole examples allow: source s with m of all examples has its
+    j-th at (j + ½) / m of the way. Raises `UserError` if there are fewer than n.
+    """
+    if n > len(ids):
+        raise UserError(f"{n:,} examples asked for, but the training data has {len(ids):,}; lower n or add data")
+    by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+    shuffled = by_id[np.random.default_rng([seed, 20250518]).permutation(len(ids))]
+    order = shuffled if sources is None else _interleaved(shuffled, np.asarray(sources))
+    return order[:n].tolist()
+
+
+def _interleaved(shuffled: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Return `shuffled` reordered so that every head has the sources' shares; within a source the order stays."""
+    of = sources[shuffled]
+    way = np.empty(len(shuffled))
+    for source in np.unique(of):
+        places = np.flatnonzero(of == source)
+        way[places] = (np.arange(len(places)) + 0.5) / len(places)
+    # Sources whose examples fall on the same place take turns by the shuffled order.
+    return shuffled[np.argsort(way, kind="stable")]
+
+
+def subset_hash(ids: Sequence[str]) -> str:
+    """Return a short hash of the set of `ids`, the same whatever their order."""
+    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16]
+
+
+Turn = tuple[str, str]
+
+
+def encode_turns(
+    prompt: PromptBuilder, num_video_tokens: int, turns: Sequence[Turn], independent: bool
+) -> dict[str, np.ndarray]:
+    """Return input_ids and labels of `num_video_tokens` places followed by `turns`, and segments of independent ones.
+
+    Independent turns get segments 1, 2, …: they see the video and not each other. Otherwise there are no segments:
+    attention is plainly causal over the whole conversation, which needs no mask and any implementation can do.
+    """
+    ids = prompt.prefix(num_video_tokens)
+    labels, segments = [IGNORED] * len(ids), [0] * len(ids)
+    if not independent:
+        after, supervised = prompt.conversation(turns)
+        return {"input_ids": np.array(ids + after), "labels": np.array(labels + supervised)}
+    for number, (question, answer) in enumerate(turns, start=1):
+        turn_ids, turn_labels = prompt.turn(question, answer)
+        ids += turn_ids
+        labels += turn_labels
+        segments += [number] * len(turn_ids)
+    return {"input_ids": np.array(ids), "labels": np.array(labels), "segments": np.array(segments)}
+
+
+def pad_batch(examples: Sequence[dict[str, np.ndarray]], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """Return the encoded `examples` padded on the right to one length: input_ids, labels and, if they have them,
+    segments (batch, length).
+
+    Causal attention never looks to the right, so that padding needs no mask.
+    """
+    length = max(len(e["input_ids"]) for e in examples)
+    fill = {"input_ids": pad_token_id, "labels": IGNORED, "segments": PADDING}
+    batch = {}
+    for key in [key for key in fill if key in examples[0]]:
+        rows = np.full((len(examples), length), fill[key], np.int64)
+        for row, example in zip(rows, examples, strict=True):
+            row[: len(example[key])] = example[key]
+        batch[key] = torch.from_numpy(rows)
+    return batch
+
+
+class WithFillers(Dataset):
+    """The examples of `data`; at `~place` the example there, supervising nothing."""
+
+    def __init__(self, data: Dataset):
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, place: int) -> dict:
+        if place >= 0:
+            return self.data[place]
+        example = self.data[~place]
+        return {**example, "labels": np.full_like(example["labels"], IGNORED)}
 
 
 def training_order(

@@ -6,7 +6,6 @@ from pathlib import Path
 from transformers import set_seed
 
 from vlmfrontier.data.conversations import Conversations, open_conversations
-from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.files import weights_hash
 from vlmfrontier.models.build import check_parameters, count_parameters, start_prompt
 from vlmfrontier.models.prompt import PromptBuilder
@@ -19,14 +18,10 @@ from vlmfrontier.study.training import FinetuneConfig
 from vlmfrontier.sweep.fingerprints import run_settings
 from vlmfrontier.sweep.outdated import weights_dropped
 from vlmfrontier.sweep.runs import Run
-from vlmfrontier.training.batches import parameter_groups
-from vlmfrontier.training.examples import VideoConversations, counted_frames, training_order
-from vlmfrontier.training.loading import Loading
-from vlmfrontier.training.loop import train
-from vlmfrontier.training.once import Stage, train_once
-from vlmfrontier.training.processes import num_processes
-from vlmfrontier.training.shares import WHOLE_BATCHES, Layout
-from vlmfrontier.training.state import TrainingState
+from vlmfrontier.training.examples import VideoConversations, counted_frames, nested_subset, subset_hash, training_order
+from vlmfrontier.training.loop import parameter_groups, train
+from vlmfrontier.training.processes import WHOLE_BATCHES, Layout, Loading, num_processes
+from vlmfrontier.training.state import Stage, TrainingState, train_once
 
 
 def run_recipe(study: Study, run: Run, results: ResultsFolder, prompt: PromptBuilder) -> dict:

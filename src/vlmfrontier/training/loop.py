@@ -1,4 +1,4 @@
-"""One training loop for every stage: the transformers Trainer with our order, groups and state folder."""
+"""One training loop for every stage: the Trainer with our order, groups and state folder."""
 
 import os
 import signal
@@ -10,23 +10,52 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.data_loader import prepare_data_loader
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
+from torch.utils.data import Dataset
+from transformers import TrainingArguments, set_seed
 
-from vlmfrontier.errors import Stopped, UserError
-from vlmfrontier.models.video_vlm import IGNORED
-from vlmfrontier.models.weights import listed
+from vlmfrontier.errors import UserError
+from vlmfrontier.models.weights import updates
 from vlmfrontier.study.training import OptimizationConfig
-from vlmfrontier.training.divergence import Diverged, StepWatch, advice, anywhere_not_finite
-from vlmfrontier.training.loading import OWN_PROCESS, Loading
-from vlmfrontier.training.processes import agreed, is_first, meet, num_processes, process_number, told_any
-from vlmfrontier.training.sharding import on_meta, reduce_in_32_bits, shard_on_cpus, sharding_arguments, whole_model
-from vlmfrontier.training.shares import WHOLE_BATCHES, BatchShares, Layout, WithFillers
+from vlmfrontier.training.divergence import Diverged, StepWatch, advice
+from vlmfrontier.training.processes import (
+    OWN_PROCESS,
+    WHOLE_BATCHES,
+    BatchShares,
+    Interrupted,
+    Layout,
+    Loading,
+    agreed,
+    is_first,
+    num_processes,
+    process_number,
+)
 from vlmfrontier.training.state import TrainingState
+from vlmfrontier.training.trainer import (
+    Loss,
+    _StateCallback,
+    _StudyTrainer,
+    on_meta,
+    reduce_in_32_bits,
+    sharding_arguments,
+    whole_model,
+)
 
-Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
+
+def parameter_groups(model, train: Sequence[str], rates) -> list[dict]:
+    """Freeze what is not in `train`; return an AdamW group for each part in it, at the peak `rates(part)`.
+
+    Of a tower with low-rank updates these alone learn.
+    """
+    groups = []
+    for name, part in model.named_children():
+        learning = updates(part) or list(part.parameters()) if name in train else []
+        part.requires_grad_(False)
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        if learning:
+            groups.append({"params": learning, "lr": rates(name), "name": name})
+    return groups
 
 
 def model_loss(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
@@ -54,142 +83,6 @@ class TrainingSummary:
             "seconds": round(self.seconds, 2),
             "processes": num_processes(),
         }
-
-
-class Interrupted(Stopped):
-    """Training was asked to stop (SIGTERM, SIGUSR1, time limit), saved its state and left: the next attempt goes on.
-
-    `warned` says that Slurm would have ended the job soon, and `progressed` that this attempt took steps.
-    """
-
-    def __init__(self, message: str, warned: bool = False, progressed: bool = False):
-        super().__init__(message)
-        self.warned, self.progressed = warned, progressed
-
-
-class _StudyTrainer(Trainer):
-    """Trainer that takes its process's share of every batch, a loss from outside, and no step that diverged."""
-
-    def __init__(
-        self,
-        *args,
-        loss: Loss,
-        shares: BatchShares,
-        watch: StepWatch,
-        make_optimizer: Callable[[], torch.optim.Optimizer],
-        **kwargs,
-    ):
-        super().__init__(*args, **kwargs)
-        self._loss, self._shares, self._watch, self._make_optimizer = loss, shares, watch, make_optimizer
-        # Whole batches: the loss is their mean. Parts of a batch: Trainer counts what the whole batch supervises.
-        self.model_accepts_loss_kwargs = self.args.gradient_accumulation_steps * num_processes() > 1
-
-    def get_train_dataloader(self):
-        # Not Trainer's: of a last batch that is not full, accelerate would make each process a full one.
-        loader = DataLoader(
-            WithFillers(self.train_dataset),
-            batch_sampler=self._shares,
-            collate_fn=self.data_collator,
-            num_workers=self.args.dataloader_num_workers,
-            prefetch_factor=self.args.dataloader_prefetch_factor,
-            pin_memory=self.args.dataloader_pin_memory,
-        )
-        device = self.accelerator.device
-        return prepare_data_loader(loader, device, num_processes=1, process_index=0, put_on_device=True)
-
-    def create_accelerator_and_postprocess(self):
-        super().create_accelerator_and_postprocess()
-        if self.args.fsdp_plugin_args is not None and not self.is_fsdp_enabled:
-            shard_on_cpus(self.accelerator, self.args.fsdp_plugin_args)
-            self.is_fsdp_enabled = True
-
-    def create_optimizer(self, model=None):
-        # Here and not passed to Trainer, which refuses that when weights are to be sharded.
-        if self.optimizer is None:
-            self.optimizer = self._make_optimizer()
-        return self.optimizer
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        loss = self._loss(model, inputs)
-        if num_items_in_batch is not None:
-            # Every supervised token weighs the same, wherever it is: a mean of means would favour short answers. The
-            # processes' gradients are averaged, hence their number.
-            # A batch in which no video could be decoded has no such token.
-            loss = loss * (inputs["labels"] != IGNORED).sum() * num_processes() / max(1, num_items_in_batch)
-        self._watch.supervise(_supervises(inputs) if num_items_in_batch is None else bool(num_items_in_batch))
-        return (loss, None) if return_outputs else loss
-
-    def training_step(self, *args, **kwargs):
-        loss = super().training_step(*args, **kwargs)
-        self._watch.add(loss)
-        return loss
-
-    def _get_grad_norm(self, model, grad_norm=None):
-        """Return the norm of the gradients, which Trainer asks for before it changes weights by them."""
-        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        rates = {group.get("name", "all"): group["lr"] for group in self.optimizer.param_groups}
-        self._watch.end(self.state.global_step + 1, norm, rates)
-        return norm
-
-    def log(self, logs, *args):
-        super().log(self._watch.without_empty(logs), *args)
-
-
-def _supervises(inputs: Mapping[str, Any]) -> bool:
-    """Return whether a batch has a supervised token; one without labels supervises by other means."""
-    return "labels" not in inputs or bool((inputs["labels"] != IGNORED).any())
-
-
-class _StateCallback(TrainerCallback):
-    """Seals checkpoints, writes the log, and saves and stops on a signal or before the time limit."""
-
-    def __init__(self, state: TrainingState, watch: StepWatch, stop_at: float | None):
-        self.state, self.watch, self.stop_at = state, watch, stop_at
-        self.stopped_by: int | None = None
-        self.started = time.monotonic()
-
-    def stop(self, number: int, _frame) -> None:
-        self.stopped_by = number
-
-    def on_train_begin(self, args, state, control, model=None, **kwargs):
-        if names := anywhere_not_finite(model):
-            raise UserError(self._unusable(state.global_step, names))
-
-    def _unusable(self, step: int, names: Sequence[str]) -> str:
-        if not step:
-            return (
-                f"{self.watch.label}: in the starting model {listed(names)}; make it again, with lower learning rates"
-            )
-        checkpoint = self.state.folder / f"checkpoint-{step}"
-        return (
-            f"{checkpoint}: {listed(names)}: this training diverged earlier; delete {self.state.folder}, "
-            f"{self.watch.fix}, and run the same command again"
-        )
-
-    def on_step_end(self, args, state, control, model=None, **kwargs):
-        assert self.watch.ended == state.global_step, "a step was taken that nobody looked at"
-        if self.stopped_by is None and self.stop_at is not None and time.time() > self.stop_at:
-            self.stopped_by = signal.SIGUSR1
-        self.stopped_by = told_any(self.stopped_by, args.device)
-        if self.stopped_by is not None:
-            control.should_save = control.should_training_stop = True
-        if control.should_save or control.should_training_stop:
-            self.watch.check_weights(model, state.global_step)
-        if control.should_save:
-            self.state.check()
-
-    def on_save(self, args, state, control, **kwargs):
-        meet()  # every process has written its random state
-        self.state.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        meet()
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if not logs or "grad_norm" not in logs:
-            return
-        seconds = time.monotonic() - self.started
-        self.state.log({"step": state.global_step, **logs, "seconds": round(seconds, 2)})
-        loss = f"loss {logs['loss']:.4f}" if "loss" in logs else "no loss: no token of these batches is supervised"
-        print(f"{self.watch.label}  step {state.global_step}/{state.max_steps}  {loss}  {seconds:.0f} s", flush=True)
 
 
 def shards(settings: OptimizationConfig) -> bool:

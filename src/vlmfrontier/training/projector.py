@@ -16,17 +16,13 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.models.weights import save_model
 from vlmfrontier.paths import ResultsFolder
-from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import deciding
-from vlmfrontier.training.batches import parameter_groups
+from vlmfrontier.sweep.fingerprints import read_manifest
+from vlmfrontier.sweep.recipes import deciding
 from vlmfrontier.training.examples import Examples, counted_frames, training_order
-from vlmfrontier.training.loading import Loading
-from vlmfrontier.training.loop import train
-from vlmfrontier.training.once import Stage, train_once
-from vlmfrontier.training.processes import num_processes
-from vlmfrontier.training.shares import WHOLE_BATCHES, Layout
-from vlmfrontier.training.state import TrainingState
+from vlmfrontier.training.loop import parameter_groups, train
+from vlmfrontier.training.processes import WHOLE_BATCHES, Layout, Loading, num_processes
+from vlmfrontier.training.state import Stage, TrainingState, train_once
 
 SPLIT = "align"
 

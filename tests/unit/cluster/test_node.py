@@ -427,7 +427,7 @@ def test_an_error_of_the_node_keeps_its_traceback(results: Path):
 
 
 def test_a_fault_that_another_process_of_the_training_found_is_the_jobs(results: Path):
-    torchrun = ["-m", "vlmfrontier.training.torchrun", "--standalone", "--nproc-per-node=2"]
+    torchrun = ["-m", "vlmfrontier.training.processes", "--standalone", "--nproc-per-node=2"]
     status, _, record = run_job(results, "1", torchrun)
     assert status != 0
     assert (record.state, record.status, record.node_fault) == ("failed", 86, True)

@@ -15,11 +15,7 @@ MODEL = CountedCost({0.0: Encoder(64, 3, 128, 8, 64)}, {83e3: DECODER}, text_tok
 @pytest.mark.parametrize(("frames", "tokens"), [(1, 4), (4, 36)])
 def test_counted_flops_are_those_of_the_built_models(language, frames, tokens):
     pytest.importorskip("torch", reason="counting built models needs torch")
-    from vlmfrontier.models.build import (  # noqa: PLC0415
-        build_model,
-        count_flops,
-        digits_tokenizer,
-    )
+    from vlmfrontier.models.build import build_model, count_flops, digits_tokenizer  # noqa: PLC0415
     from vlmfrontier.study.models import ModelsConfig  # noqa: PLC0415
 
     models, words = ModelsConfig(start=None), digits_tokenizer()

@@ -17,10 +17,10 @@ from vlmfrontier.data.annotations import read_annotations
 from vlmfrontier.data.conversations import open_conversations
 from vlmfrontier.data.prepare import build_llava, prepare_split
 from vlmfrontier.data.probe import Probes
-from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.data import LlavaConfig
 from vlmfrontier.study.load import validate
+from vlmfrontier.training.examples import nested_subset, subset_hash
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from vlmfrontier.data.conversations import Conversation, read_conversations, wri
 from vlmfrontier.data.frames import FrameReader
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.data.sampling import sample_frames
-from vlmfrontier.data.subsets import nested_subset, subset_hash
 from vlmfrontier.data.video import decode_video, encode_video, read_frames
 from vlmfrontier.errors import UserError
+from vlmfrontier.training.examples import nested_subset, subset_hash
 
 
 def test_sampled_frames_are_the_middles_of_equal_intervals():

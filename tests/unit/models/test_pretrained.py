@@ -17,7 +17,7 @@ from vlmfrontier.models.pretrained import assemble, read_language_config, read_t
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
-from vlmfrontier.training.batches import encode_turns
+from vlmfrontier.training.examples import encode_turns
 
 KEY = "models.language.x"
 

@@ -13,7 +13,8 @@ from vlmfrontier.models.vision import downsample, normalise, resize, to_pixels
 from vlmfrontier.models.weights import load_model
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.towers import llama_parameters, vision_parameters
-from vlmfrontier.training.batches import encode_turns, pad_batch, parameter_groups
+from vlmfrontier.training.examples import encode_turns, pad_batch
+from vlmfrontier.training.loop import parameter_groups
 
 MODELS = ModelsConfig(start=None)
 TURNS = (("digit at c3", "7"), ("sum of white", "11"), ("describe", "white 1 a1 2 b2 red 3 4 blue 5 green c4"))

@@ -22,7 +22,7 @@ from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.models.vision import normalise
 from vlmfrontier.models.weights import load_model, save_model
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
-from vlmfrontier.training.sharding import sharding_arguments
+from vlmfrontier.training.trainer import sharding_arguments
 
 KEY = "models.vision"
 CLOSE = 2e-5  # float32: pixels are normalised by another order of the same operations

@@ -19,8 +19,7 @@ from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.divergence import Diverged
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.loop import Interrupted
-from vlmfrontier.training.shares import Layout
+from vlmfrontier.training.processes import Interrupted, Layout
 from vlmfrontier.training.state import TrainingState
 
 ABSURD = {

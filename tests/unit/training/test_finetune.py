@@ -19,8 +19,7 @@ from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training import finetune as stage
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.loop import Interrupted
-from vlmfrontier.training.shares import Layout
+from vlmfrontier.training.processes import Interrupted, Layout
 
 RUNS = {"design": "rows", "rows": [{"N": "xs", "T": 2, "V": 4, "n": n} for n in (8, 24)]}
 

@@ -12,8 +12,7 @@ from tests.unit.training.test_finetune import log_of, results, start, study_of, 
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.loop import Interrupted
-from vlmfrontier.training.shares import Layout
+from vlmfrontier.training.processes import Interrupted, Layout
 from vlmfrontier.training.state import finished_training
 
 

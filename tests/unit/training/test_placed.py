@@ -7,7 +7,7 @@ import pytest
 
 from vlmfrontier.cluster.job import layout_arguments, spread
 from vlmfrontier.errors import UserError
-from vlmfrontier.training.placed import check_placement
+from vlmfrontier.training.processes import check_placement
 
 
 def given(*options: str) -> Namespace:

@@ -28,9 +28,8 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training import finetune as stage
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.loop import Interrupted
+from vlmfrontier.training.processes import Interrupted, Layout
 from vlmfrontier.training.projector import align_published
-from vlmfrontier.training.shares import Layout
 
 SHARDED, LORA = {"sharding": "fsdp2"}, {"lora": {"rank": 4, "alpha": 8, "keep_adapter": True}}
 

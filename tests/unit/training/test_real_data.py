@@ -19,8 +19,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.examples import training_order
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.loop import Interrupted
-from vlmfrontier.training.shares import Layout
+from vlmfrontier.training.processes import Interrupted, Layout
 
 RUNS = {"design": "rows", "rows": [{"N": "xs", "T": 3, "V": 4, "n": 20}]}
 

@@ -11,9 +11,9 @@ from tests.unit.training.test_layout import in_two_processes, losses
 from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.training.examples import WithFillers
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.loop import Interrupted
-from vlmfrontier.training.shares import BatchShares, Layout, WithFillers
+from vlmfrontier.training.processes import BatchShares, Interrupted, Layout
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,15 @@ from vlmfrontier.models.weights import load_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import validate
 from vlmfrontier.training.align import AlignmentExamples, align, encode_split
-from vlmfrontier.training.language import Transcripts, pretrain_language, transcript
-from vlmfrontier.training.vision import StillFrames, collate_frames, overlapping, pretrain_vision
+from vlmfrontier.training.pretrain import (
+    StillFrames,
+    Transcripts,
+    collate_frames,
+    overlapping,
+    pretrain_language,
+    pretrain_vision,
+    transcript,
+)
 
 SHORT = {"save_every": 100, "log_every": 1}
 

@@ -1,7 +1,13 @@
-"""Pretraining of the vision tower: a token of a k×k grid must tell, linearly, what stands in every cell it overlaps.
+"""Pretraining of the digits study's towers.
 
-The grids go through the model's own downsampling, so that the tower learns to spread what it sees to where plain
-bilinear interpolation will read it, for every V = k² that a sweep may ask for.
+Of the vision tower: a token of a k×k grid must tell, linearly, what stands in every cell it overlaps. The grids go
+through the model's own downsampling, so that the tower learns to spread what it sees to where plain bilinear
+interpolation will read it, for every V = k² that a sweep may ask for.
+
+Of a language model: answer the study's questions from a written transcript of a scene. A transcript stands where the
+visual tokens will stand later. Each of its places is the sum of the embeddings of three words, a colour, a digit and a
+cell, much as a visual token holds several things at once; places are scattered, so that the model learns to look for
+content and not for positions.
 """
 
 from pathlib import Path
@@ -11,16 +17,30 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import AutoModel, SiglipVisionModel, set_seed
+from transformers import AutoModel, PreTrainedTokenizerBase, SiglipVisionModel, set_seed
 
 from vlmfrontier.data.digits.build import background, paint_digit, paint_square
-from vlmfrontier.data.digits.scene import CELLS_PER_SIDE, FRAME_SIZE, SQUARE_SIZE, Digit, cell_at
-from vlmfrontier.models.build import vision_config
+from vlmfrontier.data.digits.scene import (
+    CELL_NAMES,
+    CELLS_PER_SIDE,
+    FRAME_SIZE,
+    NUM_FRAMES,
+    SQUARE_SIZE,
+    Digit,
+    Scene,
+    ask,
+    cell_at,
+    sample_scene,
+)
+from vlmfrontier.data.sampling import sample_frames
+from vlmfrontier.models.build import build_model, digits_tokenizer, vision_config
+from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.models.vision import downsample, normalise
 from vlmfrontier.study.root import Study
-from vlmfrontier.training.loop import train
-from vlmfrontier.training.once import Stage, train_once
-from vlmfrontier.training.state import TrainingState
+from vlmfrontier.training.examples import encode_turns, pad_batch
+from vlmfrontier.training.loop import parameter_groups, train
+from vlmfrontier.training.state import Stage, TrainingState, train_once
 
 NUM_CELLS = CELLS_PER_SIDE**2
 COLOURS = ("white", "red", "blue", "yellow")
@@ -155,3 +175,91 @@ def _pretrain_vision(study: Study, folder: Path, state: TrainingState) -> dict:
     accuracy = cell_accuracy(reader, collate_frames([unseen[i] for i in range(len(unseen))]))
     tower.save_pretrained(folder)
     return {**summary.report(), "digits_read_right": accuracy}
+
+
+WORDS_PER_PLACE = 3
+
+
+def transcript(scene: Scene, frames: int) -> list[tuple[str, ...]]:
+    """Return what `frames` sampled frames show, in order: (colour, digit, cell) or (green, cell)."""
+    told: list[tuple[str, ...]] = []
+    for time in sample_frames(NUM_FRAMES, frames):
+        seen = [
+            (d.cell, (d.colour, str(d.value), CELL_NAMES[d.cell])) for d in scene.digits if d.start <= time < d.stop
+        ]
+        square = scene.square_cell(int(time))
+        seen.append((square, ("green", CELL_NAMES[square])))
+        told += [words for _, words in sorted(seen)]
+    return told
+
+
+class Transcripts(Dataset):
+    """Random scenes as transcripts with all questions; example i depends on the seed and i alone."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, count: int, length: int, max_frames: int, seed: int):
+        self.tokenizer, self.count, self.length, self.max_frames, self.seed = tokenizer, count, length, max_frames, seed
+        self.prompt = PromptBuilder(tokenizer)
+        self.word_ids = tokenizer.get_vocab()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng([self.seed, index])
+        scene = sample_scene(rng)
+        turns = [(q.question, q.answer) for q in ask(scene, rng)]
+        told = transcript(scene, int(rng.integers(1, self.max_frames + 1)))[-self.length :]
+        places = np.full((self.length, WORDS_PER_PLACE), self.tokenizer.pad_token_id)
+        for place, words in zip(np.sort(rng.permutation(self.length)[: len(told)]), told, strict=True):
+            places[place, : len(words)] = [self.word_ids[w] for w in words]
+        return {"transcript": places, **encode_turns(self.prompt, self.length, turns, independent=True)}
+
+    def collate(self, examples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+        """Return a padded batch with the transcripts (batch, length, 3)."""
+        batch = pad_batch(examples, self.tokenizer.pad_token_id)
+        return {"transcript": torch.from_numpy(np.stack([e["transcript"] for e in examples])), **batch}
+
+
+def transcript_loss(model: VideoVLM, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return the loss of the answers, transcripts standing where visual tokens would."""
+    words = batch["transcript"]
+    visual = (model.get_input_embeddings()(words) * (words != model.config.pad_token_id)[..., None]).sum(2)
+    embeddings = model.embed(batch["input_ids"], visual)
+    return model(inputs_embeds=embeddings, labels=batch["labels"], segments=batch["segments"]).loss
+
+
+def pretrain_language(study: Study, language: str, models: Path, again: str | None = None) -> dict:
+    """Pretrain the language model called `language` unless it has been, save it to `models/language/<language>` and
+    return its report."""
+    settings, seed = study.pretrain.language, study.pretrain.seed
+    shape = study.models.language[language].model_dump()
+    recipe = {"language": shape, "settings": settings.model_dump(), "seed": seed}
+    stage = Stage.of_start(models, f"language {language}", f"language/{language}")
+    return train_once(stage, lambda: recipe, lambda state: _pretrain_language(study, language, stage, state), again)
+
+
+def _pretrain_language(study: Study, language: str, stage: Stage, state: TrainingState) -> dict:
+    settings, seed = study.pretrain.language, study.pretrain.seed
+    set_seed(seed)
+    tokenizer = digits_tokenizer()
+    model = build_model(study.models, language, tokenizer, tokens_per_frame=1)
+    rate = settings.learning_rate
+    groups = parameter_groups(model, ["language"], lambda _: rate[language] if isinstance(rate, dict) else rate)
+    examples = Transcripts(
+        tokenizer, settings.steps * settings.batch_size, settings.transcript_length, settings.max_frames, seed
+    )
+    summary = train(
+        model,
+        examples,
+        examples.collate,
+        groups,
+        settings,
+        state,
+        steps=settings.steps,
+        seed=seed,
+        label=stage.name,
+        loss=transcript_loss,
+    )
+    model.language.save_pretrained(stage.model)
+    tokenizer.save_pretrained(stage.model)
+    return summary.report()
