@@ -1,21 +1,138 @@
-"""Test one finetuned run on the test videos of its study and write its result."""
+"""Test one finetuned run on the test videos of its study: ask it, about the right videos or, as a control, about wrong
+ones, and write its result.
+"""
 
 import json
 import time
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from vlmfrontier.evaluation.answers import answer_all, group_by_video, show_wrong_videos
-from vlmfrontier.evaluation.result import check_model, drop_weights, write_answers, write_result
-from vlmfrontier.evaluation.statistics import task_errors
+from vlmfrontier.data.digits.scene import SUBJECTS
+from vlmfrontier.data.frames import FrameReader
+from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
+from vlmfrontier.evaluation.result import (
+    check_model,
+    drop_weights,
+    exact_match,
+    facts_f1,
+    most_likely,
+    task_errors,
+    write_answers,
+    write_result,
+)
 from vlmfrontier.models.prompt import PromptBuilder
+from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.vision import resize
 from vlmfrontier.models.weights import device_name, load_model
 from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.progress import Count
 from vlmfrontier.provenance import provenance
 from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
+from vlmfrontier.tasks import DIGITS_TASKS
+
+KINDS = {task.name: task.kind for task in DIGITS_TASKS}
+
+
+def group_by_video(questions: Sequence[dict]) -> list[tuple[str, list[dict]]]:
+    """Return (video, its questions) in the order of the file."""
+    groups: dict[str, list[dict]] = defaultdict(list)
+    for question in questions:
+        groups[question["video"]].append(question)
+    return list(groups.items())
+
+
+def show_wrong_videos(groups: list[tuple[str, list[dict]]], count: int) -> list[tuple[str, list[dict]]]:
+    """Return the first `count` groups, each with the next group's video: what a model knows without seeing remains."""
+    chosen = groups[:count]
+    return [(chosen[(i + 1) % len(chosen)][0], questions) for i, (_, questions) in enumerate(chosen)]
+
+
+@torch.inference_mode()
+def answer_all(
+    model: VideoVLM,
+    prompt: PromptBuilder,
+    folder: Path,
+    groups: list[tuple[str, list[dict]]],
+    frames: int,
+    batch_size: int,
+    max_new_tokens: int,
+    name: str = "answer",
+) -> dict[str, list[dict]]:
+    """Return the answered questions by task: id, video, shown, question, truth, answer, score in 0–1.
+
+    Says under `name` how many videos are behind.
+    """
+    reader = FrameReader(folder, resize=partial(resize, side=model.config.vision_config.image_size))
+    model.eval()
+    answered: dict[str, list[dict]] = {task: [] for task in KINDS}
+    count = Count(name, len(groups), "videos")
+    for first in range(0, len(groups), batch_size):
+        batch = groups[first : first + batch_size]
+        pixels = torch.from_numpy(np.stack([reader.read(video, frames) for video, _ in batch])).to(model.device)
+        shown = [video for video, _ in batch]
+        with new_tensors_on(model.device):
+            packed = PackedReader(model, prompt, pixels)
+            records = _choices(packed, prompt, shown, _of_kind(batch, choice=True))
+            records += _texts(packed, prompt, shown, _of_kind(batch, choice=False), max_new_tokens)
+        for record in records:
+            answered[record["task"]].append(record)
+        count.add(len(batch))
+    count.done()
+    return {task: records for task, records in answered.items() if records}
+
+
+def _of_kind(batch: list[tuple[str, list[dict]]], choice: bool) -> list[list[dict]]:
+    return [[q for q in questions if (KINDS[q["task"]] == "choice") == choice] for _, questions in batch]
+
+
+def _record(question: dict, shown: str, answer: str, score: float, **more) -> dict:
+    kept = {key: question[key] for key in ("id", "task", "video", "question")}
+    return {**kept, "shown": shown, "truth": question["answer"], "answer": answer, "score": score, **more}
+
+
+def _choices(packed: PackedReader, prompt: PromptBuilder, shown: list[str], rows: list[list[dict]]) -> list[dict]:
+    """Answer multiple choice by the likelihood of the options' words."""
+    if not any(rows):
+        return []
+    asked = [[prompt.question(q["question"]) for q in row for _ in q["options"]] for row in rows]
+    options = [[prompt.answer_tokens(q["question"], o) for q in row for o in q["options"]] for row in rows]
+    likelihoods = packed.log_likelihoods(asked, options)
+    records = []
+    for video, row, values in zip(shown, rows, likelihoods.tolist(), strict=True):
+        remaining = iter(values)
+        for question in row:
+            own = [next(remaining) for _ in question["options"]]
+            answer = question["options"][most_likely(own)]
+            score = exact_match(answer, question["answer"])
+            records.append(_record(question, video, answer, score, log_likelihoods=[round(v, 4) for v in own]))
+    return records
+
+
+def _texts(
+    packed: PackedReader, prompt: PromptBuilder, shown: list[str], rows: list[list[dict]], max_new_tokens: int
+) -> list[dict]:
+    """Answer open questions and captions by greedy generation."""
+    if not any(rows):
+        return []
+    generated = packed.generate([[prompt.question(q["question"]) for q in row] for row in rows], max_new_tokens)
+    records = []
+    for video, row, texts in zip(shown, rows, generated, strict=True):
+        for question, tokens in zip(row, texts, strict=True):
+            answer = prompt.answer_text(tokens)
+            caption = KINDS[question["task"]] == "caption"
+            score = (
+                facts_f1(answer, question["answer"], SUBJECTS) if caption else exact_match(answer, question["answer"])
+            )
+            records.append(_record(question, video, answer, score))
+    return records
 
 
 def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:

@@ -1,10 +1,16 @@
-"""Everything about a run in one file: `runs/<run>/result.json`, whichever way it was tested."""
+"""Everything about a run in one file, `runs/<run>/result.json`, whichever way it was tested; and its errors: a score in
+0–1 for each kind of question, means with standard errors that know which questions share a video.
+"""
 
 import json
 import math
+from collections import Counter
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
@@ -16,6 +22,91 @@ from vlmfrontier.records import read_finetuned
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import result_settings
 from vlmfrontier.sweep.runs import Run
+
+
+def exact_match(answer: str, truth: str) -> float:
+    """Return 1 if the answer is the truth, whatever the case and outer blanks, else 0."""
+    return float(answer.strip().lower() == truth.strip().lower())
+
+
+def most_likely(log_likelihoods: Sequence[float]) -> int:
+    """Return the position of the largest log-likelihood, the first of equals."""
+    return max(range(len(log_likelihoods)), key=lambda i: (log_likelihoods[i], -i))
+
+
+def facts(caption: str, subjects: Collection[str]) -> Counter[tuple[str, str]]:
+    """Return how often `caption` states each fact (subject, word): a word belongs to the subject named last."""
+    stated: Counter[tuple[str, str]] = Counter()
+    subject = None
+    for word in caption.split():
+        if word in subjects:
+            subject = word
+        elif subject is not None:
+            stated[(subject, word)] += 1
+    return stated
+
+
+def facts_f1(caption: str, truth: str, subjects: Collection[str]) -> float:
+    """Return the F1 of the facts in `caption` against `truth`: what is left out costs as much as what is made up."""
+    stated, true = facts(caption, subjects), facts(truth, subjects)
+    both = sum((stated & true).values())
+    total = sum(stated.values()) + sum(true.values())
+    return 2 * both / total if total else 1.0
+
+
+def mean_and_error(scores: Sequence[float], clusters: Sequence[str]) -> tuple[float, float]:
+    """Return the mean of `scores` and its standard error, clustered by video: `mean_over_strata` of one stratum."""
+    return mean_over_strata(scores, clusters, [0] * len(scores), [1 / len(scores)] * len(scores))
+
+
+def mean_over_strata(
+    scores: Sequence[float], clusters: Sequence[str], strata: Sequence[Hashable], weights: Sequence[float]
+) -> tuple[float, float]:
+    """Return the mean of `scores`, weighted, and its standard error, clustered by video.
+
+    Questions about one video do not count as independent, and how many questions a stratum (a task, or a measure of
+    one) has is no chance: se² = G/(G−1) · Σ_g (Σ_{i in g} w_i (s_i − s̄_k(i)))² over G clusters g and strata k.
+    `weights` are equal within a stratum and sum to one. The plain standard error if there is one stratum and every
+    cluster is one question. NaN with fewer than two clusters.
+    """
+    values, weight = np.asarray(scores, float), np.asarray(weights, float)
+    _, stratum = np.unique([str(label) for label in strata], return_inverse=True)
+    means = np.bincount(stratum, values) / np.bincount(stratum)
+    _, group = np.unique(np.asarray(clusters), return_inverse=True)
+    residuals = np.bincount(group, weights=weight * (values - means[stratum]))
+    count = len(residuals)
+    mean = float(weight @ values)
+    if count < 2:
+        return mean, float("nan")
+    return mean, float(np.sqrt(count / (count - 1) * np.sum(residuals**2)))
+
+
+def task_errors(tasks: Sequence[str], answers: dict[str, list[dict]]) -> dict[str, dict]:
+    """Return error, standard error and question count of each task and of their mean `avg`; error = 100·(1 − score).
+
+    `answers[task]` holds records with `score` in 0–1 and `video`, and for a task that is the mean of several measures
+    also `id` and `measure`. Measures weigh equally within their task, tasks in `avg`, whose standard error clusters all
+    questions of a video.
+    """
+    report = {task: _error(answers[task], _weights(answers[task])) for task in tasks}
+    everything = [{**record, "stratum": task} for task in tasks for record in answers[task]]
+    weights = [weight / len(tasks) for task in tasks for weight in _weights(answers[task])]
+    total = sum(entry["questions"] for entry in report.values())
+    return report | {"avg": {**_error(everything, weights), "questions": total}}
+
+
+def _weights(records: Sequence[dict]) -> list[float]:
+    counts = Counter(record.get("measure") for record in records)
+    return [1 / len(counts) / counts[record.get("measure")] for record in records]
+
+
+def _error(records: Sequence[dict], weights: Sequence[float]) -> dict[str, float | int]:
+    scores, videos = [record["score"] for record in records], [record["video"] for record in records]
+    strata = [(record.get("stratum"), record.get("measure")) for record in records]
+    score, error = mean_over_strata(scores, videos, strata, weights)
+    questions = len({record.get("id", number) for number, record in enumerate(records)})
+    return {"error": 100 * (1 - score), "standard_error": 100 * error, "questions": questions}
+
 
 WEIGHTS = "*.safetensors"
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vlmfrontier.data.frames import FrameReader
-from vlmfrontier.evaluation.answers import KINDS, answer_all, group_by_video, show_wrong_videos
+from vlmfrontier.evaluation.evaluate import KINDS, answer_all, group_by_video, show_wrong_videos
 from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.vision import normalise

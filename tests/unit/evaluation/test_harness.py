@@ -8,9 +8,8 @@ import pytest
 from tests.published import END, TEMPLATE, tokenizer
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms import harness
-from vlmfrontier.evaluation.lmms.fetch import settle_links
 from vlmfrontier.evaluation.lmms.job import AnswerJob, answer_key
-from vlmfrontier.evaluation.lmms.stages import prompts_hash
+from vlmfrontier.evaluation.lmms.stages import prompts_hash, settle_links
 from vlmfrontier.files import weights_hash
 from vlmfrontier.models.chat import VIDEO_TAG
 from vlmfrontier.study.evaluation import LmmsEvalConfig

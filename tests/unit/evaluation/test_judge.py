@@ -10,10 +10,8 @@ import pytest
 
 from tests.made_judge import judging
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.judge.ask import ask_all
-from vlmfrontier.evaluation.judge.relay import PLACEHOLDER, Answering, Collecting, serving
-from vlmfrontier.evaluation.judge.replies import GarbageError, Replies, rating
-from vlmfrontier.evaluation.judge.requests import prompt_hashes
+from vlmfrontier.evaluation.judge import GarbageError, Replies, ask_all, prompt_hashes, rating
+from vlmfrontier.evaluation.relay import PLACEHOLDER, Answering, Collecting, serving
 from vlmfrontier.files import append_line, read_lines
 from vlmfrontier.study.evaluation import JudgeConfig
 

@@ -28,8 +28,7 @@ from tests.made_benchmarks import (
 from tests.made_judge import Judge, judging
 from tests.made_videos import VIDEOS, write_sources
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.lmms.fetch import fetch
-from vlmfrontier.evaluation.lmms.stages import answer, rate
+from vlmfrontier.evaluation.lmms.stages import answer, fetch, rate
 from vlmfrontier.evaluation.result import drop_weights
 from vlmfrontier.files import read_lines
 from vlmfrontier.paths import ResultsFolder, RunFolder

@@ -8,11 +8,10 @@ import pytest
 
 from tests.made_benchmarks import write_recorded
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.lmms.harness import Output
+from vlmfrontier.evaluation.lmms.harness import Output, score_task
 from vlmfrontier.evaluation.lmms.job import Answer, read_answers
-from vlmfrontier.evaluation.lmms.scored import score_task
 from vlmfrontier.evaluation.lmms.stages import check_videos
-from vlmfrontier.evaluation.statistics import task_errors
+from vlmfrontier.evaluation.result import task_errors
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 from vlmfrontier.tasks import BENCHMARKS, PAPER_TASKS, own_benchmark
 

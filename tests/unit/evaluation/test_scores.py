@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.evaluation.scores import exact_match, facts_f1, most_likely
-from vlmfrontier.evaluation.statistics import mean_and_error, task_errors
+from vlmfrontier.evaluation.result import exact_match, facts_f1, mean_and_error, most_likely, task_errors
 
 SUBJECTS = ("white", "red", "blue", "green")
 TRUTH = "white 3 a2 5 b1 red 7 4 blue 9 green c3"  # eight facts

@@ -13,9 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Protocol
 
-from vlmfrontier.evaluation.judge.ask import COMPLETIONS
-from vlmfrontier.evaluation.judge.replies import Replies
-from vlmfrontier.evaluation.judge.requests import Body, digest, request_body
+from vlmfrontier.evaluation.judge import COMPLETIONS, Body, Replies, digest, request_body
 from vlmfrontier.files import append_line, read_lines
 
 PLACEHOLDER = str({"pred": "no", "score": 0})
