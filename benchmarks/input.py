@@ -22,7 +22,7 @@ from PIL import Image
 from tabulate import tabulate
 
 from vlmfrontier.cluster.site import Site
-from vlmfrontier.data.decoder import Decoder
+from vlmfrontier.data.decoder import DecoderProcess
 from vlmfrontier.data.sampling import sample_frames
 from vlmfrontier.data.video import open_video, to_array
 from vlmfrontier.models.vision import resize
@@ -120,7 +120,7 @@ def measure(path: Path, codec: str, height: int, options: argparse.Namespace, si
     """Return one row: what reading T frames takes in a training and by plain full decoding."""
 
     def started(read: bool) -> np.ndarray | None:
-        decoder = Decoder()
+        decoder = DecoderProcess()
         try:
             decoder.facts(path, 1, timeout=600)  # imports, and the file in memory, for both alike
             if not read:

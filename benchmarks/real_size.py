@@ -36,7 +36,7 @@ from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.trainings import PlannedTraining, finetuning, training_memory
 from vlmfrontier.training import loop
-from vlmfrontier.training.loop import Layout, is_first, model_loss, num_processes, parameter_groups, train
+from vlmfrontier.training.loop import BatchPlan, is_first, model_loss, num_processes, parameter_groups, train
 from vlmfrontier.training.state import TrainingState
 
 PAPER = Path(__file__).parents[1] / "workflow/studies/paper.yaml"
@@ -98,7 +98,7 @@ def collate(examples: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 
 def measure(
-    study: Study, training: PlannedTraining, name: str, layout: Layout, given: argparse.Namespace, folder: Path
+    study: Study, training: PlannedTraining, name: str, plan: BatchPlan, given: argparse.Namespace, folder: Path
 ) -> float:
     """Return the seconds of one optimizer step of the study's finetuning with the language model called `name`."""
     config = described_model(study.models, name, training.V)
@@ -109,7 +109,7 @@ def measure(
         for layer in model.modules():
             if isinstance(layer, GradientCheckpointingLayer):
                 layer.compile()
-    clock = Clock(given.steps, layout.accumulation(settings.batch_size))
+    clock = Clock(given.steps, plan.accumulation(settings.batch_size))
     groups = parameter_groups(model, settings.train, lambda part: settings.learning_rates.of(part, name))
     examples = RandomExamples(config, training.T, (given.steps + 1) * settings.batch_size)
     try:
@@ -125,7 +125,7 @@ def measure(
             seed=0,
             label=name,
             loss=clock,
-            layout=layout,
+            plan=plan,
         )
     except EnoughError:
         return clock.seconds
@@ -175,7 +175,7 @@ def row(study: Study, setting: str, attention: str, given: argparse.Namespace) -
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
-        seconds = measure(study, training, name, Layout(micro, again), given, Path(folder))
+        seconds = measure(study, training, name, BatchPlan(micro, again), given, Path(folder))
     examples = study.finetune.batch_size
     flops = training.flops / training.examples * examples
     peak = Site().gpu[0].peak(study.finetune.precision) if given.peak is None else given.peak

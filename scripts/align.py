@@ -23,15 +23,15 @@ def main(given: Namespace) -> None:
     from vlmfrontier.paths import ResultsFolder  # noqa: PLC0415
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.training.align import align  # noqa: PLC0415
-    from vlmfrontier.training.processes import placed  # noqa: PLC0415
+    from vlmfrontier.training.processes import launch  # noqa: PLC0415
     from vlmfrontier.training.projector import align_published  # noqa: PLC0415
 
     study, results = read_study(given.study), ResultsFolder(given.study.parent)
     check_language(given.language, study.models.language)
     name = study.models.start_name(given.language, given.vision)
-    with placed(given, f"align {name}") as layout:
+    with launch(given, f"align {name}") as plan:
         if study.models.pretrained:
-            report = align_published(study, given.language, given.vision, results, layout, given.again)
+            report = align_published(study, given.language, given.vision, results, plan, given.again)
         else:
             report = align(study, name, results, given.again)
     if report is not None:  # else another process of this training tells

@@ -25,7 +25,7 @@ def main(given: Namespace) -> None:
     if study.evaluate.harness == "packed":
         from vlmfrontier.evaluation.evaluate import evaluate as test  # noqa: PLC0415
     else:
-        from vlmfrontier.evaluation.lmms.stages import rate as test  # noqa: PLC0415
+        from vlmfrontier.evaluation.lmms.stages import score as test  # noqa: PLC0415
     errors = test(study, find_run(study, given.run), results)["errors"]
     listed = "  ".join(f"{task} {value['error']:.1f}" for task, value in errors.items())
     print(f"{given.run}: error {listed} → {results.run(given.run).result}")

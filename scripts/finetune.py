@@ -23,11 +23,11 @@ def main(given: Namespace) -> None:
     from vlmfrontier.study.load import read_study  # noqa: PLC0415
     from vlmfrontier.sweep.runs import find_run  # noqa: PLC0415
     from vlmfrontier.training.finetune import finetune  # noqa: PLC0415
-    from vlmfrontier.training.processes import placed  # noqa: PLC0415
+    from vlmfrontier.training.processes import launch  # noqa: PLC0415
 
-    with placed(given, given.run) as layout:
+    with launch(given, given.run) as plan:
         study, results = read_study(given.study), ResultsFolder(given.study.parent)
-        report = finetune(study, find_run(study, given.run), results, layout, given.again)
+        report = finetune(study, find_run(study, given.run), results, plan, given.again)
     if report is not None:  # else another process of this training tells
         print(f"{given.run}: {report['steps']} steps in {report['seconds']:.0f} s → {results.run(given.run).model}")
 

@@ -18,8 +18,8 @@ class _Bar:
     def __init__(self, stream: TextIO):
         self.stream, self._length = stream, 0
 
-    def show(self, name: str, behind: int, total: int, text: str) -> None:
-        filled = WIDTH * behind // max(total, 1)
+    def show(self, name: str, completed: int, total: int, text: str) -> None:
+        filled = WIDTH * completed // max(total, 1)
         self._write(f"{name} [{'█' * filled}{'·' * (WIDTH - filled)}] {text}")
 
     def clear(self) -> None:
@@ -67,23 +67,23 @@ class Silent(Progress):
 
 
 class Count:
-    """Says how many of `total` are behind and how long the others will take; a log is told so every `EVERY` seconds.
+    """Says how many of `total` are completed and how long the others will take; a log is told so every `EVERY` seconds.
 
-    `unit` is what is counted, in the plural. Call `add` when some are behind, `done` at the end.
+    `unit` is what is counted, in the plural. Call `add` when some are completed, `done` at the end.
     """
 
     def __init__(self, name: str, total: int, unit: str, stream: TextIO | None = None):
         self.name, self.total, self.unit, self.stream = name, total, unit, stream or sys.stdout
-        self.behind, self._bar = 0, _Bar(self.stream)
+        self.completed, self._bar = 0, _Bar(self.stream)
         self.started = self.said = time.monotonic()
 
     def add(self, number: int = 1) -> None:
         """Count `number` more."""
-        self.behind += number
+        self.completed += number
         now = time.monotonic()
         if self.stream.isatty():
-            self._bar.show(self.name, self.behind, self.total, self._far(now))
-        elif now - self.said >= EVERY and self.behind < self.total:
+            self._bar.show(self.name, self.completed, self.total, self._far(now))
+        elif now - self.said >= EVERY and self.completed < self.total:
             self.said = now
             self._print(now)
 
@@ -97,9 +97,9 @@ class Count:
 
     def _far(self, now: float) -> str:
         seconds = now - self.started
-        ahead = max(self.total - self.behind, 0)
-        left = f", about {seconds / self.behind * ahead:.0f} s left" if self.behind and ahead else ""
-        return f"{self.behind}/{self.total} {self.unit}  {seconds:.0f} s{left}"
+        ahead = max(self.total - self.completed, 0)
+        left = f", about {seconds / self.completed * ahead:.0f} s left" if self.completed and ahead else ""
+        return f"{self.completed}/{self.total} {self.unit}  {seconds:.0f} s{left}"
 
 
 def steps(name: str, items: Iterable[T], stream: TextIO | None = None) -> Iterator[T]:

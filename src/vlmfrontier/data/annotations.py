@@ -18,7 +18,7 @@ from vlmfrontier.data.conversations import (
     parse_record,
 )
 from vlmfrontier.data.probe import locate
-from vlmfrontier.data.problems import DUPLICATE_ID, NO_RECORD, NOT_UTF8, Problem
+from vlmfrontier.data.problems import DUPLICATE_ID, NO_RECORD, NOT_UTF8, RecordProblem
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.data import SourceConfig
 
@@ -160,7 +160,7 @@ class SourceReader:
             except RecordError:
                 continue
 
-    def conversations(self) -> Iterator[tuple[str, Conversation | Problem]]:
+    def conversations(self) -> Iterator[tuple[str, Conversation | RecordProblem]]:
         """Yield where each record stands, with its conversation (id and video preceded by the source's name) or its
         problem."""
         seen: Counter[str] = Counter()
@@ -209,11 +209,11 @@ class SourceReader:
     def _named(self, name: str) -> str:
         return f"{self.source.name}/{name}"
 
-    def _problem(self, raw: Raw, kind: str, detail: str) -> Problem:
+    def _problem(self, raw: Raw, kind: str, detail: str) -> RecordProblem:
         content = raw.content
         name = content.get("id")
         video = content.get(self.key)
-        return Problem(
+        return RecordProblem(
             str(name) if name not in (None, "") else raw.where.rsplit("/", 1)[-1],
             self.source.name,
             raw.where,

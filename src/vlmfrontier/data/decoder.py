@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from vlmfrontier.data.images import images_of, is_picture, timeline_of
+from vlmfrontier.data.images import images_of, is_image, timeline_of
 from vlmfrontier.data.problems import CRASHED, Deadline, VideoError, timed_out
 from vlmfrontier.data.sampling import WHOLE, FrameRule, Timeline
 from vlmfrontier.data.video import READING, Resize, find_timeline, read_frames, watch_frames
@@ -71,7 +71,7 @@ def video_facts(path: Path, checked_frames: int, timeout: float | None = None) -
 
     Raises `VideoError` if it cannot be decoded, or not within `timeout` seconds.
     """
-    if is_picture(path):
+    if is_image(path):
         return _image_facts(path, checked_frames, timeout)
     deadline = Deadline(path, timeout)
     timeline, codec = find_timeline(path, deadline)
@@ -129,7 +129,7 @@ START = 300.0
 _CHUNK = 1 << 20
 
 
-class Decoder:
+class DecoderProcess:
     """Decodes in a process of its own, which is started when first needed and again after it had to be killed.
 
     Safe after a fork: every process starts its own.

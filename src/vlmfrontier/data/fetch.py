@@ -15,7 +15,7 @@ from typing import Any
 
 from vlmfrontier.data.annotations import SourceReader, read_annotations
 from vlmfrontier.data.archives import DamagedArchiveError, is_archive, unpack
-from vlmfrontier.data.origins import Origin, Remote, look
+from vlmfrontier.data.origins import Origin, Remote, list_remote
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import hash_file, write_json
@@ -38,7 +38,7 @@ def fetch_split(study: Study, split: str, results: ResultsFolder, say: Say = pri
     the `count` of records it should have; and in the end if more than `data.llava.failures` of a set's videos are
     missing, a line for each set.
     """
-    origins = [(source, look(source)) for source in study.data.fetched(split)]
+    origins = [(source, list_remote(source)) for source in study.data.fetched(split)]
     try:
         found = _fetch(origins, say)
     except OSError as error:
@@ -147,8 +147,8 @@ def _fetch_annotations(source: SourceConfig, origins: Sequence[Origin], cache: _
     target = Path(source.files[0])
     there = hash_file(target) if target.exists() else None
     if there is not None and there not in cache.made(target):
-        mend = "move it away, or take `annotations` out of the source's `fetch`"
-        raise UserError(f"{source.name}: {target} is there and was not fetched; {mend}")
+        hint = "move it away, or take `annotations` out of the source's `fetch`"
+        raise UserError(f"{source.name}: {target} is there and was not fetched; {hint}")
     files = [origin.get(file, cache.downloads) for origin in origins for file in origin.annotations]
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.fetched")
@@ -214,8 +214,8 @@ def _fetch_video(origin: Origin, file: Remote, cache: _DownloadCache) -> None:
     except DamagedArchiveError as error:
         path.unlink()
         as_published = "its SHA-256 is the published one: leave it out, or tell who publishes it"
-        mend = as_published if file.sha256 else "call again to fetch it anew"
-        raise UserError(f"{origin.where}: {error}; {mend}") from None
+        hint = as_published if file.sha256 else "call again to fetch it anew"
+        raise UserError(f"{origin.where}: {error}; {hint}") from None
     except UserError as error:
         raise UserError(f"{origin.where}: {error}") from None
     path.unlink()
@@ -254,9 +254,9 @@ def _refuse_missing(sources: Sequence[SourceConfig], found: dict[str, Any], fail
         entry = found[source.name]
         if entry["missing"] > failures * entry["videos"]:
             share = f"{entry['missing']:,} of {entry['videos']:,} videos are missing"
-            mend = source.by_hand or "docs/data.md says where the paper's sets come from"
+            hint = source.by_hand or "docs/data.md says where the paper's sets come from"
             told.append(
-                f"{source.name}: {share}, first {entry['first_missing']}; they belong in {source.videos}: {mend}"
+                f"{source.name}: {share}, first {entry['first_missing']}; they belong in {source.videos}: {hint}"
             )
     if told:
         raise UserError("\n".join(told))

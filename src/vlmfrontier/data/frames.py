@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmfrontier.data.decoder import Decoder
+from vlmfrontier.data.decoder import DecoderProcess
 from vlmfrontier.data.probe import locate
 from vlmfrontier.data.sampling import WHOLE, FrameRule, sample_frames
 from vlmfrontier.data.video import READING, Resize, decode_video, read_frames
@@ -79,7 +79,7 @@ class FrameReader:
         about = json.loads(manifest.read_text()) if manifest.exists() else {}
         self._roots = {name: Path(root) for name, root in about.get("folders", {}).items()}
         self._extensions: dict[str, list[str]] = about.get("extensions", {})
-        self._decoder = Decoder() if self._roots else None
+        self._decoder = DecoderProcess() if self._roots else None
         # What a resize does to a frame is known by what it makes of one, which is surer than its name.
         self._resize_mark = _mark(resize) if resize and reading.cache else ""
 

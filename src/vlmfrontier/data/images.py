@@ -1,4 +1,4 @@
-"""Pictures as frames: one alone, the frames of an animated one, or a folder of them, upright and in 8-bit RGB."""
+"""Images as frames: one alone, the frames of an animated one, or a folder of them, upright and in 8-bit RGB."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,17 +13,17 @@ from vlmfrontier.data.problems import ANIMATED, MISSING_FILE, NO_FRAME, UNREADAB
 from vlmfrontier.data.sampling import FrameRule, Timeline, counted, frames_in_time, sample_frames
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-# The second picture of a JPEG is a preview or a map of brightness, not a frame that follows.
+# The second image of a JPEG is a preview or a map of brightness, not a frame that follows.
 ANIMATES = frozenset({"PNG", "WEBP", "GIF"})
 DAMAGES = (OSError, Image.DecompressionBombError, SyntaxError, ValueError, EOFError, IndexError, MemoryError)
-"""What Pillow raises for files that are no pictures, or not whole."""
+"""What Pillow raises for files that are no images, or not whole."""
 _DIGITS = re.compile(r"(\d+)")
 
 Resize = Callable[[np.ndarray], np.ndarray]
 
 
-def is_picture(path: Path) -> bool:
-    """Say whether `path` is read as pictures: by its ending, or a folder."""
+def is_image(path: Path) -> bool:
+    """Say whether `path` is read as images: by its ending, or a folder."""
     return path.suffix.lower() in IMAGE_SUFFIXES or path.is_dir()
 
 
@@ -49,7 +49,7 @@ def natural(path: Path) -> tuple:
 
 
 def timeline_of(path: Path) -> Timeline:
-    """Return when the frames of an animated picture are shown; one frame of a picture that stands still."""
+    """Return when the frames of an animated image are shown; one frame of an image that stands still."""
     with _opened(path) as image:
         count = _frames(image)
         if count == 1:
@@ -66,8 +66,8 @@ def timeline_of(path: Path) -> Timeline:
     return Timeline(Fraction(1, 1000), ends - lengths, keys, int(ends[-1]), sure=False)
 
 
-def read_pictures(path: Path, wanted: int, rule: FrameRule, deadline: Deadline, resize: Resize | None) -> np.ndarray:
-    """Return `wanted` frames of the picture or the folder of pictures at `path`: (wanted, height, width, 3) uint8.
+def read_images(path: Path, wanted: int, rule: FrameRule, deadline: Deadline, resize: Resize | None) -> np.ndarray:
+    """Return `wanted` frames of the image or the folder of images at `path`: (wanted, height, width, 3) uint8.
 
     All have the size of the first that is read. Raises `VideoError`.
     """
@@ -84,24 +84,24 @@ def read_pictures(path: Path, wanted: int, rule: FrameRule, deadline: Deadline, 
     for source in sources:
         if source not in frames:
             deadline.check()
-            frame = read_picture(*source, size)
+            frame = read_image(*source, size)
             size = size or (frame.shape[1], frame.shape[0])
             frames[source] = resize(frame) if resize else frame
     return np.stack([frames[source] for source in sources])
 
 
-def read_picture(path: Path, number: int | None, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Return frame `number` of the picture at `path`, upright, (height, width, 3) uint8; scaled to `size`.
+def read_image(path: Path, number: int | None, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Return frame `number` of the image at `path`, upright, (height, width, 3) uint8; scaled to `size`.
 
-    Where `number` is None, the picture must stand still. Raises `VideoError`.
+    Where `number` is None, the image must stand still. Raises `VideoError`.
     """
     with _opened(path) as image:
         if number is None and _frames(image) > 1:
-            raise VideoError(ANIMATED, path, f"has {_frames(image)} frames among pictures of one; convert or remove it")
+            raise VideoError(ANIMATED, path, f"has {_frames(image)} frames among images of one; convert or remove it")
         if number:
             image.seek(number)
-        picture = _in_8_bits(ImageOps.exif_transpose(image)).convert("RGB")
-        return np.asarray(picture if size in (None, picture.size) else picture.resize(size))
+        upright = _in_8_bits(ImageOps.exif_transpose(image)).convert("RGB")
+        return np.asarray(upright if size in (None, upright.size) else upright.resize(size))
 
 
 def _frames(image: Image.Image) -> int:
@@ -109,7 +109,7 @@ def _frames(image: Image.Image) -> int:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Return the picture with values up to 255: Pillow cuts those of 16 bits off instead of scaling them."""
+    """Return the image with values up to 255: Pillow cuts those of 16 bits off instead of scaling them."""
     if not image.mode.startswith("I"):
         return image
     values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
@@ -118,7 +118,7 @@ def _in_8_bits(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open the picture at `path` for reading. Raises `VideoError` for what is none, also while the block reads it."""
+    """Open the image at `path` for reading. Raises `VideoError` for what is none, also while the block reads it."""
     try:
         with Image.open(path) as image:
             yield image

@@ -1,6 +1,6 @@
 """Where the files of a published set come from: a data set of the Hugging Face hub, or addresses of other hosts.
 
-What goes wrong there is said in one line with its mend.
+What goes wrong there is said in one line, with what to do.
 """
 
 import errno
@@ -39,8 +39,8 @@ def translate_errors(where: str, repository: str, revision: str, kind: str = "mo
     try:
         yield
     except GatedRepoError:
-        mend = f"accept the licence on the {kind}'s page, then `hf auth login` with that account"
-        raise UserError(f"{where}: the {kind} is behind a licence; {mend}") from None
+        hint = f"accept the licence on the {kind}'s page, then `hf auth login` with that account"
+        raise UserError(f"{where}: the {kind} is behind a licence; {hint}") from None
     except RevisionNotFoundError:
         raise UserError(f"{revision}: {repository} has no such commit, tag or branch") from None
     except RepositoryNotFoundError:
@@ -53,7 +53,7 @@ def translate_errors(where: str, repository: str, revision: str, kind: str = "mo
 
 
 def refusal(error: Exception) -> str:
-    """Return what an error of network or disk means for a fetch, with its mend."""
+    """Return what an error of network or disk means for a fetch, and what to do."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if isinstance(error, OSError) and error.errno in _OF_DISK:
         return f"cannot be written ({reason}); make room or choose another folder, then call again"
@@ -89,8 +89,8 @@ class Origin(ABC):
         self.videos = [file for file in self._matching("videos", files) if file.key not in taken]
         for file in self.videos:
             if is_piece(file.path):
-                mend = "join the pieces by hand (cat), and leave them out of `videos`"
-                raise UserError(f"{self.where}: {file.path} is a piece of a split archive; {mend}")
+                hint = "join the pieces by hand (cat), and leave them out of `videos`"
+                raise UserError(f"{self.where}: {file.path} is a piece of a split archive; {hint}")
 
     @abstractmethod
     def record(self) -> dict[str, str | None]:
@@ -184,7 +184,7 @@ class UrlOrigin(Origin):
             raise UserError(f"{self.where}.urls: {file.key}: {refusal(error)}") from None
 
 
-def look(source: SourceConfig) -> list[Origin]:
+def list_remote(source: SourceConfig) -> list[Origin]:
     """Return the origins of a source that has some. Raises `UserError` if one cannot be reached or lacks a file."""
     return [(HubOrigin if part.dataset else UrlOrigin)(source, part) for part in source.fetch]
 

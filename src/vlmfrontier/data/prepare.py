@@ -22,7 +22,7 @@ from vlmfrontier.data.conversations import (
 )
 from vlmfrontier.data.digits.build import build_split
 from vlmfrontier.data.probe import Probes, Say
-from vlmfrontier.data.problems import Problem
+from vlmfrontier.data.problems import RecordProblem
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
 from vlmfrontier.study.data import LlavaConfig, SourceConfig
@@ -115,7 +115,7 @@ def build_llava(
     tally = _Tally(readers)
     with (folder / PROBLEMS).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
-        table.writerow(Problem._fields)
+        table.writerow(RecordProblem._fields)
         for _ in write_lines(folder, _usable(readers, probes, tally, table)):
             pass
     tally.refuse(settings.failures, needed, folder / PROBLEMS)
@@ -130,9 +130,9 @@ class _Tally:
         self.usable: Counter[str] = Counter()
         self.turns = 0
         self.kinds: dict[str, Counter[str]] = defaultdict(Counter)
-        self.first: list[Problem] = []
+        self.first: list[RecordProblem] = []
 
-    def add(self, problem: Problem) -> None:
+    def add(self, problem: RecordProblem) -> None:
         self.kinds[problem.source][problem.kind] += 1
         if len(self.first) < TOLD:
             self.first.append(problem)
@@ -155,14 +155,14 @@ class _Tally:
         if self.share > failures:
             named = "\n".join(f"{p.source}: {p.id}: {p.kind}: {p.detail}" for p in self.first)
             raise UserError(
-                f"{left_out}, more than data.llava.failures = {failures:g} allows; mend them or allow more. "
+                f"{left_out}, more than data.llava.failures = {failures:g} allows; correct them or allow more. "
                 f"{problems} names all, the first are:\n{named}"
             )
         if self.usable.total() < max(needed, 1):
             if needed == 0:
-                raise UserError(f"no example can be used; {left_out}; mend what {problems} names")
+                raise UserError(f"no example can be used; {left_out}; correct what {problems} names")
             raise UserError(
-                f"{needed:,} examples asked for, but {self.usable.total():,} can be used; {left_out}; lower n, or mend "
+                f"{needed:,} examples asked for, but {self.usable.total():,} can be used; {left_out}; lower n, or correct "
                 f"what {problems} names"
             )
 
@@ -174,7 +174,7 @@ def _usable(
     for number, reader in enumerate(readers):
         name = reader.source.name
         for where, item in reader.conversations():
-            problem = item if isinstance(item, Problem) else _of_video(item, name, where, probes)
+            problem = item if isinstance(item, RecordProblem) else _of_video(item, name, where, probes)
             if problem is not None:
                 tally.add(problem)
                 table.writerow(problem)
@@ -184,12 +184,12 @@ def _usable(
                 yield item, number
 
 
-def _of_video(conversation: Conversation, source: str, where: str, probes: Probes) -> Problem | None:
+def _of_video(conversation: Conversation, source: str, where: str, probes: Probes) -> RecordProblem | None:
     found = probes.problem(conversation.video)
     if found is None:
         return None
     video = conversation.video.split("/", 1)[1]
-    return Problem(conversation.id.split("/", 1)[1], source, where, video, *found)
+    return RecordProblem(conversation.id.split("/", 1)[1], source, where, video, *found)
 
 
 def _write_manifest(

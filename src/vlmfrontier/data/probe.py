@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vlmfrontier.data.decoder import Decoder
+from vlmfrontier.data.decoder import DecoderProcess
 from vlmfrontier.data.images import IMAGE_SUFFIXES
 from vlmfrontier.data.problems import ANIMATED, MISSING_FILE, OF_MACHINE, OUTSIDE, UNREADABLE, VideoError
 from vlmfrontier.data.video import READING
@@ -21,7 +21,7 @@ EVERY = 10.0
 AHEAD = 64
 """Videos handed out per process: results are written in order, and one video that hangs must not hold up the others."""
 
-PICTURES = IMAGE_SUFFIXES | {".gif", ".apng"}
+IMAGES = IMAGE_SUFFIXES | {".gif", ".apng"}
 
 Say = Callable[[str], None]
 
@@ -51,7 +51,7 @@ class Probes:
     """What is known of the videos of a split, by name: kept in `probes.jsonl` as it is found, facts or a problem."""
 
     def __init__(self, folder: Path, checked_frames: int, timeout: float, stills: Iterable[str] = ()):
-        """`stills` are the sources whose pictures must not be animated."""
+        """`stills` are the sources whose images must not be animated."""
         self.path, self.stills = folder / JOURNAL, frozenset(stills)
         self.checked_frames, self.timeout = checked_frames, timeout
         # Where the line about each video begins, and the problem where there is one: little memory for a million.
@@ -147,8 +147,8 @@ class Probes:
             if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
                 return name, known[2]
             facts = pool.decoder.facts(path, self.checked_frames, self.timeout)
-            if still and facts.frames > 1 and path.suffix.lower() in PICTURES:
-                detail = f"has {facts.frames} frames, and pictures (kind: image) have one; convert or remove it"
+            if still and facts.frames > 1 and path.suffix.lower() in IMAGES:
+                detail = f"has {facts.frames} frames, and images (kind: image) have one; convert or remove it"
                 raise VideoError(ANIMATED, path, detail)
             return name, entry | {"facts": asdict(facts)}
         except VideoError as error:
@@ -170,13 +170,13 @@ class _Decoders:
     def __init__(self, count: int):
         self._pool = ThreadPoolExecutor(count)
         self._own = threading.local()
-        self._all: list[Decoder] = []
+        self._all: list[DecoderProcess] = []
 
     @property
-    def decoder(self) -> Decoder:
+    def decoder(self) -> DecoderProcess:
         """The decoder of the calling thread."""
         if not hasattr(self._own, "decoder"):
-            self._own.decoder = Decoder()
+            self._own.decoder = DecoderProcess()
             self._all.append(self._own.decoder)
         return self._own.decoder
 

@@ -57,7 +57,7 @@ def timed_out(path: object, seconds: float | None) -> VideoError:
     return VideoError(TIMEOUT, path, f"not decoded within {seconds:g} s; re-encode it or allow more time")
 
 
-class Problem(NamedTuple):
+class RecordProblem(NamedTuple):
     """One example that cannot be used."""
 
     id: str
@@ -94,7 +94,7 @@ class Failures:
         if failed > self.allowed:
             raise TooManyFailures(
                 f"{failed} examples could not be decoded, {self.allowed} may (data.llava.failures); the last: {error}. "
-                f"{self.path} names all; mend the videos and prepare the data again, or allow more"
+                f"{self.path} names all; repair the videos and prepare the data again, or allow more"
             )
 
     def count(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
-from vlmfrontier.data.images import Resize, is_picture, read_pictures
+from vlmfrontier.data.images import Resize, is_image, read_images
 from vlmfrontier.data.problems import MISSING_FILE, NO_FRAME, UNREADABLE, Deadline, VideoError
 from vlmfrontier.data.sampling import WHOLE, FrameRule, Timeline, frames_in_time, sample_frames, settled
 from vlmfrontier.data.timeline import HEADERS, kind_of, read_timeline, unreadable, video_stream
@@ -80,9 +80,9 @@ def to_array(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.nd
 
 
 def upright(array: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return a picture as its display matrix wants it: turned by quarters, mirrored or both; by the nearest of these.
+    """Return an image as its display matrix wants it: turned by quarters, mirrored or both; by the nearest of these.
 
-    A point (x, y) of the picture is shown at (ax + cy, bx + dy), the matrix being a, b, u, c, d, v, x, y, w.
+    A point (x, y) of the image is shown at (ax + cy, bx + dy), the matrix being a, b, u, c, d, v, x, y, w.
     """
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
     if abs(b) + abs(c) > abs(a) + abs(d):  # phones store upright videos lying
@@ -109,8 +109,8 @@ def read_frames(
     seconds.
     """
     deadline = Deadline(path, timeout)
-    if is_picture(path):
-        return read_pictures(path, wanted, rule, deadline, resize)
+    if is_image(path):
+        return read_images(path, wanted, rule, deadline, resize)
     keep = _Kept(resize)
     with open_video(path) as (container, stream):
         timeline = read_timeline(container, stream, path, deadline.check)

@@ -68,7 +68,7 @@ def answer_all(
 ) -> dict[str, list[dict]]:
     """Return the answered questions by task: id, video, shown, question, truth, answer, score in 0–1.
 
-    Says under `name` how many videos are behind.
+    Says under `name` how many videos are completed.
     """
     reader = FrameReader(folder, resize=partial(resize, side=model.config.vision_config.image_size))
     model.eval()

@@ -34,8 +34,8 @@ def _check_finite(outputs: torch.Tensor) -> None:
 class PackedReader:
     """One batch of videos read into a cache, ready to be asked.
 
-    `pixel_values` are what `VideoVLM.see` takes, T frames of each video. What is asked afterwards is a list of lists:
-    for each video its texts.
+    `pixel_values` are what `VideoVLM.encode_images` takes, T frames of each video. What is asked afterwards is a list
+    of lists: for each video its texts.
     """
 
     def __init__(self, model: VideoVLM, prompt: PromptBuilder, pixel_values: torch.Tensor):

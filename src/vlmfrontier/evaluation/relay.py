@@ -19,7 +19,7 @@ from vlmfrontier.files import append_line, read_lines
 PLACEHOLDER = str({"pred": "no", "score": 0})
 
 
-class Answers(Protocol):
+class Replier(Protocol):
     """What the server asks for its answers."""
 
     def text(self, body: Body) -> str:
@@ -67,14 +67,14 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(answers: Answers) -> Iterator[str]:
+def serving(replier: Replier) -> Iterator[str]:
     """Serve chat completions on a free port of this machine; gives the full address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             sent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
-                self._reply(200, _completion(answers.text(request_body(sent)), str(sent.get("model"))))
+                self._reply(200, _completion(replier.text(request_body(sent)), str(sent.get("model"))))
             except KeyError:
                 self._reply(404, {"error": {"message": "this was not asked"}})
 

@@ -188,7 +188,7 @@ def count_flops(config: VideoVLMConfig, frames: int, text_tokens: int) -> dict[s
         counts = {}
         with torch.no_grad():
             with FlopCounterMode(display=False) as counter:
-                features = model.see(pixels)
+                features = model.encode_images(pixels)
             counts["vision"] = counter.get_total_flops()
             with FlopCounterMode(display=False) as counter:
                 visual = model.project(features)

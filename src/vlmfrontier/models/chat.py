@@ -129,9 +129,9 @@ def _template(tokenizer: PreTrainedTokenizerBase, where: str) -> str:
 def _refused(
     tokenizer: PreTrainedTokenizerBase, where: str, problem: UnusableTemplateError, tried: str = ""
 ) -> UserError:
-    mend = "Take an instruct model that answers at once, or change the chat template in its folder"
+    hint = "Take an instruct model that answers at once, or change the chat template in its folder"
     return UserError(
-        f"{where}: the chat template of its {type(tokenizer).__name__} cannot be used. {problem}. {tried}{mend}"
+        f"{where}: the chat template of its {type(tokenizer).__name__} cannot be used. {problem}. {tried}{hint}"
     )
 
 

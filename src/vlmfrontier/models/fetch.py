@@ -81,8 +81,8 @@ def _fetch(key: str, tower: TowerConfig, folder: Path) -> str | None:
 def _record(tower: TowerConfig, folder: Path, commit: str | None, key: str) -> dict:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
-        mend = "if the model's page offers them as a pull request, write its number: revision: refs/pr/1"
-        raise UserError(f"{key}.pretrained: {folder} has no weights in safetensors; {mend}")
+        hint = "if the model's page offers them as a pull request, write its number: revision: refs/pr/1"
+        raise UserError(f"{key}.pretrained: {folder} has no weights in safetensors; {hint}")
     return {
         "pretrained": tower.pretrained,
         "commit": commit,

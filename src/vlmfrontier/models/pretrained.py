@@ -63,8 +63,8 @@ def read_vision_config(folder: Path, vision: VisionConfig, key: str, attention: 
     family, config = vision.traits, _published_tower(folder, key)
     if config.model_type != family.tower_type:
         known = [name for name, other in FAMILIES.items() if other.tower_type == config.model_type]
-        mend = f"write family: {known[0]}" if known else f"a vision model must be one of {', '.join(FAMILIES)}"
-        raise UserError(f"{key}.family = {vision.family!r}, but {folder} is a {config.model_type}; {mend}")
+        hint = f"write family: {known[0]}" if known else f"a vision model must be one of {', '.join(FAMILIES)}"
+        raise UserError(f"{key}.family = {vision.family!r}, but {folder} is a {config.model_type}; {hint}")
     if getattr(config, "use_swiglu_ffn", False):
         raise UserError(f"{key}.pretrained: {folder} has gated MLPs, which are not counted; take a smaller DINOv2")
     _check_shape(vision, _vision_shape(config, family), key, folder)
@@ -121,8 +121,8 @@ def read_language_config(folder: Path, language: LanguageConfig, key: str, atten
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     found = _num_parameters(model) - model.get_input_embeddings().weight.numel()
-    mend = "compare head_size, qkv_bias and qk_norm with its config.json"
-    _check_count(language.parameters, found, key, folder, mend)
+    hint = "compare head_size, qkv_bias and qk_norm with its config.json"
+    _check_count(language.parameters, found, key, folder, hint)
     return config
 
 
@@ -230,10 +230,10 @@ def _num_parameters(model: PreTrainedModel) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _check_count(planned: int, found: int, key: str, folder: Path, mend: str) -> None:
+def _check_count(planned: int, found: int, key: str, folder: Path, hint: str) -> None:
     """Raise `UserError` unless the model has the parameters that plan and cost were counted with."""
     if found != planned:
-        raise UserError(f"{key}: its shape counts {planned:,} parameters, but {folder} has {found:,}; {mend}")
+        raise UserError(f"{key}: its shape counts {planned:,} parameters, but {folder} has {found:,}; {hint}")
 
 
 def _first_line(error: Exception) -> str:

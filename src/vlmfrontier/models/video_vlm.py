@@ -117,7 +117,7 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self):
         return self.language.get_output_embeddings()
 
-    def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
+    def encode_images(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Return features (batch, T, W, vision width) of `pixel_values`, those of the patches alone.
 
         These are frames as they are decoded, (batch, T, height, width, 3) uint8, or (batch, T, 3, height, width)
@@ -135,7 +135,7 @@ class VideoVLM(PreTrainedModel, GenerationMixin):
 
     def encode_video(self, pixel_values: torch.Tensor, tokens_per_frame: int | None = None) -> torch.Tensor:
         """Return visual tokens (batch, T·V, language width) of `pixel_values` (batch, T, 3, height, width)."""
-        return self.project(self.see(pixel_values), tokens_per_frame)
+        return self.project(self.encode_images(pixel_values), tokens_per_frame)
 
     def embed(self, input_ids: torch.Tensor, visual: torch.Tensor | None) -> torch.Tensor:
         """Return embeddings (batch, length, width) of `input_ids`, the places of the video token filled with `visual`.

@@ -90,10 +90,10 @@ def saved_not_finite(folder: Path) -> list[str]:
     return [name for name, tensor in _saved(folder) if not_finite([(name, tensor)])]
 
 
-def check_saved(folder: Path, mend: str) -> None:
-    """Raise `UserError`, which ends with `mend`, if weights saved in `folder` are not finite."""
+def check_saved(folder: Path, hint: str) -> None:
+    """Raise `UserError`, which ends with `hint`, if weights saved in `folder` are not finite."""
     if names := saved_not_finite(folder):
-        raise UserError(f"{folder}: {listed(names)}: the training that made them diverged; {mend}")
+        raise UserError(f"{folder}: {listed(names)}: the training that made them diverged; {hint}")
 
 
 TOWERS = ("vision", "language")
@@ -112,8 +112,8 @@ def add_lora(model: nn.Module, settings: LoraConfig, train: Sequence[str]) -> No
     towers = [tower for tower in TOWERS if tower in train]
     layers = {name.rsplit(".", 1)[-1] for tower in towers for name, _ in getattr(model, tower).named_modules()}
     if not layers & set(settings.targets):
-        mend = f"the layers of {' and '.join(towers) or 'no tower'} are {', '.join(sorted(layers)) or 'not trained'}"
-        raise UserError(f"finetune.lora.targets = {settings.targets}: {mend}")
+        hint = f"the layers of {' and '.join(towers) or 'no tower'} are {', '.join(sorted(layers)) or 'not trained'}"
+        raise UserError(f"finetune.lora.targets = {settings.targets}: {hint}")
     peft.inject_adapter_in_model(_config(settings, towers), model, _ADAPTER)
 
 

@@ -26,7 +26,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import Alignment
 from vlmfrontier.training.examples import encode_turns, pad_batch
 from vlmfrontier.training.loop import parameter_groups, train
-from vlmfrontier.training.state import Stage, TrainingState, train_once
+from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
 
 SPLIT = "align"
 
@@ -121,7 +121,7 @@ def features_loss(model: VideoVLM, batch: dict) -> torch.Tensor:
     return model(inputs_embeds=embeddings, labels=batch["labels"], segments=batch["segments"]).loss
 
 
-def align(study: Study, language: str, results: ResultsFolder, again: str | None = None) -> dict:
+def align(study: Study, language: str, results: ResultsFolder, force: str | None = None) -> dict:
     """Run stage 1 for `language` unless it has been, save the whole `VideoVLM` to `models/<language>` and return its
     report."""
     recipe = {
@@ -131,7 +131,7 @@ def align(study: Study, language: str, results: ResultsFolder, again: str | None
         "towers": [weights_hash(results.models / part) for part in ("vision", f"language/{language}")],
     }
     stage = Stage.of_start(results.models, f"align {language}", language)
-    return train_once(stage, lambda: recipe, lambda state: _align(study, language, results, stage, state), again)
+    return run_if_needed(stage, lambda: recipe, lambda state: _align(study, language, results, stage, state), force)
 
 
 def _align(study: Study, language: str, results: ResultsFolder, stage: Stage, state: TrainingState) -> dict:

@@ -99,16 +99,16 @@ class StepWatch:
                 "and the data (with precision bf16 try fp32)"
             )
         last = ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
-        return f"{seen} (learning rates before: {last}); {self._mend()}"
+        return f"{seen} (learning rates before: {last}); {self._hint()}"
 
-    def _mend(self) -> str:
+    def _hint(self) -> str:
         return f"{self.fix}, and run the same command again: with other settings it begins anew"
 
     def check_weights(self, model: nn.Module, step: int) -> None:
         """Raise `Diverged` in all processes if a weight in any of them is not finite after `step`."""
         if names := anywhere_not_finite(model):
             raise Diverged(
-                f"{self.label}: diverged at step {step} of {self.steps}: after it {listed(names)}; {self._mend()}", step
+                f"{self.label}: diverged at step {step} of {self.steps}: after it {listed(names)}; {self._hint()}", step
             )
 
     def without_empty(self, logs: dict[str, float]) -> dict[str, float]:

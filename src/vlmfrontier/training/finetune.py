@@ -20,8 +20,8 @@ from vlmfrontier.sweep.outdated import weights_dropped
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.training.examples import VideoConversations, counted_frames, nested_subset, subset_hash, training_order
 from vlmfrontier.training.loop import parameter_groups, train
-from vlmfrontier.training.processes import WHOLE_BATCHES, Layout, Loading, num_processes
-from vlmfrontier.training.state import Stage, TrainingState, train_once
+from vlmfrontier.training.processes import WHOLE_BATCHES, BatchPlan, Loading, num_processes
+from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
 
 
 def run_recipe(study: Study, run: Run, results: ResultsFolder, prompt: PromptBuilder) -> dict:
@@ -38,26 +38,26 @@ def run_recipe(study: Study, run: Run, results: ResultsFolder, prompt: PromptBui
 
 
 def finetune(
-    study: Study, run: Run, results: ResultsFolder, layout: Layout = WHOLE_BATCHES, again: str | None = None
+    study: Study, run: Run, results: ResultsFolder, plan: BatchPlan = WHOLE_BATCHES, force: str | None = None
 ) -> dict | None:
     """Finetune `run` unless it has been, save its weights to `runs/<run>/model/` and write `finetuned.json` last.
 
     Returns what it says, None in all processes but the first. Goes on from `runs/<run>/state/` if an earlier attempt
-    was stopped; `again` as in `train_once`. Raises `UserError` if that state was made by another configuration or if
+    was stopped; `force` as in `run_if_needed`. Raises `UserError` if that state was made by another configuration or if
     there are fewer than n examples.
     """
     folder = results.run(run.key)
     prompt = start_prompt(results.start(study.models, run.language, run.vision))
-    return train_once(
+    return run_if_needed(
         Stage(run.key, folder.state, folder.model, folder.finetuned, partial(weights_dropped, study, folder)),
         lambda: run_recipe(study, run, results, prompt),
-        lambda state: _finetune(study, run, results, layout, state, prompt),
-        again,
+        lambda state: _finetune(study, run, results, plan, state, prompt),
+        force,
     )
 
 
 def _finetune(
-    study: Study, run: Run, results: ResultsFolder, layout: Layout, state: TrainingState, prompt: PromptBuilder
+    study: Study, run: Run, results: ResultsFolder, plan: BatchPlan, state: TrainingState, prompt: PromptBuilder
 ) -> dict | None:
     folder, start = results.run(run.key), results.start(study.models, run.language, run.vision)
     settings, seed = study.finetune, 1000 * study.seed + run.seed
@@ -73,7 +73,7 @@ def _finetune(
         steps=-(-len(examples) // settings.batch_size),
         seed=seed,
         label=run.key,
-        layout=layout,
+        plan=plan,
         loading=Loading.of(study),
     )
     if not state.writer:

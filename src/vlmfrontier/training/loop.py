@@ -21,11 +21,11 @@ from vlmfrontier.training.divergence import Diverged, StepWatch, advice
 from vlmfrontier.training.processes import (
     OWN_PROCESS,
     WHOLE_BATCHES,
+    BatchPlan,
     BatchShares,
     Interrupted,
-    Layout,
     Loading,
-    agreed,
+    broadcast_checkpoint,
     is_first,
     num_processes,
     process_number,
@@ -35,10 +35,10 @@ from vlmfrontier.training.trainer import (
     Loss,
     _StateCallback,
     _StudyTrainer,
-    on_meta,
+    gather_model,
     reduce_in_32_bits,
     sharding_arguments,
-    whole_model,
+    to_meta,
 )
 
 
@@ -90,12 +90,12 @@ def shards(settings: OptimizationConfig) -> bool:
     return settings.sharding == "fsdp2" and num_processes() > 1
 
 
-def _spread(model: nn.Module, settings: OptimizationConfig, layout: Layout) -> dict[str, Any]:
+def _spread(model: nn.Module, settings: OptimizationConfig, plan: BatchPlan) -> dict[str, Any]:
     if shards(settings):
-        return sharding_arguments(model, layout.checkpointing)
+        return sharding_arguments(model, plan.checkpointing)
     return {
-        "activation_checkpointing": layout.checkpointing,
-        "activation_checkpointing_kwargs": {"use_reentrant": False} if layout.checkpointing else None,
+        "activation_checkpointing": plan.checkpointing,
+        "activation_checkpointing_kwargs": {"use_reentrant": False} if plan.checkpointing else None,
     }
 
 
@@ -105,14 +105,14 @@ def _arguments(
     settings: OptimizationConfig,
     steps: int,
     seed: int,
-    layout: Layout,
+    plan: BatchPlan,
     loading: Loading,
 ) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=layout.share(settings.batch_size),
-        gradient_accumulation_steps=layout.accumulation(settings.batch_size),
-        **_spread(model, settings, layout),
+        per_device_train_batch_size=plan.share(settings.batch_size),
+        gradient_accumulation_steps=plan.accumulation(settings.batch_size),
+        **_spread(model, settings, plan),
         bf16=settings.precision == "bf16",
         max_steps=steps,
         lr_scheduler_type="cosine_with_min_lr",
@@ -157,7 +157,7 @@ def train(
     seed: int,
     label: str,
     loss: Loss = model_loss,
-    layout: Layout = WHOLE_BATCHES,
+    plan: BatchPlan = WHOLE_BATCHES,
     loading: Loading = OWN_PROCESS,
 ) -> TrainingSummary:
     """Train `model` for `steps` over `dataset` in its order, going on from the newest valid checkpoint of `state`.
@@ -167,18 +167,18 @@ def train(
     signal, with the state saved, and `Diverged` at the step where loss, gradient or weights are no numbers.
     """
     set_seed(seed)
-    template = on_meta(model) if shards(settings) else None
+    template = to_meta(model) if shards(settings) else None
     watch = StepWatch(label, steps, advice(settings, groups))
-    callback = _StateCallback(state, watch, layout.stop_at)
+    callback = _StateCallback(state, watch, plan.stop_at)
     trainer = _StudyTrainer(
         model=model,
-        args=_arguments(model, state.folder, settings, steps, seed, layout, loading),
+        args=_arguments(model, state.folder, settings, steps, seed, plan, loading),
         train_dataset=dataset,
         data_collator=collate,
         callbacks=[callback],
         loss=loss,
         shares=BatchShares(
-            len(dataset), settings.batch_size, layout.share(settings.batch_size), num_processes(), process_number()
+            len(dataset), settings.batch_size, plan.share(settings.batch_size), num_processes(), process_number()
         ),
         watch=watch,
         make_optimizer=partial(_optimizer, groups, settings),
@@ -188,7 +188,7 @@ def train(
         reduce_in_32_bits(trainer.accelerator)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, callback.stop)
-    checkpoint = agreed(state.newest_valid() if state.writer else None)
+    checkpoint = broadcast_checkpoint(state.newest_valid() if state.writer else None)
     first = int(checkpoint.name.split("-")[1]) if checkpoint else 0
     job = {"slurm_job_id": os.environ["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in os.environ else {}
     state.log({"event": "resumed" if first else "started", "step": first, "steps": steps, **job})
@@ -206,7 +206,7 @@ def train(
         )
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
-    trained = whole_model(trainer.model, template, is_first()) if template else model
+    trained = gather_model(trainer.model, template, is_first()) if template else model
     return TrainingSummary(steps, first, _last_loss(trainer.state.log_history, label), seconds, trained)
 
 

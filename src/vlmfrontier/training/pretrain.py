@@ -40,7 +40,7 @@ from vlmfrontier.models.vision import downsample, normalise
 from vlmfrontier.study.root import Study
 from vlmfrontier.training.examples import encode_turns, pad_batch
 from vlmfrontier.training.loop import parameter_groups, train
-from vlmfrontier.training.state import Stage, TrainingState, train_once
+from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
 
 NUM_CELLS = CELLS_PER_SIDE**2
 COLOURS = ("white", "red", "blue", "yellow")
@@ -146,12 +146,12 @@ def cell_accuracy(reader: CellReader, batch: dict[str, torch.Tensor]) -> dict[in
     return shares
 
 
-def pretrain_vision(study: Study, models: Path, again: str | None = None) -> dict:
+def pretrain_vision(study: Study, models: Path, force: str | None = None) -> dict:
     """Pretrain the tower of `study` unless it has been, save it to `models/vision` and return its report."""
     settings, seed = study.pretrain.vision, study.pretrain.seed
     recipe = {"vision": study.models.vision.model_dump(), "settings": settings.model_dump(), "seed": seed}
     stage = Stage.of_start(models, "vision", "vision")
-    return train_once(stage, lambda: recipe, lambda state: _pretrain_vision(study, stage.model, state), again)
+    return run_if_needed(stage, lambda: recipe, lambda state: _pretrain_vision(study, stage.model, state), force)
 
 
 def _pretrain_vision(study: Study, folder: Path, state: TrainingState) -> dict:
@@ -228,14 +228,14 @@ def transcript_loss(model: VideoVLM, batch: dict[str, torch.Tensor]) -> torch.Te
     return model(inputs_embeds=embeddings, labels=batch["labels"], segments=batch["segments"]).loss
 
 
-def pretrain_language(study: Study, language: str, models: Path, again: str | None = None) -> dict:
+def pretrain_language(study: Study, language: str, models: Path, force: str | None = None) -> dict:
     """Pretrain the language model called `language` unless it has been, save it to `models/language/<language>` and
     return its report."""
     settings, seed = study.pretrain.language, study.pretrain.seed
     shape = study.models.language[language].model_dump()
     recipe = {"language": shape, "settings": settings.model_dump(), "seed": seed}
     stage = Stage.of_start(models, f"language {language}", f"language/{language}")
-    return train_once(stage, lambda: recipe, lambda state: _pretrain_language(study, language, stage, state), again)
+    return run_if_needed(stage, lambda: recipe, lambda state: _pretrain_language(study, language, stage, state), force)
 
 
 def _pretrain_language(study: Study, language: str, stage: Stage, state: TrainingState) -> dict:

@@ -46,7 +46,7 @@ def is_first() -> bool:
     return process_number() == 0
 
 
-def told_any(signal_number: int | None, device: torch.device) -> int | None:
+def any_signal(signal_number: int | None, device: torch.device) -> int | None:
     """Return the signal that any of the processes was sent: they must stop at the same step."""
     if num_processes() == 1:
         return signal_number
@@ -55,13 +55,13 @@ def told_any(signal_number: int | None, device: torch.device) -> int | None:
     return int(highest) or None
 
 
-def meet() -> None:
+def barrier() -> None:
     """Return when all processes have come here."""
     if num_processes() > 1:
         dist.barrier()
 
 
-def agreed(checkpoint: Path | None) -> Path | None:
+def broadcast_checkpoint(checkpoint: Path | None) -> Path | None:
     """Return the checkpoint that the first process found valid."""
     if num_processes() == 1:
         return checkpoint
@@ -94,7 +94,7 @@ OWN_PROCESS = Loading()
 
 
 @dataclass(frozen=True)
-class Layout:
+class BatchPlan:
     """How a training is spread over its processes, one per GPU; by default one process takes whole batches."""
 
     micro_batch: int | None = None
@@ -113,7 +113,7 @@ class Layout:
         return self.micro_batch or -(-batch_size // num_processes())
 
 
-WHOLE_BATCHES = Layout()
+WHOLE_BATCHES = BatchPlan()
 
 
 class BatchShares(Sampler[list[int]]):
@@ -155,15 +155,15 @@ class Interrupted(Stopped):
 
 
 @contextlib.contextmanager
-def placed(given: Namespace, name: str) -> Iterator[Layout]:
-    """Give the layout of the training called `name`; if its job's time limit interrupts it, have the job requeued.
+def launch(given: Namespace, name: str) -> Iterator[BatchPlan]:
+    """Give the plan of the training called `name`; if its job's time limit interrupts it, have the job requeued.
 
     Raises `UserError` as `check_placement` does.
     """
     check_placement(given)
     stop_at = last_moment(given.warning) if given.warning else None
     try:
-        yield Layout(given.micro_batch, given.checkpointing, stop_at)
+        yield BatchPlan(given.micro_batch, given.checkpointing, stop_at)
     except Interrupted as stopped:
         # Without progress it would be requeued for ever.
         if stopped.warned and stopped.progressed and is_first() and requeue():

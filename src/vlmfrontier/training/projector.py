@@ -1,6 +1,6 @@
-"""Stage 1 of published models: the projector learns to speak to the language model, from pictures with captions.
+"""Stage 1 of published models: the projector learns to speak to the language model, from images with captions.
 
-Once for each pair of a vision and a language model; every run with the pair starts from it. A picture is a video of one
+Once for each pair of a vision and a language model; every run with the pair starts from it. An image is a video of one
 frame. Each batch has its V, so that the projector is at home in every grid of the sweep.
 """
 
@@ -21,14 +21,14 @@ from vlmfrontier.sweep.fingerprints import read_manifest
 from vlmfrontier.sweep.recipes import deciding
 from vlmfrontier.training.examples import Examples, counted_frames, training_order
 from vlmfrontier.training.loop import parameter_groups, train
-from vlmfrontier.training.processes import WHOLE_BATCHES, Layout, Loading, num_processes
-from vlmfrontier.training.state import Stage, TrainingState, train_once
+from vlmfrontier.training.processes import WHOLE_BATCHES, BatchPlan, Loading, num_processes
+from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
 
 SPLIT = "align"
 
 
-class CaptionedPictures(Examples):
-    """Pictures and what is said about them, in batches that share a V drawn from `grids`."""
+class CaptionedImages(Examples):
+    """Images and what is said about them, in batches that share a V drawn from `grids`."""
 
     def __init__(self, *given, grids: list[int], batch_size: int, seed: int):
         super().__init__(*given)
@@ -70,20 +70,20 @@ def align_published(
     language: str,
     vision: str,
     results: ResultsFolder,
-    layout: Layout = WHOLE_BATCHES,
-    again: str | None = None,
+    plan: BatchPlan = WHOLE_BATCHES,
+    force: str | None = None,
 ) -> dict | None:
     """Run stage 1 of a pair of models unless it has been; save the whole `VideoVLM` as the start of its runs.
 
-    Returns the report, None in all processes but the first. Raises `UserError` if a tower or the pictures are not as
+    Returns the report, None in all processes but the first. Raises `UserError` if a tower or the images are not as
     the study says.
     """
     name = study.models.start_name(language, vision)
-    return train_once(
+    return run_if_needed(
         Stage.of_start(results.models, f"align {name}", name),
         lambda: alignment_recipe(study, language, vision, results),
-        lambda state: _align(study, language, vision, results, layout, state),
-        again,
+        lambda state: _align(study, language, vision, results, plan, state),
+        force,
     )
 
 
@@ -107,7 +107,7 @@ def alignment_recipe(study: Study, language: str, vision: str, results: ResultsF
 
 
 def _align(
-    study: Study, language: str, vision: str, results: ResultsFolder, layout: Layout, state: TrainingState
+    study: Study, language: str, vision: str, results: ResultsFolder, plan: BatchPlan, state: TrainingState
 ) -> dict | None:
     settings, seed, split = study.pretrain.align, study.pretrain.seed, results.split(SPLIT)
     set_seed(seed)
@@ -116,10 +116,10 @@ def _align(
     # Whole batches alone: what is left over would have to share a V with others.
     steps = len(conversations) * (settings.epochs or 1) // settings.batch_size
     if not steps:
-        raise UserError(f"pretrain.align.batch_size = {settings.batch_size}: there are {len(conversations)} pictures")
+        raise UserError(f"pretrain.align.batch_size = {settings.batch_size}: there are {len(conversations)} images")
     order = training_order(list(range(len(conversations))), settings.epochs or 1, seed)[: steps * settings.batch_size]
     frames = counted_frames(study, split, vision, state, len(conversations))
-    examples = CaptionedPictures(
+    examples = CaptionedImages(
         frames,
         conversations,
         order,
@@ -139,7 +139,7 @@ def _align(
         steps=steps,
         seed=seed,
         label=f"align {name}",
-        layout=layout,
+        plan=plan,
         loading=Loading.of(study),
     )
     if not state.writer:

@@ -130,11 +130,11 @@ class TrainingState:
             self.check()
             write_json(self.folder / DIVERGED, {"step": step, "message": message})
 
-    def finish(self, report: dict, again: str | None = None) -> None:
+    def finish(self, report: dict, force: str | None = None) -> None:
         """Keep the report of the finished training and the request that it answers; its checkpoints may go."""
         if self.writer:
             self.check()
-            write_json(self.folder / FINISHED, {"again": again, "report": report})
+            write_json(self.folder / FINISHED, {"again": force, "report": report})
         self.clear_checkpoints()
 
 
@@ -142,7 +142,7 @@ class Finished(NamedTuple):
     """A training that finished."""
 
     report: dict
-    again: str | None
+    force: str | None
     """The request to train again that it was made for; None: it was the first."""
 
 
@@ -181,24 +181,24 @@ class Stage:
         return cls(name, models / "state" / name.replace(" ", "-"), models / folder, models / folder / "report.json")
 
 
-def train_once(
+def run_if_needed(
     stage: Stage,
     recipe: Callable[[], Mapping[str, Any]],
     train: Callable[[TrainingState], Report | None],
-    again: str | None = None,
+    force: str | None = None,
 ) -> Report | None:
     """Have `train` make the weights of `stage` unless they are there; write and return its report, with `recipe` in it.
 
     `recipe` is everything that decides the weights. Whoever starts a training once more, a retry after a time limit, a
-    requeued job, a second Snakemake, a user who lost the report, trains nothing. `again` names a request to train all
+    requeued job, a second Snakemake, a user who lost the report, trains nothing. `force` names a request to train all
     the same, which only a training that was made for it answers: so a retry of a forced training trains nothing either.
     Waits while another process trains it. None in all processes of a training but the first. Raises `UserError` if the
     state folder was made by another recipe.
     """
     with sole_writer(stage) as check:
         decided = json.loads(json.dumps(recipe())) if is_first() else {}
-        report = finished_already(stage, decided, again) if is_first() else None
-        done = told_by_first(report is not None)
+        report = finished_already(stage, decided, force) if is_first() else None
+        done = broadcast_flag(report is not None)
         state = TrainingState(stage.state, decided, is_first(), check)
         if done:
             state.clear_checkpoints()
@@ -216,7 +216,7 @@ def train_once(
                 "weights": weights_hash(stage.model),
                 "provenance": provenance(device_name()),
             }
-            state.finish(report, again)
+            state.finish(report, force)
         if report is not None:
             write_json(stage.report, report)
         return report
@@ -237,12 +237,12 @@ def sole_writer(stage: Stage) -> Iterator[Callable[[], None]]:
         lock.release()
 
 
-def finished_already(stage: Stage, recipe: Mapping[str, Any], again: str | None) -> Report | None:
+def finished_already(stage: Stage, recipe: Mapping[str, Any], force: str | None) -> Report | None:
     """Return the report of this very training if it has finished and its weights are intact, else None."""
     finished = finished_training(stage.state) or _copied_without_state(stage)
-    if finished is None or differences(finished.report["recipe"], recipe) or again not in (None, finished.again):
+    if finished is None or differences(finished.report["recipe"], recipe) or force not in (None, finished.force):
         return None
-    if again is None and stage.dropped(finished.report):
+    if force is None and stage.dropped(finished.report):
         return finished.report
     intact = weights_hash(stage.model) == finished.report["weights"] and not saved_not_finite(stage.model)
     return finished.report if intact else None
@@ -258,7 +258,7 @@ def _copied_without_state(stage: Stage) -> Finished | None:
         return None
 
 
-def told_by_first(done: bool) -> bool:
+def broadcast_flag(done: bool) -> bool:
     """Return what the first process of a training says; the others wait for it, however long it takes to look."""
     if num_processes() == 1:
         return done

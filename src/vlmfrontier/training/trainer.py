@@ -26,7 +26,7 @@ from vlmfrontier.models.video_vlm import IGNORED, VideoVLM
 from vlmfrontier.models.weights import listed
 from vlmfrontier.training.divergence import StepWatch, anywhere_not_finite
 from vlmfrontier.training.examples import WithFillers
-from vlmfrontier.training.processes import BatchShares, meet, num_processes, told_any
+from vlmfrontier.training.processes import BatchShares, any_signal, barrier, num_processes
 from vlmfrontier.training.state import TrainingState
 
 Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
@@ -135,7 +135,7 @@ class _StateCallback(TrainerCallback):
         assert self.watch.ended == state.global_step, "a step was taken that nobody looked at"
         if self.stopped_by is None and self.stop_at is not None and time.time() > self.stop_at:
             self.stopped_by = signal.SIGUSR1
-        self.stopped_by = told_any(self.stopped_by, args.device)
+        self.stopped_by = any_signal(self.stopped_by, args.device)
         if self.stopped_by is not None:
             control.should_save = control.should_training_stop = True
         if control.should_save or control.should_training_stop:
@@ -144,9 +144,9 @@ class _StateCallback(TrainerCallback):
             self.state.check()
 
     def on_save(self, args, state, control, **kwargs):
-        meet()  # every process has written its random state
+        barrier()  # every process has written its random state
         self.state.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        meet()
+        barrier()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "grad_norm" not in logs:
@@ -187,7 +187,7 @@ def shard_on_cpus(accelerator: Accelerator, plugin: dict[str, Any]) -> None:
     accelerator.state.distributed_type = DistributedType.FSDP
 
 
-def whole_model(model: nn.Module, template: VideoVLM, first: bool) -> VideoVLM | None:
+def gather_model(model: nn.Module, template: VideoVLM, first: bool) -> VideoVLM | None:
     """Return the sharded `model` gathered in the memory of the first process; None in the others, which take part.
 
     `template` is a model of the same modules whose weights are on the meta device.
@@ -205,7 +205,7 @@ def whole_model(model: nn.Module, template: VideoVLM, first: bool) -> VideoVLM |
     return template
 
 
-def on_meta(model: VideoVLM) -> VideoVLM:
+def to_meta(model: VideoVLM) -> VideoVLM:
     """Return a copy of `model` without its weights, in no memory."""
     memo = {id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad) for p in model.parameters()}
     memo |= {id(b): torch.empty_like(b, device="meta") for b in model.buffers()}

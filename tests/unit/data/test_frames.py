@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.made_videos import VIDEOS, MadeVideo, draw, encode, times, write_broken, write_sources
-from vlmfrontier.data.decoder import Decoder, video_facts
+from vlmfrontier.data.decoder import DecoderProcess, video_facts
 from vlmfrontier.data.frames import FrameReader, Reading
 from vlmfrontier.data.prepare import build_llava
 from vlmfrontier.data.problems import Deadline, VideoError
@@ -150,7 +150,7 @@ def test_a_damaged_frame_is_found_when_all_are_watched(tmp_path):
 
 
 def test_another_process_gives_the_same_frames_and_the_same_complaints(made, tmp_path):
-    decoder = Decoder()
+    decoder = DecoderProcess()
     try:
         for video in VIDEOS:
             path = made[0] / "videos" / video.name
@@ -170,7 +170,7 @@ def test_another_process_gives_the_same_frames_and_the_same_complaints(made, tmp
 def test_a_crash_costs_one_video(made, tmp_path):
     """Killed from outside while it hangs, as FFmpeg crashes on some files."""
     os.mkfifo(tmp_path / "hangs.mp4")
-    decoder = Decoder()
+    decoder = DecoderProcess()
     path = made[0] / "videos" / VIDEOS[0].name
     try:
         decoder.read(path, 1)
@@ -190,7 +190,7 @@ def test_no_decoder_outlives_the_job(made):
     reads, writes = os.pipe()
     child = os.fork()
     if child == 0:
-        decoder = Decoder()
+        decoder = DecoderProcess()
         decoder.read(made[0] / "videos" / VIDEOS[0].name, 1)
         os.write(writes, str(decoder._process.pid).encode())
         time.sleep(60)

@@ -28,7 +28,7 @@ from tests.made_benchmarks import (
 from tests.made_judge import Judge, judging
 from tests.made_videos import VIDEOS, write_sources
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.lmms.stages import answer, fetch, rate
+from vlmfrontier.evaluation.lmms.stages import answer, fetch, score
 from vlmfrontier.evaluation.result import drop_weights
 from vlmfrontier.files import read_lines
 from vlmfrontier.paths import ResultsFolder, RunFolder
@@ -118,9 +118,9 @@ def tested(tmp_path_factory) -> Iterator[Outcome]:
         lenient = {"unreadable": 0.5}
         second = answer(study(home, **lenient), run, results)
         with pytest.raises(UserError) as down:
-            rate(study(home, **lenient), run, results)
+            score(study(home, **lenient), run, results)
         with judging(made_judge) as server:
-            result = rate(study(home, server.url, **lenient), run, results)
+            result = score(study(home, server.url, **lenient), run, results)
         drop_weights(folder)
         call("evaluate.py", study(home, server.url, **lenient), results)
         again = json.loads(folder.result.read_text())

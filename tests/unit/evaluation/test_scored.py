@@ -9,7 +9,7 @@ import pytest
 from tests.made_benchmarks import write_recorded
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms.harness import Output, score_task
-from vlmfrontier.evaluation.lmms.job import Answer, read_answers
+from vlmfrontier.evaluation.lmms.job import GivenAnswer, read_answers
 from vlmfrontier.evaluation.lmms.stages import check_videos
 from vlmfrontier.evaluation.result import task_errors
 from vlmfrontier.study.evaluation import LmmsEvalConfig
@@ -19,8 +19,8 @@ RECORDED = json.loads((Path(__file__).parent / "recorded/lmms_eval.json").read_t
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[tuple[str, int], Answer]:
-    return {(a["task"], a["doc_id"]): Answer(**a) for a in RECORDED["answers"]}
+def answers() -> dict[tuple[str, int], GivenAnswer]:
+    return {(a["task"], a["doc_id"]): GivenAnswer(**a) for a in RECORDED["answers"]}
 
 
 @pytest.fixture

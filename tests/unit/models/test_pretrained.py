@@ -51,7 +51,7 @@ def test_towers_have_the_published_weights_and_features(siglip, llama):
     whole, text = SiglipModel.from_pretrained(siglip), LlamaForCausalLM.from_pretrained(llama)
     pixels = torch.rand(2, 3, 30, 30) * 2 - 1
     with torch.no_grad():
-        features = model.see(pixels[None])[0]
+        features = model.encode_images(pixels[None])[0]
         assert torch.equal(features, whole.vision_model(pixel_values=pixels).last_hidden_state)  # layer −1, all of it
         ids = torch.arange(10)[None] + 20
         assert torch.equal(model.language(ids).logits, text(ids).logits)

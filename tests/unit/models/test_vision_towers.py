@@ -73,7 +73,7 @@ def processed(hub: Path, family: str, frames: np.ndarray) -> torch.Tensor:
 def test_features_are_the_published_towers_patches(hub, family):
     model, frames = assembled(hub, family), frames_of(30)
     with torch.no_grad():
-        features = model.see(torch.from_numpy(frames)[None])[0]
+        features = model.encode_images(torch.from_numpy(frames)[None])[0]
         whole = published(hub, family)(pixel_values=processed(hub, family, frames)).last_hidden_state
     leading = {"siglip": 0, "dinov2_with_registers": 4}.get(family, 1)
     assert whole.shape[1] == 49 + leading
@@ -113,13 +113,13 @@ def test_at_another_image_size_positions_are_interpolated_once(hub, family, side
     asked = {} if "dinov2" in family else {"interpolate_pos_encoding": True}
     with torch.no_grad():
         whole = published(hub, family)(pixel_values=processed(hub, family, frames), **asked).last_hidden_state
-        features = model.see(torch.from_numpy(frames)[None])
+        features = model.encode_images(torch.from_numpy(frames)[None])
     assert features.shape[2] == (side // 4) ** 2
     assert torch.allclose(features[0], whole[:, -features.shape[2] :], atol=CLOSE)
     assert count_parameters(model)["vision"] == shape_of(hub, family, image_size=side).parameters
     save_model(model, read_tokenizer(hub / "llama", KEY), tmp_path)
     with torch.no_grad():
-        assert torch.equal(load_model(tmp_path, 4).eval().see(torch.from_numpy(frames)[None]), features)
+        assert torch.equal(load_model(tmp_path, 4).eval().encode_images(torch.from_numpy(frames)[None]), features)
 
 
 @pytest.mark.parametrize("family", TOWERS)
@@ -130,7 +130,7 @@ def test_last_layers_can_be_left_out(hub, family):
         before = tower(pixel_values=processed(hub, family, frames), output_hidden_states=True).hidden_states[-2]
         if family != "clip":  # whose norm stands before the layers
             before = (tower.post_layernorm if family == "siglip" else tower.layernorm)(before)
-        features = model.see(torch.from_numpy(frames)[None])[0]
+        features = model.encode_images(torch.from_numpy(frames)[None])[0]
     assert torch.allclose(features, before[:, -49:], atol=CLOSE)
     shorter, whole = shape_of(hub, family, dropped_layers=1), shape_of(hub, family)
     assert count_parameters(model)["vision"] == shorter.parameters < whole.parameters
@@ -145,7 +145,7 @@ def test_colours_are_kept_with_the_model(hub, family, tmp_path):
         hub / family
     )
     with torch.no_grad():
-        assert torch.equal(again.see(frames), model.see(frames))
+        assert torch.equal(again.encode_images(frames), model.encode_images(frames))
     if family in ("clip", "dinov2"):
         assert not torch.allclose(normalise(frames), normalise(frames, again.config.image_mean, again.config.image_std))
 

@@ -19,7 +19,7 @@ from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.divergence import Diverged
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.processes import Interrupted, Layout
+from vlmfrontier.training.processes import BatchPlan, Interrupted
 from vlmfrontier.training.state import TrainingState
 
 ABSURD = {
@@ -112,7 +112,7 @@ def test_a_checkpoint_that_is_no_numbers_is_not_gone_on_from(start, results):  #
     study = study_of(start)
     run = plan_runs(study)[0]
     with pytest.raises(Interrupted):
-        finetune(study, run, results, Layout(stop_at=0.0))
+        finetune(study, run, results, BatchPlan(stop_at=0.0))
     state = results.run(run.key).state
     (checkpoint,) = state.glob("checkpoint-*")
     spoil(checkpoint / "model.safetensors")

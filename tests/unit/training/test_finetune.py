@@ -19,7 +19,7 @@ from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training import finetune as stage
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.processes import Interrupted, Layout
+from vlmfrontier.training.processes import BatchPlan, Interrupted
 
 RUNS = {"design": "rows", "rows": [{"N": "xs", "T": 2, "V": 4, "n": n} for n in (8, 24)]}
 
@@ -81,7 +81,7 @@ def test_training_changes_every_part_and_is_the_same_twice(start, results, small
         assert any(bool((trained[k] != before[k]).any()) for k in trained if k.startswith(part))
     (results.root / "data").unlink()
     (results.root / "data").symlink_to(small_results / "data")
-    second = finetune(study, run, results, again="request")
+    second = finetune(study, run, results, force="request")
     assert len(events(results, run.key, "started")) == 2
     assert same(trained, weights(results, run.key))
     assert first["weights"] == second["weights"]
@@ -109,7 +109,7 @@ def test_it_is_trained_again_once_per_request(start, results):
     study = study_of(start)
     run = plan_runs(study)[0]
     for request, trained in [(None, 1), ("first", 2), ("first", 2), (None, 2), ("second", 3)]:
-        finetune(study, run, results, again=request)
+        finetune(study, run, results, force=request)
         assert len(events(results, run.key, "started")) == trained
 
 
@@ -135,7 +135,7 @@ def test_a_training_that_began_again_and_was_stopped_is_not_taken_for_the_finish
     run = plan_runs(study)[0]
     finetune(study, run, results)
     with pytest.raises(Interrupted):
-        finetune(study, run, results, Layout(stop_at=time.time()), again="request")
+        finetune(study, run, results, BatchPlan(stop_at=time.time()), force="request")
     assert finetune(study, run, results)["resumed_at"] == 1
 
 
@@ -222,7 +222,7 @@ def test_killed_after_its_last_step_it_goes_on_to_the_same_report(start, results
             finetune(study, run, results)
     report = finetune(study, run, results)
     assert report["resumed_at"] == report["steps"] == 12
-    undisturbed = finetune(study, run, results, again="request")
+    undisturbed = finetune(study, run, results, force="request")
     assert undisturbed["resumed_at"] == 0
     assert (report["loss"], report["weights"]) == (undisturbed["loss"], undisturbed["weights"])
 

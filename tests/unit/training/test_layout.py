@@ -12,7 +12,7 @@ from tests.unit.training.test_finetune import log_of, results, start, study_of, 
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.processes import Interrupted, Layout
+from vlmfrontier.training.processes import BatchPlan, Interrupted
 from vlmfrontier.training.state import finished_training
 
 
@@ -20,13 +20,15 @@ def losses(entries: list[dict]) -> list[float]:
     return [entry["loss"] for entry in entries if "loss" in entry]
 
 
-@pytest.mark.parametrize("layout", [Layout(micro_batch=1), Layout(checkpointing=True)], ids=["micro-batch", "again"])
-def test_a_layout_changes_nothing_but_rounding(start, results, layout):  # noqa: F811
+@pytest.mark.parametrize(
+    "plan", [BatchPlan(micro_batch=1), BatchPlan(checkpointing=True)], ids=["micro-batch", "again"]
+)
+def test_a_layout_changes_nothing_but_rounding(start, results, plan):  # noqa: F811
     study = study_of(start)
     run = plan_runs(study)[1]
     finetune(study, run, results)
     whole = losses(log_of(results, run.key))
-    finetune(study, run, results, layout, again="request")
+    finetune(study, run, results, plan, force="request")
     parts = losses(log_of(results, run.key))[len(whole) :]
     assert len(parts) == len(whole) == 12
     assert parts == pytest.approx(whole, rel=1e-4)
@@ -60,7 +62,7 @@ def test_before_the_time_limit_it_saves_and_stops_and_then_goes_on(start, result
     run = plan_runs(study)[1]
     whole = finetune(study, run, results)
     with pytest.raises(Interrupted) as stopped:
-        finetune(study, run, results, Layout(stop_at=time.time()), again="request")
+        finetune(study, run, results, BatchPlan(stop_at=time.time()), force="request")
     assert stopped.value.warned
     assert stopped.value.progressed
     events = [entry["event"] for entry in log_of(results, run.key) if "event" in entry]

@@ -1,4 +1,4 @@
-"""A job that was placed otherwise than planned trains nothing; one command line becomes one process per GPU."""
+"""A job that was launched otherwise than planned trains nothing; one command line becomes one process per GPU."""
 
 import os
 from argparse import ArgumentParser, Namespace

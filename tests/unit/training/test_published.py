@@ -28,7 +28,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training import finetune as stage
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.processes import Interrupted, Layout
+from vlmfrontier.training.processes import BatchPlan, Interrupted
 from vlmfrontier.training.projector import align_published
 
 SHARDED, LORA = {"sharding": "fsdp2"}, {"lora": {"rank": 4, "alpha": 8, "keep_adapter": True}}
@@ -163,7 +163,7 @@ def test_mid_epoch_it_goes_on_to_the_same_weights(hub, results):
     run = plan_runs(study)[0]
     whole = finetune(study, run, results)
     with pytest.raises(Interrupted):
-        finetune(study, run, results, Layout(stop_at=0.0), again="request")
+        finetune(study, run, results, BatchPlan(stop_at=0.0), force="request")
     again = finetune(study, run, results)
     assert again["resumed_at"] == 1
     assert again["weights"] == whole["weights"]

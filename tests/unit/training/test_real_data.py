@@ -19,7 +19,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.examples import training_order
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.processes import Interrupted, Layout
+from vlmfrontier.training.processes import BatchPlan, Interrupted
 
 RUNS = {"design": "rows", "rows": [{"N": "xs", "T": 3, "V": 4, "n": 20}]}
 
@@ -90,7 +90,7 @@ def test_workers_and_interruptions_change_no_weight(made, results):
     while True:
         attempts += 1
         try:
-            report = trained(ahead, results, layout=Layout(stop_at=time.time()))
+            report = trained(ahead, results, plan=BatchPlan(stop_at=time.time()))
         except Interrupted:
             continue
         break

@@ -13,7 +13,7 @@ from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.examples import WithFillers
 from vlmfrontier.training.finetune import finetune
-from vlmfrontier.training.processes import BatchShares, Interrupted, Layout
+from vlmfrontier.training.processes import BatchPlan, BatchShares, Interrupted
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_two_processes_go_on_where_they_were_stopped(start, results):  # noqa: F
     finetune(study, run, results)
     alone, single = losses(log_of(results, run.key)), weights(results, run.key)
     with pytest.raises(Interrupted):
-        finetune(study, run, results, Layout(stop_at=0.0), again="request")
+        finetune(study, run, results, BatchPlan(stop_at=0.0), force="request")
     write_study(study, results.root / "study.json")
     done = in_two_processes(results, run.key)
     assert done.returncode == 0, done.stdout + done.stderr

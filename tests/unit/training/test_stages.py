@@ -85,7 +85,7 @@ def test_all_stages_from_scratch_to_a_model_that_loads(study, tmp_path):
     assert features.shape == (12, NUM_FRAMES, 64, 64)
 
     assert pretrain_vision(study, models)["weights"] == report["weights"]
-    assert pretrain_language(study, "xs", models, again="request")["resumed_at"] == 0
+    assert pretrain_language(study, "xs", models, force="request")["resumed_at"] == 0
     align(study, "xs", ResultsFolder(tmp_path))
     for state, trained in (("vision", 1), ("language-xs", 2), ("align-xs", 1)):  # the same weights came out again
         assert starts(models / "state" / state) == trained

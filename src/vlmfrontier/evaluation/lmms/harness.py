@@ -15,7 +15,7 @@ from typing import Any
 
 import vlmfrontier
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer
+from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, GivenAnswer
 from vlmfrontier.progress import EVERY
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 from vlmfrontier.tasks import Benchmark, Measure
@@ -189,13 +189,13 @@ class Output:
         return json.loads(files[-1].read_text()) if files else []
 
 
-Answers = Mapping[tuple[str, int], Answer]
+GivenAnswers = Mapping[tuple[str, int], GivenAnswer]
 TOLERANCE = 1e-4
 """lmms-eval rounds one of its metrics to five digits."""
 
 
 def score_task(
-    name: str, benchmark: Benchmark, output: Output, answers: Answers, limited: bool = False
+    name: str, benchmark: Benchmark, output: Output, answers: GivenAnswers, limited: bool = False
 ) -> list[dict[str, Any]]:
     """Return a record for every question and measure: id, task, measure, video, question, truth, answer, score.
 
@@ -215,7 +215,7 @@ def score_task(
     return records
 
 
-def _sampled(measure: Measure, output: Output, answers: Answers) -> list[dict[str, Any]]:
+def _sampled(measure: Measure, output: Output, answers: GivenAnswers) -> list[dict[str, Any]]:
     """Return the scores of a measure that every sample holds."""
     samples = output.samples(measure.leaf)
     _check_count(measure, output, len(samples), 1)
@@ -232,7 +232,7 @@ def _sampled(measure: Measure, output: Output, answers: Answers) -> list[dict[st
     return records
 
 
-def _aggregated(measure: Measure, output: Output, answers: Answers, limited: bool) -> list[dict[str, Any]]:
+def _aggregated(measure: Measure, output: Output, answers: GivenAnswers, limited: bool) -> list[dict[str, Any]]:
     """Return the scores of a measure that is rated over pairs of questions, only when lmms-eval aggregates."""
     rated = output.submission(measure.aggregated)
     if not limited:
@@ -248,7 +248,7 @@ def _aggregated(measure: Measure, output: Output, answers: Answers, limited: boo
     return records
 
 
-def _record(measure: Measure, answer: Answer, truth: object, entry: object) -> dict[str, Any]:
+def _record(measure: Measure, answer: GivenAnswer, truth: object, entry: object) -> dict[str, Any]:
     score = measure.score(entry)
     if not 0 <= score <= 1:
         raise UserError(f"{measure.leaf}: {measure.metric} of question {answer.doc_id} is {entry!r}, not of 0 to best")

@@ -58,7 +58,7 @@ class AnswerJob:
 
 
 @dataclass(frozen=True)
-class Answer:
+class GivenAnswer:
     """One question of a task and what the model said."""
 
     task: str
@@ -94,11 +94,11 @@ def answer_key(job: AnswerJob, video: str, size: int, prompt: str, max_new_token
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
-def read_answers(path: Path, weights: str) -> dict[tuple[str, int], Answer]:
+def read_answers(path: Path, weights: str) -> dict[tuple[str, int], GivenAnswer]:
     """Return the last answer that these weights gave to each question, by task and position."""
     return {(a.task, a.doc_id): a for a in _all_answers(path) if a.weights == weights}
 
 
-def _all_answers(path: Path) -> Iterator[Answer]:
+def _all_answers(path: Path) -> Iterator[GivenAnswer]:
     for line in read_lines(path):
-        yield Answer(**line)
+        yield GivenAnswer(**line)

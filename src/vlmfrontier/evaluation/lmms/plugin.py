@@ -28,10 +28,17 @@ from lmms_eval.models.registry_v2 import ModelManifest
 from lmms_eval.tasks import TaskManager, get_task_dict
 from transformers import AutoTokenizer
 
-from vlmfrontier.data.decoder import Decoder
+from vlmfrontier.data.decoder import DecoderProcess
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.data.sampling import FrameRule
-from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Answer, AnswerJob, answer_key, environment_file, read_answers
+from vlmfrontier.evaluation.lmms.job import (
+    JOB_VARIABLE,
+    AnswerJob,
+    GivenAnswer,
+    answer_key,
+    environment_file,
+    read_answers,
+)
 from vlmfrontier.evaluation.packed import PackedReader, new_tensors_on
 from vlmfrontier.files import append_line
 from vlmfrontier.models.prompt import PromptBuilder
@@ -41,7 +48,7 @@ from vlmfrontier.models.weights import PRECISIONS, device_name, load_model
 from vlmfrontier.progress import counted
 from vlmfrontier.provenance import provenance
 
-manifest = ModelManifest("vlmfrontier", simple_class_path="vlmfrontier.evaluation.lmms.plugin.Run")
+manifest = ModelManifest("vlmfrontier", simple_class_path="vlmfrontier.evaluation.lmms.plugin.FinetunedModel")
 
 PACKED_QUESTIONS = 16
 """Questions about one video that are answered together, at most."""
@@ -49,7 +56,7 @@ AHEAD = min(8, os.cpu_count() or 1)
 """Videos that are decoded while one is looked at, each in a process of its own."""
 
 
-class Question:
+class Asked:
     """One request of lmms-eval."""
 
     def __init__(self, job: AnswerJob, request: Instance, task_dict: dict, default_length: int):
@@ -61,9 +68,9 @@ class Question:
         self.key = answer_key(job, self.video, size, self.prompt, self.longest)
         self.job = job
 
-    def answered(self, answer: str, visual_tokens: int, unreadable: str | None = None) -> Answer:
+    def answered(self, answer: str, visual_tokens: int, unreadable: str | None = None) -> GivenAnswer:
         """Return the record of this question with what was said."""
-        return Answer(
+        return GivenAnswer(
             self.task,
             self.doc_id,
             self.video,
@@ -88,7 +95,7 @@ def _video(visuals_of, document: dict) -> tuple[Path, str | None]:
     return Path(visuals[0]), None
 
 
-class Run(lmms):
+class FinetunedModel(lmms):
     """One finetuned run, which lmms-eval asks."""
 
     is_simple = True
@@ -108,9 +115,9 @@ class Run(lmms):
         Greedy, until the model ends its turn or the task's `max_new_tokens`; `until` is not used, as by the LLaVA
         models of lmms-eval.
         """
-        questions = [Question(self.job, r, self.task_dict, self.job.max_new_tokens) for r in requests]
+        questions = [Asked(self.job, r, self.task_dict, self.job.max_new_tokens) for r in requests]
         known = read_answers(Path(self.job.answers), self.job.weights)
-        given: dict[tuple[str, int], Answer] = {}
+        given: dict[tuple[str, int], GivenAnswer] = {}
         for question in questions:
             before = known.get((question.task, question.doc_id))
             if before is not None and before.key == question.key and (self.job.recorded or not before.unreadable):
@@ -124,9 +131,9 @@ class Run(lmms):
             given[answer.task, answer.doc_id] = answer
         return [given[question.task, question.doc_id].answer for question in questions]
 
-    def _answers(self, questions: list[Question]) -> Iterator[Answer]:
+    def _answers(self, questions: list[Asked]) -> Iterator[GivenAnswer]:
         """Yield the answers, video by video, in the order in which videos first come."""
-        videos: dict[tuple[Path, int], list[Question]] = {}
+        videos: dict[tuple[Path, int], list[Asked]] = {}
         for question in questions:
             if question.unreadable:
                 yield question.answered("", 0, question.unreadable)
@@ -142,7 +149,7 @@ class Run(lmms):
                 yield from self._about(frames, videos[video])
 
     @torch.inference_mode()
-    def _about(self, frames: np.ndarray, questions: list[Question]) -> list[Answer]:
+    def _about(self, frames: np.ndarray, questions: list[Asked]) -> list[GivenAnswer]:
         """Return the answers to questions about one video."""
         model, prompt = self._loaded()
         pixels = torch.from_numpy(np.ascontiguousarray(frames))[None].to(model.device)
@@ -201,7 +208,7 @@ class VideoReader:
 
     def _read(self, path: Path) -> np.ndarray | str:
         if not hasattr(self._of_thread, "decoder"):
-            self._of_thread.decoder = Decoder()
+            self._of_thread.decoder = DecoderProcess()
         try:
             return self._of_thread.decoder.read(path, self.job.T, self.rule, self.job.timeout, self._resize)
         except VideoError as error:

@@ -17,8 +17,8 @@ from vlmfrontier.data.frames import Reading
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.judge import Body, Replies, ask_all, completions_address, digest, prompt_hashes
 from vlmfrontier.evaluation.lmms import harness
-from vlmfrontier.evaluation.lmms.harness import Answers, Output, score_task
-from vlmfrontier.evaluation.lmms.job import Answer, AnswerJob, environment_file, read_answers
+from vlmfrontier.evaluation.lmms.harness import GivenAnswers, Output, score_task
+from vlmfrontier.evaluation.lmms.job import AnswerJob, GivenAnswer, environment_file, read_answers
 from vlmfrontier.evaluation.relay import Answering, Collecting, serving
 from vlmfrontier.evaluation.result import (
     check_model,
@@ -196,7 +196,7 @@ def prompts_hash(model: Path) -> str:
     return digest([files, asdict(prompt.chat), prompt.stop_token_ids])[:16]
 
 
-def check_videos(settings: LmmsEvalConfig, answers: Answers) -> dict[str, str]:
+def check_videos(settings: LmmsEvalConfig, answers: GivenAnswers) -> dict[str, str]:
     """Return the videos that could not be read, and why. Raises `UserError` if they are too many of a task's."""
     for name, task in settings.tasks.items():
         leaves = {measure.leaf for measure in task.benchmark.measures}
@@ -205,20 +205,20 @@ def check_videos(settings: LmmsEvalConfig, answers: Answers) -> dict[str, str]:
         videos = len({a.video for a in own})
         if len(broken) > settings.unreadable * videos:
             raise UserError(
-                f"{name}: {len(broken)} of {videos} videos cannot be read, first {broken[0][0]} ({broken[0][1]}); mend "
+                f"{name}: {len(broken)} of {videos} videos cannot be read, first {broken[0][0]} ({broken[0][1]}); repair "
                 f"them and run the same command again, or raise evaluate.lmms_eval.unreadable ({settings.unreadable:g})"
             )
     return {a.video: a.unreadable for a in answers.values() if a.unreadable}
 
 
-def _visual_tokens(answers: Answers, run: Run) -> int:
+def _visual_tokens(answers: GivenAnswers, run: Run) -> int:
     """Return the visual tokens that questions were asked behind, measured. Raises `AssertionError` unless T·V."""
     counted = {a.visual_tokens for a in answers.values() if not a.unreadable}
     assert counted <= {run.T * run.V}, f"{run.key}: asked behind {sorted(counted)} visual tokens"
     return run.T * run.V
 
 
-def rate(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
+def score(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     """Have the open answers of `run` rated, score all answers, write `result.json` last and return it.
 
     Raises `UserError` if the judge fails, or if lmms-eval's files do not hold a score for every question.
@@ -281,7 +281,7 @@ def describe_judge(judge: JudgeConfig, bodies: Sequence[Body], replies: Replies)
     }
 
 
-def tested(answers: Sequence[Answer]) -> Mapping[str, Any]:
+def tested(answers: Sequence[GivenAnswer]) -> Mapping[str, Any]:
     """Return how many videos and questions there were, and hashes by which two evaluations can be compared."""
     asked = sorted((a.task, a.doc_id, a.video, a.prompt) for a in answers)
     videos = sorted({video for _, _, video, _ in asked})
