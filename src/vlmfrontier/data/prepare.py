@@ -162,8 +162,8 @@ class _Tally:
             if needed == 0:
                 raise UserError(f"no example can be used; {left_out}; correct what {problems} names")
             raise UserError(
-                f"{needed:,} examples asked for, but {self.usable.total():,} can be used; {left_out}; lower n, or correct "
-                f"what {problems} names"
+                f"{needed:,} examples asked for, but {self.usable.total():,} can be used; {left_out}; lower n, or "
+                f"correct what {problems} names"
             )
 
 

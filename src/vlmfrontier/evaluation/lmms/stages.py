@@ -205,8 +205,8 @@ def check_videos(settings: LmmsEvalConfig, answers: GivenAnswers) -> dict[str, s
         videos = len({a.video for a in own})
         if len(broken) > settings.unreadable * videos:
             raise UserError(
-                f"{name}: {len(broken)} of {videos} videos cannot be read, first {broken[0][0]} ({broken[0][1]}); repair "
-                f"them and run the same command again, or raise evaluate.lmms_eval.unreadable ({settings.unreadable:g})"
+                f"{name}: {len(broken)} of {videos} videos cannot be read, first {broken[0][0]} ({broken[0][1]}); "
+                f"repair them and run the same command again, or raise evaluate.lmms_eval.unreadable ({settings.unreadable:g})"
             )
     return {a.video: a.unreadable for a in answers.values() if a.unreadable}
 
