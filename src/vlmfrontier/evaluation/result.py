@@ -54,11 +54,6 @@ def facts_f1(caption: str, truth: str, subjects: Collection[str]) -> float:
     return 2 * both / total if total else 1.0
 
 
-def mean_and_error(scores: Sequence[float], clusters: Sequence[str]) -> tuple[float, float]:
-    """Return the mean of `scores` and its standard error, clustered by video: `mean_over_strata` of one stratum."""
-    return mean_over_strata(scores, clusters, [0] * len(scores), [1 / len(scores)] * len(scores))
-
-
 def mean_over_strata(
     scores: Sequence[float], clusters: Sequence[str], strata: Sequence[Hashable], weights: Sequence[float]
 ) -> tuple[float, float]:
@@ -119,11 +114,11 @@ def write_answers(folder: Path, answers: dict[str, list[dict]], suffix: str = ""
         (folder / f"{task}{suffix}.jsonl").write_text(lines)
 
 
-def check_model(folder: RunFolder) -> None:
-    """Raise `UserError` if the weights of a run are gone, or no numbers."""
+def check_model(folder: RunFolder) -> str:
+    """Return the hash of a run's weights. Raises `UserError` if they are gone, or no numbers."""
     if not folder.has_weights:
         raise UserError(f"{folder.model}: the weights were removed; finetune the run again before evaluating it")
-    check_saved(folder.model, "lower finetune.learning_rates and finetune the run again before evaluating it")
+    return check_saved(folder.model, "lower finetune.learning_rates and finetune the run again before evaluating it")
 
 
 def check_measured(run: str, errors: dict[str, dict[str, Any]], loss: float) -> None:

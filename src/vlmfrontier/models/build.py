@@ -25,6 +25,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.models.chat import VIDEO_TAG
 from vlmfrontier.models.prompt import PromptBuilder, check_prompts
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig, additive
+from vlmfrontier.models.vision import with_attention
 from vlmfrontier.study.models import LanguageConfig, ModelsConfig, VisionConfig
 
 PAD, EOS, VIDEO = "<pad>", "<eos>", "<video>"
@@ -171,7 +172,7 @@ def _as_eager(config: VideoVLMConfig) -> VideoVLMConfig:
     """Return a copy with eager attention: fused attention on a CPU is silently left out of the count."""
     copy = VideoVLMConfig.from_dict(config.to_dict())
     for part in (copy, copy.vision_config, copy.text_config):
-        part._attn_implementation = "eager"  # transformers has no public setter on a configuration
+        with_attention(part, "eager")
     return copy
 
 

@@ -26,7 +26,15 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.models.chat import VIDEO_TAG, settle_chat
 from vlmfrontier.models.prompt import check_prompts
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
-from vlmfrontier.models.vision import HALF, build_tower, changed, resized, without_unused
+from vlmfrontier.models.vision import (
+    HALF,
+    attention_of,
+    build_tower,
+    changed,
+    resized,
+    with_attention,
+    without_unused,
+)
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.towers import FAMILIES, VisionFamily
 
@@ -68,9 +76,8 @@ def read_vision_config(folder: Path, vision: VisionConfig, key: str, attention: 
     if getattr(config, "use_swiglu_ffn", False):
         raise UserError(f"{key}.pretrained: {folder} has gated MLPs, which are not counted; take a smaller DINOv2")
     _check_shape(vision, _vision_shape(config, family), key, folder)
-    config._attn_implementation = attention  # transformers has no public setter on a configuration
     built = {"num_hidden_layers": vision.used_layers, "image_size": vision.image_size, **family.settings}
-    config = changed(config, built)
+    config = changed(with_attention(config, attention), built)
     with torch.device("meta"):
         tower = build_tower(config)
     _check_count(vision.parameters, _num_parameters(tower), key, folder, "qkv_bias of its config.json must be true")
@@ -117,7 +124,7 @@ def read_language_config(folder: Path, language: LanguageConfig, key: str, atten
     """
     config = _read_config(folder, key)
     _check_shape(language, _named(config, _LANGUAGE_KEYS), key, folder)
-    config._attn_implementation = attention
+    with_attention(config, attention)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     found = _num_parameters(model) - model.get_input_embeddings().weight.numel()
@@ -186,7 +193,7 @@ def _load(
             folder,
             config=config,
             dtype=torch.float32,
-            attn_implementation=config._attn_implementation,
+            attn_implementation=attention_of(config),
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,

@@ -45,11 +45,6 @@ def resize(frames: np.ndarray, side: int) -> np.ndarray:
     return resized.movedim(1, -1).contiguous().numpy()
 
 
-def to_pixels(frames: np.ndarray, side: int) -> torch.Tensor:
-    """Return uint8 `frames` (T, height, width, 3) as the tower takes them: (T, 3, side, side) floats in −1…1."""
-    return normalise(torch.from_numpy(resize(frames, side)))
-
-
 _BY_TYPE = {family.tower_type: family for family in FAMILIES.values()}
 # transformers derives these from the number of layers, and refuses those of another number.
 _DERIVED = ("model_type", "stage_names", "out_features", "out_indices")
@@ -71,9 +66,18 @@ def leading_tokens(config: PreTrainedConfig) -> int:
 def changed(config: PreTrainedConfig, changes: Mapping[str, Any]) -> PreTrainedConfig:
     """Return a copy of `config` with other values for the keys of `changes`."""
     settings = {key: value for key, value in config.to_dict().items() if key not in _DERIVED} | changes
-    copy = AutoConfig.for_model(config.model_type, **settings)
-    copy._attn_implementation = config._attn_implementation  # transformers has no public setter on a configuration
-    return copy
+    return with_attention(AutoConfig.for_model(config.model_type, **settings), attention_of(config))
+
+
+def attention_of(config: PreTrainedConfig) -> str | None:
+    """Return which attention the model of `config` computes with; a private name of transformers 5.23."""
+    return config._attn_implementation
+
+
+def with_attention(config: PreTrainedConfig, attention: str | None) -> PreTrainedConfig:
+    """Return `config` after setting its attention, for which transformers has no public setter."""
+    config._attn_implementation = attention
+    return config
 
 
 def build_tower(config: PreTrainedConfig) -> PreTrainedModel:

@@ -5,11 +5,13 @@ training, merged into the weights or kept after it; peft is imported where it is
 trainings have no updates.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.distributed.tensor import DTensor
@@ -78,22 +80,47 @@ def listed(names: list[str]) -> str:
     return f"{len(names)} tensors hold NaN or infinite numbers ({', '.join(names[:SHOWN])}{more})"
 
 
-def _saved(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+class SavedWeights(NamedTuple):
+    """What the weight files of a model say, each read once."""
+
+    hash: str
+    """As `files.weights_hash` gives it."""
+    not_finite: list[str]
+    """Tensors that hold a NaN or an infinity."""
+
+
+def read_weights(folder: Path) -> SavedWeights:
+    """Return hash and soundness of the weights saved in `folder`. Raises `UserError` if a file is damaged."""
+    total, names = hashlib.sha256(), []
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  (no mapping)
-                yield name, file.get_tensor(name)
+        digest = hashlib.sha256()
+        try:
+            names += [name for name, tensor in _tensors(path, digest.update) if not_finite([(name, tensor)])]
+        except SafetensorError as error:
+            raise UserError(f"{path}: damaged ({error}); make the model again") from None
+        total.update(digest.digest())
+    return SavedWeights(total.hexdigest()[:16], names)
 
 
-def saved_not_finite(folder: Path) -> list[str]:
-    """Return the names of the tensors in the weight files of `folder` that hold a NaN or an infinity."""
-    return [name for name, tensor in _saved(folder) if not_finite([(name, tensor)])]
+def _tensors(path: Path, see: Callable[[bytes], object]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of a file in the order of their bytes, and show `see` all bytes of the file."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        see(length + file.read(int.from_bytes(length, "little")))
+    with safe_open(path, framework="pt") as file:
+        for name in file.offset_keys():
+            tensor = file.get_tensor(name)
+            see(tensor.reshape(-1).view(torch.uint8).numpy())
+            yield name, tensor
 
 
-def check_saved(folder: Path, hint: str) -> None:
-    """Raise `UserError`, which ends with `hint`, if weights saved in `folder` are not finite."""
-    if names := saved_not_finite(folder):
-        raise UserError(f"{folder}: {listed(names)}: the training that made them diverged; {hint}")
+def check_saved(folder: Path, hint: str) -> str:
+    """Return the hash of the weights saved in `folder`. Raises `UserError`, which ends with `hint`, if one is not
+    finite."""
+    saved = read_weights(folder)
+    if saved.not_finite:
+        raise UserError(f"{folder}: {listed(saved.not_finite)}: the training that made them diverged; {hint}")
+    return saved.hash
 
 
 TOWERS = ("vision", "language")

@@ -6,7 +6,7 @@ each difference is named with both values.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -52,8 +52,10 @@ _NAMES = {
 _ABSENT = "not set"
 
 
-def as_keys(settings: Mapping[str, Any], prefix: str = "", language: Any = None) -> dict[str, Any]:
-    """Return settings as values by their keys in the configuration, those that decide nothing left out.
+def as_keys(
+    settings: Mapping[str, Any], ignored: Collection[str] = _UNDECIDED, prefix: str = "", language: Any = None
+) -> dict[str, Any]:
+    """Return settings as values by their keys in the configuration, without those `ignored`, which decide nothing.
 
     Of learning rates those of the run's own language model are kept: others do not matter to it.
     """
@@ -62,14 +64,14 @@ def as_keys(settings: Mapping[str, Any], prefix: str = "", language: Any = None)
     found: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key if prefix else _NAMES.get(key, key)}"
-        if key in _UNDECIDED:
+        if key in ignored:
             continue
         if key == "learning_rates" and isinstance(value, Mapping) and isinstance(language, str):
             trained = settings.get("train", list(value))
             rates = {part: rate for part, rate in value.items() if part in trained}
             found |= {f"{name}.{part}.{language}": _of(rate, language) for part, rate in rates.items()}
         elif isinstance(value, Mapping):
-            found |= as_keys(value, f"{name}.", language) if value else {name: {}}
+            found |= as_keys(value, ignored, f"{name}.", language) if value else {name: {}}
         else:
             found[name] = value
     return found
@@ -81,9 +83,16 @@ def _of(rate: Any, language: str | None) -> Any:
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], made: str = "made") -> list[str]:
     """Return `key: value when it was <made>, value now` for everything that differs between two records of settings."""
-    old, new = as_keys(json.loads(json.dumps(then, default=str))), as_keys(json.loads(json.dumps(now, default=str)))
+    return [f"{key}: {before} when it was {made}, {after} now" for key, before, after in changes(then, now)]
+
+
+def changes(
+    then: Mapping[str, Any], now: Mapping[str, Any], ignored: Collection[str] = _UNDECIDED
+) -> list[tuple[str, str, str]]:
+    """Return key, value then and value now of everything that differs between two records of settings."""
+    old, new = (as_keys(json.loads(json.dumps(settings, default=str)), ignored) for settings in (then, now))
     return [
-        f"{key}: {_said(old, key)} when it was {made}, {_said(new, key)} now"
+        (key, _said(old, key), _said(new, key))
         for key in dict.fromkeys([*new, *old])
         if old.get(key, _ABSENT) != new.get(key, _ABSENT)
     ]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Dataset
-from transformers import TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.weights import updates
@@ -33,8 +33,8 @@ from vlmfrontier.training.processes import (
 from vlmfrontier.training.state import TrainingState
 from vlmfrontier.training.trainer import (
     Loss,
-    _StateCallback,
-    _StudyTrainer,
+    StateCallback,
+    StudyTrainer,
     gather_model,
     reduce_in_32_bits,
     sharding_arguments,
@@ -163,51 +163,60 @@ def train(
     """Train `model` for `steps` over `dataset` in its order, going on from the newest valid checkpoint of `state`.
 
     `groups` are AdamW parameter groups with their peak learning rates. Equal inputs give bit-equal weights on one
-    machine, whether or not the training was interrupted; other layouts differ by rounding. Raises `Interrupted` after a
+    machine, whether or not the training was interrupted; other plans differ by rounding. Raises `Interrupted` after a
     signal, with the state saved, and `Diverged` at the step where loss, gradient or weights are no numbers.
     """
     set_seed(seed)
     template = to_meta(model) if shards(settings) else None
-    watch = StepWatch(label, steps, advice(settings, groups))
-    callback = _StateCallback(state, watch, plan.stop_at)
-    trainer = _StudyTrainer(
+    micro_batch = plan.share(settings.batch_size)
+    callback = StateCallback(state, StepWatch(label, steps, advice(settings, groups)), plan.stop_at)
+    trainer = StudyTrainer(
         model=model,
         args=_arguments(model, state.folder, settings, steps, seed, plan, loading),
         train_dataset=dataset,
         data_collator=collate,
         callbacks=[callback],
         loss=loss,
-        shares=BatchShares(
-            len(dataset), settings.batch_size, plan.share(settings.batch_size), num_processes(), process_number()
-        ),
-        watch=watch,
+        shares=BatchShares(len(dataset), settings.batch_size, micro_batch, num_processes(), process_number()),
+        watch=callback.watch,
         make_optimizer=partial(_optimizer, groups, settings),
     )
-    trainer.remove_callback(_printer())
+    trainer.remove_callback(PrinterCallback)  # which Trainer adds by itself
     if shards(settings) and settings.precision == "bf16":
         reduce_in_32_bits(trainer.accelerator)
+    first = _run(trainer, callback)
+    seconds = time.monotonic() - callback.started
+    state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
+    trained = gather_model(trainer.model, template, is_first()) if template else model
+    return TrainingSummary(steps, first, _last_loss(trainer.state.log_history, label), seconds, trained)
+
+
+def _run(trainer: StudyTrainer, callback: StateCallback) -> int:
+    """Train to the end from the newest valid checkpoint on; return the step that this began with.
+
+    Raises `Interrupted` and `Diverged` as `train` does.
+    """
+    state, watch = callback.state, callback.watch
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, callback.stop)
     checkpoint = broadcast_checkpoint(state.newest_valid() if state.writer else None)
     first = int(checkpoint.name.split("-")[1]) if checkpoint else 0
     job = {"slurm_job_id": os.environ["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in os.environ else {}
-    state.log({"event": "resumed" if first else "started", "step": first, "steps": steps, **job})
+    state.log({"event": "resumed" if first else "started", "step": first, "steps": watch.steps, **job})
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except Diverged as error:
         state.diverge(str(error), error.step)
         raise
-    if callback.stopped_by is not None and trainer.state.global_step < steps:
-        state.log({"event": "interrupted", "step": trainer.state.global_step, "signal": callback.stopped_by})
+    step, number = trainer.state.global_step, callback.stopped_by
+    if number is not None and step < watch.steps:
+        state.log({"event": "interrupted", "step": step, "signal": number})
         raise Interrupted(
-            f"{label}: stopped by signal {callback.stopped_by} at step {trainer.state.global_step}, state saved",
-            warned=callback.stopped_by == signal.SIGUSR1,
-            progressed=trainer.state.global_step > first,
+            f"{watch.label}: stopped by signal {number} at step {step}, state saved",
+            warned=number == signal.SIGUSR1,
+            progressed=step > first,
         )
-    seconds = time.monotonic() - callback.started
-    state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
-    trained = gather_model(trainer.model, template, is_first()) if template else model
-    return TrainingSummary(steps, first, _last_loss(trainer.state.log_history, label), seconds, trained)
+    return first
 
 
 def _last_loss(history: Sequence[Mapping[str, Any]], label: str) -> float:
@@ -219,9 +228,3 @@ def _last_loss(history: Sequence[Mapping[str, Any]], label: str) -> float:
     if not losses:
         raise UserError(f"{label}: no example supervised a token, nothing was learnt: could any video be decoded?")
     return float(losses[-1])
-
-
-def _printer():
-    from transformers import PrinterCallback  # noqa: PLC0415  (only to remove what Trainer adds by itself)
-
-    return PrinterCallback

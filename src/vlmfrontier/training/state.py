@@ -21,27 +21,16 @@ from pydantic import TypeAdapter
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import append_line, hash_file, open_to_group, weights_hash, write_json
 from vlmfrontier.lock import Lock
-from vlmfrontier.models.weights import device_name, saved_not_finite
+from vlmfrontier.models.weights import device_name, read_weights
 from vlmfrontier.provenance import provenance
 from vlmfrontier.records import Training, read_checked
-from vlmfrontier.sweep.fingerprints import differences, read_finetuned
+from vlmfrontier.sweep.fingerprints import SHOWN, changes, differences, read_finetuned
+from vlmfrontier.sweep.recipes import HOUSEKEEPING
 from vlmfrontier.training.processes import is_first, num_processes
 
 MANIFEST = "complete.json"
 FINISHED = "finished.json"
 DIVERGED = "diverged.json"
-
-
-def _differences(old: dict, new: dict, prefix: str = "") -> list[str]:
-    """Return `key: old → new` for every value that differs between two nested records."""
-    found = []
-    for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found.append(f"{prefix}{key}: {before} → {after}")
-    return found
 
 
 class TrainingState:
@@ -60,12 +49,13 @@ class TrainingState:
         folder.mkdir(parents=True, exist_ok=True)
         record = folder / "recipe.json"
         if record.exists() and self.checkpoints():
-            changed = _differences(json.loads(record.read_text()), self.recipe)
+            changed = changes(json.loads(record.read_text()), self.recipe, ignored=HOUSEKEEPING)
             if changed and (folder / DIVERGED).exists():
                 self.clear_checkpoints()  # they led nowhere, and the user was told to change settings
             elif changed:
+                told = [f"{key}: {before} → {now}" for key, before, now in changed]
                 raise UserError(
-                    f"{folder}: begun with another configuration ({'; '.join(changed[:4])}); "
+                    f"{folder}: begun with another configuration ({'; '.join(told[:SHOWN])}); "
                     "delete the folder to train anew, or restore the configuration"
                 )
         write_json(record, self.recipe)
@@ -244,8 +234,11 @@ def finished_already(stage: Stage, recipe: Mapping[str, Any], force: str | None)
         return None
     if force is None and stage.dropped(finished.report):
         return finished.report
-    intact = weights_hash(stage.model) == finished.report["weights"] and not saved_not_finite(stage.model)
-    return finished.report if intact else None
+    try:
+        saved = read_weights(stage.model)
+    except UserError:
+        return None
+    return finished.report if saved == (finished.report["weights"], []) else None
 
 
 def _copied_without_state(stage: Stage) -> Finished | None:

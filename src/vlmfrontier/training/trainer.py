@@ -32,7 +32,7 @@ from vlmfrontier.training.state import TrainingState
 Loss = Callable[[nn.Module, Mapping[str, Any]], torch.Tensor]
 
 
-class _StudyTrainer(Trainer):
+class StudyTrainer(Trainer):
     """Trainer that takes its process's share of every batch, a loss from outside, and no step that diverged."""
 
     def __init__(
@@ -90,7 +90,10 @@ class _StudyTrainer(Trainer):
         return loss
 
     def _get_grad_norm(self, model, grad_norm=None):
-        """Return the norm of the gradients, which Trainer asks for before it changes weights by them."""
+        """Return the norm of the gradients, which Trainer asks for before it changes weights by them.
+
+        A private name of transformers 5.23; `StateCallback` would stop a training in which it was not called.
+        """
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         rates = {group.get("name", "all"): group["lr"] for group in self.optimizer.param_groups}
         self._watch.end(self.state.global_step + 1, norm, rates)
@@ -105,7 +108,7 @@ def _supervises(inputs: Mapping[str, Any]) -> bool:
     return "labels" not in inputs or bool((inputs["labels"] != IGNORED).any())
 
 
-class _StateCallback(TrainerCallback):
+class StateCallback(TrainerCallback):
     """Seals checkpoints, writes the log, and saves and stops on a signal or before the time limit."""
 
     def __init__(self, state: TrainingState, watch: StepWatch, stop_at: float | None):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.evaluation.result import exact_match, facts_f1, mean_and_error, most_likely, task_errors
+from vlmfrontier.evaluation.result import exact_match, facts_f1, mean_over_strata, most_likely, task_errors
 
 SUBJECTS = ("white", "red", "blue", "green")
 TRUTH = "white 3 a2 5 b1 red 7 4 blue 9 green c3"  # eight facts
@@ -32,6 +32,11 @@ def test_the_first_of_equally_likely_options_is_taken():
 )
 def test_captions_are_scored_by_the_facts_they_state(caption, score):
     assert facts_f1(caption, TRUTH, SUBJECTS) == pytest.approx(score)
+
+
+def mean_and_error(scores, clusters) -> tuple[float, float]:
+    """Return the mean and its standard error of one stratum."""
+    return mean_over_strata(scores, clusters, [0] * len(scores), [1 / len(scores)] * len(scores))
 
 
 def test_the_clustered_standard_error_is_the_plain_one_without_clusters():

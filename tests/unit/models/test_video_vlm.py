@@ -9,7 +9,7 @@ from transformers import SiglipImageProcessorPil
 from vlmfrontier.models.build import build_model, count_flops, count_parameters, digits_tokenizer
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import packed_mask, packed_positions
-from vlmfrontier.models.vision import downsample, normalise, resize, to_pixels
+from vlmfrontier.models.vision import downsample, normalise, resize
 from vlmfrontier.models.weights import load_model
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.towers import llama_parameters, vision_parameters
@@ -201,7 +201,7 @@ def test_frames_of_any_size_are_squeezed_as_the_published_processor_does():
         theirs = np.asarray(Image.fromarray(frame).resize((96, 96), Image.Resampling.BICUBIC), dtype=int)
         assert np.abs(ours.astype(int) - theirs).max() <= 2
     assert resize(made, 96) is made
-    pixels = to_pixels(frames, 96)
+    pixels = normalise(torch.from_numpy(resize(frames, 96)))
     assert pixels.shape == (2, 3, 96, 96)
     assert torch.equal(pixels, normalise(torch.from_numpy(made)))
     processed = SiglipImageProcessorPil(size={"height": 96, "width": 96}, resample=3)(list(frames), return_tensors="pt")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from tests.unit.training.test_layout import in_two_processes
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.packed import PackedReader
 from vlmfrontier.evaluation.result import check_measured, check_model
+from vlmfrontier.files import weights_hash
 from vlmfrontier.models.prompt import PromptBuilder
-from vlmfrontier.models.weights import load_model, not_finite
+from vlmfrontier.models.weights import load_model, not_finite, read_weights
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.training.divergence import Diverged
@@ -135,3 +137,17 @@ def test_outputs_that_are_no_numbers_answer_nothing(start, asked):  # noqa: F811
             packed.generate([[question]], 2) if asked == "generate" else packed.log_likelihoods(
                 [[question]], [[answer]]
             )
+
+
+def test_one_reading_tells_hash_and_soundness_of_weights(tmp_path: Path):
+    numbers = torch.arange(6.0).reshape(2, 3)
+    several = {"z": numbers, "a": numbers.bfloat16(), "scalar": torch.tensor(2.0), "none": torch.empty(0)}
+    several["b"] = numbers > 2
+    save_file(several, tmp_path / "model-2.safetensors")
+    save_file({"long": numbers.long(), "bad": numbers / 0}, tmp_path / "model-1.safetensors", metadata={"format": "pt"})
+    saved = read_weights(tmp_path)
+    assert saved == (weights_hash(tmp_path), ["bad"])
+    with (tmp_path / "model-2.safetensors").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(UserError, match=r"model-2\.safetensors: damaged"):
+        read_weights(tmp_path)

@@ -28,7 +28,7 @@ from vlmfrontier.evaluation.result import (
     write_answers,
     write_result,
 )
-from vlmfrontier.files import hash_file, read_lines, weights_hash, write_json
+from vlmfrontier.files import hash_file, read_lines, write_json
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import read_answered
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
@@ -157,10 +157,9 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     missing, or too many videos cannot be read.
     """
     evaluation = Evaluation(study, run, results)
-    check_model(evaluation.run_folder)
+    weights = check_model(evaluation.run_folder)
     harness.python_of(evaluation.settings)
     started = time.monotonic()
-    weights = weights_hash(evaluation.run_folder.model)
     prompts = prompts_hash(evaluation.run_folder.model)
     job = evaluation.job(weights, prompts, recorded=False)
     evaluation.requests.unlink(missing_ok=True)  # answers are kept; what they ask of the judge is taken down anew
@@ -204,10 +203,9 @@ def check_videos(settings: LmmsEvalConfig, answers: GivenAnswers) -> dict[str, s
         broken = sorted({a.video: a.unreadable for a in own if a.unreadable}.items())
         videos = len({a.video for a in own})
         if len(broken) > settings.unreadable * videos:
-            raise UserError(
-                f"{name}: {len(broken)} of {videos} videos cannot be read, first {broken[0][0]} ({broken[0][1]}); "
-                f"repair them and run the same command again, or raise evaluate.lmms_eval.unreadable ({settings.unreadable:g})"
-            )
+            hint = f"run the same command again, or raise evaluate.lmms_eval.unreadable ({settings.unreadable:g})"
+            first = f"first {broken[0][0]} ({broken[0][1]})"
+            raise UserError(f"{name}: {len(broken)} of {videos} videos cannot be read, {first}; repair them and {hint}")
     return {a.video: a.unreadable for a in answers.values() if a.unreadable}
 
 
