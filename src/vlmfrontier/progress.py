@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TextIO, TypeVar
 
 T = TypeVar("T")
@@ -69,11 +70,21 @@ class Silent(Progress):
 class Count:
     """Says how many of `total` are completed and how long the others will take; a log is told so every `EVERY` seconds.
 
-    `unit` is what is counted, in the plural. Call `add` when some are completed, `done` at the end.
+    `unit` is what is counted, in the plural; lines end with the `note` of their moment and go to `say` if it is given.
+    Call `add` when some are completed, `done` at the end.
     """
 
-    def __init__(self, name: str, total: int, unit: str, stream: TextIO | None = None):
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        unit: str,
+        stream: TextIO | None = None,
+        say: Callable[[str], None] | None = None,
+        note: Callable[[], str] = str,
+    ):
         self.name, self.total, self.unit, self.stream = name, total, unit, stream or sys.stdout
+        self._say, self._note = say or partial(print, file=self.stream, flush=True), note
         self.completed, self._bar = 0, _Bar(self.stream)
         self.started = self.said = time.monotonic()
 
@@ -93,7 +104,7 @@ class Count:
         self._print(time.monotonic())
 
     def _print(self, now: float) -> None:
-        print(f"{self.name}  {self._far(now)}", file=self.stream, flush=True)
+        self._say(f"{self.name}  {self._far(now)}{self._note()}")
 
     def _far(self, now: float) -> str:
         seconds = now - self.started

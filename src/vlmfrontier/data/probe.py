@@ -2,8 +2,7 @@
 
 import json
 import threading
-import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
@@ -14,10 +13,9 @@ from vlmfrontier.data.decoder import DecoderProcess
 from vlmfrontier.data.images import IMAGE_SUFFIXES
 from vlmfrontier.data.problems import ANIMATED, MISSING_FILE, OF_MACHINE, OUTSIDE, UNREADABLE, VideoError
 from vlmfrontier.data.video import READING
+from vlmfrontier.progress import Count
 
 JOURNAL = "probes.jsonl"
-EVERY = 10.0
-"""Seconds between lines of progress."""
 AHEAD = 64
 """Videos handed out per process: results are written in order, and one video that hangs must not hold up the others."""
 
@@ -64,15 +62,17 @@ class Probes:
         `say` is told of the progress. What was seen counts from the moment it was written, also if this is stopped.
         """
         known = self._read_known()
-        progress = _Progress(total, say)
+        found: Counter[str] = Counter()
+        progress = Count("look into", total, "videos", say=say, note=lambda: _found(found))
         with self.path.open("ab") as journal:
             for name, entry in self._entries(videos, known, processes):
                 if isinstance(entry, int):  # unchanged since its line was written
                     self._line[name] = entry
                 else:
                     self._write(journal, name, entry)
-                progress.one_more(isinstance(entry, dict), "problem" in entry if isinstance(entry, dict) else False)
-        progress.end()
+                found.update(["known"] if isinstance(entry, int) else ["new", "problem"][: 1 + ("problem" in entry)])
+                progress.add()
+        progress.done()
 
     def problem(self, name: str) -> tuple[str, str] | None:
         """Return kind and detail of what is wrong with a video that was looked into; None if nothing is."""
@@ -192,27 +192,7 @@ class _Decoders:
             decoder.close()
 
 
-class _Progress:
-    """Says every few seconds how far the looking has come."""
-
-    def __init__(self, total: int, say: Say):
-        self.total, self.say = total, say
-        self.done = self.new = self.problems = 0
-        self.began = self.said = time.monotonic()
-
-    def one_more(self, new: bool, problem: bool) -> None:
-        self.done += 1
-        self.new += new
-        self.problems += problem
-        if time.monotonic() - self.said > EVERY:
-            self.said = time.monotonic()
-            rate = self.new / (self.said - self.began)
-            left = f", {(self.total - self.done) / rate / 60:.0f} min left at most" if rate else ""
-            self.say(f"{self._far()}, {rate:.1f} a second{left}")
-
-    def end(self) -> None:
-        self.say(f"{self._far()} in {time.monotonic() - self.began:.0f} s")
-
-    def _far(self) -> str:
-        seen = f"{self.new:,} looked into" + (f" ({self.problems:,} with problems)" if self.problems else "")
-        return f"{self.done:,} of {self.total:,} videos: {seen}, {self.done - self.new:,} known"
+def _found(found: Counter[str]) -> str:
+    """Return in words what was found of the videos so far."""
+    problems = f" ({found['problem']:,} with problems)" if found["problem"] else ""
+    return f": {found['new']:,} looked into{problems}, {found['known']:,} known"

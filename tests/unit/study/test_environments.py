@@ -1,6 +1,10 @@
 """Environment files exist, parse, and agree with the pins, since no conda solve is run here."""
 
+import ast
 import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -50,3 +54,29 @@ def test_models_are_tested_with_the_versions_that_trained_them():
     shared = LMMS_EVAL.keys() & PINS.keys()
     assert {"torch", "transformers", "tokenizers", "safetensors", "numpy", "av"} <= shared
     assert {name: LMMS_EVAL[name] for name in shared} == {name: PINS[name] for name in shared}
+
+
+def imported() -> set[str]:
+    """Return the distributions that the package and the scripts import; lmms-eval has a Python of its own."""
+    modules: set[str] = set()
+    for folder in ("src", "scripts"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Import):
+                    modules |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and not node.level:
+                    modules.add(node.module.split(".")[0])
+    known = packages_distributions()
+    foreign = modules - sys.stdlib_module_names - {"vlmfrontier", "lmms_eval", "pydantic_core"}
+    return {normal(known.get(module, [module])[0]) for module in foreign}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", name)[0]).lower()
+
+
+def test_what_is_imported_is_declared_and_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    assert imported() <= {normal(name) for names in lists for name in names}
+    assert imported() <= {normal(name) for name in PINS}
