@@ -16,9 +16,9 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.models.weights import save_model
 from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.records import read_manifest
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import read_manifest
-from vlmfrontier.sweep.recipes import deciding
+from vlmfrontier.sweep.fingerprints import deciding
 from vlmfrontier.training.examples import Examples, counted_frames, training_order
 from vlmfrontier.training.loop import parameter_groups, train
 from vlmfrontier.training.processes import WHOLE_BATCHES, BatchPlan, Loading, num_processes

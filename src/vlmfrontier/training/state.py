@@ -23,9 +23,9 @@ from vlmfrontier.files import append_line, hash_file, open_to_group, weights_has
 from vlmfrontier.lock import Lock
 from vlmfrontier.models.weights import device_name, read_weights
 from vlmfrontier.provenance import provenance
-from vlmfrontier.records import Training, read_checked
-from vlmfrontier.sweep.fingerprints import SHOWN, changes, differences, read_finetuned
-from vlmfrontier.sweep.recipes import HOUSEKEEPING
+from vlmfrontier.records import Training, read_checked, read_finetuned
+from vlmfrontier.sweep.fingerprints import HOUSEKEEPING
+from vlmfrontier.sweep.outdated import SHOWN, changes, differences
 from vlmfrontier.training.processes import is_first, num_processes
 
 MANIFEST = "complete.json"
