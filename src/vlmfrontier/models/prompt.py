@@ -95,7 +95,7 @@ class PromptBuilder:
         out of earlier turns."""
         return {"end_of_turn": self.chat.end, "switch": chat_switch(self.tokenizer), "kept": self.chat.kept or None}
 
-    def recipe(self) -> dict[str, dict]:
+    def settings(self) -> dict[str, dict]:
         """Return what decides the text of a training beyond the template as published; mostly nothing."""
         record, eos = self.record(), self.tokenizer.eos_token
         decided = {

@@ -124,14 +124,14 @@ def features_loss(model: VideoVLM, batch: dict) -> torch.Tensor:
 def align(study: Study, language: str, results: ResultsFolder, force: str | None = None) -> dict:
     """Run stage 1 for `language` unless it has been, save the whole `VideoVLM` to `models/<language>` and return its
     report."""
-    recipe = {
+    decided = {
         "language": language,
         "settings": study.pretrain.align.model_dump(),
         "seed": study.pretrain.seed,
         "towers": [weights_hash(results.models / part) for part in ("vision", f"language/{language}")],
     }
     stage = Stage.of_start(results.models, f"align {language}", language)
-    return run_if_needed(stage, lambda: recipe, lambda state: _align(study, language, results, stage, state), force)
+    return run_if_needed(stage, lambda: decided, lambda state: _align(study, language, results, stage, state), force)
 
 
 def _align(study: Study, language: str, results: ResultsFolder, stage: Stage, state: TrainingState) -> dict:

@@ -24,7 +24,7 @@ from vlmfrontier.training.processes import WHOLE_BATCHES, BatchPlan, Loading, nu
 from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
 
 
-def run_recipe(study: Study, run: Run, results: ResultsFolder, prompt: PromptBuilder) -> dict:
+def training_settings(study: Study, run: Run, results: ResultsFolder, prompt: PromptBuilder) -> dict:
     """Return everything that decides the weights of `run`: what a state folder is checked against."""
     manifest = read_manifest(results.split("train"))
     return {
@@ -32,7 +32,7 @@ def run_recipe(study: Study, run: Run, results: ResultsFolder, prompt: PromptBui
         "conversations": manifest["hash_conversations"],
         "videos": manifest["hash_videos"],
         "start": weights_hash(results.start(study.models, run.language, run.vision)),
-        **prompt.recipe(),
+        **prompt.settings(),
         **({"shared": num_processes() > 1} if study.finetune.sharding == "fsdp2" else {}),
     }
 
@@ -50,7 +50,7 @@ def finetune(
     prompt = start_prompt(results.start(study.models, run.language, run.vision))
     return run_if_needed(
         Stage(run.key, folder.state, folder.model, folder.finetuned, partial(weights_dropped, study, folder)),
-        lambda: run_recipe(study, run, results, prompt),
+        lambda: training_settings(study, run, results, prompt),
         lambda state: _finetune(study, run, results, plan, state, prompt),
         force,
     )

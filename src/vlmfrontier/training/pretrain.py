@@ -149,9 +149,9 @@ def cell_accuracy(reader: CellReader, batch: dict[str, torch.Tensor]) -> dict[in
 def pretrain_vision(study: Study, models: Path, force: str | None = None) -> dict:
     """Pretrain the tower of `study` unless it has been, save it to `models/vision` and return its report."""
     settings, seed = study.pretrain.vision, study.pretrain.seed
-    recipe = {"vision": study.models.vision.model_dump(), "settings": settings.model_dump(), "seed": seed}
+    decided = {"vision": study.models.vision.model_dump(), "settings": settings.model_dump(), "seed": seed}
     stage = Stage.of_start(models, "vision", "vision")
-    return run_if_needed(stage, lambda: recipe, lambda state: _pretrain_vision(study, stage.model, state), force)
+    return run_if_needed(stage, lambda: decided, lambda state: _pretrain_vision(study, stage.model, state), force)
 
 
 def _pretrain_vision(study: Study, folder: Path, state: TrainingState) -> dict:
@@ -233,9 +233,9 @@ def pretrain_language(study: Study, language: str, models: Path, force: str | No
     return its report."""
     settings, seed = study.pretrain.language, study.pretrain.seed
     shape = study.models.language[language].model_dump()
-    recipe = {"language": shape, "settings": settings.model_dump(), "seed": seed}
+    decided = {"language": shape, "settings": settings.model_dump(), "seed": seed}
     stage = Stage.of_start(models, f"language {language}", f"language/{language}")
-    return run_if_needed(stage, lambda: recipe, lambda state: _pretrain_language(study, language, stage, state), force)
+    return run_if_needed(stage, lambda: decided, lambda state: _pretrain_language(study, language, stage, state), force)
 
 
 def _pretrain_language(study: Study, language: str, stage: Stage, state: TrainingState) -> dict:

@@ -81,13 +81,13 @@ def align_published(
     name = study.models.start_name(language, vision)
     return run_if_needed(
         Stage.of_start(results.models, f"align {name}", name),
-        lambda: alignment_recipe(study, language, vision, results),
+        lambda: alignment_settings(study, language, vision, results),
         lambda state: _align(study, language, vision, results, plan, state),
         force,
     )
 
 
-def alignment_recipe(study: Study, language: str, vision: str, results: ResultsFolder) -> dict:
+def alignment_settings(study: Study, language: str, vision: str, results: ResultsFolder) -> dict:
     """Return everything that decides what stage 1 of a pair makes."""
     manifest = read_manifest(results.split(SPLIT))
     models = study.models
@@ -102,7 +102,7 @@ def alignment_recipe(study: Study, language: str, vision: str, results: ResultsF
         "conversations": manifest["hash_conversations"],
         "towers": [weights_hash(results.tower(models, tower)) for tower in towers],
         "shared": num_processes() > 1,
-        **PromptBuilder(tokenizer).recipe(),
+        **PromptBuilder(tokenizer).settings(),
     }
 
 

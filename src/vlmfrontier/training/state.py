@@ -41,15 +41,15 @@ class TrainingState:
     both values if the folder was made by another configuration.
     """
 
-    def __init__(self, folder: Path, recipe: dict, writer: bool = True, check: Callable[[], None] = lambda: None):
+    def __init__(self, folder: Path, decided: dict, writer: bool = True, check: Callable[[], None] = lambda: None):
         self.folder, self.writer, self.check = folder, writer, check
-        self.recipe = json.loads(json.dumps(recipe))
+        self.decided = json.loads(json.dumps(decided))
         if not writer:
             return
         folder.mkdir(parents=True, exist_ok=True)
         record = folder / "recipe.json"
         if record.exists() and self.checkpoints():
-            changed = changes(json.loads(record.read_text()), self.recipe, ignored=HOUSEKEEPING)
+            changed = changes(json.loads(record.read_text()), self.decided, ignored=HOUSEKEEPING)
             if changed and (folder / DIVERGED).exists():
                 self.clear_checkpoints()  # they led nowhere, and the user was told to change settings
             elif changed:
@@ -58,7 +58,7 @@ class TrainingState:
                     f"{folder}: begun with another configuration ({'; '.join(told[:SHOWN])}); "
                     "delete the folder to train anew, or restore the configuration"
                 )
-        write_json(record, self.recipe)
+        write_json(record, self.decided)
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoint folders, newest first, valid or not."""
@@ -173,20 +173,20 @@ class Stage:
 
 def run_if_needed(
     stage: Stage,
-    recipe: Callable[[], Mapping[str, Any]],
+    deciding: Callable[[], Mapping[str, Any]],
     train: Callable[[TrainingState], Report | None],
     force: str | None = None,
 ) -> Report | None:
-    """Have `train` make the weights of `stage` unless they are there; write and return its report, with `recipe` in it.
+    """Have `train` make the weights of `stage` unless they are there; write and return its report.
 
-    `recipe` is everything that decides the weights. Whoever starts a training once more, a retry after a time limit, a
-    requeued job, a second Snakemake, a user who lost the report, trains nothing. `force` names a request to train all
-    the same, which only a training that was made for it answers: so a retry of a forced training trains nothing either.
-    Waits while another process trains it. None in all processes of a training but the first. Raises `UserError` if the
-    state folder was made by another recipe.
+    `deciding` gives everything that decides the weights, and the report keeps it. Whoever starts a training once more,
+    a retry after a time limit, a requeued job, a second Snakemake, a user who lost the report, trains nothing. `force`
+    names a request to train all the same, which only a training made for it answers: so a retry of a forced training
+    trains nothing either. Waits while another process trains it. None in all processes of a training but the first.
+    Raises `UserError` if the state folder was made with other settings.
     """
     with sole_writer(stage) as check:
-        decided = json.loads(json.dumps(recipe())) if is_first() else {}
+        decided = json.loads(json.dumps(deciding())) if is_first() else {}
         report = finished_already(stage, decided, force) if is_first() else None
         done = broadcast_flag(report is not None)
         state = TrainingState(stage.state, decided, is_first(), check)
@@ -227,10 +227,10 @@ def sole_writer(stage: Stage) -> Iterator[Callable[[], None]]:
         lock.release()
 
 
-def finished_already(stage: Stage, recipe: Mapping[str, Any], force: str | None) -> Report | None:
+def finished_already(stage: Stage, decided: Mapping[str, Any], force: str | None) -> Report | None:
     """Return the report of this very training if it has finished and its weights are intact, else None."""
     finished = finished_training(stage.state) or _copied_without_state(stage)
-    if finished is None or differences(finished.report["recipe"], recipe) or force not in (None, finished.force):
+    if finished is None or differences(finished.report["recipe"], decided) or force not in (None, finished.force):
         return None
     if force is None and stage.dropped(finished.report):
         return finished.report

@@ -118,7 +118,7 @@ def test_the_settled_template_is_saved_with_the_tokenizer(published, tmp_path):
     again = PromptBuilder(AutoTokenizer.from_pretrained(tmp_path))
     turns = [("What is it?", "A cat."), ("Sure?", "Yes.")]
     assert again.conversation(turns) == prompt.conversation(turns)
-    assert again.recipe() == {"chat": {"switch": "enable_thinking=False"}}
+    assert again.settings() == {"chat": {"switch": "enable_thinking=False"}}
 
 
 def test_a_published_tokenizer_without_template_is_refused():
