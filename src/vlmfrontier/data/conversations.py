@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
@@ -194,44 +194,28 @@ class ConversationFile(Conversations):
         return {**self.__dict__, "_file": None}
 
 
-def write_lines(folder: Path, conversations: Iterable[tuple[Conversation, int]]) -> Iterator[tuple[Conversation, int]]:
-    """Write conversations with the numbers of their sources to `folder` one by one, yielding each after it.
+def write_lines(folder: Path, conversations: Iterable[tuple[Conversation, int]]) -> None:
+    """Write conversations with the numbers of their sources to `folder`, one by one as they come.
 
     `index.npy` is written last: a folder without it was not finished.
     """
     (folder / INDEX).unlink(missing_ok=True)
-    entries = _Growing()
     with (folder / LINES).open("wb") as lines, (folder / IDS).open("w", encoding="utf-8") as ids:
-        offset = 0
-        for conversation, source in conversations:
-            line = json.dumps(as_record(conversation), separators=(",", ":")).encode() + b"\n"
-            lines.write(line)
-            ids.write(json.dumps(conversation.id) + "\n")
-            entries.append((offset, len(line), conversation.characters, source))
-            offset += len(line)
-            yield conversation, source
-    np.save(folder / INDEX, entries.array())
+        entries = np.fromiter(_written(conversations, lines, ids), ENTRY)
+    np.save(folder / INDEX, entries)
 
 
-class _Growing:
-    """An array of entries that grows as they come, a fraction of what a list of them would take."""
-
-    def __init__(self) -> None:
-        self._blocks: list[np.ndarray] = []
-        self._rows: list[tuple[int, ...]] = []
-
-    def append(self, row: tuple[int, ...]) -> None:
-        self._rows.append(row)
-        if len(self._rows) == 1 << 14:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._blocks.append(np.array(self._rows, ENTRY))
-        self._rows = []
-
-    def array(self) -> np.ndarray:
-        self._flush()
-        return np.concatenate(self._blocks)
+def _written(
+    conversations: Iterable[tuple[Conversation, int]], lines: BinaryIO, ids: TextIO
+) -> Iterator[tuple[int, int, int, int]]:
+    """Write conversations and their ids; yield the entry of each in the index."""
+    offset = 0
+    for conversation, source in conversations:
+        line = json.dumps(as_record(conversation), separators=(",", ":")).encode() + b"\n"
+        lines.write(line)
+        ids.write(json.dumps(conversation.id) + "\n")
+        yield offset, len(line), conversation.characters, source
+        offset += len(line)
 
 
 def open_conversations(folder: Path) -> Conversations:

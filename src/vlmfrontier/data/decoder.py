@@ -15,11 +15,14 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
@@ -122,6 +125,7 @@ def _image_facts(path: Path, checked_frames: int, timeout: float | None) -> Vide
     return VideoFacts(0.0, frames, 0.0, width, height, codec, frames, True, fingerprint(path))
 
 
+Item, Result = TypeVar("Item"), TypeVar("Result")
 GRACE = 2.0
 """Seconds beyond the time limit in which the process may say itself that it has given up, before it is killed."""
 START = 300.0
@@ -227,6 +231,35 @@ class DecoderProcess:
                 raise EOFError
             filled += read
         return content
+
+
+def decode_all(
+    do: Callable[[DecoderProcess, Item], Result], items: Iterable[Item], threads: int, ahead: int
+) -> Iterator[Result]:
+    """Yield `do(decoder, item)` for all `items` in their order, from `threads` that each have a decoder process.
+
+    At most `ahead` items are under way, or done and not yet yielded.
+    """
+    own, started = threading.local(), []
+
+    def call(item: Item) -> Result:
+        if not hasattr(own, "decoder"):
+            own.decoder = DecoderProcess()
+            started.append(own.decoder)
+        return do(own.decoder, item)
+
+    pool, pending = ThreadPoolExecutor(threads), deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(call, item))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for decoder in started:
+            decoder.close()
 
 
 def _send(to: BinaryIO, header: dict, content: bytes | memoryview = b"") -> None:

@@ -116,8 +116,7 @@ def build_llava(
     with (folder / PROBLEMS).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file)
         table.writerow(RecordProblem._fields)
-        for _ in write_lines(folder, _usable(readers, probes, tally, table)):
-            pass
+        write_lines(folder, _usable(readers, probes, tally, table))
     tally.refuse(settings.failures, needed, folder / PROBLEMS)
     return _write_manifest(folder, split, readers, probes, tally, decided)
 

@@ -1,15 +1,14 @@
 """Look into every video of a data set, side by side; what was seen is kept, so that no video is looked into twice."""
 
 import json
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vlmfrontier.data.decoder import DecoderProcess
+from vlmfrontier.data.decoder import DecoderProcess, decode_all
 from vlmfrontier.data.images import IMAGE_SUFFIXES
 from vlmfrontier.data.problems import ANIMATED, MISSING_FILE, OF_MACHINE, OUTSIDE, UNREADABLE, VideoError
 from vlmfrontier.data.video import READING
@@ -65,7 +64,7 @@ class Probes:
         found: Counter[str] = Counter()
         progress = Count("look into", total, "videos", say=say, note=lambda: _found(found))
         with self.path.open("ab") as journal:
-            for name, entry in self._entries(videos, known, processes):
+            for name, entry in decode_all(partial(self._look_into, known), videos, processes, AHEAD * processes):
                 if isinstance(entry, int):  # unchanged since its line was written
                     self._line[name] = entry
                 else:
@@ -121,22 +120,12 @@ class Probes:
     def _is_still(self, name: str) -> bool:
         return name.split("/", 1)[0] in self.stills
 
-    def _entries(
-        self, videos: Iterable[tuple[str, Callable[[], Path]]], known: dict[str, tuple], processes: int
-    ) -> Iterator[tuple[str, int | dict]]:
-        """Yield the videos in their order, each with its line in the journal or with what is to be written there."""
-        pending: deque[Future] = deque()
-        with _Decoders(processes) as pool:
-            for name, find in videos:
-                pending.append(pool.submit(self._look_into, name, find, known.get(name), pool))
-                if len(pending) >= AHEAD * processes:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-
     def _look_into(
-        self, name: str, find: Callable[[], Path], known: tuple | None, pool: "_Decoders"
+        self, known: dict[str, tuple], decoder: DecoderProcess, video: tuple[str, Callable[[], Path]]
     ) -> tuple[str, int | dict]:
+        """Return the name of a video with its line in the journal, or with what is to be written there."""
+        name, find = video
+        before = known.get(name)
         still = self._is_still(name)
         how = {"reading": READING, "checked_frames": self.checked_frames, "still": still}
         entry: dict[str, Any] = {"video": name, **how, "size": 0, "time": 0}
@@ -144,9 +133,9 @@ class Probes:
             path = find()
             status = path.stat()
             entry |= {"size": status.st_size, "time": status.st_mtime_ns}
-            if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
-                return name, known[2]
-            facts = pool.decoder.facts(path, self.checked_frames, self.timeout)
+            if before is not None and before[:2] == (status.st_size, status.st_mtime_ns):
+                return name, before[2]
+            facts = decoder.facts(path, self.checked_frames, self.timeout)
             if still and facts.frames > 1 and path.suffix.lower() in IMAGES:
                 detail = f"has {facts.frames} frames, and images (kind: image) have one; convert or remove it"
                 raise VideoError(ANIMATED, path, detail)
@@ -162,34 +151,6 @@ class Probes:
             self._problem.pop(name, None)
         journal.write(json.dumps(entry).encode() + b"\n")
         journal.flush()
-
-
-class _Decoders:
-    """Threads that each have a decoder process of their own."""
-
-    def __init__(self, count: int):
-        self._pool = ThreadPoolExecutor(count)
-        self._own = threading.local()
-        self._all: list[DecoderProcess] = []
-
-    @property
-    def decoder(self) -> DecoderProcess:
-        """The decoder of the calling thread."""
-        if not hasattr(self._own, "decoder"):
-            self._own.decoder = DecoderProcess()
-            self._all.append(self._own.decoder)
-        return self._own.decoder
-
-    def submit(self, *call: Any) -> Future:
-        return self._pool.submit(*call)
-
-    def __enter__(self) -> "_Decoders":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        for decoder in self._all:
-            decoder.close()
 
 
 def _found(found: Counter[str]) -> str:

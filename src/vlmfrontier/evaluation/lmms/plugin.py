@@ -11,11 +11,9 @@ makes lmms-eval fetch the data sets of tasks, and counts what is there.
 import json
 import os
 import re
-import threading
 from argparse import ArgumentParser
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from lmms_eval.models.registry_v2 import ModelManifest
 from lmms_eval.tasks import TaskManager, get_task_dict
 from transformers import AutoTokenizer
 
-from vlmfrontier.data.decoder import DecoderProcess
+from vlmfrontier.data.decoder import DecoderProcess, decode_all
 from vlmfrontier.data.problems import VideoError
 from vlmfrontier.data.sampling import FrameRule
 from vlmfrontier.evaluation.lmms.job import (
@@ -141,12 +139,22 @@ class FinetunedModel(lmms):
                 videos.setdefault((question.path, question.longest), []).append(question)
         if not videos:
             return
-        reader = VideoReader(self.job, self._image_size())
-        for video, frames in counted("answer", reader.read_all(videos), len(videos), "videos"):
+        read = decode_all(partial(self._read, self._image_size()), videos, AHEAD, AHEAD + 1)
+        for video, frames in counted("answer", read, len(videos), "videos"):
             if isinstance(frames, str):
                 yield from (question.answered("", 0, frames) for question in videos[video])
             else:
                 yield from self._about(frames, videos[video])
+
+    def _read(
+        self, side: int, decoder: DecoderProcess, video: tuple[Path, int]
+    ) -> tuple[tuple[Path, int], np.ndarray | str]:
+        """Return a video with its frames (T, side, side, 3) uint8, as in training, or with what is wrong."""
+        rule, timeout = FrameRule(**self.job.rule), self.job.timeout
+        try:
+            return video, decoder.read(video[0], self.job.T, rule, timeout, lambda frame: resize(frame[None], side)[0])
+        except VideoError as error:
+            return video, f"{error.kind}: {error.detail}"
 
     @torch.inference_mode()
     def _about(self, frames: np.ndarray, questions: list[Asked]) -> list[GivenAnswer]:
@@ -184,38 +192,6 @@ class FinetunedModel(lmms):
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
         """Refuse: none of the eight tasks has rounds."""
         raise NotImplementedError(f"{requests[0].task_name} has several rounds; use a task of generate_until")
-
-
-class VideoReader:
-    """Reads videos ahead, as the training does: `frames` of each, of `side` pixels, by the job's rule and timeout."""
-
-    def __init__(self, job: AnswerJob, side: int):
-        self.job, self.side = job, side
-        self.rule = FrameRule(**job.rule)
-        self._of_thread = threading.local()
-
-    def read_all(self, videos: Iterable[tuple[Path, int]]) -> Iterator[tuple[tuple[Path, int], np.ndarray | str]]:
-        """Yield every video with its frames (T, side, side, 3) uint8, or with what is wrong with it."""
-        waiting: deque[tuple[tuple[Path, int], Future]] = deque()
-        with ThreadPoolExecutor(AHEAD) as pool:
-            for video in videos:
-                waiting.append((video, pool.submit(self._read, video[0])))
-                if len(waiting) > AHEAD:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            for first, future in waiting:
-                yield first, future.result()
-
-    def _read(self, path: Path) -> np.ndarray | str:
-        if not hasattr(self._of_thread, "decoder"):
-            self._of_thread.decoder = DecoderProcess()
-        try:
-            return self._of_thread.decoder.read(path, self.job.T, self.rule, self.job.timeout, self._resize)
-        except VideoError as error:
-            return f"{error.kind}: {error.detail}"
-
-    def _resize(self, frame: np.ndarray) -> np.ndarray:
-        return resize(frame[None], self.side)[0]
 
 
 SHOWN = 20
