@@ -36,7 +36,8 @@ from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.trainings import PlannedTraining, finetuning, training_memory
 from vlmfrontier.training import loop
-from vlmfrontier.training.loop import BatchPlan, is_first, model_loss, num_processes, parameter_groups, train
+from vlmfrontier.training.loop import model_loss, parameter_groups, train
+from vlmfrontier.training.processes import BatchPlan, is_first, num_processes
 from vlmfrontier.training.state import TrainingState
 
 PAPER = Path(__file__).parents[1] / "workflow/studies/paper.yaml"

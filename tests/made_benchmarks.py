@@ -19,7 +19,8 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast, SiglipVisionConfi
 
 from tests.made_videos import MadeVideo, draw, encode
 from vlmfrontier.evaluation.lmms.harness import Output
-from vlmfrontier.models.prompt import VIDEO_TAG, PromptBuilder
+from vlmfrontier.models.chat import VIDEO_TAG
+from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
 from vlmfrontier.models.vision import normalise
 from vlmfrontier.tasks import MVBENCH

@@ -26,10 +26,10 @@ from typing import BinaryIO, TypeVar
 
 import numpy as np
 
-from vlmfrontier.data.images import images_of, is_image, timeline_of
+from vlmfrontier.data.images import Resize, images_of, is_image, timeline_of
 from vlmfrontier.data.problems import CRASHED, Deadline, VideoError, timed_out
 from vlmfrontier.data.sampling import WHOLE, FrameRule, Timeline
-from vlmfrontier.data.video import READING, Resize, find_timeline, read_frames, watch_frames
+from vlmfrontier.data.video import READING, find_timeline, read_frames, watch_frames
 
 SAMPLE = 1 << 16
 """Bytes from the beginning and from the end that the fingerprint is made of, with the size."""

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from vlmfrontier.data.decoder import DecoderProcess
+from vlmfrontier.data.images import Resize
 from vlmfrontier.data.probe import locate
 from vlmfrontier.data.sampling import WHOLE, FrameRule, sample_frames
-from vlmfrontier.data.video import READING, Resize, decode_video, read_frames
+from vlmfrontier.data.video import READING, decode_video, read_frames
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.data import DataConfig
 

@@ -13,10 +13,8 @@ from av.video.reformatter import VideoReformatter
 
 from vlmfrontier.data.images import Resize, is_image, read_images
 from vlmfrontier.data.problems import MISSING_FILE, NO_FRAME, UNREADABLE, Deadline, VideoError
-from vlmfrontier.data.sampling import WHOLE, FrameRule, Timeline, frames_in_time, sample_frames, settled
+from vlmfrontier.data.sampling import WHOLE, FrameRule, Timeline, frames_in_time, settled
 from vlmfrontier.data.timeline import HEADERS, kind_of, read_timeline, unreadable, video_stream
-
-__all__ = ["Deadline", "FrameRule", "frames_in_time", "read_frames", "sample_frames"]  # a user needs no more
 
 READING = 2
 """Number of the way in which frames are read: what was kept of an earlier way is read again."""

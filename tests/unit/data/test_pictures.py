@@ -12,7 +12,8 @@ from vlmfrontier.data.decoder import video_facts
 from vlmfrontier.data.images import images_of
 from vlmfrontier.data.prepare import build_llava
 from vlmfrontier.data.problems import VideoError
-from vlmfrontier.data.video import FrameRule, read_frames
+from vlmfrontier.data.sampling import FrameRule
+from vlmfrontier.data.video import read_frames
 from vlmfrontier.study.data import LlavaConfig
 
 FRAMES = draw(MadeVideo("x", 40, 30, frames=6))
