@@ -30,7 +30,7 @@ from tests.made_videos import VIDEOS, write_sources
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms.stages import answer, fetch, score
 from vlmfrontier.evaluation.result import drop_weights
-from vlmfrontier.files import read_lines
+from vlmfrontier.files import read_lines, weights_hash
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.study.root import Study
@@ -80,7 +80,8 @@ def save_run(results: ResultsFolder, run: Run) -> RunFolder:
     folder, tokenizer = results.run(run.key), made_tokenizer()
     made_model(tokenizer, run.T, run.V).save_pretrained(folder.model)
     tokenizer.save_pretrained(folder.model)
-    folder.finetuned.write_text(json.dumps({"seconds": 1.0}))
+    report = {"recipe": {}, "weights": weights_hash(folder.model), "loss": 1.0, "seconds": 1.0}
+    folder.finetuned.write_text(json.dumps(report))
     return folder
 
 
