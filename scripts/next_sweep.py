@@ -12,7 +12,7 @@ import yaml
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.space import language_models, vision_models
+from vlmfrontier.frontier.space import named_levels
 from vlmfrontier.results import Results
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
@@ -46,7 +46,7 @@ def suggested_before(study: Study) -> list[dict]:
 
 def rows_of(table: pd.DataFrame, study: Study) -> list[dict]:
     """Return the suggestions as rows of a design, language models and vision models by their names."""
-    models = {"N": language_models(study), "M": vision_models(study)}
+    models = named_levels(study.models)
     return [
         {name: _named(value, models[name]) if name in models else int(value) for name, value in row.items()}
         for row in table[[*study.factors(), "n"]].to_dict("records")

@@ -103,13 +103,10 @@ class Results(ResultsFolder):
     @cached_property
     def runs(self) -> pd.DataFrame:
         """The runs as plain columns: run (if they have keys), factors and n in units of one, targets, `<target>_se`."""
-        table = self.table
-        columns = {"run": table.frame["run"].to_numpy()} if "run" in table.frame else {}
-        columns |= table.factors
-        columns |= {} if table.data is None else {"n": table.data}
-        columns |= table.targets
-        columns |= {f"{name}_se": se for name, se in table.se.items() if se is not None}
-        return pd.DataFrame(columns)
+        runs = self.table.plain()
+        if "run" in self.table.frame:
+            runs.insert(0, "run", self.table.frame["run"].to_numpy())
+        return runs
 
     @cached_property
     def cost(self) -> CostModel | None:

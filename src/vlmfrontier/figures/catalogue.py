@@ -51,7 +51,7 @@ class Outline:
     def has_rivals(self) -> bool:
         """Whether some budget has runs of equal cost."""
         costs = np.broadcast_to(cost_model(self.study).cost(self.factors), len(next(iter(self.factors.values()))))
-        budgets, tolerance = equal_cost_budgets(self.study, costs)
+        budgets, tolerance = equal_cost_budgets(self.study.sweep, costs)
         return bool(equal_cost_rows(self.factors, self.examples, costs, budgets, tolerance))
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vlmfrontier.cost.model import cost_model
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, labels_of
 from vlmfrontier.records import again, read_frame, read_result
@@ -94,11 +93,6 @@ def _draw(panel: Axes, planned: pd.Series, measured: pd.Series, equal: bool) -> 
         panel.set_title(f"{format_number(1 / ratio)} FLOPs per second (median)")
 
 
-def counts_flops(study: Study) -> bool:
-    """Return whether the study's cost counts FLOPs, so that it can be compared with counted ones."""
-    return cost_model(study).unit == "FLOPs"
-
-
 def draw_cost(results: Results, target: str) -> Drawing:
     """Return the cost of the runs as planned against what they took."""
     paths = {key: results.run(key).result for key in results.table.names}
@@ -112,7 +106,7 @@ def draw_cost(results: Results, target: str) -> Drawing:
         else {}
     )
     data = planned_data(results.study, records, hours)
-    return Drawing(planned_figure(data, labels_of(results, target), counts_flops(results.study)), data)
+    return Drawing(planned_figure(data, labels_of(results, target), results.cost.unit == "FLOPs"), data)
 
 
 HALF = 50.0

@@ -141,7 +141,7 @@ def runs_with_sweeps(results: Results) -> pd.DataFrame:
 def budget_groups(results: Results) -> dict[float, pd.DataFrame]:
     """Return the runs of equal cost: those of the isoFLOP designs, or of an own table those that happen to agree."""
     costs = results.run_costs
-    budgets, tolerance = equal_cost_budgets(results.study, costs)
+    budgets, tolerance = equal_cost_budgets(results.study.sweep, costs)
     groups = equal_cost_rows(results.table.factors, results.table.data, costs, budgets, tolerance)
     if not groups:
         raise NothingToShow("No budget has runs of three or more configurations at equal cost and equal n.")

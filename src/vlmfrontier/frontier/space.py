@@ -7,7 +7,9 @@ import numpy as np
 
 from vlmfrontier.cost.model import CostModel, cost_model
 from vlmfrontier.errors import UserError
+from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.sweep import SweepConfig
 from vlmfrontier.units import format_count, format_number
 
 FRAMES_BEYOND = 2
@@ -73,9 +75,9 @@ def search_space(study: Study, runs: Mapping[str, np.ndarray]) -> SearchSpace:
     unknown = [name for name in given if name not in runs]
     if unknown:
         raise UserError(f"space: there is no factor {unknown[0]!r}; the factors are {', '.join(runs)}")
-    names = {"N": language_models(study), "M": vision_models(study)}
+    names = named_levels(study.models)
     axes = {
-        name: _values(given[name], names.get(name, {})) if name in given else _default(study, name, runs[name])
+        name: _values(given[name], names.get(name, {})) if name in given else _default(study.models, name, runs[name])
         for name in runs
     }
     return grid_space(axes, cost_model(study))
@@ -106,14 +108,14 @@ def check_frontier(study: Study, runs: Mapping[str, np.ndarray]) -> None:
         raise UserError(f"study {study.study}: frontier.budgets: {error}") from None
 
 
-def language_models(study: Study) -> dict[str, float]:
-    """Return N of the study's language models by their names; empty for an own table."""
-    return {} if study.models is None else {name: model.N for name, model in study.models.language.items()}
-
-
-def vision_models(study: Study) -> dict[str, float]:
-    """Return M of the study's several vision models by their names; empty for an own table."""
-    return {} if study.models is None else {name: float(m.parameters) for name, m in study.models.towers.items()}
+def named_levels(models: ModelsConfig | None) -> dict[str, dict[str, float]]:
+    """Return N of the language models, and M of the vision models, by their names; empty where there are no models."""
+    if models is None:
+        return {}
+    return {
+        "N": {name: model.N for name, model in models.language.items()},
+        "M": {name: float(tower.parameters) for name, tower in models.towers.items()},
+    }
 
 
 def _values(levels: Sequence[float | str], names: Mapping[str, float]) -> np.ndarray:
@@ -124,19 +126,15 @@ def _values(levels: Sequence[float | str], names: Mapping[str, float]) -> np.nda
     return np.array([names[level] if isinstance(level, str) else level for level in levels], float)
 
 
-def _default(study: Study, factor: str, runs: np.ndarray) -> np.ndarray:
-    """Return the default axis of a factor from the study's models and the values of its runs."""
-    if study.models is None:
+def _default(models: ModelsConfig | None, factor: str, runs: np.ndarray) -> np.ndarray:
+    """Return the default axis of a factor from the models that could be deployed and the values of the runs."""
+    if models is None:
         return np.unique(runs)
-    match factor:
-        case "N":
-            return np.array(list(language_models(study).values()))
-        case "M":
-            return np.array(list(vision_models(study).values()))
-        case "T":
-            return np.arange(1.0, FRAMES_BEYOND * np.max(runs) + 1)
-        case _:
-            return np.arange(1.0, np.sqrt(study.models.largest_tower.features) + 1) ** 2
+    if factor in ("N", "M"):
+        return np.array(list(named_levels(models)[factor].values()))
+    if factor == "T":
+        return np.arange(1.0, FRAMES_BEYOND * np.max(runs) + 1)
+    return np.arange(1.0, np.sqrt(models.largest_tower.features) + 1) ** 2
 
 
 def range_name(pooling: str) -> str:
@@ -196,9 +194,9 @@ def center_rows(factors: Mapping[str, np.ndarray], factor: str) -> np.ndarray | 
     return longest[np.argsort(levels[longest], kind="stable")]
 
 
-def equal_cost_budgets(study: Study, costs: np.ndarray) -> tuple[list[float], float]:
+def equal_cost_budgets(sweep: SweepConfig | None, costs: np.ndarray) -> tuple[list[float], float]:
     """Return the budgets of the isoFLOP designs and their tolerance; without a design, costs that most runs share."""
-    designs = [] if study.sweep is None else study.sweep.designs.values()
+    designs = [] if sweep is None else sweep.designs.values()
     isoflop = [design for design in designs if design.design == "isoflop"]
     if isoflop:
         budgets = sorted({budget for design in isoflop for budget in design.budgets})

@@ -1,8 +1,9 @@
 """A fitted law: one form, one target, the best θ of many starts, with everything a reader needs to judge it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,8 +46,8 @@ class LawFit:
     correlations: dict[str, float] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    report: str = ""
-    """lmfit's fit report."""
+    report: Callable[[], str] | None = None
+    """Makes lmfit's fit report, which takes longer than most fits; None after `load`."""
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -79,7 +80,7 @@ class LawFit:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self._record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        if self.report:
+        if self.report is not None:
             path.with_suffix(".txt").write_text(law_in_words(self) + "\n")
 
     @classmethod
@@ -173,7 +174,7 @@ def _law(table: ResultsTable, target: str, problem: Problem, solution: Solution)
         correlations=found.correlations,
         diagnostics=found.record,
         warnings=[*table_warnings(table), *found.warnings],
-        report=diagnostics.polish(problem, theta, found.record),
+        report=partial(diagnostics.polish, problem, theta, found.record),
     )
 
 
@@ -252,7 +253,7 @@ def law_in_words(law: "LawFit") -> str:
         f"condition number {found['condition_number']:.3g}; least certain together: {found['flattest_direction']}",
         *(f"warning: {warning}" for warning in law.warnings),
     ]
-    return "\n".join([*lines, "", *_standard_errors(law), "", law.report])
+    return "\n".join([*lines, "", *_standard_errors(law), "", law.report()])
 
 
 def _standard_errors(law: "LawFit") -> list[str]:

@@ -13,7 +13,7 @@ from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
 from vlmfrontier.frontier.pool import TAILS, Ensemble, TargetLaws, shares
 from vlmfrontier.frontier.search import DISTINCT, REGRET_QUANTILE, TIE
-from vlmfrontier.frontier.space import RunRange, SearchSpace, language_models, vision_models
+from vlmfrontier.frontier.space import RunRange, SearchSpace, named_levels
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count
@@ -69,8 +69,8 @@ def _rules(results: Results) -> dict[str, Any]:
 
 def _factor(results: Results, name: str, space: SearchSpace | None) -> dict[str, Any]:
     runs = np.unique(results.table.factors[name])
-    models, variable = {"N": language_models, "M": vision_models}, results.record.factors[name]
-    names = {value: key for key, value in models[name](results.study).items()} if name in models else {}
+    variable = results.record.factors[name]
+    names = {value: key for key, value in named_levels(results.study.models).get(name, {}).items()}
     return {
         "name": name,
         "label": variable.label(name),
