@@ -1,4 +1,7 @@
-"""What the scripts that need torch do alike: the warm server if asked, threads, quiet libraries."""
+"""What the scripts that need torch do alike: the warm server if asked, threads, quiet libraries.
+
+A script that leaves its job to the server imports nothing else, so every import that takes time stands in a function.
+"""
 
 import os
 import sys
@@ -6,12 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from vlmfrontier import command_line
-from vlmfrontier.cluster.node import check_gpus, expected
-from vlmfrontier.ended import own_record, record_file, recorded
 from vlmfrontier.errors import UserError, did_you_mean
-from vlmfrontier.study.load import read_study
-from vlmfrontier.sweep.runs import find_run
 from vlmfrontier.warm import run_warm
 
 WARM = "--warm"
@@ -30,6 +28,13 @@ def run_job(
     several processes instead of this one. How a `stage` of a run (`--run`) ended is also kept where it is called by
     hand. Exit statuses are those of `command_line.run`.
     """
+    if WARM in sys.argv[1:]:
+        _leave_to_server()
+    from vlmfrontier import command_line  # noqa: PLC0415
+    from vlmfrontier.ended import own_record, record_file, recorded  # noqa: PLC0415
+    from vlmfrontier.study.load import read_study  # noqa: PLC0415
+    from vlmfrontier.sweep.runs import find_run  # noqa: PLC0415
+
     parser = command_line.parser(documentation)
     command_line.study_argument(parser)
     if arguments is not None:
@@ -38,8 +43,6 @@ def run_job(
 
     def job() -> None:
         given = parser.parse_args()
-        if given.warm:
-            _leave_to_server()
         if spread is not None:
             spread(given, sys.argv)
         if stage is None or own_record() is not None:
@@ -65,7 +68,7 @@ def check_language(name: str, known: Iterable[str]) -> None:
 
 def _leave_to_server() -> None:
     """Leave with the exit status of this very job run by the warm server; return if there is none."""
-    sys.argv[1:] = [text for text in sys.argv[1:] if text == "--" or not WARM.startswith(text)]  # or cut short
+    sys.argv[1:] = [text for text in sys.argv[1:] if text != WARM]
     status = run_warm(Path(sys.argv[0]).resolve(), sys.argv[1:])
     if status is not None:
         sys.exit(status)
@@ -88,6 +91,8 @@ def _prepare() -> None:
 def _check_gpus(given: Namespace, uses_them: bool) -> None:
     """Raise `NodeFault` or `UserError` unless this process sees the GPUs that it was placed on, and they compute."""
     import torch  # noqa: PLC0415
+
+    from vlmfrontier.cluster.node import check_gpus, expected  # noqa: PLC0415
 
     without_cuda = given.without_cuda if "without_cuda" in given else not expected().get("cuda", False)
     check_gpus(torch, given.gpus if "gpus" in given else None, without_cuda, uses_them)

@@ -333,3 +333,9 @@ def test_callers_whose_jobs_would_differ_do_not_share_a_server(monkeypatch):
     assert path_of("nice", "-n", "1") != usual  # else a job would run with the priority of whoever came first
     monkeypatch.setenv("PYTHONPATH", f"{os.environ.get('PYTHONPATH', '')}:/elsewhere")
     assert path_of() != usual  # else with another checkout's code
+
+
+def test_a_job_that_is_left_to_the_server_imports_little():
+    slow = ("pydantic", "numpy", "yaml", "torch")
+    code = f"import sys, vlmfrontier.jobs, vlmfrontier.cluster.job; print([n for n in {slow} if n in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
