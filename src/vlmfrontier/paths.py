@@ -82,6 +82,8 @@ class ResultsFolder:
     """The study, resolved: every key with its value."""
     plan_csv = _at("plan.csv")
     """Every run, what it costs and how far it is."""
+    plan_md = _at("plan.md")
+    """The same for readers, with totals."""
     runs_csv = _at("runs.csv")
     """One row per run: the one door of the analysis."""
     runs_json = _at("runs.json")

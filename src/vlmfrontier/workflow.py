@@ -255,10 +255,9 @@ def frontier_files(study: Study, results: str) -> list[str]:
         return []
     optional = {"elasticity": _has_examples(study), "vision_share": has_vision_share(study)}
     tables = ["regret", *(name for name, made in optional.items() if made)]
-    return [
-        *(f"{results}/frontier/{target}.csv" for target in study.targets()),
-        *(f"{results}/tables/{table}.csv" for table in tables),
-    ]
+    folder = ResultsFolder(Path(results))
+    files = [*map(folder.frontier_csv, study.targets()), *map(folder.table_csv, tables)]
+    return [str(file) for file in files]
 
 
 def can_suggest(study: Study) -> bool:

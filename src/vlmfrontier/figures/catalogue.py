@@ -5,12 +5,14 @@ The Snakefile reads this before any job, so nothing here imports matplotlib.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vlmfrontier.cost.model import cost_model, has_cost, has_vision_share
 from vlmfrontier.frontier.space import center_rows, equal_cost_budgets, equal_cost_rows, range_name
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ class Entry:
     section: str
     """Where the report puts it: one of `SECTIONS`."""
     reads: tuple[str, ...] = ()
-    """Kinds of results it is drawn from, besides the table of runs: laws, frontier, results, or a file by its path."""
+    """Kinds of results it is drawn from, besides the table of runs: those of `files_read`."""
     needs: tuple[tuple[Condition, str], ...] = field(default=())
     """What a study must have for it, and why it is left out otherwise."""
     main: bool = False
@@ -140,7 +142,7 @@ CATALOGUE = {
         "fit_quality",
         "Error of {target} as its law predicts it against the measured one, in sample and for runs left out.",
         "laws",
-        ("laws", "laws/{target}/predictions.csv"),
+        ("laws", "predictions"),
         main=True,
     ),
     "bags": Entry(
@@ -163,7 +165,7 @@ CATALOGUE = {
         "fitted anew. Values below the dotted line, 1, fit as well; triangle: the law. Where it stands above 0, a "
         "profile found a better fit than the law's own search.",
         "laws",
-        ("laws", "laws/{target}/profile.csv"),
+        ("laws", "profile"),
     ),
     "contours": Entry(
         "contours",
@@ -216,7 +218,7 @@ CATALOGUE = {
         "frontier",
         "Elasticity of x* in n by target with its band; filled where the band excludes 0.",
         "frontier",
-        ("tables/elasticity.csv",),
+        ("elasticity",),
         (NO_COST, NO_DATA),
         main=True,
     ),
@@ -239,7 +241,7 @@ CATALOGUE = {
         "Points of error of {target} lost by simpler rules than the frontier, averaged over budgets; bars: 90% of the "
         "fits.",
         "regret",
-        ("tables/regret.csv",),
+        ("regret",),
         (NO_COST,),
         main=True,
     ),
@@ -272,12 +274,14 @@ def caption(name: str, study: Study, target: str) -> str:
 
 def files_read(name: str, study: Study, results: str, target: str) -> list[str]:
     """Return the files that a figure is drawn from, besides the table of runs and the results of the runs."""
-    targets = study.targets()
+    folder, targets = ResultsFolder(Path(results)), study.targets()
     kinds = {
-        "laws": [f"{results}/laws/{each}/weights.json" for each in targets],
-        "frontier": [f"{results}/frontier/{each}.csv" for each in targets],
+        "laws": [folder.laws_folder(each).weights for each in targets],
+        "predictions": [folder.laws_folder(target).predictions],
+        "profile": [folder.laws_folder(target).profile],
+        "frontier": [folder.frontier_csv(each) for each in targets],
+        "elasticity": [folder.table_csv("elasticity")],
+        "regret": [folder.table_csv("regret")],
         "results": [],
     }
-    return [
-        path for kind in CATALOGUE[name].reads for path in kinds.get(kind, [f"{results}/{kind.format(target=target)}"])
-    ]
+    return [str(path) for kind in CATALOGUE[name].reads for path in kinds[kind]]

@@ -8,6 +8,7 @@ import numpy as np
 
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.laws.forms import form_for
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import LARGEST_ERROR, LAWS_SPLIT, Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.outdated import SHOWN, Identity, named
@@ -85,7 +86,7 @@ def collect(study: Study, results: Path) -> tuple["pd.DataFrame", list[str]]:
     rows, missing, foreign = [], [], []
     now = Identity(study, results)
     for run in plan_runs(study):
-        path = results / "runs" / run.key / "result.json"
+        path = ResultsFolder(results).run(run.key).result
         if path.exists():
             result = read_result(path)
             trained = path.with_name("finetuned.json")

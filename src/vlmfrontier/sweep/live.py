@@ -11,6 +11,7 @@ import pandas as pd
 
 from vlmfrontier.cluster.slurm import QueuedJob
 from vlmfrontier.ended import STAGES, Ended, record_file
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.sweep.status import (
     DONE,
     FAILED,
@@ -110,7 +111,7 @@ def _rank(row: Row) -> tuple[int, float]:
 
 
 def _row(results: Path, planned: object, job: QueuedJob | None, batch_size: int | None) -> Row | None:
-    folder = results / "runs" / planned.run
+    folder = ResultsFolder(results).run(planned.run).root
     hours = planned.measured_gpu_hours or None
     if planned.status == FAILED:
         stage, _, why = planned.reason.partition(": ")

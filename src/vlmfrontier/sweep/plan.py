@@ -9,6 +9,7 @@ import pandas as pd
 
 from vlmfrontier.cluster.site import GIB, GpuSite, Site
 from vlmfrontier.cluster.slurm import QueuedJob
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.jobs import host_memory
@@ -69,7 +70,7 @@ def plan_table(
     for run in runs:
         training = finetuning(study, run)
         resources = plan_training(training, site)
-        folder = results / "runs" / run.key
+        folder = ResultsFolder(results).run(run.key).root
         hours = hours_used(folder / "state" / "train.jsonl") * resources.processes
         status = _planned_status(run_status(folder, (live or {}).get(run.key)), resources)
         rows.append(
@@ -288,6 +289,6 @@ def write_plan(
     """Write `plan.csv` and `plan.md` to `results` and return the plan."""
     plan = plan_table(study, results, site, live)
     results.mkdir(parents=True, exist_ok=True)
-    plan.to_csv(results / "plan.csv", index=False)
-    (results / "plan.md").write_text(plan_page(study, plan, site, results))
+    plan.to_csv(ResultsFolder(results).plan_csv, index=False)
+    ResultsFolder(results).plan_md.write_text(plan_page(study, plan, site, results))
     return plan

@@ -13,6 +13,7 @@ from vlmfrontier.cluster.site import GIB, GpuSite, Partition, Site
 from vlmfrontier.cost.training import BYTES, TrainingMemory, host_bytes
 from vlmfrontier.errors import did_you_mean
 from vlmfrontier.files import read_record
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.evaluation import LmmsEvalConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
@@ -225,7 +226,7 @@ def uncounted(study: Study, results: Path | None = None) -> list[str]:
 
 def benchmark_questions(settings: LmmsEvalConfig, results: Path | None) -> Iterator[tuple[str, Benchmark, int | None]]:
     """Yield every benchmark with how many questions are asked: of the fetched data, else as published or stated."""
-    fetched = {} if results is None else read_record(results / "data" / "benchmarks.json")
+    fetched = {} if results is None else read_record(ResultsFolder(results).fetched)
     for name, task in settings.tasks.items():
         benchmark, found = task.benchmark, fetched.get(name)
         count = found.get("questions") if isinstance(found, dict) else None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from vlmfrontier.cluster.slurm import RUN_RULES, QueuedJob, ended_state, job_of
 from vlmfrontier.ended import ATTEMPT_LINE, STAGES, Ended, as_it_is, read_ended, record_file, record_of
+from vlmfrontier.paths import ResultsFolder
 
 DONE, TRAINED, FAILED, STARTED, MISSING = "done", "finetuned", "failed", "started", "missing"
 QUEUED, RUNNING, REFUSED = "queued", "running", "refused"
@@ -73,14 +74,14 @@ def how_ended(record: Path) -> Ended | None:
 
 def failed_jobs(results: Path) -> dict[Path, Ended]:
     """Return how the jobs that are no runs and whose last attempt failed ended, by their logs."""
-    records = sorted((results / "logs").glob("*.ended.json"))
+    records = sorted(ResultsFolder(results).logs.glob("*.ended.json"))
     ends = {record.with_name(record.name.removesuffix(".ended.json") + ".log"): how_ended(record) for record in records}
     return {log: end for log, end in ends.items() if end is not None and end.state == FAILED}
 
 
 def failed_runs(runs: Iterable[str], results: Path) -> set[str]:
     """Return those of the runs, by their keys, whose last attempt failed."""
-    return {run for run in runs if run_status(results / "runs" / run).state == FAILED}
+    return {run for run in runs if run_status(ResultsFolder(results).run(run).root).state == FAILED}
 
 
 def live_runs(jobs: Sequence[QueuedJob]) -> dict[str, QueuedJob]:

@@ -7,6 +7,7 @@ from typing import Any
 from vlmfrontier.cost.flops import language_cost, vision_cost
 from vlmfrontier.cost.training import BACKWARD, Numbers, TrainingMemory, activation_bytes, gathered_bytes, state_bytes
 from vlmfrontier.files import read_record
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import ExecutionConfig, LoraConfig, OptimizationConfig, Part
@@ -114,7 +115,11 @@ def pictures(study: Study, results: Path | None = None) -> tuple[int | None, str
 
     None if neither knows.
     """
-    prepared = None if results is None else read_record(results / "data/align/manifest.json").get("conversations")
+    prepared = (
+        None
+        if results is None
+        else read_record(ResultsFolder(results).split("align") / "manifest.json").get("conversations")
+    )
     if isinstance(prepared, int) and prepared > 0:
         return prepared, "the prepared data"
     if study.data.source == "digits":
