@@ -250,9 +250,9 @@ def outdated_runs(study: Study, runs: Iterable[Run], results: Path) -> Outdated:
         if why := identity.of_data(split):
             found.files[f"data/{split}/manifest.json"] = why
     for name, settings in start_settings(study).items() if study.models.start is None else ():
-        _look_at(identity, results / name, read_training, partial(_of_start, settings), found)
+        _compare(identity, results / name, read_training, partial(_of_start, settings), found)
     for run in runs:
-        _look_at_run(identity, run, found)
+        _compare_run(identity, run, found)
     return found
 
 
@@ -262,13 +262,13 @@ def _of_start(now: Mapping[str, Any], report: Mapping[str, Any]) -> list[str]:
     return differences(then, {key: now[key] for key in then}, "trained")
 
 
-def _look_at_run(identity: Identity, run: Run, found: Outdated) -> None:
+def _compare_run(identity: Identity, run: Run, found: Outdated) -> None:
     folder = identity.results.run(run.key)
-    trained = _look_at(identity, folder.finetuned, read_finetuned, partial(identity.of_training, run), found)
+    trained = _compare(identity, folder.finetuned, read_finetuned, partial(identity.of_training, run), found)
     compare = partial(identity.of_answers, run, trained=trained)
-    _look_at(identity, folder.answered, read_answered, compare, found)
+    _compare(identity, folder.answered, read_answered, compare, found)
     compare = partial(identity.of_result, run, trained=trained)
-    _look_at(identity, folder.result, read_result, compare, found)
+    _compare(identity, folder.result, read_result, compare, found)
     again = folder.result if identity.study.evaluate.harness == "packed" else folder.answered
     why = found.files.get(_name(identity, again))
     if why and trained is not None and not folder.has_weights:
@@ -302,7 +302,7 @@ def _name(identity: Identity, path: Path) -> str:
     return path.relative_to(identity.results.root).as_posix()
 
 
-def _look_at(identity: Identity, path: Path, read: Any, compare: Any, found: Outdated) -> Any:
+def _compare(identity: Identity, path: Path, read: Any, compare: Any, found: Outdated) -> Any:
     """Return the record in `path` if it is there, whole and of this configuration; else None, and note why not."""
     if not path.exists():
         return None
