@@ -7,7 +7,7 @@ data/benchmarks.json. With --offline it only looks at what is there.
 """
 
 from vlmfrontier import command_line
-from vlmfrontier.evaluation.lmms.stages import fetch
+from vlmfrontier.evaluation.lmms.harness import fetch
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.load import read_study
 

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast, SiglipVisionConfig
 
 from tests.made_videos import MadeVideo, draw, encode
-from vlmfrontier.evaluation.lmms.harness import Output
+from vlmfrontier.evaluation.lmms.job import Output
 from vlmfrontier.models.chat import VIDEO_TAG
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig

@@ -8,8 +8,9 @@ import pytest
 from tests.published import END, TEMPLATE, tokenizer
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.lmms import harness
-from vlmfrontier.evaluation.lmms.job import AnswerJob, answer_key
-from vlmfrontier.evaluation.lmms.stages import prompts_hash, settle_links
+from vlmfrontier.evaluation.lmms.harness import settle_links
+from vlmfrontier.evaluation.lmms.job import AnswerJob, Output, answer_key
+from vlmfrontier.evaluation.lmms.stages import prompts_hash
 from vlmfrontier.files import weights_hash
 from vlmfrontier.models.chat import VIDEO_TAG
 from vlmfrontier.study.evaluation import LmmsEvalConfig
@@ -19,7 +20,7 @@ def program(text: str) -> list[str]:
     return [sys.executable, "-c", text]
 
 
-def run(text: str, folder: Path, **more) -> harness.Output:
+def run(text: str, folder: Path, **more) -> Output:
     return harness.run(program(text), {}, folder / "out", **more)
 
 

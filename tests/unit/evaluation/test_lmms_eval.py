@@ -28,7 +28,8 @@ from tests.made_benchmarks import (
 from tests.made_judge import Judge, judging
 from tests.made_videos import VIDEOS, write_sources
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.lmms.stages import answer, fetch, score
+from vlmfrontier.evaluation.lmms.harness import fetch
+from vlmfrontier.evaluation.lmms.stages import answer, score
 from vlmfrontier.evaluation.result import drop_weights
 from vlmfrontier.files import read_lines, weights_hash
 from vlmfrontier.paths import ResultsFolder, RunFolder

@@ -8,8 +8,7 @@ import pytest
 
 from tests.made_benchmarks import write_recorded
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.lmms.harness import Output, score_task
-from vlmfrontier.evaluation.lmms.job import GivenAnswer, read_answers
+from vlmfrontier.evaluation.lmms.job import GivenAnswer, Output, read_answers, score_task
 from vlmfrontier.evaluation.lmms.stages import check_videos
 from vlmfrontier.evaluation.result import task_errors
 from vlmfrontier.study.evaluation import LmmsEvalConfig

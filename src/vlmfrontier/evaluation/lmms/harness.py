@@ -1,5 +1,5 @@
-"""Run lmms-eval in its own Python, and read what it leaves: the command line, its environment, its files; and scores of
-0 to 1 for every question, checked against its own aggregate.
+"""Run lmms-eval in its own Python, on a node with network to fetch the data sets of its tasks: the command line, its
+environment, what it says.
 """
 
 import json
@@ -15,10 +15,12 @@ from typing import Any
 
 import vlmfrontier
 from vlmfrontier.errors import UserError
-from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, GivenAnswer
+from vlmfrontier.evaluation.lmms.job import JOB_VARIABLE, Output
+from vlmfrontier.files import write_json
+from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.progress import EVERY
 from vlmfrontier.study.evaluation import LmmsEvalConfig
-from vlmfrontier.tasks import Benchmark, Measure
+from vlmfrontier.study.root import Study
 
 SOURCE = Path(vlmfrontier.__file__).parents[1]
 PLUGIN = "[lmms_eval.models]\nvlmfrontier = vlmfrontier.evaluation.lmms.plugin:manifest\n"
@@ -163,123 +165,63 @@ def _words(lines: Sequence[str]) -> str:
     return (told or text or ["it said nothing"])[-1]
 
 
-class Output:
-    """The files of one run of lmms-eval."""
+def fetch(study: Study, results: ResultsFolder, offline: bool = False) -> dict[str, Any]:
+    """Have lmms-eval fetch all data sets of the study's tasks; write `data/benchmarks.json` and return it.
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.results_file = max(folder.rglob("*_results.json"), default=None)
-
-    @property
-    def results(self) -> dict[str, Any]:
-        """Everything in the results file."""
-        return json.loads(self.results_file.read_text())
-
-    def samples(self, leaf: str) -> list[dict[str, Any]]:
-        """Return the logged samples of a task without subtasks, in the order of its data set."""
-        files = sorted(self.folder.rglob(f"*_samples_{leaf}.jsonl"))
-        if not files:
-            return []
-        lines = (json.loads(line) for line in files[-1].read_text(encoding="utf-8").splitlines())
-        return sorted(lines, key=lambda sample: sample["doc_id"])
-
-    def submission(self, begin: str) -> list[dict[str, Any]]:
-        """Return the records of the file of ratings whose name begins so; none if there is none."""
-        files = sorted(self.folder.glob(f"submissions/{begin}*.json"))
-        return json.loads(files[-1].read_text()) if files else []
-
-
-GivenAnswers = Mapping[tuple[str, int], GivenAnswer]
-TOLERANCE = 1e-4
-"""lmms-eval rounds one of its metrics to five digits."""
-
-
-def score_task(
-    name: str, benchmark: Benchmark, output: Output, answers: GivenAnswers, limited: bool = False
-) -> list[dict[str, Any]]:
-    """Return a record for every question and measure: id, task, measure, video, question, truth, answer, score.
-
-    Questions about unreadable videos are left out, and of a `limited` trial those whose partner is not in it. Raises
-    `UserError` if questions are missing, a score is not one of 0 to 1, or the scores disagree with what lmms-eval
-    itself reports.
+    With `offline` nothing is fetched, only looked at. Raises `UserError` if fetching fails, a data set has another
+    number of questions than it should, or too many of its videos are missing.
     """
-    records = []
-    for measure in benchmark.measures:
-        scored = (
-            _aggregated(measure, output, answers, limited) if measure.aggregated else _sampled(measure, output, answers)
-        )
-        _check(name, measure, output, scored)
-        records += [{"task": name, **record} for record in scored if not record.pop("unreadable")]
-    if not records:
-        raise UserError(f"{name}: no video could be read")
-    return records
+    settings, home = study.evaluate.lmms_eval, results.benchmarks(study.evaluate)
+    home.mkdir(parents=True, exist_ok=True)
+    results.fetched.parent.mkdir(parents=True, exist_ok=True)
+    found_file = home.absolute() / f"found-{study.study}.json"
+    found_file.unlink(missing_ok=True)
+    names = [name for task in settings.tasks.values() for name in task.tasks]
+    line = [str(python_of(settings)), "-m", "vlmfrontier.evaluation.lmms.plugin", "--tasks", ",".join(names)]
+    line += ["--output", str(found_file)]
+    if settings.include_path is not None:
+        line += ["--include-path", str(Path(settings.include_path).absolute())]
+    if settings.limit is not None:
+        line += ["--limit", str(settings.limit)]
+    variables = environment(settings, home, "http://127.0.0.1:9", results.fetched, offline)
+    status = subprocess.run(line, env=variables, check=False).returncode
+    if status or not found_file.exists():
+        raise UserError(f"fetching the benchmarks into {home} ended with status {status}; the lines above say why")
+    settle_links(home)
+    found = json.loads(found_file.read_text())
+    summary = {name: _of_task(settings, name, found) for name in settings.tasks}
+    write_json(results.fetched, summary)
+    return summary
 
 
-def _sampled(measure: Measure, output: Output, answers: GivenAnswers) -> list[dict[str, Any]]:
-    """Return the scores of a measure that every sample holds."""
-    samples = output.samples(measure.leaf)
-    _check_count(measure, output, len(samples), 1)
-    records = []
-    for sample in samples:
-        answer = answers.get((measure.leaf, sample["doc_id"]))
-        if answer is None:
-            raise UserError(f"{measure.leaf}: question {sample['doc_id']} has no answer of this run; answer it again")
-        if measure.metric not in sample:
-            raise UserError(
-                f"{measure.leaf}: samples have no {measure.metric!r}; this is not the lmms-eval of the pins"
-            )
-        records.append(_record(measure, answer, sample["target"], sample[measure.metric]))
-    return records
+def settle_links(home: Path) -> None:
+    """Make a folder of links out of every link to a folder in `home`.
+
+    lmms-eval removes and makes such a link (MVBench's) again whenever it runs, which jobs side by side do not survive.
+    A folder it leaves alone.
+    """
+    for link in [path for path in home.iterdir() if path.is_symlink() and path.is_dir()]:
+        target = link.resolve()
+        link.unlink()
+        link.mkdir()
+        for entry in target.iterdir():
+            (link / entry.name).symlink_to(entry)
 
 
-def _aggregated(measure: Measure, output: Output, answers: GivenAnswers, limited: bool) -> list[dict[str, Any]]:
-    """Return the scores of a measure that is rated over pairs of questions, only when lmms-eval aggregates."""
-    rated = output.submission(measure.aggregated)
-    if not limited:
-        _check_count(measure, output, len(rated), 2)
-    by_question = {(Path(a.video).stem, a.prompt): a for (leaf, _), a in answers.items() if leaf == measure.leaf}
-    records = []
-    for pair in rated:
-        first = by_question.get((pair["video_name"], pair["Q1"]))
-        if first is None:
-            raise UserError(f"{measure.leaf}: no answer of this run to {pair['Q1']!r} about {pair['video_name']}")
-        record = _record(measure, first, pair["A"], pair)
-        records.append(record | {"answer": [pair["pred1"], pair["pred2"]], "question": [pair["Q1"], pair["Q2"]]})
-    return records
-
-
-def _record(measure: Measure, answer: GivenAnswer, truth: object, entry: object) -> dict[str, Any]:
-    score = measure.score(entry)
-    if not 0 <= score <= 1:
-        raise UserError(f"{measure.leaf}: {measure.metric} of question {answer.doc_id} is {entry!r}, not of 0 to best")
-    return {
-        "id": f"{answer.task}/{answer.doc_id}",
-        "measure": f"{measure.leaf}:{measure.metric}",
-        "video": answer.video,
-        "question": answer.prompt,
-        "truth": truth,
-        "answer": answer.answer,
-        "score": score,
-        "unreadable": answer.unreadable is not None,
-    }
-
-
-def _check_count(measure: Measure, output: Output, found: int, each: int) -> None:
-    """Raise `UserError` unless there is a score for every `each` questions that lmms-eval says it asked."""
-    counts = output.results.get("n-samples", {}).get(measure.leaf)
-    if counts is None:
-        raise UserError(f"{measure.leaf}: lmms-eval has no results of it")
-    if found * each != counts["effective"]:
-        raise UserError(f"{measure.leaf}: {found} scores of {counts['effective']} questions; evaluate the run again")
-
-
-def _check(name: str, measure: Measure, output: Output, records: list[dict[str, Any]]) -> None:
-    """Raise `UserError` unless the mean of the scores is what lmms-eval reports."""
-    told = output.results["results"][measure.leaf].get(f"{measure.metric},none")
-    counted = [r for r in records if not (measure.skips_empty and r["answer"] == "")]
-    mean = sum(r["score"] for r in counted) / len(counted) if counted else 0.0
-    if not isinstance(told, int | float) or abs(mean - told / measure.best) > TOLERANCE:
+def _of_task(settings: LmmsEvalConfig, name: str, found: Mapping[str, Any]) -> dict[str, int]:
+    """Return questions, videos and missing videos of a task. Raises `UserError` if they are not what they should be."""
+    benchmark = settings.tasks[name].benchmark
+    parts = {leaf: found[leaf] for leaf in dict.fromkeys(measure.leaf for measure in benchmark.measures)}
+    total = {key: sum(part[key] for part in parts.values()) for key in ("questions", "videos", "missing")}
+    if benchmark.questions not in (None, total["questions"]):
         raise UserError(
-            f"{name}: {measure.leaf} reports {measure.metric} = {told!r}, its samples make {mean * measure.best:.6g}; "
-            "this is not the lmms-eval of the pins (envs/constraints-lmms-eval.txt), or another task of the same name"
+            f"{name}: the data set has {total['questions']} questions, not {benchmark.questions}; if that is right, "
+            f"write them into evaluate.lmms_eval.tasks.{name}.questions"
         )
+    if total["missing"] > settings.unreadable * total["videos"]:
+        first = next(video for part in parts.values() for video in part["first"])
+        raise UserError(
+            f"{name}: {total['missing']} of {total['videos']} videos are missing, first {first}; docs/evaluation.md "
+            "says which sets must be asked for by hand"
+        )
+    return total
