@@ -231,7 +231,7 @@ def test_a_frontier_of_other_budgets_is_refused_and_the_laws_are_not(copied: Pat
     assert (status, "frontier.members: 60 when it was made, 61 now" in said) == (2, True)
 
 
-def test_pictures_and_tables_of_another_configuration_are_named_and_not_shown(copied: Path):
+def test_images_and_tables_of_another_configuration_are_named_and_not_shown(copied: Path):
     """Also those that the report shows beside laws that are still the study's."""
     *_, page = write_report(Results.open(copied / "study.json"))
     shown = page.read_text().count("data:image/png")

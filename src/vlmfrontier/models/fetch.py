@@ -49,13 +49,13 @@ def fetch_models(study: Study, results: ResultsFolder) -> dict[str, dict]:
         config = read_language_config(folder, tower, key)
         chat = PromptBuilder(read_tokenizer(folder, key, config.vocab_size)).record()
         found[key] = _record(tower, folder, commit, key) | {"chat": chat}
-        print(f"{key}: {_told(chat)}")
+        print(f"{key}: {_describe_chat(chat)}")
     results.models.mkdir(parents=True, exist_ok=True)
     write_json(results.fetched_models, found)
     return found
 
 
-def _told(chat: dict[str, str | None]) -> str:
+def _describe_chat(chat: dict[str, str | None]) -> str:
     """Return what a chat template does, in words."""
     parts = [f"its chat template ends answers with {chat['end_of_turn']!r}"]
     if chat["switch"]:

@@ -206,7 +206,7 @@ def test_one_frame_and_odd_sizes(folder):
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("turns", range(4))
-def test_pictures_stand_as_ffmpeg_stands_them(folder, turns, mirrored):
+def test_images_stand_as_ffmpeg_stands_them(folder, turns, mirrored):
     """All quarters of a turn, with and without a mirror."""
     matrix = np.array([[1, 0], [0, 1]])
     for _ in range(turns):

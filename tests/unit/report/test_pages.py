@@ -63,7 +63,7 @@ def test_a_picture_is_inside_the_html_and_beside_the_markdown(tmp_path: Path):
     assert 'src="data:image/png;base64,UE5H"' in page([Heading("Title", level=1), picture])
 
 
-def test_pictures_to_be_opened_are_inside_both_pages(tmp_path: Path):
+def test_images_to_be_opened_are_inside_both_pages(tmp_path: Path):
     path = tmp_path / "bags.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x05\xd0\x00\x00\x01\xf4")
     blocks = [Heading("Title", level=1), More("More figures: bags", (Picture(path, "How fits spread."),))]

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
+from tests.unit.training.test_batch_plan import in_two_processes
 from tests.unit.training.test_finetune import events, log_of, results, start, study_of  # noqa: F401 (fixtures)
-from tests.unit.training.test_layout import in_two_processes
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.packed import PackedReader
 from vlmfrontier.evaluation.result import check_measured, check_model

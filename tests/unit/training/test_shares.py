@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 
+from tests.unit.training.test_batch_plan import in_two_processes, losses
 from tests.unit.training.test_finetune import log_of, results, start, study_of, weights  # noqa: F401 (fixtures)
-from tests.unit.training.test_layout import in_two_processes, losses
 from vlmfrontier.models.video_vlm import IGNORED
 from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.runs import plan_runs
