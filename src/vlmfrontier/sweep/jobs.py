@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmfrontier.cluster.options import quoted, sbatch_words
-from vlmfrontier.cluster.site import GIB, GpuSite, Partition, Site
+from vlmfrontier.cluster.site import GpuSite, Partition, Site
 from vlmfrontier.cost.flops import vision_cost
 from vlmfrontier.cost.training import BACKWARD
 from vlmfrontier.study.analysis import LawsConfig
@@ -121,11 +121,6 @@ def training_job_on_nodes(
     return _trained(site, plan, force) | _of_partition(site, _on(plan), options) | nodes
 
 
-def host_memory(plan: ResourcePlan) -> int:
-    """Return the MiB of main memory that one node of a training is asked for: the site's, or what it needs if more."""
-    return int(max(plan.gpus * plan.on.host_memory, plan.host / GIB) * MIB_PER_GIB)
-
-
 def layout(site: Site, plan: ResourcePlan) -> str:
     """Return the options by which a training script learns how it was planned."""
     options: Mapping[str, object] = {
@@ -143,7 +138,7 @@ def _trained(site: Site, plan: Callable[[Any], ResourcePlan], force: Callable[[A
     return {
         "cpus_per_task": lambda wildcards: plan(wildcards).gpus * plan(wildcards).on.cpus,
         "runtime": lambda wildcards: plan(wildcards).minutes(site),
-        "mem_mb": lambda wildcards: host_memory(plan(wildcards)),
+        "mem_mb": lambda wildcards: plan(wildcards).main_memory,
         "layout": lambda wildcards: f"{layout(site, plan(wildcards))} {force(wildcards)}".strip(),
     }
 

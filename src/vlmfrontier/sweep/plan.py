@@ -12,7 +12,6 @@ from vlmfrontier.cluster.slurm import QueuedJob
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.jobs import host_memory
 from vlmfrontier.sweep.resources import (
     Questions,
     ResourcePlan,
@@ -118,7 +117,7 @@ def _on_cluster(site: Site, resources: ResourcePlan) -> dict[str, object]:
         **{name: getattr(resources, name) for name in PLACED},
         "memory_gib": float(f"{memory.total / GIB:.4g}"),
         **{f"{name}_gib": float(f"{size / GIB:.4g}") for name, size in parts.items()},
-        "host_memory_mb": host_memory(resources),
+        "host_memory_mb": resources.main_memory,
         "gpu_hours": float(f"{resources.gpu_hours:.4g}"),
         "wall_hours": float(f"{resources.hours:.4g}"),
         "limit_minutes": resources.minutes(site),

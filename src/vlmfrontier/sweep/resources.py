@@ -72,6 +72,11 @@ class ResourcePlan:
         """Price of the training; NaN where the site names none."""
         return math.nan if self.on.price is None else self.gpu_hours * self.on.price
 
+    @property
+    def main_memory(self) -> int:
+        """MiB of main memory that one node is asked for: the site's, or what the training needs if that is more."""
+        return int(max(self.gpus * self.on.host_memory, self.host / GIB) * 1024)
+
     def minutes(self, site: Site) -> int:
         """Return the time limit to ask for."""
         return limit_minutes(site, self.on, self.hours)

@@ -18,7 +18,6 @@ from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS, EvaluateConfig
 from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import collect
-from vlmfrontier.sweep.jobs import host_memory
 from vlmfrontier.sweep.plan import (
     COLUMNS,
     assumptions,
@@ -317,8 +316,8 @@ def test_main_memory_is_asked_for_what_every_process_reads(tmp_path: Path):
     run = runs["N7.5B_T32_V196_n1M_s0"]
     needed = plan_training(finetuning(study, run), few).host
     assert needed > 8 * (4 * 8.4e9 + 4 * 7 * 32 * 3 * 384**2)  # eight processes: weights in 32 bits, batches ready
-    assert host_memory(plan_training(finetuning(study, run), few)) == int(needed / 2**20)
-    assert host_memory(plan_training(finetuning(study, run), site)) == 8 * 60 * 1024
+    assert plan_training(finetuning(study, run), few).main_memory == int(needed / 2**20)
+    assert plan_training(finetuning(study, run), site).main_memory == 8 * 60 * 1024
 
 
 def test_a_study_of_a_table_asks_and_assumes_nothing(tmp_path: Path):
