@@ -1,5 +1,6 @@
 """Tables of a user's own: what is read, what is refused with line and column, what is warned of."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ from vlmfrontier.laws.checks import refuse_hopeless, table_warnings
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.laws.selection import compare_forms
-from vlmfrontier.laws.table import from_arrays, read_runs
-from vlmfrontier.laws.user_table import read_table
+from vlmfrontier.laws.table import ResultsTable, from_arrays, read_runs, write_runs
+from vlmfrontier.laws.user_table import as_runs, read_table
+from vlmfrontier.records import Runs, read_checked
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.table import TableConfig
 from vlmfrontier.sweep.collect import describe
 
 MESSY_TABLES = Path(__file__).parents[3] / "examples" / "messy"
+CHINCHILLA = MESSY_TABLES.with_name("chinchilla") / "points.csv"
 GOOD = "params,frames,tokens,acc,who\n1e9,4,100,40,a\n2.8B,8,200,50,b\n7.5e9,16,400,60,b\n"
 
 
@@ -221,3 +224,59 @@ def test_a_run_without_any_error_counts_as_half_a_wrong_answer_and_says_so(tmp_p
     table = read_runs(tmp_path / "runs.csv", describe(study, frame))
     assert table.error("count").tolist() == [50 / study.data.digits.test, 5.0]
     assert [w for w in table_warnings(table) if w.startswith("zero_errors: count has no error in lines 2;")]
+
+
+def read_again(config: TableConfig, folder: Path) -> tuple[ResultsTable, ResultsTable]:
+    """Return a user's own table as it is read, and as the analysis reads it out of `runs.csv` and `runs.json`."""
+    table = read_table(config)
+    write_runs(*as_runs(table, config), folder / "runs.csv")
+    return table, read_runs(folder / "runs.csv", runs_record(folder))
+
+
+def runs_record(folder: Path) -> Runs:
+    return read_checked(folder / "runs.json", Runs, "collect again", as_model=True)
+
+
+def test_the_analysis_reads_a_users_table_to_the_last_digit(tmp_path):
+    text = (
+        "# first try\nrun,params,frames,tokens,acc,se,kept\n"
+        "a,1e9,4,1e6,61.3,0.1,y\nb,2.5e9,8,3e6,,,y\nc,1e9,4,1e6,71.7,0.7,n\nd,3333333333.3,16,0.1e6,33.333333,.3,y\n"
+    )
+    path = tmp_path / "points.csv"
+    path.write_text(text)
+    table, again = read_again(
+        TableConfig(
+            path=str(path),
+            factors={"N": {"column": "params", "unit": 1e9}, "T": "frames"},
+            data={"column": "tokens", "unit": 1e6},
+            targets={"quiz": {"column": "acc", "kind": "accuracy", "se": "se"}},
+            split="kept == 'y'",
+        ),
+        tmp_path,
+    )
+    for name, values in {**table.points(), **table.targets, **table.se, "split": table.split}.items():
+        found = {**again.points(), **again.targets, **again.se, "split": again.split}[name]
+        np.testing.assert_array_equal(found, values)
+    assert table_warnings(again) == table_warnings(table)  # lines are those of the user's file
+    assert any("line 4" in warning for warning in table_warnings(again))
+    same = ("name", "names", "units", "data_unit", "missing", "has_seeds")
+    assert [getattr(again, name) for name in same] == [getattr(table, name) for name in same]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda record: record | {"lines": record["lines"][1:]}, "rows, and runs.json knows"),
+        (lambda record: record | {"factors": {}}, "factors"),
+        (lambda record: record | {"targets": {"loss": {"largest": 1.0, "least": None}}}, "no possible error"),
+        (lambda record: {}, "source field required"),
+    ],
+)
+def test_rows_and_what_is_said_of_them_must_fit(tmp_path, change, said):
+    targets = {"loss": {"column": "loss"}}
+    config = TableConfig(path=str(CHINCHILLA), factors={"N": "model_size_params"}, targets=targets)
+    read_again(config, tmp_path)
+    record = json.loads((tmp_path / "runs.json").read_text())
+    (tmp_path / "runs.json").write_text(json.dumps(change(record)))
+    with pytest.raises(UserError, match=said):
+        read_runs(tmp_path / "runs.csv", runs_record(tmp_path))
