@@ -21,8 +21,8 @@ CONFIG ?= workflow/studies/$(STUDY).yaml
 
 run: $(VENV)/.installed
 	@VLMFRONTIER_SUMMARY=later $(BIN)/snakemake --configfile $(CONFIG) || \
-		{ $(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --report; exit 1; }
-	@$(BIN)/python scripts/status.py --study results/$(STUDY)/study.json --answer
+		{ $(BIN)/vlmfrontier status --study results/$(STUDY)/study.json --report; exit 1; }
+	@$(BIN)/vlmfrontier status --study results/$(STUDY)/study.json --answer
 
 # Folders of long tests come first, so that no process is left with one at the end.
 test: $(VENV)/.installed-dev

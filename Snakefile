@@ -77,13 +77,7 @@ include: "workflow/rules/report.smk"
 
 # Seconds of one core each: on a cluster not worth a job. Others say so themselves (`localrule`).
 localrules:
-    search_frontier,
-    elasticity,
-    checks,
-    regret,
-    vision_share,
     profile_law,
-    suggest_runs,
 
 
 # Only in the call of a user: the jobs of a cluster are Snakemakes of their own, which make what they are told.

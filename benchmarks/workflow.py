@@ -151,7 +151,7 @@ def commands(folder: Path, site: Path) -> dict[str, list[str]]:
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     profile = ["--profile", str(ROOT / "profiles/slurm"), "--default-resources", f'site="{site}"']
     return {
-        "plan": [sys.executable, str(ROOT / "scripts/plan.py"), "--configfile", study, "--site", str(site)],
+        "plan": [sys.executable, "-m", "vlmfrontier", "plan", "--configfile", study, "--site", str(site)],
         "dry run": [*snakemake, *profile, "--configfile", study, "--dry-run", "--quiet", "all", "--", "evaluate"],
         FINISHED: [*snakemake, *profile, "--configfile", study, "--dry-run", "--quiet", "all", "--", "evaluate"],
     }

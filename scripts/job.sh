@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the job of a rule: bash scripts/job.sh [--show | --show-errors] results/digits/logs/collect.log python scripts/collect.py …
+# Run the job of a rule: bash scripts/job.sh [--show | --show-errors] results/digits/logs/collect.log python -m vlmfrontier collect …
 #
 # What it says is appended to the log under a line that names place, attempt and moment; with --show also shown, with
 # --show-errors only its errors. How it ends is kept beside the log (<log>.ended.json, see results/README.md). The script

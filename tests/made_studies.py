@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tests.calling import ROOT
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier.elasticity import elasticity_table
 from vlmfrontier.frontier.search import frontier_table
@@ -109,9 +108,9 @@ def assert_another_process_draws_the_same(results: Results, names: Sequence[str]
     save(results, names, results.main_target, folder)
     here = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(here) == {f"{name}{suffix}" for name in names for suffix in (".csv", ".png", ".svg")}
-    command = [sys.executable, str(ROOT / "scripts/figures.py"), "--study", str(results.study_json)]
+    command = [sys.executable, "-m", "vlmfrontier", "figure", *names, "--study", str(results.study_json)]
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     environment = {**os.environ, "PYTHONHASHSEED": seed}
-    subprocess.run([*command, "--figure", *names], env=environment, check=True, capture_output=True)
+    subprocess.run(command, env=environment, check=True, capture_output=True)
     there = {name: (results.figures / name).read_bytes() for name in here}
     assert [name for name in here if here[name] != there[name]] == []

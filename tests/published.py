@@ -184,8 +184,8 @@ def study_of(hub: Path, family: str = "siglip", **finetune_settings) -> Study:
 def started(study: Study, results: ResultsFolder, what: str, *more: str, script: str = "finetune") -> subprocess.Popen:
     """Start a training of `study` as one of two processes on CPUs."""
     write_study(study, results.root / "study.json")
-    asked = "--language" if script == "align" else "--run"
-    command = [sys.executable, f"scripts/{script}.py", "--study", str(results.root / "study.json"), asked, what]
+    asked = ["align", "--language"] if script == "models" else ["--run"]
+    command = [sys.executable, f"scripts/{script}.py", "--study", str(results.root / "study.json"), *asked, what]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"}
     return subprocess.Popen(
         [*command, "--gpus", "2", "--without-cuda", *more],

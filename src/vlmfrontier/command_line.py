@@ -10,13 +10,15 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from vlmfrontier.cluster.node import on_fit_node
 from vlmfrontier.ended import own_record, recorded
 from vlmfrontier.errors import NODE_FAULT, NodeFault, UserError, did_you_mean
 
 STUDY_JSON = "study.json"
+THE_ONLY_ONE = object()
+"""Stands for the only study in results/, where none is named."""
 _OF_THE_DISK = {
     errno.ENOSPC: "make room and call again",
     errno.EDQUOT: "make room and call again",
@@ -34,15 +36,61 @@ _OF_THE_DISK = {
 """Errors of the system that are no fault of the program, and what to do."""
 
 
-def parser(documentation: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose `--help` shows a script's docstring as it is written."""
-    return argparse.ArgumentParser(description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter)
+class Parser(argparse.ArgumentParser):
+    """A parser whose `--help` shows a description as it is written, and to which a mistake is one line."""
+
+    def __init__(self, **more: Any):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **more)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `UserError` that says where help is."""
+        raise UserError(f"{message}; see {self.prog} --help")
+
+    def parse_args(self, *given: Any) -> argparse.Namespace:
+        """Return what a command line gives, with the only study there is where it names none."""
+        found = super().parse_args(*given)
+        if getattr(found, "study", None) is THE_ONLY_ONE:
+            found.study = the_only_study()
+        return found
 
 
-def study_argument(to: argparse.ArgumentParser, required: bool = True, **more: Any) -> None:
+def parser(documentation: str | None) -> Parser:
+    """Return the parser of a script, described by its docstring."""
+    return Parser(description=documentation)
+
+
+def study_argument(to: argparse.ArgumentParser, **more: Any) -> None:
     """Add `--study`, whose value is the path of a study's resolved file; its folder is the results folder."""
-    what = "name of the study, its results folder, or results/<study>/study.json"
-    to.add_argument("--study", type=study_file, required=required, metavar="STUDY", help=what, **more)
+    what = "name of the study, its results folder, or results/<study>/study.json; default: the only one in results/"
+    more = {"default": THE_ONLY_ONE, **more}
+    study = to.add_argument("--study", type=study_file, metavar="STUDY", help=what, **more)
+    study.completer = lambda **_: _known_studies()  # for a shell
+
+
+def target_argument(to: Any, what: str, *names: str, **more: Any) -> None:
+    """Add `--target`, also called `names`: one of the study's targets."""
+    target = to.add_argument("--target", *names, metavar="TARGET", help=what, **more)
+    target.completer = lambda parsed_args, **_: _known_targets(parsed_args.study)  # for a shell
+
+
+def _known_targets(study: Path | str) -> list[str]:
+    from vlmfrontier.study.load import read_study  # noqa: PLC0415 — for a shell alone
+
+    return read_study(the_only_study() if study is THE_ONLY_ONE else study_file(str(study))).targets()
+
+
+def _known_studies() -> list[str]:
+    return sorted(folder.parent.name for folder in Path("results").glob(f"*/{STUDY_JSON}"))
+
+
+def the_only_study() -> Path:
+    """Return the resolved study in results/. Raises `UserError` if there is none, or are several."""
+    known = _known_studies()
+    if not known:
+        raise UserError("--study is missing, and no study is in results/ here; run `snakemake plan` first")
+    if len(known) > 1:
+        raise UserError(f"--study is missing: results/ here has {', '.join(known)}")
+    return study_file(known[0])
 
 
 def study_file(name: str) -> Path:
@@ -58,7 +106,7 @@ def study_file(name: str) -> Path:
     for folder in (path, Path("results") / name):
         if name and os.path.isfile(folder / STUDY_JSON):
             return folder / STUDY_JSON
-    known = sorted(folder.parent.name for folder in Path("results").glob(f"*/{STUDY_JSON}"))
+    known = _known_studies()
     if not known:
         raise UserError(f"--study {name}: no such file, and no study in results/ here; run `snakemake plan` first")
     asked = path.parent.name if path.name == STUDY_JSON else path.name

@@ -96,8 +96,8 @@ class ResultsFolder:
     """The study as a page to read; the same as Markdown beside it."""
     explorer_html = _at("explorer.html")
     """The frontier as a page that answers any budget and n."""
-    captions_rst = _at("captions.rst")
-    """What `snakemake --report` says of every result."""
+    captions = _at("captions")
+    """What `snakemake --report` says of every result, a file each."""
     figures = _at("figures")
     """All figures of the main target; those of others in folders of their names."""
     figures_index = _at("figures/index.md")

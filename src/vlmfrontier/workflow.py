@@ -105,10 +105,14 @@ def use_this_python(repository: Path | str) -> None:
             os.environ[variable] = os.pathsep.join(filter(None, [str(folder), *paths]))
 
 
-def script_command(script: Path | str, study_json: str, warm: bool = False) -> str:
-    """Return the command line of `script` up to its study; `warm` adds `--warm`, except in Slurm."""
+def job_command(name: Path | str, study_json: str, warm: bool = False) -> str:
+    """Return the command line of a command of `vlmfrontier`, or of a script (.py), up to its study.
+
+    `warm` adds `--warm`, except in Slurm.
+    """
+    called = shlex.quote(str(name)) if str(name).endswith(".py") else f"-m vlmfrontier {name}"
     allowed = warm and "SLURM_JOB_ID" not in os.environ
-    return f"python {shlex.quote(str(script))}{' --warm' if allowed else ''} --study {shlex.quote(study_json)}"
+    return f"python {called}{' --warm' if allowed else ''} --study {shlex.quote(study_json)}"
 
 
 class Forced(NamedTuple):
@@ -246,23 +250,20 @@ def richest_form(laws: LawsConfig) -> str:
     return max(laws.forms, key=get_args(FormName).index)
 
 
-def frontier_files(study: Study, results: str) -> list[str]:
-    """Return what the target `frontier` makes: none for a table without a cost, no elasticity without a data size.
+def frontier_tables(study: Study) -> list[str]:
+    """Return what `vlmfrontier frontier` makes: only checks without a cost, nothing in n without a data size.
 
     The vision model's share is a table only where the cost has such a part.
     """
-    if not has_cost(study):
-        return []
-    optional = {"elasticity": _has_examples(study), "vision_share": has_vision_share(study)}
-    tables = ["regret", *(name for name, made in optional.items() if made)]
-    folder = ResultsFolder(Path(results))
-    files = [*map(folder.frontier_csv, study.targets()), *map(folder.table_csv, tables)]
-    return [str(file) for file in files]
-
-
-def can_suggest(study: Study) -> bool:
-    """Return whether next runs can be suggested: there is a frontier to make surer, and an n to run them with."""
-    return has_cost(study) and _has_examples(study)
+    made = {
+        "frontier": has_cost(study),
+        "elasticity": has_cost(study) and _has_examples(study),
+        "regret": has_cost(study),
+        "vision_share": has_cost(study) and has_vision_share(study),
+        "next_runs": has_cost(study) and _has_examples(study),
+        "checks": True,
+    }
+    return [name for name, applies in made.items() if applies]
 
 
 def _has_examples(study: Study) -> bool:

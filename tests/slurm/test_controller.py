@@ -23,9 +23,9 @@ rule first:
 """
 
 
-def script(cluster: SlurmCluster, name: str, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / name), *options]
-    return subprocess.run(command, cwd=ROOT, env=cluster.env(), capture_output=True, text=True, check=False)
+def command(cluster: SlurmCluster, *words: str) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "vlmfrontier", *words]
+    return subprocess.run(line, cwd=ROOT, env=cluster.env(), capture_output=True, text=True, check=False)
 
 
 def test_a_controller_in_a_job_is_killed_comes_back_and_repeats_nothing(cluster: SlurmCluster, tmp_path: Path):
@@ -34,23 +34,23 @@ def test_a_controller_in_a_job_is_killed_comes_back_and_repeats_nothing(cluster:
     site = str(Path(__file__).with_name("site.yaml"))
     options = ["--snakefile", str(tmp_path / "Snakefile"), "--directory", str(tmp_path), "--latency-wait", "5"]
     options += ["--slurm-init-seconds-before-status-checks", "2", "--slurm-logdir", str(tmp_path / "logs")]
-    call = ["controller.py", "--site", site, "--every", "0.5", "--", *options]
+    call = ["controller", "--site", site, "--every", "0.5", "--", *options]
     study = str(tmp_path / "results/smoke/study.json")
 
-    submitted = script(cluster, *call)
+    submitted = command(cluster, *call)
     assert submitted.returncode == 0, submitted.stderr
     job = submitted.stdout.split()[2]
     log = tmp_path / "logs/slurm/controller" / f"{job}.log"
     began = tmp_path / "began"
     wait_until(began.exists, "the first job runs")
-    twice, recovered = script(cluster, *call), script(cluster, "recover.py", "--study", study, "--cancel")
+    twice, recovered = command(cluster, *call), command(cluster, "recover", "--study", study, "--cancel")
     assert (twice.returncode, recovered.returncode) == (2, 2)
     assert f"Slurm job {job} is a snakemake that runs in {tmp_path}; nothing was submitted" in twice.stderr
     assert "error: " in recovered.stderr  # its process is seen, since all nodes are this machine
 
     cluster.ask("scancel", "--batch", "--signal=USR1", job)  # as Slurm does shortly before the job's time ends
     wait_until(lambda: "jobs of the last Snakemake are left" in log.read_text(), "the controller is back and waits")
-    recovered = script(cluster, "recover.py", "--study", study, "--cancel")
+    recovered = command(cluster, "recover", "--study", study, "--cancel")
     assert f"error: Slurm job {job} runs snakemake in {tmp_path}" in recovered.stderr
     (tmp_path / "go").touch()
     wait_until(lambda: "JobState=COMPLETED" in cluster.ask("scontrol", "show", "job", job), f"the end; see {log}")

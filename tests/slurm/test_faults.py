@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT, run_keys
+from tests.calling import run_keys
 from tests.slurm.bodies import STAGES, Bodies
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import OnCluster
@@ -196,7 +196,7 @@ def test_hiccups_cost_nothing_and_failures_are_named(make_study):
 
 
 def recover(study: Study, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts/recover.py"), "--study", str(study.results / "study.json")]
+    command = [sys.executable, "-m", "vlmfrontier", "recover", "--study", str(study.results / "study.json")]
     environment = study.on_cluster.cluster.env()
     command += ["--every", "0.5", *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -233,7 +233,7 @@ def test_a_controller_is_killed_in_every_state(make_study):
     refused = on_cluster("collect", config=study.config)
     assert refused.status != 0
     assert "Nothing is submitted, so that no run is trained twice" in refused.output
-    assert "recover.py" in refused.output
+    assert "vlmfrontier recover" in refused.output
     assert study.living() == pending
     assert recover(study, "--cancel").returncode == 0
     assert not study.living()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.calling import ROOT, SMOKE, Workflow, run_keys
+from tests.calling import SMOKE, Workflow, run_keys
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.conftest import OnCluster
 from tests.slurm.kills import KILLS, Training, assert_trained_once, is_stopped, wait_until
@@ -74,7 +74,7 @@ def held_at_last(training: Training) -> int:
 
 def recover(on_cluster: OnCluster, *options: str) -> subprocess.CompletedProcess:
     study = on_cluster.folder / "results" / "killed" / "study.json"
-    command = [sys.executable, str(ROOT / "scripts/recover.py"), "--study", str(study), "--every", "1", *options]
+    command = [sys.executable, "-m", "vlmfrontier", "recover", "--study", str(study), "--every", "1", *options]
     environment = on_cluster.cluster.env()
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 

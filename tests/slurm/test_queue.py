@@ -114,7 +114,7 @@ def test_a_job_knows_its_last_moment_and_has_itself_requeued(
 
 
 def recover(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts/recover.py"), "--study", str(folder / "results/smoke/study.json")]
+    command = [sys.executable, "-m", "vlmfrontier", "recover", "--study", str(folder / "results/smoke/study.json")]
     return subprocess.run([*command, "--every", "0.2", *options], capture_output=True, text=True, check=False)
 
 

@@ -12,7 +12,7 @@ from tests.calling import ROOT
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, validate, write_study
-from vlmfrontier.workflow import frontier_files, richest_form, script_command, study_or_exit, use_this_python
+from vlmfrontier.workflow import frontier_tables, job_command, richest_form, study_or_exit, use_this_python
 
 
 def fail() -> None:
@@ -185,9 +185,10 @@ def test_a_missing_starting_model_is_told_before_any_job(tmp_path: Path, monkeyp
 
 def test_warm_is_for_one_machine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert script_command("a b.py", "s.json", warm=True) == "python 'a b.py' --warm --study s.json"
+    assert job_command("a b.py", "s.json", warm=True) == "python 'a b.py' --warm --study s.json"
+    assert job_command("fit", "s t.json") == "python -m vlmfrontier fit --study 's t.json'"
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert "--warm" not in script_command("a.py", "s.json", warm=True)
+    assert "--warm" not in job_command("a.py", "s.json", warm=True)
 
 
 def test_jobs_find_this_python_and_this_package(monkeypatch: pytest.MonkeyPatch):
@@ -203,14 +204,14 @@ TABLE = {"path": "points.csv", "factors": {"N": "params"}, "targets": {"loss": "
 
 
 def test_a_table_without_a_cost_has_no_frontier():
-    assert frontier_files(validate({"study": "own", "table": TABLE}), "results/own") == []
+    assert frontier_tables(validate({"study": "own", "table": TABLE})) == ["checks"]
 
 
 def test_a_table_without_data_size_has_no_elasticity():
     study = validate({"study": "own", "table": TABLE, "cost": {"expression": "N"}})
-    assert frontier_files(study, "r") == ["r/frontier/loss.csv", "r/tables/regret.csv"]
+    assert frontier_tables(study) == ["frontier", "regret", "checks"]
     with_data = validate({"study": "own", "table": {**TABLE, "data": "n"}, "cost": {"expression": "N"}})
-    assert "r/tables/elasticity.csv" in frontier_files(with_data, "r")
+    assert {"elasticity", "next_runs"} <= set(frontier_tables(with_data))
 
 
 def test_the_richest_form_is_the_last_of_the_papers_list():

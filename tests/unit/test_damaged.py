@@ -1,17 +1,16 @@
 """Damaged and foreign results, file by file and reader by reader: one message that names the file, and no traceback."""
 
-import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT
 from tests.made_studies import STUDY, fitted, made, points, with_profile_and_regret
+from vlmfrontier import command_line
+from vlmfrontier.command import main
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.made import outdated_analysis
 from vlmfrontier.report.page import figures, write_report
@@ -46,19 +45,11 @@ def copied(whole: Results, tmp_path: Path) -> Path:
 
 
 def call(name: str, folder: Path, capsys: pytest.CaptureFixture, *arguments: str) -> tuple[int, str]:
-    """Call a script's main here; return its exit status and what it printed on stderr."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
-    script = importlib.util.module_from_spec(spec)
-    before, sys.argv = sys.argv, [f"{name}.py", "--study", str(folder / "study.json"), *arguments]
+    """Call a command here; return its exit status and what it printed on stderr."""
     try:
-        spec.loader.exec_module(script)
-        from vlmfrontier import command_line  # noqa: PLC0415
-
-        command_line.run(script.main)
+        command_line.run(lambda: main.call([name, "--study", str(folder / "study.json"), *arguments]))
     except SystemExit as left:
         return int(left.code or 0), capsys.readouterr().err
-    finally:
-        sys.argv = before
     return 0, capsys.readouterr().err
 
 
@@ -164,23 +155,23 @@ def test_a_report_says_what_is_damaged_and_is_written(copied: Path, file: str, d
 
 
 READERS = {
-    "next_runs": ("laws/avg/forms.csv", ()),
-    "profile_law": ("laws/avg/forms.csv", ("--target", "avg")),
-    "compare_forms": ("laws/avg/forms.csv", ("--tables", "forms")),
-    "checks": ("tables/forms.csv", ()),
+    "next": ("laws/avg/forms.csv", ()),
+    "profile": ("laws/avg/forms.csv", ("--target", "avg")),
+    "compare": ("laws/avg/forms.csv", ("--tables", "forms")),
+    "frontier checks": ("tables/forms.csv", ()),
     "frontier": ("laws/avg/add.bag.csv", ("--target", "avg")),
-    "elasticity": ("laws/avg/weights.json", ()),
-    "regret": ("laws/avg/add.json", ()),
-    "explorer": ("laws/quiz/add.json", ()),
-    "figures": ("tables/regret.csv", ("--figure", "regret")),
+    "frontier elasticity": ("laws/avg/weights.json", ()),
+    "frontier regret": ("laws/avg/add.json", ()),
+    "report explorer": ("laws/quiz/add.json", ()),
+    "figure": ("tables/regret.csv", ("regret",)),
     "status": ("study.json", ()),
     "report": ("study.json", ()),
     "collect": ("study.json", ()),
     "fit": ("study.json", ("--target", "avg")),
-    "read_table": ("study.json", ()),
-    "next_sweep": ("study.json", ()),
-    "vision_share": ("study.json", ()),
+    "frontier next_sweep": ("study.json", ()),
+    "frontier vision_share": ("study.json", ()),
 }
+PARTS = {"frontier": "--tables", "report": "--page"}
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "a number"])
@@ -188,7 +179,8 @@ READERS = {
 def test_no_reader_ends_in_a_traceback(copied: Path, reader: str, damage: str, capsys: pytest.CaptureFixture):
     file, arguments = READERS[reader]
     (copied / file).write_text(CSV[damage]((copied / file).read_text()))
-    status, said = call(reader, copied, capsys, *arguments)
+    name, *parts = reader.split()
+    status, said = call(name, copied, capsys, *([PARTS[name], *parts] if parts else []), *arguments)
     assert status == 2
     assert "error: " in said
     assert file.split("/", 1)[-1].split("/")[0] in said
@@ -227,7 +219,7 @@ def test_a_frontier_of_other_budgets_is_refused_and_the_laws_are_not(copied: Pat
     assert set(outdated_analysis(results.study, results)) == set(OF_FRONTIER)
     assert call("query", copied, capsys, "--budget", "5T", "--examples", "1M")[0] == 0
     assert StudyReport(results).frontier is None
-    status, said = call("figures", copied, capsys, "--figure", "regret")
+    status, said = call("figure", copied, capsys, "regret")
     assert (status, "frontier.members: 60 when it was made, 61 now" in said) == (2, True)
 
 
@@ -246,14 +238,14 @@ def test_images_and_tables_of_another_configuration_are_named_and_not_shown(copi
     assert set(figures(StudyReport(results))) == set(FIGURES)
 
 
-@pytest.mark.parametrize("reader", ["checks", "figures"])
-def test_a_comparison_of_other_laws_is_not_read(copied: Path, reader: str, capsys: pytest.CaptureFixture):
+@pytest.mark.parametrize("words", [["frontier", "--tables", "checks"], ["figure", "profiles"]], ids=str)
+def test_a_comparison_of_other_laws_is_not_read(copied: Path, words: list[str], capsys: pytest.CaptureFixture):
     """The laws have been fitted again, and what was made from them has not."""
     results = again(copied, {"laws": {**LAWS, "starts": 9}})
     for target in results.study.targets():
         results.note(results.laws_folder(target).root)
     assert set(outdated_analysis(results.study, results)) == {*OF_FRONTIER, "tables/forms.csv", "laws/avg/profile.csv"}
-    status, said = call(reader, copied, capsys, *(("--figure", "profiles") if reader == "figures" else ()))
+    status, said = call(words[0], copied, capsys, *words[1:])
     assert (status, "laws.starts: 8 when it was made, 9 now" in said) == (2, True)
     assert StudyReport(results).forms is None
 
@@ -273,7 +265,7 @@ def test_an_edited_table_is_not_mixed_with_its_old_laws(copied: Path, tmp_path: 
         assert status == 2
         assert f"{file}" in said
         assert "table: it was made from another one" in said
-        assert call("read_table", copied, capsys)[0] == 0
+        assert call("collect", copied, capsys)[0] == 0
     assert "laws/avg/weights.json" in outdated_analysis(results.study, results)
 
 

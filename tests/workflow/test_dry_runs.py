@@ -25,7 +25,7 @@ def test_every_study_plans_its_jobs_under_every_profile(workflow: Workflow, stud
     trainings = outcome.jobs.get("finetune_run", 0) + outcome.jobs.get("finetune_run_on_nodes", 0)
     assert trainings == outcome.jobs.get("evaluate_run", 0) == runs
     assert outcome.jobs["fit_target"] == len(trained.targets())
-    assert outcome.jobs["figure_runs"] == outcome.jobs["figure_fit"] == 1
+    assert outcome.jobs["draw_figures"] == 1
 
 
 def with_data(study: Path, folder: Path) -> dict:
@@ -59,13 +59,14 @@ def test_stage_1_is_done_once_for_each_pair(workflow: Workflow):
         ("evaluate", "evaluate_run"),
         ("collect", "collect_results"),
         ("laws", "forms_table"),
-        ("frontier", "elasticity"),
-        ("checks", "checks"),
+        ("frontier", "search_frontier"),
+        ("checks", "search_frontier"),
         ("next_runs", "next_runs"),
-        ("figures", "figure_isoflop"),
-        ("figure_star_tasks", "figure_star_tasks"),
+        ("figures", "draw_figures"),
+        ("results/digits/figures/star-tasks.png", "draw_figures"),
+        ("results/digits/tables/vision_share.tex", "search_frontier"),
         ("report", "write_report"),
-        ("explorer", "write_explorer"),
+        ("explorer", "write_report"),
     ],
 )
 def test_a_named_target_stops_at_its_stage(workflow: Workflow, target: str, last: str):

@@ -8,8 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT
-
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 LEFT_OUT = "T2_V4"
 
@@ -24,15 +22,15 @@ def unfinished(smoke_results: Path, tmp_path: Path) -> Path:
     return results
 
 
-def script(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / name), "--study", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def command(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "vlmfrontier", name, "--study", *arguments]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_finished_runs_have_laws_and_a_frontier_of_their_own(unfinished: Path):
     folder = unfinished.parents[1]
     before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*") if path.is_file()}
-    done = script("so_far.py", folder, "smoke", "--target", "avg")
+    done = command("so-far", folder, "smoke", "--target", "avg")
     assert done.returncode == 0, done.stdout + done.stderr
     runs = pd.read_csv(unfinished / "so_far" / "runs.csv").run
     assert sorted(runs) == sorted(path.parent.name for path in unfinished.glob("runs/*/result.json"))
@@ -40,7 +38,7 @@ def test_finished_runs_have_laws_and_a_frontier_of_their_own(unfinished: Path):
     assert "without a result and left out: N20.9k_T2_V4" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    asked = script("query.py", folder, "results/smoke/so_far", "--budget", "60M", "--examples", "64")
+    asked = command("query", folder, "results/smoke/so_far", "--budget", "60M", "--examples", "64")
     assert asked.returncode == 0, asked.stderr
     assert "predicted error" in asked.stdout
 
@@ -50,7 +48,7 @@ def test_finished_runs_have_laws_and_a_frontier_of_their_own(unfinished: Path):
     [(["smoke", "--target", "order2"], "no such target"), (["smoky"], "no such study")],
 )
 def test_mistakes_are_told_in_one_line(unfinished: Path, arguments: list[str], said: str):
-    done = script("so_far.py", unfinished.parents[1], *arguments)
+    done = command("so-far", unfinished.parents[1], *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
@@ -59,6 +57,6 @@ def test_mistakes_are_told_in_one_line(unfinished: Path, arguments: list[str], s
 def test_without_a_result_there_is_nothing_to_look_at(unfinished: Path):
     for result in unfinished.glob("runs/*/result.json"):
         result.unlink()
-    done = script("so_far.py", unfinished.parents[1], "smoke")
+    done = command("so-far", unfinished.parents[1], "smoke")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "no run has a result yet" in done.stderr

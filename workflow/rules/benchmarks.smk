@@ -17,4 +17,4 @@ rule fetch_benchmarks:
     message:
         "fetch the benchmarks"
     shell:
-        script("fetch_benchmarks.py")
+        command("fetch") + " benchmarks"

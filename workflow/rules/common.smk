@@ -23,13 +23,12 @@ from vlmfrontier.sweep.runs import run_order
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.sweep.trainings import alignment, finetuning
 from vlmfrontier.workflow import (
-    can_suggest,
     forced_trainings,
-    frontier_files,
+    frontier_tables,
+    job_command,
     outline,
     redo_outdated,
     richest_form,
-    script_command,
     study_or_exit,
     use_this_python,
 )
@@ -54,7 +53,7 @@ if workflow.is_main_process and SITE is None and (said := dropped_site(sys.argv)
 if workflow.is_main_process and not only_looks(sys.argv) and is_left_locked(Path.cwd()):
     print(
         f"warning: {Path.cwd()} is locked by a Snakemake that does not run on this machine; if it was killed, call "
-        f"python scripts/recover.py --study {shlex.quote(f'{RESULTS}/study.json')}",
+        f"vlmfrontier recover --study {shlex.quote(f'{RESULTS}/study.json')}",
         file=sys.stderr,
     )
 if SITE and (said := without_container(SITE.container, workflow.deployment_settings.deployment_method)):
@@ -80,16 +79,13 @@ RUN_RESULTS = expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in 
 # Where the laws start, and where the frontier ends: a table may come without a cost, and without a number of examples.
 RUN_TABLE = [f"{RESULTS}/runs.csv", f"{RESULTS}/runs.json"]
 
-# What `snakemake --report` says of every result. Absolute, since it would be searched for beside the rules. Results that
-# an older version made may lack it.
-CAPTIONS = Path(f"{RESULTS}/captions.rst").absolute()
-CAPTIONS = str(CAPTIONS if CAPTIONS.exists() else Path(workflow.basedir, "workflow/report/no_captions.rst").absolute())
 LAWS = expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets())
-FRONTIER = frontier_files(STUDY, RESULTS)
+TABLES = frontier_tables(STUDY)
+FRONTIER = expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()) if "frontier" in TABLES else []
+FRONTIER += [f"{RESULTS}/tables/{name}.csv" for name in TABLES if name in ("elasticity", "regret", "vision_share")]
+NEXT_RUNS = [f"{RESULTS}/next_runs.csv"] if "next_runs" in TABLES else []
 
-NEXT_RUNS = [f"{RESULTS}/next_runs.csv"] if can_suggest(STUDY) else []
-
-# Figures that the study has something to show in, each with a rule of its own.
+# Figures that the study has something to show in.
 FIGURES = drawn(outline(STUDY, [run for run in RUNS.values() if run.key not in LEFT_OUT]))
 FIGURE_FILES = expand(f"{RESULTS}/figures/{{figure}}.png", figure=FIGURES)
 
@@ -104,16 +100,17 @@ def kept(command, show=False):
     return f"bash {runner} {option}{{log:q}} {command}"
 
 
-def script(name, warm=False, show=False):
-    """Return the command line of the job scripts/<name> up to its study, for `shell:`, which fills in what stands in
-    braces.
+def command(name, warm=False, show=False):
+    """Return the command line of a job up to its study, for `shell:`, which fills in what stands in braces: of the
+    command `vlmfrontier <name>`, or of scripts/<name> where it ends in .py.
 
     Neither its place nor `warm` counts as a change. On a cluster no job is warm, and none is printed as if it were: its
     command can be repeated by hand.
     """
     warm = warm and STUDY.execution.warm_start and SITE is None
-    command = script_command(f"{workflow.basedir}/scripts/{name}", STUDY_JSON, warm)
-    return kept(command.replace("{", "{{").replace("}", "}}"), show)  # of the checkout's own path
+    called = f"{workflow.basedir}/scripts/{name}" if name.endswith(".py") else name
+    line = job_command(called, STUDY_JSON, warm)
+    return kept(line.replace("{", "{{").replace("}", "}}"), show)  # of the checkout's own path
 
 
 def call_again():
@@ -121,18 +118,28 @@ def call_again():
     return again(sys.argv, CONFIGFILES if workflow.overwrite_configfiles else [], OVERRIDES)
 
 
+def caption_of(name):
+    """Return the file of what `snakemake --report` says of a result; results of an older version may lack it.
+
+    Absolute, since it would be searched for beside the rules.
+    """
+    path = Path(f"{RESULTS}/captions/{name}.rst").absolute()
+    return str(path if path.exists() else Path(workflow.basedir, "workflow/report/no_captions.rst").absolute())
+
+
 def table(name):
     """Return the files of results/<study>/tables/<name>; the CSV goes into `snakemake --report`."""
-    csv = report(f"{RESULTS}/tables/{name}.csv", category="Tables", labels={"table": name}, caption=CAPTIONS)
+    labels = {"table": name}
+    csv = report(f"{RESULTS}/tables/{name}.csv", category="Tables", labels=labels, caption=caption_of(name))
     return [csv, *multiext(f"{RESULTS}/tables/{name}", ".md", ".tex")]
 
 
 def summarise(options=""):
     """Print how far the runs are, why some failed and, with --answer, the recommendation; `make run` does so itself."""
     if Path(STUDY_JSON).exists() and os.environ.get("VLMFRONTIER_SUMMARY") != "later":
-        status = script_command(f"{workflow.basedir}/scripts/status.py", STUDY_JSON)
-        command = f"{status} {site_option(SITE_FILE)} --call {shlex.quote(call_again())} {options}"
-        shell("{command}")  # not the text itself, whose braces `shell` would fill in: overrides may have some
+        status = job_command("status", STUDY_JSON)
+        line = f"{status} {site_option(SITE_FILE)} --call {shlex.quote(call_again())} {options}"
+        shell("{line}")  # not the text itself, whose braces `shell` would fill in: overrides may have some
 
 
 def planned(wildcards):

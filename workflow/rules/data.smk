@@ -29,7 +29,7 @@ rule fetch_data:
     message:
         "fetch the data: {wildcards.split}"
     shell:
-        script("fetch_data.py") + " --split {wildcards.split:q}"
+        command("fetch") + " data --split {wildcards.split:q}"
 
 
 rule prepare_split:
@@ -57,4 +57,4 @@ rule prepare_split:
     message:
         "videos and questions: {wildcards.split}"
     shell:
-        script("prepare_data.py") + " --split {wildcards.split:q} --processes {threads}"
+        command("data") + " --split {wildcards.split:q} --processes {threads}"

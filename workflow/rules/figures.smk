@@ -1,5 +1,4 @@
-# A rule for every figure that applies to the study: `snakemake figure_isoflop` draws one of them again. Seconds of one
-# core each, so never a cluster's job.
+# All figures in one process, over the same models. `vlmfrontier figure star` draws one of them again.
 
 
 rule figures:
@@ -7,31 +6,30 @@ rule figures:
         FIGURE_FILES,
 
 
-for FIGURE in FIGURES:
-
-    rule:
-        name:
-            f"figure_{FIGURE.replace('-', '_')}"
-        input:
-            RUN_TABLE,
-            files_read(FIGURE, STUDY, RESULTS, STUDY.main_target),
-        output:
+rule draw_figures:
+    input:
+        RUN_TABLE,
+        sorted({file for name in FIGURES for file in files_read(name, STUDY, RESULTS, STUDY.main_target)}),
+    output:
+        [
             report(
-                f"{RESULTS}/figures/{FIGURE}.png",
+                f"{RESULTS}/figures/{name}.png",
                 category="Figures",
-                labels={"figure": FIGURE},
-                caption=CAPTIONS,
-            ),
-            multiext(f"{RESULTS}/figures/{FIGURE}", ".svg", ".csv"),
-        log:
-            f"{RESULTS}/logs/figure-{FIGURE}.log",
-        localrule: True
-        conda:
-            "../../envs/analysis.yaml"
-        params:
-            fingerprint=fingerprints.frontier_fingerprint(STUDY),
-            figure=FIGURE,
-        message:
-            "draw {params.figure}"
-        shell:
-            script("figures.py") + " --figure {params.figure:q}"
+                labels={"figure": name},
+                caption=caption_of(name),
+            )
+            for name in FIGURES
+        ],
+        expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "csv"]),
+    log:
+        f"{RESULTS}/logs/figures.log",
+    localrule: True
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        fingerprint=fingerprints.frontier_fingerprint(STUDY),
+        figures=FIGURES,
+    message:
+        "draw the figures"
+    shell:
+        command("figure") + " {params.figures:q}"

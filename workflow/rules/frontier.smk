@@ -7,117 +7,37 @@ rule frontier:
         FRONTIER,
 
 
-rule search_frontier:
-    input:
-        RUN_TABLE,
-        LAWS,
-        COST_TABLE,
-    output:
-        expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()),
-    log:
-        f"{RESULTS}/logs/frontier.log",
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        fingerprint=fingerprints.frontier_fingerprint(STUDY),
-    message:
-        "search the frontier"
-    shell:
-        script("frontier.py")
-
-
-rule elasticity:
-    input:
-        RUN_TABLE,
-        LAWS,
-        COST_TABLE,
-    output:
-        table("elasticity"),
-    log:
-        f"{RESULTS}/logs/elasticity.log",
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        fingerprint=fingerprints.frontier_fingerprint(STUDY),
-    message:
-        "elasticities"
-    shell:
-        script("elasticity.py")
-
-
 rule checks:
+    input:
+        f"{RESULTS}/tables/checks.csv",
+
+
+# The frontier and every table of it in one process, over the same models.
+rule:
+    name:
+        "search_frontier" if FRONTIER else "check_laws"
     input:
         RUN_TABLE,
         LAWS,
         COST_TABLE,
         f"{RESULTS}/tables/forms.csv",
     output:
+        [file for file in FRONTIER if "/frontier/" in file],
+        [file for name in TABLES if f"{RESULTS}/tables/{name}.csv" in FRONTIER for file in table(name)],
         table("checks"),
+        NEXT_RUNS,
     log:
-        f"{RESULTS}/logs/checks.log",
+        f"{RESULTS}/logs/frontier.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
         fingerprint=fingerprints.frontier_fingerprint(STUDY),
+        tables=TABLES,
     message:
-        "three checks"
+        "search the frontier, and check"
     shell:
-        script("checks.py")
-
-
-rule regret:
-    input:
-        RUN_TABLE,
-        LAWS,
-        COST_TABLE,
-    output:
-        table("regret"),
-    log:
-        f"{RESULTS}/logs/regret.log",
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        fingerprint=fingerprints.frontier_fingerprint(STUDY),
-    message:
-        "price simpler rules"
-    shell:
-        script("regret.py")
-
-
-rule vision_share:
-    input:
-        RUN_TABLE,
-    output:
-        table("vision_share"),
-    log:
-        f"{RESULTS}/logs/vision_share.log",
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        fingerprint=fingerprints.frontier_fingerprint(STUDY),
-    message:
-        "share of the vision model"
-    shell:
-        script("vision_share.py")
-
-
-rule suggest_runs:
-    input:
-        RUN_TABLE,
-        LAWS,
-        COST_TABLE,
-    output:
-        f"{RESULTS}/next_runs.csv",
-    log:
-        f"{RESULTS}/logs/next_runs.log",
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        fingerprint=fingerprints.frontier_fingerprint(STUDY),
-    message:
-        "suggest the next runs"
-    shell:
-        script("next_runs.py", show=True)
+        command("frontier", show=True) + " --tables {params.tables:q}"
 
 
 if STUDY.trained:
@@ -137,7 +57,7 @@ if STUDY.trained:
         message:
             "make a sweep of the suggested runs"
         shell:
-            script("next_sweep.py", show=True)
+            command("frontier", show=True) + " --tables next_sweep"
 
 else:
 

@@ -29,7 +29,7 @@ rule fit_target:
     message:
         "fit the laws of {wildcards.target}"
     shell:  # warnings to the terminal too: a law must not look surer than it is
-        script("fit.py", show="errors") + " --target {wildcards.target:q} --threads {threads}"
+        command("fit", show="errors") + " --target {wildcards.target:q} --threads {threads}"
 
 
 rule profile_law:
@@ -47,7 +47,7 @@ rule profile_law:
     message:
         "profile the law of {wildcards.target}"
     shell:
-        script("profile_law.py") + " --target {wildcards.target:q} --threads {threads}"
+        command("profile") + " --target {wildcards.target:q} --threads {threads}"
 
 
 rule forms_table:
@@ -63,7 +63,7 @@ rule forms_table:
     message:
         "compare the forms"
     shell:
-        script("compare_forms.py") + " --tables forms"
+        command("compare") + " --tables forms"
 
 
 rule ablation_tables:
@@ -83,4 +83,4 @@ rule ablation_tables:
     message:
         "fit and bag in other ways"
     shell:
-        script("compare_forms.py") + " --tables fitting bagging --threads {threads}"
+        command("compare") + " --tables fitting bagging --threads {threads}"

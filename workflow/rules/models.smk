@@ -21,7 +21,7 @@ rule pretrain_vision:
     message:
         "pretrain the vision model"
     shell:
-        script("pretrain_vision.py") + " {resources.again}"
+        command("models.py") + " vision {resources.again}"
 
 
 rule pretrain_language:
@@ -39,7 +39,7 @@ rule pretrain_language:
     message:
         "pretrain the language model {wildcards.language}"
     shell:
-        script("pretrain_language.py") + " --language {wildcards.language:q} {resources.again}"
+        command("models.py") + " language --language {wildcards.language:q} {resources.again}"
 
 
 rule encode_frames:
@@ -57,7 +57,7 @@ rule encode_frames:
     message:
         "encode the frames of stage 1"
     shell:
-        script("encode_frames.py")
+        command("models.py") + " encode"
 
 
 rule align:
@@ -82,4 +82,4 @@ rule align:
     message:
         "stage 1 of the language model {wildcards.language}"
     shell:
-        script("align.py") + " --language {wildcards.language:q} {resources.again}"
+        command("models.py") + " align --language {wildcards.language:q} {resources.again}"

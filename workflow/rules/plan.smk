@@ -26,7 +26,6 @@ rule write_plan:
         "../../envs/analysis.yaml"
     params:
         fingerprint=fingerprints.study_fingerprint(STUDY),
-        script=f"{workflow.basedir}/scripts/plan.py",
         files=CONFIGFILES,
         overrides=json.dumps(OVERRIDES),
         site=site_option(SITE_FILE),
@@ -34,7 +33,7 @@ rule write_plan:
         "plan the runs"
     shell:
         kept(
-            "python {params.script:q} --configfile {params.files:q} --set {params.overrides:q} {params.site}",
+            "python -m vlmfrontier plan --configfile {params.files:q} --set {params.overrides:q} {params.site}",
             show=True,
         )
 

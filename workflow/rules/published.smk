@@ -17,7 +17,7 @@ rule fetch_models:
     message:
         "fetch the models"
     shell:
-        script("fetch_models.py")
+        command("fetch") + " models"
 
 
 rule pretrain:
@@ -54,4 +54,4 @@ rule align:
     message:
         "stage 1 of {wildcards.start}"
     shell:
-        script("align.py") + " {params.pair} {resources.layout}"
+        command("models.py") + " align {params.pair} {resources.layout}"

@@ -22,14 +22,17 @@ rule write_report:
         NEXT_RUNS,
     output:
         f"{RESULTS}/report.md",
-        f"{RESULTS}/captions.rst",
+        directory(f"{RESULTS}/captions"),
         f"{RESULTS}/figures/index.md",
-        report(
-            f"{RESULTS}/report.html",
-            category="Report",
-            labels={"page": "report"},
-            caption=CAPTIONS,
-        ),
+        [
+            report(
+                f"{RESULTS}/{page}.html",
+                category="Report",
+                labels={"page": page},
+                caption=caption_of(page),
+            )
+            for page in ("report", "explorer")
+        ],
     log:
         f"{RESULTS}/logs/report.log",
     localrule: True
@@ -38,31 +41,6 @@ rule write_report:
     params:
         fingerprint=fingerprints.frontier_fingerprint(STUDY),
     message:
-        "write the report"
+        "write report and explorer"
     shell:
-        script("report.py")
-
-
-rule write_explorer:
-    input:
-        RUN_TABLE,
-        LAWS,
-        FRONTIER,
-    output:
-        report(
-            f"{RESULTS}/explorer.html",
-            category="Report",
-            labels={"page": "explorer"},
-            caption=CAPTIONS,
-        ),
-    log:
-        f"{RESULTS}/logs/explorer.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        fingerprint=fingerprints.frontier_fingerprint(STUDY),
-    message:
-        "make the explorer"
-    shell:
-        script("explorer.py")
+        command("report")

@@ -31,7 +31,7 @@ rule finetune_run:
     message:
         "finetune {wildcards.run}"
     shell:
-        script("finetune.py", warm=True) + " --run {wildcards.run:q} {resources.layout}"
+        command("finetune.py", warm=True) + " --run {wildcards.run:q} {resources.layout}"
 
 
 ON_NODES = [key for key, placed in PLACEMENTS.items() if placed.nodes > 1]
@@ -69,7 +69,7 @@ if STUDY.evaluate.harness == "packed":
         message:
             "evaluate {wildcards.run}"
         shell:
-            script("evaluate.py", warm=True) + " --run {wildcards.run:q}"
+            command("evaluate.py", warm=True) + " --run {wildcards.run:q}"
 
 else:
 
@@ -91,7 +91,7 @@ else:
         message:
             "answer the benchmarks with {wildcards.run}"
         shell:
-            script("answer.py") + " --run {wildcards.run:q}"
+            command("answer.py") + " --run {wildcards.run:q}"
 
     rule evaluate_run:
         input:
@@ -111,7 +111,7 @@ else:
         message:
             "rate and score {wildcards.run}"
         shell:
-            script("evaluate.py") + " --run {wildcards.run:q}"
+            command("evaluate.py") + " --run {wildcards.run:q}"
 
 
 rule collect:
@@ -134,4 +134,4 @@ rule collect_results:
     message:
         "collect the results"
     shell:
-        script("collect.py", show=True)
+        command("collect", show=True)

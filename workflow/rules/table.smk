@@ -18,4 +18,4 @@ rule read_table:
     message:
         "read the table"
     shell:
-        script("read_table.py", show=True)
+        command("collect", show=True)

@@ -267,7 +267,7 @@ class SweepExecutor(Executor):
             return
         self.logger.error(
             f"{complaint}; jobs may live on: {', '.join(numbers)}. When Slurm answers again: "
-            f"python scripts/recover.py --study {self.sweep.results / 'study.json'} --cancel"
+            f"vlmfrontier recover --study {self.sweep.results / 'study.json'} --cancel"
         )
 
     async def sleep(self) -> None:

@@ -37,9 +37,10 @@ WRITTEN_OUT = ("partition", "memory", "flops", "flops_bf16")
 """Keys that each of several GPUs must have: the defaults are one GPU's."""
 
 
-def shipped_site(script: str) -> Path:
-    """Return the site file of the repository in whose scripts/ the file `script` lies, wherever the package does."""
-    return Path(script).resolve().parents[1] / SITE_FILE
+def shipped_site() -> Path:
+    """Return the site file of the repository that this package lies in, else of the one that is called in."""
+    files = [Path(__file__).resolve().parents[3] / SITE_FILE, Path.cwd() / SITE_FILE]
+    return next(filter(Path.exists, files), files[-1])
 
 
 class Partition(Section):

@@ -138,7 +138,7 @@ def queued_jobs(directory: Path, study: str | None = None) -> list[QueuedJob]:
 
 
 def controller_jobs(directory: Path) -> list[str]:
-    """Return the ids of this user's Slurm jobs that run a Snakemake of `directory`, or will (scripts/controller.py).
+    """Return the ids of this user's Slurm jobs that run a Snakemake of `directory`, or will (`vlmfrontier controller`).
 
     Raises `ConnectionError` if there is a Slurm that does not answer.
     """

@@ -185,7 +185,7 @@ class Submitter:
         """Raise `WorkflowError`, naming what to call, if jobs that an earlier call submitted live."""
         left = self._jobs_of_earlier_calls()
         if left:
-            recover = f"python scripts/recover.py --study {shlex.quote(str(self._sweep.results / 'study.json'))}"
+            recover = f"vlmfrontier recover --study {shlex.quote(str(self._sweep.results / 'study.json'))}"
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise WorkflowError(
                 f"Slurm job {left[0].id} ({left[0].rule} {left[0].wildcards}){more} of study {self._sweep.study} still "

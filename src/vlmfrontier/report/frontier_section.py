@@ -46,7 +46,7 @@ def recommendation(report: StudyReport) -> Iterator[Block]:
         yield Caution(warning)
     examples = "" if found.examples is None else f" --examples {format_count(found.examples)}"
     yield Text(
-        f"Other questions: `explorer.html` beside this page, or `python scripts/query.py --study {report.study.study} "
+        f"Other questions: `explorer.html` beside this page, or `vlmfrontier query --study {report.study.study} "
         f"--budget {format_number(found.budget)}{examples}`."
     )
 
@@ -190,7 +190,7 @@ def _surer(report: StudyReport) -> Iterator[Block]:
         return
     if report.next_runs is None:
         yield Text("Which new runs would make the frontier surest, and whether any is worth it:")
-        yield Lines((f"python scripts/next_runs.py --study {report.results.study_json}",))
+        yield Lines((f"vlmfrontier next --study {report.results.study_json}",))
         return
     yield from _suggested(report)
 

@@ -4,7 +4,6 @@ Figures and their captions stand in it. `snakemake --report` renders a caption a
 report: all captions of a study are one such template, which chooses by the rule.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from vlmfrontier.units import format_error, format_percentage
 
 
 def write_report(results: Results) -> list[Path]:
-    """Write `report.md`, `report.html`, `captions.rst` and `figures/index.md` into the results folder.
+    """Write `report.md`, `report.html`, `captions/` and `figures/index.md` into the results folder.
 
     Returns the paths of the pages.
     Whatever the study lacks is said in its place; nothing needs to have succeeded.
@@ -32,7 +31,7 @@ def write_report(results: Results) -> list[Path]:
     paths = [results.report_html.with_suffix(".md"), results.report_html]
     paths[0].write_text(markdown(blocks, results.root), encoding="utf-8")
     paths[1].write_text(page(blocks), encoding="utf-8")
-    results.captions_rst.write_text(captions_template(report), encoding="utf-8")
+    write_captions(report, results.captions)
     results.figures.mkdir(exist_ok=True)
     results.figures_index.write_text(index(report), encoding="utf-8")
     return paths
@@ -114,31 +113,29 @@ def index(report: StudyReport) -> str:
     return "\n".join(entries)
 
 
-_TEMPLATE = """\
-{{% set captions = {captions} %}}
-{{{{ captions.get(snakemake.rule, "") }}}}
-"""
+def write_captions(report: StudyReport, folder: Path) -> None:
+    """Write what each result shows, as reStructuredText, into `folder`/<result>.rst.
 
-
-def captions_template(report: StudyReport) -> str:
-    """Return the template: reStructuredText that says for each result what it shows."""
-    captions = {name: _escaped(text) for name, text in [*_figures(report), *_rules(report)] if text}
-    return _TEMPLATE.format(captions=json.dumps(captions, ensure_ascii=False, indent=1))
+    Snakemake renders them as templates when it makes its report.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in [*_figures(report), *_pages_and_tables(report)]:
+        (folder / f"{name}.rst").write_text(f"{{% raw %}}\n{_escaped(text)}\n{{% endraw %}}\n", encoding="utf-8")
 
 
 def _figures(report: StudyReport) -> Iterator[tuple[str, str]]:
-    """Yield rule and caption of every figure: what it shows, and the numbers it stands for."""
+    """Yield name and caption of every figure: what it shows, and the numbers it stands for."""
     numbers = {"laws": _fit, "frontier": _deploy, "regret": _losses}
     special = {"elasticity": _moves, "elasticity-budget": _moves}
     for name in figures(report):
         stated = special.get(name) or numbers.get(CATALOGUE[name].section, _measured)
-        yield f"figure_{name.replace('-', '_')}", f"{caption(name, report.study, report.main)} {stated(report)}"
+        yield name, f"{caption(name, report.study, report.main)} {stated(report)}"
 
 
-def _rules(report: StudyReport) -> Iterator[tuple[str, str]]:
-    yield "write_report", f"The report of the study. {_deploy(report)}"
-    yield "write_explorer", f"The frontier, interactive, for any budget and n. {_deploy(report)}"
-    yield "forms_table", f"How every form predicts, in sample and for runs it has not seen. {_fit(report)}"
+def _pages_and_tables(report: StudyReport) -> Iterator[tuple[str, str]]:
+    yield "report", f"The report of the study. {_deploy(report)}"
+    yield "explorer", f"The frontier, interactive, for any budget and n. {_deploy(report)}"
+    yield "forms", f"How every form predicts, in sample and for runs it has not seen. {_fit(report)}"
     yield "elasticity", f"How x* moves with n. {_moves(report)}"
     yield "checks", f"The checks of a reproduction. {_verdicts(report)}"
     yield "regret", f"What simpler rules lose against the frontier. {_losses(report)}"

@@ -118,7 +118,7 @@ def test_a_folder_is_left_locked_only_where_no_snakemake_lives(tmp_path: Path):
         (["/venv/bin/python3.11", "/venv/bin/snakemake", "all"], True),
         (["python", "-m", "snakemake", "--target-jobs", "finetune_run:run=x"], False),
         (["vim", "snakemake"], False),
-        (["python", "scripts/recover.py", "snakemake"], False),
+        (["python", "-m", "vlmfrontier", "recover", "snakemake"], False),
     ],
 )
 def test_a_users_snakemake_is_told_from_its_jobs_and_from_others(words: list[str], expected: bool):
@@ -139,7 +139,7 @@ def test_a_snakemake_is_found_in_its_folder_alone(tmp_path: Path):
 
 
 def test_a_controller_in_a_job_needs_a_cluster(tmp_path: Path):
-    command = [sys.executable, str(Path(__file__).parents[3] / "scripts/controller.py"), "--", "-d", str(tmp_path)]
+    command = [sys.executable, "-m", "vlmfrontier", "controller", "--", "-d", str(tmp_path)]
     refused = subprocess.run(command, env={**os.environ, "PATH": ""}, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [

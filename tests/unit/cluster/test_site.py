@@ -11,7 +11,7 @@ from vlmfrontier.cluster.site import Site, read_site, shipped_site, site_file, s
 from vlmfrontier.errors import UserError
 
 ROOT = Path(__file__).parents[3]
-SITE_FILE = shipped_site(str(ROOT / "scripts/plan.py"))
+SITE_FILE = shipped_site()
 
 
 def test_the_shipped_site_is_valid_and_shows_every_key_with_its_meaning():

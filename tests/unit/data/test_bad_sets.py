@@ -2,13 +2,13 @@
 
 import json
 import math
-import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
 from tests.made_videos import MadeVideo, draw, encode
+from vlmfrontier.command.main import main
 from vlmfrontier.data.conversations import open_conversations, read_conversations
 from vlmfrontier.errors import UserError
 
@@ -40,10 +40,10 @@ def prepare(tmp_path, videos, monkeypatch, capfd):
         file = tmp_path / "set.json"
         file.write_bytes(content.encode() if isinstance(content, str) else content)
         given = ["--annotations", str(file), "--videos", str(videos), "--output", str(tmp_path / "out"), *options]
-        monkeypatch.setattr(sys, "argv", ["prepare_data.py", *given])
+        monkeypatch.setattr(sys, "argv", ["vlmfrontier", "data", *given])
         status = 0
         try:
-            runpy.run_path("scripts/prepare_data.py", run_name="__main__")
+            main()
         except SystemExit as error:
             status = error.code
         said = capfd.readouterr()

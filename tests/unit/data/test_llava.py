@@ -201,7 +201,7 @@ def test_a_second_call_looks_into_nothing_again_but_what_has_changed(made, tmp_p
 def test_a_preparation_that_is_killed_goes_on(made, tmp_path):
     folder, _ = made
     out = tmp_path / "out"
-    command = [sys.executable, "scripts/prepare_data.py", "--annotations", str(folder / "alpha.json")]
+    command = [sys.executable, "-m", "vlmfrontier", "data", "--annotations", str(folder / "alpha.json")]
     command += ["--videos", str(folder / "videos"), "--output", str(out), "--checked-frames", "0"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None and not (out / "probes.jsonl").exists():
@@ -385,9 +385,9 @@ def test_the_order_of_the_digits_study_is_the_one_its_runs_were_trained_in():
     assert subset_hash([ids[i] for i in subset]) == "7310bb63d34ed84b"
 
 
-def test_the_script_prepares_a_set_without_a_study(made, tmp_path):
+def test_the_command_prepares_a_set_without_a_study(made, tmp_path):
     folder, _ = made
-    command = [sys.executable, "scripts/prepare_data.py", "--annotations", str(folder / "alpha.json")]
+    command = [sys.executable, "-m", "vlmfrontier", "data", "--annotations", str(folder / "alpha.json")]
     command += ["--videos", str(folder / "videos"), "--output", str(tmp_path / "out"), "--processes", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ def test_every_figure_is_shown_with_its_command():
     page = (DOCS / "figures.md").read_text()
     for name in CATALOGUE:
         assert f"(images/digits-{name}.png)" in page, name
-        assert f"`snakemake figure_{name.replace('-', '_')}`" in page, name
+        assert f"`vlmfrontier figure {name} --study digits`" in page, name
 
 
 def test_images_are_there_and_small():

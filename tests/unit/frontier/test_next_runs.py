@@ -1,12 +1,12 @@
 """Suggested runs answer the question that decides."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from vlmfrontier.command.frontier import rows_of, suggested_before
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.next_runs import RIVAL, candidates_of, suggest
@@ -66,13 +66,12 @@ def test_nothing_left_to_run_is_said():
 
 
 def test_a_second_round_of_suggestions_adds_to_the_first():
-    script = runpy.run_path(str(ROOT / "scripts/next_sweep.py"))
     first = {"N": "m", "T": 4, "V": 9, "n": 500}
     study = load_study([ROOT / "config.yaml"], {"sweep": {"designs": {"next": {"design": "rows", "rows": [first]}}}})
-    assert script["suggested_before"](study) == [first]
-    assert script["suggested_before"](load_study([ROOT / "config.yaml"])) == []
+    assert suggested_before(study) == [first]
+    assert suggested_before(load_study([ROOT / "config.yaml"])) == []
     table = pd.DataFrame({"N": [83280.0], "T": [3.0], "V": [16.0], "n": [250.0]})
-    rows = script["rows_of"](table, study)
+    rows = rows_of(table, study)
     assert rows == [{"N": "m", "T": 3, "V": 16, "n": 250}]
     both = {"sweep": {"designs": {"next": {"design": "rows", "rows": [first, *rows]}}}}
     assert len(plan_runs(load_study([ROOT / "config.yaml"], both))) == len(plan_runs(study)) + 1

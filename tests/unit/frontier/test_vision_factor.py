@@ -1,6 +1,5 @@
 """The vision model's size as a fourth factor: the frontier finds the M* of the law that the runs follow."""
 
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 
 from tests.made_studies import fitted
 from tests.made_towers import error, results, study
+from vlmfrontier.command.frontier import rows_of
 from vlmfrontier.frontier.answers import answer, text
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.units import format_count
@@ -37,10 +37,9 @@ def test_m_of_the_frontier_is_that_of_the_law(tmp_path: Path):
 
 def test_suggested_runs_name_the_vision_model(tmp_path: Path):
     made = study()
-    script = runpy.run_path(str(ROOT / "scripts/next_sweep.py"))
     sizes = {"N": made.models.language["m"].N, "M": float(made.models.towers["wide"].parameters)}
     table = pd.DataFrame([{**sizes, "T": 3.0, "V": 9.0, "n": 300.0, "training_cost": 1.0}])
-    rows = script["rows_of"](table, made)
+    rows = rows_of(table, made)
     assert rows == [{"N": "m", "T": 3, "V": 9, "M": "wide", "n": 300}]
     taken_up = made.sweep.model_dump()
     taken_up["designs"]["next"] = {"design": "rows", "rows": rows}

@@ -1,4 +1,4 @@
-"""The scripts of the laws as a user runs them: files where they belong, refusals without traceback."""
+"""The commands of the laws as a user calls them: files where they belong, refusals without traceback."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def study(folder: Path, table: dict, **laws) -> Path:
 
 
 def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / "scripts" / f"{name}.py", *arguments]
+    command = [sys.executable, "-m", "vlmfrontier", name, *arguments]
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
 
 
@@ -34,13 +34,13 @@ INTERNVL = {
 
 def test_a_table_becomes_laws_and_tables(tmp_path):
     file = study(tmp_path, INTERNVL)
-    read = run("read_table", "--study", file)
+    read = run("collect", "--study", file)
     assert "18 rows, 14 configurations" in read.stdout
     fitted = run("fit", "--study", file, "--target", "judge", "--threads", 1)
     assert fitted.returncode == 0, fitted.stderr
     assert "warning: duplicates: lines" in fitted.stderr
     assert "warning: two_levels: T has only the values 8 and 16" in fitted.stderr
-    tables = run("compare_forms", "--study", file, "--tables", "forms")
+    tables = run("compare", "--study", file, "--tables", "forms")
     assert tables.returncode == 0, tables.stderr
     law = json.loads((file.parent / "laws" / "judge" / "add.json").read_text())
     assert {warning.split(":")[0] for warning in law["warnings"]} >= {"duplicates", "two_levels"}
@@ -58,7 +58,7 @@ def test_a_table_becomes_laws_and_tables(tmp_path):
 def test_a_hopeless_table_ends_in_one_line_and_status_2(tmp_path, name, factors, target, message):
     path = ROOT / "examples" / "messy" / f"{name}.csv"
     table = {"path": str(path), "factors": factors, "targets": {target: {"column": target, "kind": "accuracy"}}}
-    done = run("read_table", "--study", study(tmp_path, table))
+    done = run("collect", "--study", study(tmp_path, table))
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
@@ -66,6 +66,6 @@ def test_a_hopeless_table_ends_in_one_line_and_status_2(tmp_path, name, factors,
 
 
 def test_tables_before_laws_say_what_to_run_first(tmp_path):
-    done = run("compare_forms", "--study", study(tmp_path, INTERNVL))
+    done = run("compare", "--study", study(tmp_path, INTERNVL))
     assert done.returncode == 2
     assert "run `snakemake laws` first" in done.stderr

@@ -36,7 +36,7 @@ def hub(tmp_path_factory) -> Iterator[Hub]:
 def fetch(
     folder: Path, address: str, language: dict | None = None, vision: dict | None = None
 ) -> subprocess.CompletedProcess:
-    """Fetch the models of a study with scripts/fetch_models.py."""
+    """Fetch the models of a study with `vlmfrontier fetch models`."""
     study = validate(
         {
             "study": "tiny",
@@ -52,7 +52,7 @@ def fetch(
         }
     )
     write_study(study, folder / "study.json")
-    command = [sys.executable, "scripts/fetch_models.py", "--study", str(folder / "study.json")]
+    command = [sys.executable, "-m", "vlmfrontier", "fetch", "models", "--study", str(folder / "study.json")]
     return subprocess.run(
         command, env=environment(address, folder), capture_output=True, text=True, check=False, timeout=600
     )

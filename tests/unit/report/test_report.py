@@ -6,20 +6,20 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.calling import ROOT, SMOKE
+from tests.calling import SMOKE
 from tests.made_studies import STUDY, fitted, made, points
+from vlmfrontier.command.main import call
 from vlmfrontier.ended import Ended
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
 from vlmfrontier.report.caveats import caveats, recommended, two_lines
 from vlmfrontier.report.explorer_data import explorer_data
 from vlmfrontier.report.laws_section import best_form, left_out
-from vlmfrontier.report.page import captions_template, page_blocks, write_report
+from vlmfrontier.report.page import page_blocks, write_captions, write_report
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.results import Results
 from vlmfrontier.study.load import load_study, write_study
@@ -175,8 +175,7 @@ def test_one_middle_budget_is_meant_everywhere(complete: StudyReport):
     results = complete.results
     assert results.middle_budget == results.budgets[len(results.budgets) // 2]
     assert complete.answer.budget == explorer_data(results)["budgets"]["start"] == results.middle_budget
-    script = [sys.executable, str(ROOT / "scripts/checks.py"), "--study", str(results.study_json)]
-    subprocess.run(script, check=True, capture_output=True)
+    call(["frontier", "--tables", "checks", "--study", str(results.study_json)])
     checks = pd.read_csv(results.table_csv("checks"))
     assert checks.c.dropna().unique().tolist() == pytest.approx([results.middle_budget])
     page = (results.table_csv("checks").with_suffix(".md")).read_text()
@@ -238,7 +237,7 @@ def test_the_terminal_ends_with_the_recommendation_and_where_the_report_is(compl
 
 def at_the_end(known: StudyReport) -> str:
     """Return what `snakemake` prints of a study that is done."""
-    command = [sys.executable, str(ROOT / "scripts/status.py"), "--study", str(known.results.study_json), "--answer"]
+    command = [sys.executable, "-m", "vlmfrontier", "status", "--study", str(known.results.study_json), "--answer"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -287,16 +286,18 @@ def test_failed_and_missing_runs_are_counted_named_and_what_is_left_is_shown(tra
 
 
 def test_captions_state_the_numbers_shown(complete: StudyReport):
-    from jinja2 import Environment  # noqa: PLC0415 — Snakemake's, for the one test that stands in for it
+    from jinja2 import Template  # noqa: PLC0415 — Snakemake's, for the one test that stands in for it
 
     figures = complete.results.figures
     figures.mkdir(exist_ok=True)
     (figures / "frontier.png").write_bytes(b"")
-    template = Environment(trim_blocks=True, lstrip_blocks=True).from_string(captions_template(complete))
+    write_captions(complete, complete.results.captions)
 
-    figure, forms = SimpleNamespace(rule="figure_frontier"), SimpleNamespace(rule="forms_table")
-    said = template.render(snakemake=figure)
+    def rendered(name: str) -> str:
+        return Template((complete.results.captions / f"{name}.rst").read_text()).render()
+
+    said = rendered("frontier")
     assert "The frontier x\\*(c; n) of avg" in said
     assert "Its numbers" not in said  # a link that leads nowhere there
     assert f"avg error {complete.answer.choice.f:.2f}" in said
-    assert f"R² {complete.score('avg', 'cv')['r2']:.3f}" in template.render(snakemake=forms)
+    assert f"R² {complete.score('avg', 'cv')['r2']:.3f}" in rendered("forms")

@@ -20,7 +20,7 @@ STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow/studies").glob("*.yam
 
 
 def test_the_schema_file_is_in_sync():
-    assert json.loads(SCHEMA.read_text()) == json_schema(), "run: python scripts/schema.py"
+    assert json.loads(SCHEMA.read_text()) == json_schema(), "call: vlmfrontier schema"
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.name)

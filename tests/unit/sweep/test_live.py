@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.calling import ROOT, SMOKE
+from tests.calling import SMOKE
 from vlmfrontier.cluster.slurm import QueuedJob
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.live import Row, live_rows, table, why_waiting
@@ -136,7 +136,7 @@ def test_a_long_list_is_cut_and_no_state_hides_another():
 
 
 def status(folder: Path, *options: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts/status.py"), "--study", "smoke", *options]
+    command = [sys.executable, "-m", "vlmfrontier", "status", "--study", "smoke", *options]
     without_slurm = {**os.environ, "PATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=without_slurm, capture_output=True, text=True, check=False)
 

@@ -176,7 +176,7 @@ def test_stage_1_on_two_processes_is_that_of_one(hub, aligned, tmp_path):
     study = given.model_copy(update={"pretrain": given.pretrain.model_copy(update={"align": align})})
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "data").symlink_to(aligned / "data")
-    process = started(study, ResultsFolder(tmp_path / "tiny"), "x", script="align")
+    process = started(study, ResultsFolder(tmp_path / "tiny"), "x", script="models")
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     together, alone = weights(tmp_path / "tiny/models/x"), weights(aligned / "models/x")

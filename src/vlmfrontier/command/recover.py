@@ -1,15 +1,7 @@
-"""After Snakemake itself was killed on a cluster: find its jobs that still run, then let a new Snakemake in.
-
-    python scripts/recover.py --study results/digits/study.json            show them; unlock if there are none
-    python scripts/recover.py --study results/digits/study.json --wait     wait until they have ended, then unlock
-    python scripts/recover.py --study results/digits/study.json --cancel   cancel them, then unlock
-
-A new Snakemake does not know the jobs of the old one and would submit them again, so it is let in only when none is
-left. Nothing is lost either way: what ended while you waited is finished, and a cancelled training goes on from its
-saved state. Exit status: 0 unlocked, 1 jobs are left and nothing was changed, 2 a mistake.
-"""
+"""After Snakemake itself was killed on a cluster: `recover`."""
 
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from vlmfrontier import command_line
@@ -22,14 +14,25 @@ AT_ONCE = 100
 """Jobs that one scancel cancels."""
 
 
-def main() -> None:
-    parser = command_line.parser(__doc__)
+def recover_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--wait", action="store_true", help="wait for jobs that are left, then unlock")
     choice.add_argument("--cancel", action="store_true", help="cancel jobs that are left, then unlock")
     parser.add_argument("--every", type=float, default=10.0, metavar="S", help="seconds between looks at the queue")
-    given = parser.parse_args()
+
+
+def recover(given: Namespace) -> None:
+    """After Snakemake itself was killed on a cluster: find its jobs that still run, then let a new Snakemake in.
+
+        vlmfrontier recover --study digits            show them; unlock if there are none
+        vlmfrontier recover --study digits --wait     wait until they have ended, then unlock
+        vlmfrontier recover --study digits --cancel   cancel them, then unlock
+
+    A new Snakemake does not know the jobs of the old one and would submit them again, so it is let in only when none is
+    left. Nothing is lost either way: what ended while you waited is finished, and a cancelled training goes on from its
+    saved state. Exit status: 0 unlocked, 1 jobs are left and nothing was changed, 2 a mistake.
+    """
     study = read_study(given.study).study
     directory = directory_of(given.study)
     refuse_while_it_runs(directory)
@@ -96,7 +99,3 @@ def describe(job: QueuedJob) -> str:
     where = f" on {job.node} for {job.elapsed}" if job.node else ""
     why = f" ({job.reason})" if job.reason else ""
     return f"Slurm job {job.id}: {job.rule} {job.wildcards} {job.state}{why}{where}"
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -1,22 +1,15 @@
-"""Run Snakemake itself in a small Slurm job that comes back: python scripts/controller.py [-- OPTIONS OF SNAKEMAKE]
-
-    python scripts/controller.py                                  snakemake --profile slurm
-    python scripts/controller.py -- --configfile mine.yaml        snakemake --profile slurm --configfile mine.yaml
-
-Call it where you would call snakemake. The job takes one core of the site's partition for CPU jobs. When its node dies,
-or shortly before its time ends, Slurm starts it again: it then waits for the jobs that the last Snakemake submitted,
-takes away its lock, and goes on. It ends with the study. `scancel` ends it alone; the jobs that it submitted live on.
-"""
+"""Snakemake itself in a Slurm job: `controller`."""
 
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from vlmfrontier import command_line
 from vlmfrontier.cluster.controller import controllers, directory_of, unlock, wait_for_jobs
 from vlmfrontier.cluster.job import requeue_job
 from vlmfrontier.cluster.options import sbatch_words
@@ -29,23 +22,38 @@ SECONDS_BEFORE_THE_END = 120
 LOGS = "logs/slurm/controller"
 
 
-def main() -> None:
-    parser = command_line.parser(__doc__)
+def controller_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--site", type=Path, help="site file whose CPU partition is used")
     parser.add_argument("--profile", default="slurm", help="profile of Snakemake")
     parser.add_argument("--every", type=float, default=30.0, metavar="S", help="seconds between looks at the queue")
     parser.add_argument(HERE, action="store_true", help="run it here: what the job itself calls")
     parser.add_argument("options", nargs="*", metavar="OPTION", help="options and targets of Snakemake, after --")
-    given = parser.parse_args()
+
+
+def controller(given: Namespace) -> None:
+    """Run Snakemake itself in a small Slurm job that comes back: vlmfrontier controller [-- OPTIONS OF SNAKEMAKE]
+
+        vlmfrontier controller                                  snakemake --profile slurm
+        vlmfrontier controller -- --configfile mine.yaml        snakemake --profile slurm --configfile mine.yaml
+
+    Call it where you would call snakemake. The job takes one core of the site's partition for CPU jobs. When its node
+    dies, or shortly before its time ends, Slurm starts it again: it then waits for the jobs that the last Snakemake
+    submitted, takes away its lock, and goes on. It ends with the study. `scancel` ends it alone; the jobs that it
+    submitted live on.
+    """
     command = [sys.executable, "-m", "snakemake", "--profile", given.profile, *given.options]
     directory = directory_of(["snakemake", *given.options])
     if given.here:
         sys.exit(Controller(directory, command, given.every).run())
-    submit(directory, given.site or shipped_site(__file__))
+    again = [HERE, f"--profile={given.profile}", f"--every={given.every}", "--", *given.options]
+    submit(directory, given.site or shipped_site(), again)
 
 
-def submit(directory: Path, site_file: Path) -> None:
-    """Submit this very call as a job and print its id. Raises `UserError` if a Snakemake of the folder lives."""
+def submit(directory: Path, site_file: Path, arguments: Sequence[str]) -> None:
+    """Submit the call with these arguments as a job and print its id.
+
+    Raises `UserError` if a Snakemake of the folder lives.
+    """
     if shutil.which("sbatch") is None:
         raise UserError("there is no sbatch here; call snakemake itself, or this on a Slurm cluster")
     site = read_site(site_file)
@@ -65,7 +73,7 @@ def submit(directory: Path, site_file: Path) -> None:
         *[f"--time={site.cpu.minutes}", f"--chdir={Path.cwd()}"],
         *placed(site),
     ]
-    words = [sys.executable, str(Path(__file__).resolve()), HERE, *sys.argv[1:]]
+    words = [sys.executable, "-m", "vlmfrontier", "controller", *arguments]
     script = "\n".join(["#!/bin/bash -l" if site.before else "#!/bin/bash", *site.before, 'exec "$@"', ""])
     answer = call(["sbatch", *options, "/dev/stdin", *words], script)
     if answer.status:
@@ -124,7 +132,3 @@ class Controller:
         """End Snakemake at once: asked to leave, it would cancel its jobs or wait for them."""
         if self.child is not None and self.child.poll() is None:
             os.killpg(self.child.pid, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    command_line.run(main)

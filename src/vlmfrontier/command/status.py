@@ -1,18 +1,11 @@
-"""Say how far a study is and what it found: python scripts/status.py --study results/digits/study.json [--answer]
-
-Prints how many runs are done, a table of those that run, wait or have failed, what failed (with the last lines of the
-logs, the Slurm jobs and the command that does them again), and the GPU-hours taken against those planned; updates
-plan.csv and plan.md.
-With --watch it shows the table again and again until nothing of the study runs or waits (or Ctrl-C), and no more.
-With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results are;
-with --report, the report is written with what there is, as Snakemake itself only writes it at the end.
-"""
+"""How far a study is: `status`, once, again and again, or as JSON."""
 
 import contextlib
 import json
 import shutil
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +36,7 @@ MADE = ("figures/index.md", "tables/", "frontier/", "laws/", "runs.csv", "plan.m
 """What is named of a study's results, as far as it is there."""
 
 
-def main() -> None:
-    parser = command_line.parser(__doc__)
+def status_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
     parser.add_argument("--answer", action="store_true", help="also print the recommendation and where results are")
     parser.add_argument("--report", action="store_true", help="also write the report, however far the study is")
@@ -53,7 +45,18 @@ def main() -> None:
     parser.add_argument("--watch", nargs="?", type=float, const=10.0, metavar="S", help="show it every S seconds (10)")
     parser.add_argument("--rows", type=int, metavar="N", help="rows of the table, at most")
     parser.add_argument("--json", action="store_true", help="print the table as JSON, and no more")
-    given = parser.parse_args()
+
+
+def status(given: Namespace) -> None:
+    """Say how far a study is and what it found: vlmfrontier status --study digits [--answer]
+
+    Prints how many runs are done, a table of those that run, wait or have failed, what failed (with the last lines of
+    the logs, the Slurm jobs and the command that does them again), and the GPU-hours taken against those planned;
+    updates plan.csv and plan.md.
+    With --watch it shows the table again and again until nothing of the study runs or waits (or Ctrl-C), and no more.
+    With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results
+    are; with --report, the report is written with what there is, as Snakemake itself only writes it at the end.
+    """
     if given.watch is not None and not 0.1 <= given.watch <= 86400:
         raise UserError(f"--watch {given.watch:g}: expected seconds between 0.1 and 86400")
     if given.rows is not None and given.rows < 1:
@@ -77,7 +80,7 @@ def print_runs(study: Study, results: Path, site: Path | None, call: str, most: 
     jobs, silence = jobs_of(results)
     if silence and site is not None:
         print(silence)
-    plan = write_plan(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
+    plan = write_plan(study, results, read_site(site or shipped_site()), live_runs(jobs))
     print(f"study {study.study}: {summary(plan, uncounted(study, results))}")
     if not plan.empty and not (plan.status == DONE).all():
         print(sweep_totals(plan).to_string(index=False))
@@ -115,7 +118,7 @@ class Look(NamedTuple):
 def look(study: Study, results: Path, site: Path | None) -> Look:
     """Return how a study stands; writes nothing."""
     jobs, silence = jobs_of(results)
-    plan = plan_table(study, results, read_site(site or shipped_site(__file__)), live_runs(jobs))
+    plan = plan_table(study, results, read_site(site or shipped_site()), live_runs(jobs))
     return Look(plan, live_rows(results, plan, jobs, batch_size(study)), jobs, silence)
 
 
@@ -197,27 +200,23 @@ def print_answer(study: Study, study_json: Path) -> None:
 
 def print_found(study: Study, study_json: Path) -> None:
     """Print the recommendation in two lines, if there is a frontier; else the law, if the study gives no cost."""
-    from vlmfrontier.report.caveats import NO_COST, recommended  # noqa: PLC0415
-    from vlmfrontier.report.laws_section import best_form, left_out  # noqa: PLC0415
-    from vlmfrontier.report.study_report import StudyReport  # noqa: PLC0415
-    from vlmfrontier.results import Results  # noqa: PLC0415 — slow, and not needed before there are laws
+    from vlmfrontier.report.caveats import NO_COST, recommended
+    from vlmfrontier.report.laws_section import best_form, left_out
+    from vlmfrontier.report.study_report import StudyReport
+    from vlmfrontier.results import Results
 
     report = StudyReport(Results.open(study_json))
     if report.frontier is not None:
         print("", *recommended(report), sep="\n")
-        print(f"\nask for other budgets: python scripts/query.py --study {study.study} --budget …")
+        print(f"\nask for other budgets: vlmfrontier query --study {study.study} --budget …")
     elif report.has_laws and report.results.cost is None:
         print("", best_form(report), left_out(report), NO_COST, sep="\n")
 
 
 def write_what_is_known(study_json: Path) -> None:
     """Write the report of a study that did not get to its end, and print where it is."""
-    from vlmfrontier.report.page import write_report  # noqa: PLC0415
-    from vlmfrontier.results import Results  # noqa: PLC0415 — slow, and only needed where something failed
+    from vlmfrontier.report.page import write_report
+    from vlmfrontier.results import Results
 
     *_, page = write_report(Results.open(study_json))
     print(f"\nwhat is known so far: {page}")
-
-
-if __name__ == "__main__":
-    command_line.run(main)
