@@ -75,11 +75,6 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
-# Seconds of one core each: on a cluster not worth a job. Others say so themselves (`localrule`).
-localrules:
-    profile_law,
-
-
 # Only in the call of a user: the jobs of a cluster are Snakemakes of their own, which make what they are told.
 if workflow.is_main_process:
     redo_outdated(workflow, STUDY, RUNS, RESULTS, forced)

@@ -58,7 +58,7 @@ def test_stage_1_is_done_once_for_each_pair(workflow: Workflow):
         ("finetune", "finetune_run"),
         ("evaluate", "evaluate_run"),
         ("collect", "collect_results"),
-        ("laws", "forms_table"),
+        ("laws", "compare_laws"),
         ("frontier", "search_frontier"),
         ("checks", "search_frontier"),
         ("next_runs", "next_runs"),
@@ -70,7 +70,7 @@ def test_stage_1_is_done_once_for_each_pair(workflow: Workflow):
     ],
 )
 def test_a_named_target_stops_at_its_stage(workflow: Workflow, target: str, last: str):
-    order = ["prepare_split", "finetune_run", "evaluate_run", "collect_results", "fit_target", "forms_table"]
+    order = ["prepare_split", "finetune_run", "evaluate_run", "collect_results", "fit_target", "compare_laws"]
     jobs = workflow("--dry-run", target).jobs
     assert last in jobs
     if last in order:

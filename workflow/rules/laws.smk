@@ -32,38 +32,47 @@ rule fit_target:
         command("fit", show="errors") + " --target {wildcards.target:q} --threads {threads}"
 
 
-rule profile_law:
+# How the forms compare, and how well the main target's parameters are determined.
+rule compare_laws:
     input:
-        RUN_TABLE,
-        f"{RESULTS}/laws/{{target}}/weights.json",
+        LAWS,
+        expand(f"{RESULTS}/laws/{{target}}/forms.csv", target=STUDY.targets()),
     output:
-        f"{RESULTS}/laws/{{target}}/profile.csv",
+        table("forms"),
+        profile=f"{RESULTS}/laws/{STUDY.main_target}/profile.csv",
     log:
-        f"{RESULTS}/logs/profile-{{target}}.log",
+        f"{RESULTS}/logs/laws.log",
+    localrule: True
     conda:
         "../../envs/analysis.yaml"
     params:
         fingerprint=fingerprints.laws_fingerprint(STUDY),
     message:
-        "profile the law of {wildcards.target}"
+        "compare the laws"
     shell:
-        command("profile") + " --target {wildcards.target:q} --threads {threads}"
+        command("compare") + " --tables forms profile --threads {threads}"
 
 
-rule forms_table:
-    input:
-        expand(f"{RESULTS}/laws/{{target}}/forms.csv", target=STUDY.targets()),
-    output:
-        table("forms"),
-    log:
-        f"{RESULTS}/logs/forms.log",
-    localrule: True
-    conda:
-        "../../envs/analysis.yaml"
-    message:
-        "compare the forms"
-    shell:
-        command("compare") + " --tables forms"
+if len(STUDY.targets()) > 1:
+
+    rule profile_law:
+        input:
+            LAWS,
+        output:
+            f"{RESULTS}/laws/{{target}}/profile.csv",
+        log:
+            f"{RESULTS}/logs/profile-{{target}}.log",
+        wildcard_constraints:
+            target="|".join(re.escape(name) for name in STUDY.targets() if name != STUDY.main_target),
+        localrule: True
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            fingerprint=fingerprints.laws_fingerprint(STUDY),
+        message:
+            "profile the law of {wildcards.target}"
+        shell:
+            command("profile") + " --target {wildcards.target:q} --threads {threads}"
 
 
 rule ablation_tables:

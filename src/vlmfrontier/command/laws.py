@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vlmfrontier import command_line
@@ -9,7 +10,9 @@ from vlmfrontier import command_line
 if TYPE_CHECKING:
     from vlmfrontier.results import Results
 
-TABLES = ("forms", "fitting", "bagging")
+POINTS = 13
+"""Values of a profile."""
+TABLES = ("forms", "profile", "fitting", "bagging")
 
 
 def collect_arguments(parser: ArgumentParser) -> None:
@@ -92,8 +95,8 @@ def fit(given: Namespace) -> None:
 
 def compare_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all three")
-    command_line.target_argument(parser, "whose fitting and bagging are varied; default: avg, else the first target")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all of them")
+    command_line.target_argument(parser, "whose law is profiled or varied; default: avg, else the first target")
     parser.add_argument("--scipy-starts", type=int, default=0, help="add scipy to `fitting`, with so few starts; slow")
     parser.add_argument("--threads", type=int, help="default: all cores; changes the time, never the result")
 
@@ -103,6 +106,7 @@ def compare(given: Namespace) -> None:
 
     Into tables/ beside study.json, each as .csv, .md and .tex:
       forms     (Table 2) every form of every target in sample, left out and extrapolated; out of laws/*/forms.csv
+      profile   laws/<target>/profile.csv, as `vlmfrontier profile` writes it
       fitting   (Table 8) one target with other losses, starts, bounds and without logs
       bagging   (Table 9) one target with 1, 50 and 100 resamples, median and mean
     """
@@ -126,6 +130,8 @@ def compare(given: Namespace) -> None:
     for name, frame in frames.items():
         write_forms_table(frame, results.table_csv(name))
         results.note(results.table_csv(name))
+    if "profile" in given.tables:
+        _write_profile(results, target, threads=given.threads)
     print(f"tables are in {results.forms_csv.parent}: {', '.join(given.tables)}")
 
 
@@ -134,7 +140,7 @@ def profile_arguments(parser: ArgumentParser) -> None:
     command_line.target_argument(parser, "a task, avg, or a target of the table", required=True)
     parser.add_argument("--form", help="default: the form that was chosen")
     parser.add_argument("--parameters", nargs="+", help="default: all that have not vanished")
-    parser.add_argument("--points", type=int, default=13, help="values per parameter")
+    parser.add_argument("--points", type=int, default=POINTS, help="values per parameter")
     parser.add_argument("--threads", type=int, help="default: all cores")
 
 
@@ -145,18 +151,29 @@ def profile(given: Namespace) -> None:
     how much worse the best fit with the parameter held there is. delta_chi2 below 1 means that the data do not tell
     that value from the fit; below 0, that holding it there led to a better fit than the law's own search.
     """
+    from vlmfrontier.results import Results
+
+    _write_profile(Results.open(given.study), given.target, given.form, given.parameters, given.points, given.threads)
+
+
+def _write_profile(
+    results: "Results",
+    target: str,
+    form: str | None = None,
+    parameters: Sequence[str] | None = None,
+    points: int = POINTS,
+    threads: int | None = None,
+) -> None:
     from vlmfrontier.laws.profile import profiles
     from vlmfrontier.progress import Progress
-    from vlmfrontier.results import Results
     from vlmfrontier.tables.writing import write_csv
 
-    results = Results.open(given.study)
-    table, law = results.table, results.law(given.target, given.form)
-    parameters = given.parameters or [name for name, value in law.parameters.items() if value != 0]
-    progress = Progress(f"profile {law.form.name} of {given.target}", len(parameters))
-    found = profiles(table, law, parameters, results.study.laws, given.points, given.threads, progress)
+    table, law = results.table, results.law(target, form)
+    parameters = parameters or [name for name, value in law.parameters.items() if value != 0]
+    progress = Progress(f"profile {law.form.name} of {target}", len(parameters))
+    found = profiles(table, law, parameters, results.study.laws, points, threads, progress)
     progress.done()
-    path = write_csv(found, results.laws_folder(given.target).profile)
+    path = write_csv(found, results.laws_folder(target).profile)
     results.note(path)
     for name, rows in found.groupby("parameter", sort=False):
         inside = rows.value[rows.delta_chi2 < max(0, found.delta_chi2.min()) + 1]

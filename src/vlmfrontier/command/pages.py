@@ -141,9 +141,8 @@ def _steps(study: "Study", target: str | None) -> list[list[str]]:
     return [
         ["collect"],
         *(["fit", "--target", name] for name in study.targets()),
-        ["compare", "--tables", "forms"],
+        ["compare", "--tables", "forms", "profile"],
         ["frontier"],
-        ["profile", "--target", study.main_target],
         ["figure"],
         ["report"],
     ]
