@@ -110,7 +110,7 @@ def _fetch_data(study, split: str, results) -> None:
 
 
 def _fetch_benchmarks(study, results, offline: bool) -> None:
-    from vlmfrontier.evaluation.lmms.stages import fetch as fetch_benchmarks
+    from vlmfrontier.evaluation.lmms.harness import fetch as fetch_benchmarks
 
     for name, there in fetch_benchmarks(study, results, offline).items():
         print(f"{name}: {there['questions']} questions about {there['videos']} videos, {there['missing']} missing")
