@@ -29,10 +29,52 @@ FORCED = "VLMFRONTIER_FORCED"
 """In the environment of jobs: what was forced, as JSON."""
 TRAININGS = ("finetune_run", "finetune_run_on_nodes")
 """Rules that finetune."""
+EVALUATIONS = ("evaluate_run", "answer_run")
+"""Rules that need the weights of a run."""
 EVERYTHING = "*"
 """Among the forced names: all of them."""
 SEEN = "9.27.1"
 """The Snakemake whose private parts this was written for."""
+
+
+class Call(NamedTuple):
+    """What a call of Snakemake says of the study."""
+
+    files: list[str]
+    """Configuration files, later ones over earlier ones."""
+    changes: dict[str, Any]
+    """What is changed on top: `--config`, or the `config` of a workflow that uses this one as a module."""
+    results: str
+    """Folder of all studies."""
+    module: bool
+    """Whether this workflow is a module of another one."""
+    overrides: dict[str, Any]
+    """`--config` of the call itself."""
+
+
+def called(workflow: Any, config: Mapping[str, Any], default: str) -> Call:
+    """Return what a call says of the study; without a file on the command line it is that of the file `default`.
+
+    A module has the `config` that it is given, which may name a file to build on (`base`), relative to where Snakemake
+    runs. Results lie in Snakemake's pathvar `results`. Leaves with one line if a module is given no study.
+    """
+    overrides = {key: value for key, value in workflow.config_settings.config.items() if key != "pathvars"}
+    results = os.path.normpath(workflow.pathvars.apply("<results>"))
+    if workflow.modifier.is_main_snakefile():
+        files = [str(file) for file in workflow.overwrite_configfiles] or [default]
+        return Call(files, overrides, results, False, overrides)
+    if not config:
+        sys.exit("error: the module has no study; give it one with `config:` (config/README.md has an example)")
+    changes = {key: value for key, value in config.items() if key not in ("base", "pathvars")}
+    return Call([str(config["base"])] if config.get("base") else [], changes, results, True, overrides)
+
+
+def makes(workflow: Any, results: str) -> bool:
+    """Return whether a call of Snakemake, whose jobs are known, will run some that make something in `results`."""
+    runs = workflow.executor_plugin is not None and not workflow.dryrun and not workflow.touch
+    return runs and any(
+        str(file).startswith(f"{results}/") for job in workflow.dag.needrun_jobs() for file in job.output
+    )
 
 
 def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> tuple[Study, dict[str, Run]]:
@@ -94,6 +136,19 @@ def check_starting_models(study: Study, runs: Sequence[Run]) -> None:
             )
 
 
+def repository_of(rules: str) -> str:
+    """Return the repository whose folder of rules is given; of rules that are read from afar, that of this package.
+
+    Leaves with one line if the package was installed without its repository, whose scripts the rules call.
+    """
+    found = Path(rules).parents[1] if os.path.isdir(rules) else Path(__file__).resolve().parents[2]
+    if not (found / "scripts" / "job.sh").exists():
+        sys.exit(
+            f"error: {found} has no scripts/job.sh; install the package from a clone: pip install --editable CLONE"
+        )
+    return str(found)
+
+
 def use_this_python(repository: Path | str) -> None:
     """Let jobs run the Python that runs Snakemake, activated or not, and the package of `repository`, installed or not.
 
@@ -144,12 +199,20 @@ def forced_trainings(settings: Any, main: bool) -> Forced:
     return Forced(request, frozenset(names))
 
 
-def redo_outdated(workflow: Any, study: Study, runs: Mapping[str, Run], results: str, forced: Callable[[], Forced]):
+def redo_outdated(
+    workflow: Any,
+    study: Study,
+    runs: Mapping[str, Run],
+    results: str,
+    forced: Callable[[], Forced],
+    rule: Callable[[str], str] = str,
+) -> None:
     """Let this call of Snakemake make again what belongs to another configuration, whatever times and metadata say.
 
     Once the jobs are known, files that differ are forced as by `--forcerun`, but only where the call needs them; what
-    differs is named with both values, and so is how many trainings have finished and will only be found so. Raises
-    `SystemExit` if a run would have to be evaluated again whose weights are gone.
+    differs is named with both values, and so is how many trainings have finished and will only be found so. `rule`
+    returns what a rule is called here. Raises `SystemExit` if a run would have to be evaluated again whose weights are
+    gone.
     """
     found = Outdated()
 
@@ -160,15 +223,29 @@ def redo_outdated(workflow: Any, study: Study, runs: Mapping[str, Run], results:
 
     def say(dag: Any) -> None:
         needed = list(dag.needrun_jobs())
-        _refuse_without_weights(found, needed, forced())
-        _say_outdated(found, needed, results)
-        if "data/train/manifest.json" not in found.files:
-            _say_finished(study, runs, Path(results), needed, forced())
+
+        def of(*names: str) -> list[Any]:
+            own = set(map(rule, names))
+            return [job.wildcards for job in needed if job.rule.name in own]
+
+        trained = forced().names & {EVERYTHING, *map(rule, TRAININGS)}
+        if not trained:
+            _refuse_without_weights(found, [wildcards.run for wildcards in of(*EVALUATIONS)], rule(TRAININGS[0]))
+        _say_outdated(found, {str(file) for job in needed for file in job.output}, results)
+        if not trained and "data/train/manifest.json" not in found.files:
+            rebuilt = any(wildcards.split == "train" for wildcards in of("prepare_split"))
+            _say_finished(study, [runs[wildcards.run] for wildcards in of(*TRAININGS)], Path(results), rebuilt)
 
     around_building(workflow, force, say)
 
 
-def around_building(workflow: Any, before: Callable[[Any], None], after: Callable[[Any], None]) -> None:
+def _nothing(_dag: Any) -> None:
+    return
+
+
+def around_building(
+    workflow: Any, before: Callable[[Any], Any] = _nothing, after: Callable[[Any], Any] = _nothing
+) -> None:
     """Have `before` called with the graph of jobs when these are known and none is chosen, `after` when some are.
 
     Snakemake tells nobody of these moments, so that its private `_build_dag` is wrapped, as it was seen in `SEEN`.
@@ -196,25 +273,21 @@ def outdated(study: Study, runs: Iterable[Run], results: Path) -> Outdated:
     return found
 
 
-def _refuse_without_weights(found: Outdated, needed: Sequence[Any], forced: Forced) -> None:
-    """Leave if a needed evaluation has no weights any more and no training is forced to make them again."""
-    if forced.names & {EVERYTHING, *TRAININGS}:
-        return
-    evaluations = [job.wildcards.run for job in needed if job.rule.name in ("evaluate_run", "answer_run")]
+def _refuse_without_weights(found: Outdated, evaluations: Sequence[str], training: str) -> None:
+    """Leave if a run that is to be evaluated has no weights any more; the rule `training` would make them again."""
     refused = [run for run in dict.fromkeys(evaluations) if run in found.refused]
     if refused:
         more = f" (and {len(refused) - 1} more runs)" if len(refused) > 1 else ""
         sys.exit(
             f"error: {refused[0]}: {named(found.refused[refused[0]])}{more}; its weights were removed after its "
             "evaluation (finetune.keep_model: false), so it cannot be evaluated again: restore the setting, or train "
-            "again with `--forcerun finetune_run`"
+            f"again with `--forcerun {training}`"
         )
 
 
-def _say_outdated(found: Outdated, needed: Sequence[Any], results: str) -> None:
+def _say_outdated(found: Outdated, made: set[str], results: str) -> None:
     """Print what is made again since it belongs to another configuration, one line for each difference."""
-    made = {str(file) for job in needed for file in job.output}
-    made.discard(f"{results}/plan.csv")  # of which nobody needs to hear: it follows every change
+    made = made - {f"{results}/plan.csv"}  # of which nobody needs to hear: it follows every change
     again = Outdated({name: why for name, why in found.files.items() if f"{results}/{name}" in made})
     for why, names in by_reason(again).items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
@@ -229,12 +302,8 @@ def by_reason(found: Outdated) -> dict[str, list[str]]:
     return files
 
 
-def _say_finished(study: Study, runs: Mapping[str, Run], results: Path, needed: Sequence[Any], forced: Forced) -> None:
+def _say_finished(study: Study, trainings: Sequence[Run], results: Path, rebuilt: bool) -> None:
     """Print how many of the planned trainings have finished, so that their jobs train nothing."""
-    trainings = [runs[job.wildcards.run] for job in needed if job.rule.name in TRAININGS]
-    if not trainings or forced.names & {EVERYTHING, *TRAININGS}:
-        return
-    rebuilt = any(job.rule.name == "prepare_split" and job.wildcards.split == "train" for job in needed)
     count = sum(has_finished(study, run, results) for run in trainings)
     if count:
         unless = ", unless their data, which are made anew, turn out other than they were" if rebuilt else ""

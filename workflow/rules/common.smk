@@ -23,30 +23,38 @@ from vlmfrontier.sweep.runs import run_order
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.sweep.trainings import alignment, finetuning
 from vlmfrontier.workflow import (
+    around_building,
+    called,
     forced_trainings,
     frontier_tables,
     job_command,
+    makes,
     outline,
     redo_outdated,
+    repository_of,
     richest_form,
     study_or_exit,
     use_this_python,
 )
 
-use_this_python(workflow.basedir)
+# Wherever the workflow lies that uses this one as a module.
+REPOSITORY = repository_of(str(workflow.current_basedir.get_path_or_uri(secret_free=True)))
+use_this_python(REPOSITORY)
 
 # Not `configfile:`, whose keys would mix with those of another study; a study says itself what it builds on (`base:`).
-CONFIGFILES = [str(file) for file in workflow.overwrite_configfiles] or [f"{workflow.basedir}/config.yaml"]
-OVERRIDES = dict(workflow.config_settings.config)
-STUDY, RUNS = study_or_exit(CONFIGFILES, OVERRIDES)
-RESULTS = f"results/{STUDY.study}"
+CALL = called(workflow, config, f"{REPOSITORY}/config.yaml")
+STUDY, RUNS = study_or_exit(CALL.files, CALL.changes)
+RESULTS = f"{CALL.results}/{STUDY.study}"
+
+# Returns what a rule is called in the workflow that uses this one as a module, maybe with a prefix.
+RULE = workflow.modifier.modify_rulename
 if workflow.is_main_process:
     for text in hopeless_forms(STUDY, RUNS.values()):
         print(f"warning: {text}", file=sys.stderr)
 
 # The cluster, where the profile names one (`site`): jobs then ask for what the plan says of each run.
 DEFAULTS = workflow.resource_settings.default_resources  # None without a profile that has some
-SITE_FILE = site_file(DEFAULTS.args if DEFAULTS is not None else [], workflow.basedir)
+SITE_FILE = site_file(DEFAULTS.args if DEFAULTS is not None else [], REPOSITORY)
 SITE = site_or_exit(SITE_FILE)
 if workflow.is_main_process and SITE is None and (said := dropped_site(sys.argv)):
     sys.exit(f"error: {said}")
@@ -63,8 +71,8 @@ if SITE and workflow.is_main_process:
     from vlmfrontier.cluster.executor import use_for
     from vlmfrontier.cluster.submitter import Sweep
 
-    tell_jobs(all(gpu.cuda for gpu in SITE.gpu), workflow.basedir)
-    use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], OVERRIDES)))
+    tell_jobs(all(gpu.cuda for gpu in SITE.gpu), REPOSITORY)
+    use_for(Sweep(STUDY.study, Path(RESULTS), SITE.before, SITE.exclude, again=again(sys.argv, [], CALL.overrides)))
 PLACEMENTS = plan_trainings(STUDY, RUNS.values(), SITE) if SITE else {}
 REFUSED = refusals(PLACEMENTS)
 
@@ -95,7 +103,7 @@ def kept(command, show=False):
 
     With `show` it is also said on the terminal, with "errors" only what goes to stderr.
     """
-    runner = shlex.quote(f"{workflow.basedir}/scripts/job.sh").replace("{", "{{").replace("}", "}}")
+    runner = shlex.quote(f"{REPOSITORY}/scripts/job.sh").replace("{", "{{").replace("}", "}}")
     option = {False: "", True: "--show ", "errors": "--show-errors "}[show]
     return f"bash {runner} {option}{{log:q}} {command}"
 
@@ -108,14 +116,14 @@ def command(name, warm=False, show=False):
     command can be repeated by hand.
     """
     warm = warm and STUDY.execution.warm_start and SITE is None
-    called = f"{workflow.basedir}/scripts/{name}" if name.endswith(".py") else name
-    line = job_command(called, STUDY_JSON, warm)
+    place = f"{REPOSITORY}/scripts/{name}" if name.endswith(".py") else name
+    line = job_command(place, STUDY_JSON, warm)
     return kept(line.replace("{", "{{").replace("}", "}}"), show)  # of the checkout's own path
 
 
 def call_again():
     """Return how this Snakemake was called, without its targets: what a message tells to call again."""
-    return again(sys.argv, CONFIGFILES if workflow.overwrite_configfiles else [], OVERRIDES)
+    return again(sys.argv, [str(file) for file in workflow.overwrite_configfiles], CALL.overrides)
 
 
 def caption_of(name):
@@ -124,7 +132,7 @@ def caption_of(name):
     Absolute, since it would be searched for beside the rules.
     """
     path = Path(f"{RESULTS}/captions/{name}.rst").absolute()
-    return str(path if path.exists() else Path(workflow.basedir, "workflow/report/no_captions.rst").absolute())
+    return str(path) if path.exists() else f"{REPOSITORY}/workflow/report/no_captions.rst"
 
 
 def table(name):
@@ -226,7 +234,7 @@ def forced():
 
 def train_again(file, *rules):
     """Return what asks a training to be done although it has finished: an option, empty if `file` is not forced."""
-    return lambda wildcards: forced().option(f"{RESULTS}/{file.format(**wildcards)}", *rules)
+    return lambda wildcards: forced().option(f"{RESULTS}/{file.format(**wildcards)}", *map(RULE, rules))
 
 
 def starting_model(wildcards):

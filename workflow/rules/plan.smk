@@ -26,14 +26,15 @@ rule write_plan:
         "../../envs/analysis.yaml"
     params:
         fingerprint=fingerprints.study_fingerprint(STUDY),
-        files=CONFIGFILES,
-        overrides=json.dumps(OVERRIDES),
+        files=CALL.files,
+        overrides=json.dumps(CALL.changes),
         site=site_option(SITE_FILE),
     message:
         "plan the runs"
     shell:
         kept(
-            "python -m vlmfrontier plan --configfile {params.files:q} --set {params.overrides:q} {params.site}",
+            "python -m vlmfrontier plan --configfile {params.files:q} --set {params.overrides:q} {params.site}"
+            + ("" if CALL.results == "results" else f" --results {shlex.quote(CALL.results)}"),
             show=True,
         )
 

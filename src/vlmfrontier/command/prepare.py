@@ -17,7 +17,7 @@ def plan_arguments(parser: ArgumentParser) -> None:
     from vlmfrontier.cluster.site import shipped_site
 
     parser.add_argument(
-        "--configfile", type=Path, nargs="+", default=[Path("config.yaml")], help="later files change earlier ones"
+        "--configfile", type=Path, nargs="*", default=[Path("config.yaml")], help="later files change earlier ones"
     )
     parser.add_argument("--set", default="{}", metavar="JSON", help='changes on top: \'{"finetune": {"epochs": 2}}\'')
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")

@@ -28,7 +28,9 @@ def load_study(files: Sequence[Path], overrides: Mapping[str, Any] | None = None
         given = merge(given, read_with_base(Path(file)))
     if overrides is not None and not isinstance(overrides, Mapping):
         raise UserError(f"the changes on top: expected a map of keys, found {str(overrides)[:40]!r}")
-    return validate(merge(given, overrides or {}))
+    given = merge(given, overrides or {})
+    given.pop("pathvars", None)  # Snakemake's: where results are
+    return validate(given)
 
 
 def read_study(path: Path) -> Study:

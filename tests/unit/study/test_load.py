@@ -183,6 +183,10 @@ def test_a_mistake_of_many_rows_is_named_once_and_many_mistakes_are_counted():
     assert str(refused.value).endswith("and 11 more mistakes")
 
 
+def test_what_snakemake_keeps_in_a_configuration_is_left_to_it(write):
+    assert load_study([write(BASE + "pathvars: {results: elsewhere}\n")]).study == "tiny"
+
+
 def test_several_mistakes_are_several_lines(write):
     assert len(mistakes(write(BASE), seed="x", finetune={"epochs": 0})) == 2
 
