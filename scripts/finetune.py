@@ -3,18 +3,18 @@
     python scripts/finetune.py --study results/digits/study.json --run N83.3k_T8_V16_n400_s0
 
 Writes runs/<run>/model/ and, last, runs/<run>/finetuned.json. A stopped training goes on from runs/<run>/state/;
-one that has finished is not trained again without --again.
+one that has finished is not trained again without --force.
 """
 
 from argparse import ArgumentParser, Namespace
 
-from vlmfrontier.cluster.job import again_argument, layout_arguments, spread
+from vlmfrontier.cluster.job import force_argument, layout_arguments, spread
 from vlmfrontier.jobs import run_job
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--run", required=True, help="key of the run, as in plan.csv")
-    again_argument(parser)
+    force_argument(parser)
     layout_arguments(parser)
 
 
@@ -27,7 +27,7 @@ def main(given: Namespace) -> None:
 
     with launch(given, given.run) as plan:
         study, results = read_study(given.study), ResultsFolder(given.study.parent)
-        report = finetune(study, find_run(study, given.run), results, plan, given.again)
+        report = finetune(study, find_run(study, given.run), results, plan, given.force)
     if report is not None:  # else another process of this training tells
         print(f"{given.run}: {report['steps']} steps in {report['seconds']:.0f} s → {results.run(given.run).model}")
 

@@ -11,7 +11,7 @@ encode     data/align/features.npy: what the frozen tower sees in the videos of 
 align      models/<name>/: stage 1, the starting model of every run with this language model
 
 Each writes report.json last. A training that was stopped goes on from models/state/; what has finished is not trained
-again without --again.
+again without --force.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -29,7 +29,7 @@ def arguments(parser: ArgumentParser) -> None:
         stage.add_argument("--language", required=True, help="name of the language model in models.language")
     align.add_argument("--vision", default="", help="name of the vision model, where models.vision has several")
     for stage in (vision, language, align):
-        job.again_argument(stage)
+        job.force_argument(stage)
     job.layout_arguments(align)
 
 
@@ -48,7 +48,7 @@ def vision(given: Namespace) -> None:
     from vlmfrontier.training.pretrain import pretrain_vision  # noqa: PLC0415
 
     models = ResultsFolder(given.study.parent).models
-    report = pretrain_vision(read_study(given.study), models, given.again)
+    report = pretrain_vision(read_study(given.study), models, given.force)
     read = "  ".join(f"V={tokens} {share:.2f}" for tokens, share in report["digits_read_right"].items())
     print(f"vision: digits read right {read} → {models / 'vision'}")
 
@@ -60,7 +60,7 @@ def language(given: Namespace) -> None:
 
     study, models = read_study(given.study), ResultsFolder(given.study.parent).models
     check_language(given.language, study.models.language)
-    report = pretrain_language(study, given.language, models, given.again)
+    report = pretrain_language(study, given.language, models, given.force)
     print(f"language {given.language}: loss {report['loss']:.4f} → {models / 'language' / given.language}")
 
 
@@ -89,9 +89,9 @@ def align(given: Namespace) -> None:
     name = study.models.start_name(given.language, given.vision)
     with launch(given, f"align {name}") as plan:
         if study.models.pretrained:
-            report = align_published(study, given.language, given.vision, results, plan, given.again)
+            report = align_published(study, given.language, given.vision, results, plan, given.force)
         else:
-            report = align_here(study, name, results, given.again)
+            report = align_here(study, name, results, given.force)
     if report is not None:  # else another process of this training tells
         print(f"align {name}: loss {report['loss']:.4f} → {results.models / name}")
 

@@ -179,7 +179,7 @@ class Forced(NamedTuple):
 
     def option(self, file: str, *rules: str) -> str:
         """Return the option of the script that trains `file`, which `rules` make, once more; empty if not forced."""
-        return f"--again {self.request}" if self.names & {EVERYTHING, *rules, file} else ""
+        return f"--force {self.request}" if self.names & {EVERYTHING, *rules, file} else ""
 
 
 def forced_trainings(settings: Any, main: bool) -> Forced:

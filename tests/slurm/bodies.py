@@ -18,7 +18,7 @@ import json, os, shutil, time
 from pathlib import Path
 
 from vlmfrontier import jobs
-from vlmfrontier.cluster.job import again_argument, layout_arguments
+from vlmfrontier.cluster.job import force_argument, layout_arguments
 
 STEERED, UNDISTURBED = Path({steered!r}), Path({undisturbed!r})
 
@@ -26,7 +26,7 @@ STEERED, UNDISTURBED = Path({steered!r}), Path({undisturbed!r})
 def arguments(parser):
     parser.add_argument("--run", required=True)
     if "{stage}" == "finetune":
-        again_argument(parser)
+        force_argument(parser)
         layout_arguments(parser)
 
 

@@ -46,7 +46,7 @@ def test_jobs_have_the_request_of_their_snakemake_and_two_calls_have_two():
         # On a cluster a job is a Snakemake that is forced to make its one target.
         assert forced_trainings(settings(forcetargets=True, targets=[OTHER]), main=False) == called
         calls.append(called.option(FILE, *RULES))
-    assert calls[0].startswith("--again ")
+    assert calls[0].startswith("--force ")
     assert calls[0] != calls[1]
 
 

@@ -232,7 +232,7 @@ def forced():
     return forced_trainings(workflow.dag_settings, workflow.is_main_process)
 
 
-def train_again(file, *rules):
+def forcing(file, *rules):
     """Return what asks a training to be done although it has finished: an option, empty if `file` is not forced."""
     return lambda wildcards: forced().option(f"{RESULTS}/{file.format(**wildcards)}", *map(RULE, rules))
 

@@ -15,13 +15,13 @@ rule pretrain_vision:
         "../../envs/train.yaml"
     resources:
         **pretraining_job("vision"),
-        again=train_again("models/vision/report.json", "pretrain_vision"),
+        force=forcing("models/vision/report.json", "pretrain_vision"),
     params:
         fingerprint=fingerprints.vision_fingerprint(STUDY),
     message:
         "pretrain the vision model"
     shell:
-        command("models.py") + " vision {resources.again}"
+        command("models.py") + " vision {resources.force}"
 
 
 rule pretrain_language:
@@ -33,13 +33,13 @@ rule pretrain_language:
         "../../envs/train.yaml"
     resources:
         **pretraining_job("language"),
-        again=train_again("models/language/{language}/report.json", "pretrain_language"),
+        force=forcing("models/language/{language}/report.json", "pretrain_language"),
     params:
         fingerprint=lambda wildcards: fingerprints.language_fingerprint(STUDY, wildcards.language),
     message:
         "pretrain the language model {wildcards.language}"
     shell:
-        command("models.py") + " language --language {wildcards.language:q} {resources.again}"
+        command("models.py") + " language --language {wildcards.language:q} {resources.force}"
 
 
 rule encode_frames:
@@ -76,10 +76,10 @@ rule align:
         "../../envs/train.yaml"
     resources:
         **pretraining_job("align"),
-        again=train_again("models/{language}/report.json", "align"),
+        force=forcing("models/{language}/report.json", "align"),
     params:
         fingerprint=lambda wildcards: fingerprints.align_fingerprint(STUDY, wildcards.language),
     message:
         "stage 1 of the language model {wildcards.language}"
     shell:
-        command("models.py") + " align --language {wildcards.language:q} {resources.again}"
+        command("models.py") + " align --language {wildcards.language:q} {resources.force}"

@@ -47,7 +47,7 @@ rule align:
     conda:
         "../../envs/train.yaml"
     resources:
-        **jobs.training_job(SITE, stage_1, train_again("models/{start}/report.json", "align")),
+        **jobs.training_job(SITE, stage_1, forcing("models/{start}/report.json", "align")),
     params:
         fingerprint=lambda wildcards: fingerprints.align_fingerprint(STUDY, *STARTS[wildcards.start]),
         pair=lambda wildcards: "--language {} --vision={}".format(*map(shlex.quote, STARTS[wildcards.start])),

@@ -8,7 +8,7 @@ rule evaluate:
         expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
 
 
-FINETUNE_AGAIN = train_again("runs/{run}/finetuned.json", "finetune_run", "finetune_run_on_nodes")
+FORCED_FINETUNING = forcing("runs/{run}/finetuned.json", "finetune_run", "finetune_run_on_nodes")
 
 
 rule finetune_run:
@@ -25,7 +25,7 @@ rule finetune_run:
     conda:
         "../../envs/train.yaml"
     resources:
-        **jobs.training_job(SITE, placement, FINETUNE_AGAIN),
+        **jobs.training_job(SITE, placement, FORCED_FINETUNING),
     params:
         fingerprint=lambda wildcards: fingerprints.finetune_fingerprint(STUDY, planned(wildcards)),
     message:
@@ -42,7 +42,7 @@ if ON_NODES:
         wildcard_constraints:
             run="|".join(map(re.escape, ON_NODES)),
         resources:
-            **jobs.training_job_on_nodes(SITE, placement, FINETUNE_AGAIN),
+            **jobs.training_job_on_nodes(SITE, placement, FORCED_FINETUNING),
 
     ruleorder: finetune_run_on_nodes > finetune_run
 

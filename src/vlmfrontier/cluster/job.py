@@ -50,10 +50,10 @@ FIRST_PORT, PORTS = 20000, 20000
 SIGNALS = ("--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", "--shutdown-timeout=600")
 
 
-def again_argument(parser: ArgumentParser) -> None:
+def force_argument(parser: ArgumentParser) -> None:
     """Add the option that has a finished training done once more."""
     parser.add_argument(
-        "--again",
+        "--force",
         nargs="?",
         const=uuid.uuid4().hex[:8],
         metavar="REQUEST",

@@ -42,7 +42,7 @@ def test_two_processes_train_as_one_does(start, results):  # noqa: F811
     whole = losses(log_of(results, run.key))
     write_study(study, results.root / "study.json")
     for _ in range(2):  # the second time both processes learn that nothing is to be done
-        done = in_two_processes(results, run.key, "--again", "request")
+        done = in_two_processes(results, run.key, "--force", "request")
         assert done.returncode == 0, done.stdout + done.stderr
         shared = losses(log_of(results, run.key))[len(whole) :]
         assert shared == pytest.approx(whole, rel=1e-4)

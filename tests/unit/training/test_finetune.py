@@ -187,7 +187,7 @@ def test_a_killed_training_goes_on_and_ends_bit_equal(start, results, number):
     interrupted = weights(results, run.key)
 
     # Like the others in a process of its own: one that ran other tests may compute with other threads.
-    output, _ = start_training(study, results, run.key, "--again", "request").communicate(timeout=600)
+    output, _ = start_training(study, results, run.key, "--force", "request").communicate(timeout=600)
     undisturbed = json.loads(results.run(run.key).finetuned.read_text())
     assert undisturbed["resumed_at"] == 0
     assert undisturbed["weights"] == report["weights"]

@@ -209,7 +209,7 @@ def test_two_processes_share_one_model_and_train_as_one_does(hub, results, setti
     alone = finetune(study, run, results)
     single, apart = losses(results, run.key), weights(results.run(run.key).model)
     results.run(run.key).finetuned.unlink()
-    status, output = train_on_two(study, results, run.key, *options, "--again", "together")
+    status, output = train_on_two(study, results, run.key, *options, "--force", "together")
     assert status == 0, output
     half = "precision" in settings  # whole layers in 16 bits against single products: eight bits of a number
     # Else the same sums in another order.
@@ -235,7 +235,7 @@ def test_shared_state_is_resumed_and_refused_by_one_process(hub, results):
     undisturbed = weights(results.run(run.key).model)
     results.run(run.key).finetuned.unlink()
     # Its first process is killed without warning as soon as the state of step 2 is whole; the launcher ends the other.
-    process = started(study, results, run.key, "--again", "request")
+    process = started(study, results, run.key, "--force", "request")
     while process.poll() is None and not list(state.glob("checkpoint-*/complete.json")):
         time.sleep(0.01)
     os.kill(json.loads((state / "owner.json").read_text())["pid"], signal.SIGKILL)

@@ -60,7 +60,7 @@ def test_two_processes_see_the_examples_of_one(start, results, n, options):  # n
     finetune(study, run, results)
     alone, single = losses(log_of(results, run.key)), weights(results, run.key)
     write_study(study, results.root / "study.json")
-    done = in_two_processes(results, run.key, "--again", "request", *options)
+    done = in_two_processes(results, run.key, "--force", "request", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert losses(log_of(results, run.key))[len(alone) :] == pytest.approx(alone, rel=1e-4)
     together = weights(results, run.key)
@@ -94,6 +94,6 @@ def test_two_processes_that_share_weights_see_the_examples_of_one(start, results
     finetune(study, run, results)
     alone = losses(log_of(results, run.key))
     write_study(study, results.root / "study.json")
-    done = in_two_processes(results, run.key, "--micro-batch", "1", "--again", "together")
+    done = in_two_processes(results, run.key, "--micro-batch", "1", "--force", "together")
     assert done.returncode == 0, done.stdout + done.stderr
     assert losses(log_of(results, run.key))[len(alone) :] == pytest.approx(alone, rel=1e-4)
