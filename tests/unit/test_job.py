@@ -218,15 +218,8 @@ def test_the_process_that_failed_first_says_how_a_training_ended(tmp_path: Path,
     body = f"exec({first!r} if os.environ['RANK'] == '0' else {second!r}, globals())"
     script.write_text(SCRIPT.format(body))
     log = tmp_path / LOGS[0]
-    command = [
-        sys.executable,
-        "-m",
-        "vlmfrontier.training.processes",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(script),
-    ]
-    done = job(log, command)
+    torchrun = [sys.executable, "-m", "vlmfrontier.training.processes", "--standalone", "--nproc-per-node=2"]
+    done = job(log, [*torchrun, str(script)])
     found = read_ended(record_of(log))
     assert (found.state, found.reason) == (state, reason), log.read_text()
     assert (done.returncode == 0) == (state == "done")

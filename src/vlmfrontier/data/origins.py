@@ -135,14 +135,14 @@ class HubOrigin(Origin):
         """Return name and commit."""
         return {"dataset": self.config.dataset, "commit": self.commit}
 
-    def _told(self):
+    def _translated(self):
         where = f"{self.where}.dataset = {str(self.config.dataset)!r}"
         revision = f"{self.where}.revision = {str(self.config.revision)!r}"
         return translate_errors(where, self.config.dataset, revision, "data set")
 
     def _files(self) -> list[Remote]:
         name, api = str(self.config.dataset), HfApi()
-        with self._told():
+        with self._translated():
             self.commit = api.dataset_info(name, revision=self.config.revision).sha
             tree = api.list_repo_tree(name, revision=self.commit, recursive=True, repo_type="dataset")
             files = [entry for entry in tree if isinstance(entry, RepoFile)]
@@ -156,7 +156,7 @@ class HubOrigin(Origin):
     def _download(self, file: Remote, folder: Path) -> Path:
         name = str(self.config.dataset)
         home = folder / name.replace("/", "--")
-        with self._told():
+        with self._translated():
             found = hf_hub_download(name, file.path, repo_type="dataset", revision=self.commit, local_dir=home)
         return Path(found)
 

@@ -20,7 +20,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import IGNORED, PADDING
 from vlmfrontier.models.vision import resize
-from vlmfrontier.study.root import Study
+from vlmfrontier.study.data import DataConfig
 from vlmfrontier.training.state import TrainingState
 
 
@@ -168,15 +168,15 @@ class Frames:
         return {"frames": black, **encoded, "labels": np.full_like(encoded["labels"], IGNORED)}
 
 
-def counted_frames(study: Study, split: Path, vision: str, state: TrainingState, examples: int) -> Frames:
+def counted_frames(data: DataConfig, split: Path, image_size: int, state: TrainingState, examples: int) -> Frames:
     """Return the frames of `split` for a training over so many examples; those lost are counted beside its state.
 
     A training that begins anew forgets what an earlier one lost.
     """
-    failures = Failures(state.folder / "decode_failures.jsonl", int(study.data.llava.failures * examples))
+    failures = Failures(state.folder / "decode_failures.jsonl", int(data.llava.failures * examples))
     if state.writer and not state.checkpoints():
         failures.clear()
-    return Frames(split, study.models.towers[vision].image_size, Reading.of(study.data), failures)
+    return Frames(split, image_size, Reading.of(data), failures)
 
 
 class Examples(Dataset):

@@ -74,7 +74,7 @@ def _finetune(
         seed=seed,
         label=run.key,
         plan=plan,
-        loading=Loading.of(study),
+        loading=Loading.of(study.execution, study.data),
     )
     if not state.writer:
         return None
@@ -99,7 +99,7 @@ def _examples(
     subset, subset_id = _subset(conversations, run.n, seed)
     groups = (conversations.lengths, settings.batch_size, study.data.length_groups)
     order = training_order(subset, settings.epochs, seed, *groups)
-    frames = counted_frames(study, split, run.vision, state, run.n)
+    frames = counted_frames(study.data, split, study.models.towers[run.vision].image_size, state, run.n)
     independent = study.data.turns == "independent"
     return VideoConversations(
         frames, conversations, order, prompt, T=run.T, V=run.V, independent=independent

@@ -28,7 +28,8 @@ from torch.utils.data import Sampler
 from vlmfrontier.cluster.job import last_moment, requeue
 from vlmfrontier.ended import own_record, process_failed
 from vlmfrontier.errors import Stopped, UserError
-from vlmfrontier.study.root import Study
+from vlmfrontier.study.data import DataConfig
+from vlmfrontier.study.training import ExecutionConfig
 
 
 def num_processes() -> int:
@@ -78,10 +79,10 @@ class Loading:
     prefetch: int = 4
 
     @classmethod
-    def of(cls, study: Study) -> "Loading":
+    def of(cls, execution: ExecutionConfig, data: DataConfig) -> "Loading":
         """Return what the study says, for this process's share of the cores."""
         cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return cls(study.execution.decoders(cores, study.data.source == "digits"), study.execution.prefetch)
+        return cls(execution.decoders(cores, data.source == "digits"), execution.prefetch)
 
     def arguments(self) -> dict[str, Any]:
         """Return what transformers' TrainingArguments call this."""

@@ -5,7 +5,7 @@ frame. Each batch has its V, so that the projector is at home in every grid of t
 """
 
 import numpy as np
-from transformers import set_seed
+from transformers import PreTrainedTokenizerBase, set_seed
 
 from vlmfrontier.data.conversations import open_conversations
 from vlmfrontier.errors import UserError
@@ -17,6 +17,7 @@ from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.models.weights import save_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import read_manifest
+from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import deciding
 from vlmfrontier.training.examples import Examples, counted_frames, training_order
@@ -47,12 +48,14 @@ class CaptionedImages(Examples):
         return {"tokens_per_frame": examples[0]["tokens_per_frame"], **super().collate(examples)}
 
 
-def published_model(study: Study, language: str, vision: str, results: ResultsFolder) -> tuple[VideoVLM, object]:
+def published_model(
+    models: ModelsConfig, language: str, vision: str, results: ResultsFolder
+) -> tuple[VideoVLM, PreTrainedTokenizerBase]:
     """Return the models called `language` and `vision` with a new projector between them, and the tokenizer.
 
     Raises `UserError` if a tower is not there or is not the one that the study describes.
     """
-    models, tower, text = study.models, study.models.towers[vision], study.models.language[language]
+    tower, text = models.towers[vision], models.language[language]
     folders = results.tower(models, tower), results.tower(models, text)
     keys = f"models.vision.{vision}".rstrip("."), f"models.language.{language}"
     configs = (
@@ -111,14 +114,15 @@ def _align(
 ) -> dict | None:
     settings, seed, split = study.pretrain.align, study.pretrain.seed, results.split(SPLIT)
     set_seed(seed)
-    model, tokenizer = published_model(study, language, vision, results)
+    model, tokenizer = published_model(study.models, language, vision, results)
     conversations = open_conversations(split)
     # Whole batches alone: what is left over would have to share a V with others.
     steps = len(conversations) * (settings.epochs or 1) // settings.batch_size
     if not steps:
         raise UserError(f"pretrain.align.batch_size = {settings.batch_size}: there are {len(conversations)} images")
     order = training_order(list(range(len(conversations))), settings.epochs or 1, seed)[: steps * settings.batch_size]
-    frames = counted_frames(study, split, vision, state, len(conversations))
+    image_size = study.models.towers[vision].image_size
+    frames = counted_frames(study.data, split, image_size, state, len(conversations))
     examples = CaptionedImages(
         frames,
         conversations,
@@ -140,7 +144,7 @@ def _align(
         seed=seed,
         label=f"align {name}",
         plan=plan,
-        loading=Loading.of(study),
+        loading=Loading.of(study.execution, study.data),
     )
     if not state.writer:
         return None
