@@ -5,8 +5,11 @@ with conversations about them, and returns the `data.llava` section that reads t
 that look like videos and are none.
 """
 
+import fcntl
 import json
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -196,3 +199,15 @@ def write_broken(folder: Path) -> dict[str, Path]:
     files["empty"].write_bytes(b"")
     files["text"].write_text("not a video")
     return files
+
+
+@contextmanager
+def hanging(path: Path) -> Iterator[None]:
+    """While the block runs, whoever opens the file waits inside the operating system, for 45 seconds at most."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # tells the holder of a lease that it is waited for
+    try:
+        with path.open("r+b") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            yield
+    finally:
+        signal.signal(signal.SIGIO, before)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.made_videos import VIDEOS, MadeVideo, draw, encode, times, write_broken, write_sources
+from tests.made_videos import VIDEOS, MadeVideo, draw, encode, hanging, times, write_broken, write_sources
 from vlmfrontier.data.decoder import DecoderProcess, video_facts
 from vlmfrontier.data.frames import FrameReader, Reading
 from vlmfrontier.data.prepare import build_llava
@@ -169,15 +170,15 @@ def test_another_process_gives_the_same_frames_and_the_same_complaints(made, tmp
 
 def test_a_crash_costs_one_video(made, tmp_path):
     """Killed from outside while it hangs, as FFmpeg crashes on some files."""
-    os.mkfifo(tmp_path / "hangs.mp4")
     decoder = DecoderProcess()
     path = made[0] / "videos" / VIDEOS[0].name
+    shutil.copy(path, tmp_path / "hangs.mp4")
     try:
         decoder.read(path, 1)
         number = decoder._process.pid
         killer = threading.Timer(0.2, os.kill, (number, signal.SIGSEGV))
         killer.start()
-        with pytest.raises(VideoError, match="died") as crash:
+        with hanging(tmp_path / "hangs.mp4"), pytest.raises(VideoError, match="died") as crash:
             decoder.read(tmp_path / "hangs.mp4", 1)
         assert crash.value.kind == "decoder crashed"
         assert decoder.read(path, 1).shape == (1, 48, 64, 3)

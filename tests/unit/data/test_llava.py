@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.made_videos import VIDEOS, write_broken, write_sources
+from tests.made_videos import VIDEOS, hanging, write_broken, write_sources
 from vlmfrontier.data.annotations import read_annotations
 from vlmfrontier.data.conversations import open_conversations
 from vlmfrontier.data.prepare import build_llava, prepare_split
@@ -227,19 +226,18 @@ def test_other_data_folders_give_the_same_hashes(made, tmp_path):
 
 
 def test_a_video_that_hangs_is_killed_named_and_tried_again(made, tmp_path):
-    """A pipe that nobody writes to hangs inside the operating system: no code of this process could end that."""
+    """A file that another process holds hangs inside the operating system: no code of this process could end that."""
     folder, _ = made
     hangs, good = tmp_path / "hangs.mp4", folder / "videos" / VIDEOS[0].name
-    os.mkfifo(hangs)
+    hangs.write_bytes(good.read_bytes())
     probes = Probes(tmp_path, checked_frames=1, timeout=0.1)
     videos = [("before", lambda: good), ("hangs", lambda: hangs), ("after", lambda: good)]
     lines: list[str] = []
-    probes.look(videos, 3, processes=1, say=lines.append)
+    with hanging(hangs):
+        probes.look(videos, 3, processes=1, say=lines.append)
     assert probes.problem("hangs")[0] == "timeout"
     assert [name for name, _ in probes.facts()] == ["before", "after"]
     # Another time there may be less to do: what took too long is not known, the others are.
-    hangs.unlink()
-    hangs.write_bytes(good.read_bytes())
     again = Probes(tmp_path, checked_frames=1, timeout=20.0)
     again.look(videos, 3, processes=1, say=lines.append)
     assert again.problem("hangs") is None
