@@ -15,7 +15,7 @@ from tests.slurm.cluster import SlurmCluster, why_not
 from tests.slurm.faults import Clients, Submitted, submitted
 
 SITE = Path(__file__).with_name("site.yaml")
-WAIT_SECONDS = 3000.0
+WAIT_SECONDS = 1500.0
 """For a call of Snakemake; only to end a test that hangs, on a machine however slow."""
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.slurm.cluster import SlurmCluster
 from vlmfrontier.lock import LOCK
 
-WAIT_SECONDS = 3000.0
+WAIT_SECONDS = 1500.0
 BEGINNINGS = ("started", "resumed")
 
 

@@ -1,6 +1,7 @@
 """What is asked of a real Slurm: jobs of a folder, ends of jobs, the own job's limit and requeue; and the recovery."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.calling import ROOT, SMOKE
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.kills import wait_until
 from vlmfrontier.cluster.slurm import job_of, queued_jobs
+from vlmfrontier.cluster.submitter import Submitter, Sweep
 from vlmfrontier.study.load import load_study, write_study
 
 COMMENT = "rule_finetune_run_wildcards_N13.9k_T4_V4_n64_s0"
@@ -71,6 +73,16 @@ def test_a_slurm_that_does_not_answer_is_no_empty_queue(tmp_path: Path, cluster:
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "none.conf"))
     with pytest.raises(ConnectionError):
         queued_jobs(tmp_path)
+
+
+def test_a_job_that_slurm_does_not_know_is_not_one_of_which_it_says_nothing(asked, tmp_path: Path, monkeypatch):
+    assert submitter(tmp_path).state_of("999999") == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert submitter(tmp_path).state_of("999999") is None
+
+
+def submitter(folder: Path) -> Submitter:
+    return Submitter(Sweep("smoke", folder / "results/smoke"), folder, logging.getLogger())
 
 
 def test_the_end_of_a_job_is_told_from_its_log(asked: SlurmCluster, tmp_path: Path):

@@ -188,7 +188,7 @@ class SweepExecutor(Executor):
                 self._submitter.release_if_held(listed)
                 return True
             elif listed is None and (
-                self._misses[number] < MISSES or (state := self._submitter.state_of(number)) in LIVE
+                self._misses[number] < MISSES or (state := self._submitter.state_of(number)) in (None, *LIVE)
             ):
                 return True
             else:

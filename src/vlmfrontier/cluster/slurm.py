@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 ANSWER_SECONDS = 120.0
 """For one call of a client."""
+UNKNOWN_JOB = "Invalid job id"
+"""Said of a job that Slurm does not know, or no longer. Seen with Slurm 22.05.8."""
 
 
 class Reply(NamedTuple):
@@ -61,7 +63,12 @@ def accounting(job: str, *fields: str) -> list[str]:
 
 def job_record(job: str) -> dict[str, str]:
     """Return what `scontrol show job` says of a job, by its keys; empty if Slurm no longer knows it."""
-    return parse_record(call(["scontrol", "show", "job", "--oneliner", job], seconds=60).out)
+    return parse_record(show_job(job).out)
+
+
+def show_job(job: str) -> Reply:
+    """Return what `scontrol show job` replies: if it does not know the job, its complaint holds `UNKNOWN_JOB`."""
+    return call(["scontrol", "show", "job", "--oneliner", job], seconds=60)
 
 
 def parse_record(line: str) -> dict[str, str]:

@@ -12,7 +12,17 @@ from typing import Any, NamedTuple
 from snakemake_executor_plugin_slurm.validation import validate_or_get_slurm_job_id
 from snakemake_interface_common.exceptions import WorkflowError
 
-from vlmfrontier.cluster.slurm import QueuedJob, Reply, accounting, call, job_record, queued_jobs, squeue
+from vlmfrontier.cluster.slurm import (
+    UNKNOWN_JOB,
+    QueuedJob,
+    Reply,
+    accounting,
+    call,
+    parse_record,
+    queued_jobs,
+    show_job,
+    squeue,
+)
 
 _PASSES = re.compile(
     r"Socket timed out|Unable to contact slurm controller|Connection (refused|reset|timed out)|timed out"
@@ -279,12 +289,19 @@ class Submitter:
                 names = ",".join(dict.fromkeys([*filter(None, [excluded.replace("(null)", "")]), *nodes]))
                 call(["scontrol", "update", f"JobId={number}", f"ExcNodeList={names}"])
 
-    def state_of(self, number: str) -> str:
-        """Return the state of a job that squeue does not list, as Slurm or the accounting knows it; empty if none does.
+    def state_of(self, number: str) -> str | None:
+        """Return the state of a job that squeue does not list, as Slurm or the accounting knows it; empty if neither
+        knows it, None if Slurm does not answer.
 
-        A list that lacks a job is not trusted: if it lives, it would be submitted a second time.
+        A list that lacks a job is not trusted, nor is silence: if it lives, it would be submitted a second time.
         """
-        if state := job_record(number).get("JobState", ""):
+        answer = show_job(number)
+        if state := parse_record(answer.out).get("JobState", ""):
             return state
         told = " ".join(accounting(number, "State")).split()
-        return told[0] if told else ""  # of `CANCELLED by 0` the first word
+        if told:
+            return told[0]  # of `CANCELLED by 0` the first word
+        if UNKNOWN_JOB in answer.err:
+            return ""
+        self.warn("state", f"squeue does not list Slurm job {number}, and scontrol does not answer; asked again")
+        return None
