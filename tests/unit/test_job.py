@@ -201,6 +201,7 @@ def test_a_later_attempt_keeps_its_record(tmp_path: Path):
     assert (read_ended(record_of(log)).state, read_ended(record_of(log)).attempt) == ("done", 2)
 
 
+MEET = "import glob; list(iter(lambda: time.sleep(0.02) or len(glob.glob({!r} + '/met*')), 2))"
 PROCESSES = {
     "first killed": (KILLED.format("SIGKILL"), "time.sleep(60)", "failed", "process 0: ended by SIGKILL"),
     "second": ("time.sleep(60)", "raise UserError('of 1')", "failed", "process 1: error: of 1"),
@@ -215,7 +216,10 @@ def test_the_process_that_failed_first_says_how_a_training_ended(tmp_path: Path,
     pytest.importorskip("torch")
     first, second, state, reason = PROCESSES[name]
     script = tmp_path / "script.py"
-    body = f"exec({first!r} if os.environ['RANK'] == '0' else {second!r}, globals())"
+    own = f"{first!r} if os.environ['RANK'] == '0' else {second!r}"
+    # As trainings do, which meet before they begin: else torchrun may stop one that has not said yet that it started.
+    here = f"open({str(tmp_path)!r} + '/met' + os.environ['RANK'], 'w')"
+    body = f"{here}; {MEET.format(str(tmp_path))}; exec({own}, globals())"
     script.write_text(SCRIPT.format(body))
     log = tmp_path / LOGS[0]
     torchrun = [sys.executable, "-m", "vlmfrontier.training.processes", "--standalone", "--nproc-per-node=2"]

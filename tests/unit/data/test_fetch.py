@@ -79,7 +79,8 @@ def study_of(folder: Path, *parts: dict, **source) -> Study:
 def command(folder: Path, study: Study) -> list[str]:
     """Write the study and return the command line that fetches its set."""
     write_study(study, folder / "study.json")
-    return [sys.executable, "-m", "vlmfrontier", "fetch", "data", "--study", str(folder / "study.json")]
+    fetch_data = [sys.executable, "-m", "vlmfrontier", "fetch", "data", "--split", "train"]
+    return [*fetch_data, "--study", str(folder / "study.json")]
 
 
 def fetch(folder: Path, address: str, study: Study) -> subprocess.CompletedProcess:
