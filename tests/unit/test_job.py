@@ -359,5 +359,7 @@ def test_every_rule_with_a_log_runs_its_job_so():
     for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
         for rule in re.split(r"^ *(?:use )?rule\b", file.read_text(), flags=re.MULTILINE)[1:]:
             if "log:\n" in rule and "shell:" in rule and ": > {log:q}" not in rule:
-                assert re.search(r"\b(script|kept|command)\(", rule.split("shell:")[1]), f"{file.name}: rule{rule[:200]}"
+                assert re.search(r"\b(script|kept|command)\(", rule.split("shell:")[1]), (
+                    f"{file.name}: rule{rule[:200]}"
+                )
                 assert "{log" not in rule.split("shell:")[1]

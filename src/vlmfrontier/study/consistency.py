@@ -53,6 +53,11 @@ def _all_problems(study: "Study") -> Iterator[Conflict]:
             if getattr(study, section) is not None:
                 message = "a study with a table trains nothing; take out this section or the table"
                 yield Conflict((section,), None, message)
+        # The default is that of a sweep, and stands in every resolved study.
+        if study.laws.split not in (None, type(study.laws).model_fields["split"].default):
+            yield Conflict(
+                ("laws", "split"), study.laws.split, "a table has a split of its own; write it as table.split"
+            )
         return
     models, data, sweep = study.models, study.data, study.sweep
     levels = list(_levels(sweep))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.calling import SMOKE
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.load import load_study, merge, read_study, write_study
+from vlmfrontier.study.load import load_study, merge, read_study, validate, write_study
 from vlmfrontier.sweep.designs import design_points
 
 BASE = """
@@ -286,3 +286,11 @@ def test_a_study_json_that_is_a_folder_is_told(tmp_path):
 def test_study_json_that_is_missing_tells_what_makes_it(tmp_path):
     with pytest.raises(UserError, match="run `snakemake plan`"):
         read_study(tmp_path / "study.json")
+
+
+def test_a_table_is_not_split_by_the_laws():
+    table = {"path": "t.csv", "factors": {"N": "N"}, "targets": {"loss": "loss"}}
+    with pytest.raises(UserError, match=r"laws\.split = .*write table\.split"):
+        validate({"study": "t", "table": table, "laws": {"split": "N < 2"}})
+    resolved = validate({"study": "t", "table": table}).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert validate(resolved).table.split is None
