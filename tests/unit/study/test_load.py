@@ -290,7 +290,7 @@ def test_study_json_that_is_missing_tells_what_makes_it(tmp_path):
 
 def test_a_table_is_not_split_by_the_laws():
     table = {"path": "t.csv", "factors": {"N": "N"}, "targets": {"loss": "loss"}}
-    with pytest.raises(UserError, match=r"laws\.split = .*write table\.split"):
+    with pytest.raises(UserError, match=r"laws\.split = .*write it as table\.split"):
         validate({"study": "t", "table": table, "laws": {"split": "N < 2"}})
     resolved = validate({"study": "t", "table": table}).model_dump(mode="json", by_alias=True, exclude_none=True)
     assert validate(resolved).table.split is None
