@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from tests.slurm.faults import (
     assert_never_two_at_once,
     drained,
     resumed,
+    twins,
 )
 from tests.slurm.kills import wait_until
 from vlmfrontier.cluster.controller import unlock
@@ -75,8 +75,7 @@ class Study:
 
     def twins(self) -> set[str]:
         """Return the jobs that came late and were cancelled, the same having been submitted again."""
-        said = r"^Slurm job (\d+) is .* a second time; cancelled$"
-        return set(re.findall(said, self.on_cluster.output(), re.MULTILINE))
+        return twins(self.on_cluster.output())
 
     def waiting(self) -> list[str]:
         """Return the runs whose jobs have begun and live."""
@@ -97,8 +96,7 @@ class Study:
 
     def assert_nothing_doubled(self) -> None:
         """Assert that no two jobs of the same work ran at once, but for those ended as soon as seen; and none lives."""
-        jobs = self.on_cluster.submitted()
-        assert_never_two_at_once({of: [job for job in each if job.id not in self.twins()] for of, each in jobs.items()})
+        assert_never_two_at_once(self.on_cluster.submitted(), self.on_cluster.output())
         assert not self.living()
 
 
