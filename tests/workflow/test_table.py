@@ -66,6 +66,13 @@ def test_a_table_without_a_cost_ends_with_its_laws(workflow: Workflow, table: Pa
     assert "search_frontier" not in jobs
 
 
+@pytest.mark.parametrize("study", ["frontier", "tables", "figures", "laws"])
+def test_a_study_may_be_called_as_a_folder_of_its_results(workflow: Workflow, table: Path, study: str):
+    outcome = workflow("--dry-run", config={**STUDY, "study": study})
+    assert outcome.status == 0, outcome.output
+    assert "search_frontier" in outcome.jobs
+
+
 def test_a_mistake_in_the_table_is_told_before_any_job_with_its_place(workflow: Workflow, table: Path):
     lines = table.read_text().splitlines()
     lines[3] = lines[3].replace("1000000000.0", "one billion")

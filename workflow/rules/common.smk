@@ -89,8 +89,9 @@ RUN_TABLE = [f"{RESULTS}/runs.csv", f"{RESULTS}/runs.json"]
 
 LAWS = expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets())
 TABLES = frontier_tables(STUDY)
-FRONTIER = expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()) if "frontier" in TABLES else []
-FRONTIER += [f"{RESULTS}/tables/{name}.csv" for name in TABLES if name in ("elasticity", "regret", "vision_share")]
+SEARCHED = expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()) if "frontier" in TABLES else []
+FRONTIER_TABLES = [name for name in TABLES if name in ("elasticity", "regret", "vision_share")]
+FRONTIER = [*SEARCHED, *expand(f"{RESULTS}/tables/{{name}}.csv", name=FRONTIER_TABLES)]
 NEXT_RUNS = [f"{RESULTS}/next_runs.csv"] if "next_runs" in TABLES else []
 
 # Figures that the study has something to show in.

@@ -22,8 +22,8 @@ rule:
         COST_TABLE,
         f"{RESULTS}/tables/forms.csv",
     output:
-        [file for file in FRONTIER if "/frontier/" in file],
-        [file for name in TABLES if f"{RESULTS}/tables/{name}.csv" in FRONTIER for file in table(name)],
+        SEARCHED,
+        [file for name in FRONTIER_TABLES for file in table(name)],
         table("checks"),
         NEXT_RUNS,
     log:
