@@ -1,4 +1,6 @@
-"""Files that outlive a kill: whole or not there, or lines that are only ever added; and hashes of what they hold."""
+"""Files that outlive a kill: whole or not there, or lines that are only ever added; hashes of what they hold; and the
+repository that this package lies in.
+"""
 
 import hashlib
 import json
@@ -7,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""Of a package that was installed without its repository, a folder without scripts and profiles."""
 LARGE = 64 << 20
 """Weights of more bytes are hashed once, not in every call."""
 

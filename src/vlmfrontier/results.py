@@ -28,7 +28,7 @@ from vlmfrontier.records import Runs, again, read_checked, read_frame, read_resu
 from vlmfrontier.study.analysis import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.collect import describe
+from vlmfrontier.sweep.collect import SIZED, describe
 
 BUDGETS = 300
 """How many budgets a frontier has by default, as in the paper."""
@@ -92,7 +92,8 @@ class Results(ResultsFolder):
     def record(self) -> Runs:
         """What `runs.json` says of the runs; of runs that were collected before there was one, what it would say."""
         if not self.runs_json.exists() and self.study.sweep is not None:
-            return describe(self.study, read_frame(self.runs_csv, again("collect"), _sized(self.study)))
+            sized = [name for name in SIZED if name in (*self.study.factors(), "n")]
+            return describe(self.study, read_frame(self.runs_csv, again("collect"), sized))
         return read_checked(self.runs_json, Runs, again("collect"), as_model=True)
 
     def result(self, run: str) -> dict[str, Any]:
@@ -231,10 +232,9 @@ class Results(ResultsFolder):
 
     def predictions(self, target: str) -> pd.DataFrame:
         """Return every run under the chosen form of a target, in the fit and left out."""
-        self.refuse_outdated(self.laws_folder(target).root)
-        path, numbers = self.laws_folder(target).predictions, ["measured", "predicted"]
-        frame = read_frame(path, again("laws"), numbers, ["run", "form", "setup"])
-        return frame[frame.form == self.chosen_form(target)]
+        form, path = self.chosen_form(target), self.laws_folder(target).predictions
+        frame = read_frame(path, again("laws"), ["measured", "predicted"], ["run", "form", "setup"])
+        return frame[frame.form == form]
 
     def profile(self, target: str) -> pd.DataFrame:
         """Return the profile likelihoods of the law of a target."""
@@ -294,8 +294,3 @@ class Results(ResultsFolder):
         """
         self.refuse_outdated(path)
         return read_frame(path, again("frontier"), numbers, others, empty=path == self.next_runs_csv)
-
-
-def _sized(study: Study) -> list[str]:
-    """Return the columns of a run table whose size decides their unit."""
-    return [name for name in ("N", "M", "n") if name in (*study.factors(), "n")]

@@ -15,6 +15,7 @@ import numpy as np
 from vlmfrontier.cost.model import has_cost, has_vision_share
 from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import Outline
+from vlmfrontier.files import REPOSITORY
 from vlmfrontier.frontier.space import check_frontier
 from vlmfrontier.made import outdated_analysis
 from vlmfrontier.paths import ResultsFolder
@@ -141,7 +142,7 @@ def repository_of(rules: str) -> str:
 
     Leaves with one line if the package was installed without its repository, whose scripts the rules call.
     """
-    found = Path(rules).parents[1] if os.path.isdir(rules) else Path(__file__).resolve().parents[2]
+    found = Path(rules).parents[1] if os.path.isdir(rules) else REPOSITORY
     if not (found / "scripts" / "job.sh").exists():
         sys.exit(
             f"error: {found} has no scripts/job.sh; install the package from a clone: pip install --editable CLONE"

@@ -162,11 +162,17 @@ def planned(wildcards):
 
 
 @functools.cache
+def questions():
+    """Return what every run is asked: counted when it is first needed, and read from fetched benchmarks only once."""
+    return asked(STUDY, Path(RESULTS), UNKNOWN_QUESTIONS)
+
+
+@functools.cache
 def evaluated(run):
     """Return the GPU that a run is evaluated on, and for how many hours at most."""
-    training, questions = finetuning(STUDY, RUNS[run]), asked(STUDY, Path(RESULTS), UNKNOWN_QUESTIONS)
-    gpu = evaluation_gpu(training, SITE, questions)
-    return gpu, answering_hours(training, gpu, questions)
+    training = finetuning(STUDY, RUNS[run])
+    gpu = evaluation_gpu(training, SITE, questions())
+    return gpu, answering_hours(training, gpu, questions())
 
 
 def evaluation_job():

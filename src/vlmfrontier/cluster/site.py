@@ -22,6 +22,7 @@ from vlmfrontier.cluster.options import (
     taken_by_plugin,
 )
 from vlmfrontier.errors import UserError, did_you_mean
+from vlmfrontier.files import REPOSITORY
 from vlmfrontier.study.base import Few, Number, Positive, Section
 from vlmfrontier.study.files import read_yaml
 
@@ -39,7 +40,7 @@ WRITTEN_OUT = ("partition", "memory", "flops", "flops_bf16")
 
 def shipped_site() -> Path:
     """Return the site file of the repository that this package lies in, else of the one that is called in."""
-    files = [Path(__file__).resolve().parents[3] / SITE_FILE, Path.cwd() / SITE_FILE]
+    files = [REPOSITORY / SITE_FILE, Path.cwd() / SITE_FILE]
     return next(filter(Path.exists, files), files[-1])
 
 

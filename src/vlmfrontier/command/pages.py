@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vlmfrontier import command_line
 from vlmfrontier.command.main import call
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import REPOSITORY
 
 if TYPE_CHECKING:
     from vlmfrontier.results import Results
@@ -171,8 +172,7 @@ Colours are told apart with every common colour blindness. An own table's axes a
 
 def gallery_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser, nargs="+", required=True)
-    docs = Path(__file__).resolve().parents[3] / "docs"
-    parser.add_argument("--docs", type=Path, default=docs, help="default: those of the repository")
+    parser.add_argument("--docs", type=Path, default=REPOSITORY / "docs", help="default: those of the repository")
 
 
 def gallery(given: Namespace) -> None:

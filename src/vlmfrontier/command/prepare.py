@@ -6,11 +6,11 @@ from pathlib import Path
 
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
+from vlmfrontier.files import REPOSITORY
 
 MOST_PROCESSES = 1024
 FETCHED = ("models", "data", "benchmarks")
 """What a study may have fetched."""
-REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def plan_arguments(parser: ArgumentParser) -> None:

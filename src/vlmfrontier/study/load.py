@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.records import read_checked
+from vlmfrontier.study.consistency import KeyPath
 from vlmfrontier.study.files import read_yaml
 from vlmfrontier.study.root import Study
 
@@ -97,8 +98,6 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         merged[key] = merge(merged[key], value) if both else value
     return merged
 
-
-KeyPath = tuple[str | int, ...]
 
 _EXPECTED = {
     "int_type": "a whole number",

@@ -72,6 +72,8 @@ VARIABLES = {
     "n": Variable(name="finetuning examples", counts="examples"),
 }
 """What the paper's symbols mean, and what they count."""
+SIZED = ("N", "M", "n")
+"""Those whose size decides the unit that they are fitted in."""
 
 
 def collect(study: Study, results: Path) -> tuple["pd.DataFrame", list[str]]:
@@ -108,7 +110,7 @@ def describe(study: Study, rows: "pd.DataFrame") -> Runs:
 
     A measured error of 0 counts as half a wrong answer: of q questions, 50/q percent.
     """
-    units = {name: _natural_unit(rows[name].to_numpy(float)) for name in ("N", "M", "n") if name in rows}
+    units = {name: _natural_unit(rows[name].to_numpy(float)) for name in SIZED if name in rows}
     variables = {
         name: VARIABLES[name].model_copy(update={"unit": units.get(name, 1.0)}) for name in (*study.factors(), "n")
     }
