@@ -1,4 +1,4 @@
-"""What every script does alike: parse arguments, find the study, report in one line what a user can mend."""
+"""What every script does alike: parse arguments, find the study, report in one line what a user can correct."""
 
 import argparse
 import contextlib
@@ -118,7 +118,7 @@ def _example() -> str:
 
 
 def run(main: Callable[[], Any]) -> None:
-    """Call `main`; what a user can mend ends as `error: …` on stderr, without a traceback.
+    """Call `main`; what a user can correct ends as `error: …` on stderr, without a traceback.
 
     In a rule's job, how it ended is kept beside its log. Exit status 2 for a mistake in the input, 1 for a disk that is
     full or may not be written to, 86 for a node at fault. Where nobody reads the output

@@ -209,29 +209,29 @@ def again(what: str) -> str:
 
 
 @contextmanager
-def _opening(path: Path, mend: str) -> Iterator[None]:
+def _opening(path: Path, hint: str) -> Iterator[None]:
     """Raise `UserError` where the block finds no file in `path`, or may not read it."""
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; {mend}") from None
+        raise UserError(f"{path}: no such file; {hint}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_checked(path: Path, kind: Any, mend: str, as_model: bool = False) -> Any:
+def read_checked(path: Path, kind: Any, hint: str, as_model: bool = False) -> Any:
     """Return the JSON in `path`, checked to be of `kind`; as a model of that kind if asked.
 
-    Raises `UserError` naming file, key and `mend`.
+    Raises `UserError` naming file, key and `hint`.
     """
     try:
-        with _opening(path, mend):
+        with _opening(path, hint):
             content = json.loads(path.read_text(encoding="utf-8"))
         model = TypeAdapter(kind).validate_python(content)
     except ValidationError as error:
-        raise UserError(f"{path}: damaged: {_first(error)}; {mend}") from None
+        raise UserError(f"{path}: damaged: {_first(error)}; {hint}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged: not JSON ({error}); {mend}") from None
+        raise UserError(f"{path}: damaged: not JSON ({error}); {hint}") from None
     return model if as_model else content
 
 
@@ -251,7 +251,7 @@ def _short(value: object) -> str:
 
 def read_frame(
     path: Path,
-    mend: str,
+    hint: str,
     numbers: Sequence[str] = (),
     others: Sequence[str] = (),
     empty: bool = False,
@@ -261,32 +261,32 @@ def read_frame(
 
     Columns that `may_lack` hold finite numbers where they hold something.
 
-    Raises `UserError` naming file, line, column and `mend`; also if there is no row, unless `empty`.
+    Raises `UserError` naming file, line, column and `hint`; also if there is no row, unless `empty`.
     """
     import pandas as pd  # noqa: PLC0415 — slow, and the Snakefile, which reads other records, has no need of it
 
     try:
-        with _opening(path, mend):
+        with _opening(path, hint):
             frame = pd.read_csv(path)
     except ValueError as error:  # pandas' parser errors, wrong bytes, an empty file
-        raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {mend}") from None
+        raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {hint}") from None
     missing = [column for column in (*numbers, *may_lack, *others) if column not in frame]
     if missing:
-        raise UserError(f"{path}: damaged: no column {missing[0]!r}; {mend}")
+        raise UserError(f"{path}: damaged: no column {missing[0]!r}; {hint}")
     if frame.empty and not empty:
-        raise UserError(f"{path}: damaged: a header without rows; {mend}")
+        raise UserError(f"{path}: damaged: a header without rows; {hint}")
     for column in numbers:
-        frame[column] = _numbers(path, frame[column], mend)
+        frame[column] = _numbers(path, frame[column], hint)
     for column in may_lack:
         there = frame[column].notna()
-        frame[column] = _numbers(path, frame[column].where(there, 0), mend).where(there)
+        frame[column] = _numbers(path, frame[column].where(there, 0), hint).where(there)
     for column in others:
         if frame[column].isna().any():
-            raise UserError(f"{path}: damaged: line {_line(frame[column].isna())}, column {column!r} is empty; {mend}")
+            raise UserError(f"{path}: damaged: line {_line(frame[column].isna())}, column {column!r} is empty; {hint}")
     return frame
 
 
-def _numbers(path: Path, column: "pd.Series", mend: str) -> "pd.Series":
+def _numbers(path: Path, column: "pd.Series", hint: str) -> "pd.Series":
     import pandas as pd  # noqa: PLC0415 — as above
 
     values = pd.to_numeric(column, errors="coerce")
@@ -295,7 +295,7 @@ def _numbers(path: Path, column: "pd.Series", mend: str) -> "pd.Series":
         cell = column[bad].iloc[0]
         raise UserError(
             f"{path}: damaged: line {_line(bad)}, column {column.name!r} has {_short(cell)}, which is no finite "
-            f"number; {mend}"
+            f"number; {hint}"
         )
     return values
 

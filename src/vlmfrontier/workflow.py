@@ -256,7 +256,7 @@ def around_building(
     if build is None:
         sys.exit(
             f"error: Snakemake {version('snakemake')} chooses jobs in another place than {SEEN}, for which this "
-            f"workflow was written; install snakemake=={SEEN}, or mend vlmfrontier.workflow.around_building"
+            f"workflow was written; install snakemake=={SEEN}, or adapt vlmfrontier.workflow.around_building"
         )
 
     def built() -> None:

@@ -287,7 +287,7 @@ WRITERS: "dict[str, Callable[[Results], None]]" = {
 def query_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
     parser.add_argument("--budget", required=True, help="cost per video that may be spent, for example 100M")
-    parser.add_argument("--examples", help="finetuning examples at hand, for example 500")
+    parser.add_argument("--examples", help="number of finetuning examples, for example 500")
     command_line.target_argument(parser, "what to optimise for (default: avg, or the first target)", "--task")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 

@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def call(words: Sequence[str]) -> None:
-    """Run a command with its arguments in this process. Raises `UserError` for what a user can mend."""
+    """Run a command with its arguments in this process. Raises `UserError` for what a user can correct."""
     name = words[0] if words else "--help"
     if name in ("-h", "--help"):
         print(overview())

@@ -165,7 +165,7 @@ them again, for any target:
 vlmfrontier figure isoflop star --study digits --target order
 ```
 
-Colours are told apart with every common colour blindness. An own table's axes are called after its columns.
+Readers with any common colour blindness can distinguish the colours. An own table's axes are called after its columns.
 `vlmfrontier gallery --study digits chinchilla` makes this page.
 """
 

@@ -33,7 +33,7 @@ Body = dict[str, Any]
 
 
 def request_body(sent: Mapping[str, Any]) -> Body:
-    """Return what is asked, whoever is asked."""
+    """Return a request without the name of the model that it was sent to."""
     return {key: value for key, value in sent.items() if key != "model"}
 
 

@@ -81,10 +81,10 @@ def _too_few(table: ResultsTable, form: Form, target: str, needed: int) -> str:
         f"{form.name} with {len(form.parameter_names)} parameters needs at least {needed}"
     )
     smaller = [name for name in FORMS if _parameters(name, table) + 2 <= table.configurations]
-    mend = (
+    hint = (
         f"fit {_listed(smaller)} only (laws.forms)" if smaller else "no form fits so few; measure more configurations"
     )
-    return f"{message}; {mend}"
+    return f"{message}; {hint}"
 
 
 def _parameters(name: str, table: ResultsTable) -> int:

@@ -15,7 +15,7 @@ from vlmfrontier.tables.columns import condition, factor_column, find, numbers, 
 
 LABELS = ("run", "sweep", "seed")
 """Columns of `runs.csv` that say which run a row is."""
-_MEND = f"the file was changed since it was collected; {again('collect')}"
+_HINT = f"the file was changed since it was collected; {again('collect')}"
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _cells(path: Path, record: Runs) -> pd.DataFrame:
         raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {again('collect')}") from None
     frame.index = pd.RangeIndex(2, len(frame) + 2)
     if len(frame) != len(record.lines):
-        raise UserError(f"{path}: {len(frame)} rows, and runs.json knows {len(record.lines)}; {_MEND}")
+        raise UserError(f"{path}: {len(frame)} rows, and runs.json knows {len(record.lines)}; {_HINT}")
     return frame
 
 
@@ -205,7 +205,7 @@ def _refuse_damaged(
     """Raise `UserError` for what no run table has: a run twice, an error that cannot be, a negative standard error."""
     if record.keyed:
         twice = find(frame, "run", path, "column run").loc[lambda runs: runs.duplicated()]
-        refuse([f"line {line}, run {run!r} comes twice" for line, run in twice.items()], path, _MEND)
+        refuse([f"line {line}, run {run!r} comes twice" for line, run in twice.items()], path, _HINT)
     for name, values in errors.items():
         target = record.targets[name]
         largest = np.inf if target.largest is None else target.largest + 1e-9
@@ -220,7 +220,7 @@ def _refuse_cells(
     frame: pd.DataFrame, column: str, values: np.ndarray, wrong: np.ndarray, what: str, path: Path
 ) -> None:
     cells = zip(frame.index[wrong], values[wrong], strict=True)
-    refuse([f"line {line}, column {column!r} has {value:g}, {what}" for line, value in cells], path, _MEND)
+    refuse([f"line {line}, column {column!r} has {value:g}, {what}" for line, value in cells], path, _HINT)
 
 
 def from_arrays(

@@ -100,7 +100,7 @@ def _kept(exclude: str, frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not out.any():
         raise UserError(
             f"table.exclude: {exclude!r} holds for no row of {path}: {what_it_reads(exclude, frame, 'table.exclude')}; "
-            "mend it, or take it out"
+            "correct it, or take it out"
         )
     if out.all():
         raise UserError(f"table.exclude: {exclude!r} leaves no row of {path}")
@@ -174,7 +174,7 @@ def _refuse_other_scale(values: np.ndarray, frame: pd.DataFrame, target: TargetC
         line, value = int(frame.index[small][0]), values[small][0]
         raise UserError(
             f"{column} has {value:g} in line {line} among per cents up to {highest:g}, which may be a fraction; "
-            f"mend the cell, or write {key}: 100 if it is per cent too"
+            f"correct the cell, or write {key}: 100 if it is per cent too"
         )
 
 

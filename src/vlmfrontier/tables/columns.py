@@ -80,25 +80,25 @@ def numbers(frame: pd.DataFrame, column: str, path: Path, key: str, may_miss: bo
         if not (may_miss and cell in MISSING) and (problem := problem_of(cell))
     }
     found = (f"line {line}, column {cells.name!r} {problem}" for line, problem in problems.items())
-    refuse(list(found), path, _mend(cells, problems) if key.startswith("table.") else "mend the cell")
+    refuse(list(found), path, _hint(cells, problems) if key.startswith("table.") else "correct the cell")
     return np.array([np.nan if cell in MISSING else parse_number(cell) for cell in cells], float)
 
 
-def _mend(cells: pd.Series, problems: Iterable[int]) -> str:
+def _hint(cells: pd.Series, problems: Iterable[int]) -> str:
     """Return what to do about cells that are no numbers, with a condition that leaves out the rows of the first."""
     name, cell = str(cells.name), next((cells[line] for line in problems), "")
     example = f': "{name} == {cell!r}"' if name.isidentifier() and len(cell) < 40 else ""
-    return f"mend the cell, or leave such rows out with table.exclude{example}"
+    return f"correct the cell, or leave such rows out with table.exclude{example}"
 
 
 LARGEST = 1e60
 """Powers of larger numbers are no numbers any more."""
 
 
-def positive(values: np.ndarray, frame: pd.DataFrame, column: str, path: Path, mend: str) -> None:
+def positive(values: np.ndarray, frame: pd.DataFrame, column: str, path: Path, hint: str) -> None:
     """Raise `UserError` naming line and column of values that are not positive: laws are powers and logs."""
     bad = [(line, value) for line, value in zip(frame.index, values, strict=True) if value <= 0]
-    refuse([f"line {line}, column {column!r} has {value:g}, which is not positive" for line, value in bad], path, mend)
+    refuse([f"line {line}, column {column!r} has {value:g}, which is not positive" for line, value in bad], path, hint)
     far = [
         (line, value)
         for line, value in zip(frame.index, values, strict=True)
@@ -108,11 +108,11 @@ def positive(values: np.ndarray, frame: pd.DataFrame, column: str, path: Path, m
     refuse(said, path, f"nothing that is measured or counted is so large or small (1/{LARGEST:g} to {LARGEST:g})")
 
 
-def refuse(problems: list[str], path: Path, mend: str) -> None:
+def refuse(problems: list[str], path: Path, hint: str) -> None:
     """Raise `UserError` with the first few of `problems`, if there are any."""
     if problems:
         more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
-        raise UserError(f"{path}: {'; '.join(problems[:_SHOWN])}{more}; {mend}")
+        raise UserError(f"{path}: {'; '.join(problems[:_SHOWN])}{more}; {hint}")
 
 
 def same_factors(groups: Iterable[Sequence[int]]) -> list[str]:
@@ -125,6 +125,6 @@ def same_factors(groups: Iterable[Sequence[int]]) -> list[str]:
 def factor_column(frame: pd.DataFrame, column: str, path: Path, key: str) -> np.ndarray:
     """Return a column as positive numbers; `key` is the configuration key that names it."""
     values = numbers(frame, column, path, key)
-    mend = "a power law needs positive values; leave such rows out with table.exclude"
-    positive(values, frame, column, path, mend if key.startswith("table.") else "a power law needs positive values")
+    hint = "a power law needs positive values; leave such rows out with table.exclude"
+    positive(values, frame, column, path, hint if key.startswith("table.") else "a power law needs positive values")
     return values

@@ -168,9 +168,9 @@ def _records(source: _Source, delimiter: str) -> Iterator[Record]:
             if "field larger" in str(error):
                 most = f"a cell of more than {csv.field_size_limit():,} letters; take it out, or close its quote"
                 raise UserError(f"the row that begins in line {source.first} has {most}") from None
-            mend = "write a quote inside a quoted cell twice, and close every quote"
+            hint = "write a quote inside a quoted cell twice, and close every quote"
             raise UserError(
-                f"the row that begins in line {source.first} has a quote out of place ({error}); {mend}"
+                f"the row that begins in line {source.first} has a quote out of place ({error}); {hint}"
             ) from None
         if any(cells):
             yield source.first, cells
@@ -191,8 +191,8 @@ def _shaped(text: str, delimiter: str, skip: int) -> tuple[list[str], list[Recor
     above = [at for at in source.comments if at < line]
     count = sum(map(is_number, header))
     if count and (above or count == sum(map(bool, header))):
-        mend = f"take the # off line {above[-1]} if they stand there" if above else "add a line of names"
-        raise UserError(f"line {line} has numbers where the names of the columns should be; {mend}")
+        hint = f"take the # off line {above[-1]} if they stand there" if above else "add a line of names"
+        raise UserError(f"line {line} has numbers where the names of the columns should be; {hint}")
     header, rows = _without_empty_end(header, rows)
     _refuse_ragged(line, header, rows, delimiter)
     header, rows = _without_index(header, rows)
@@ -221,12 +221,12 @@ def _refuse_ragged(line: int, header: list[str], rows: Sequence[Record], delimit
         return
     listed = "; ".join(f"line {at} has {count} cells" for at, count in wrong[:_SHOWN])
     more = f" (and {len(wrong) - _SHOWN} more)" if len(wrong) > _SHOWN else ""
-    mend = f"quote cells that contain a {_DELIMITERS[delimiter]}, and fill or take out what is too few or too many"
+    hint = f"quote cells that contain a {_DELIMITERS[delimiter]}, and fill or take out what is too few or too many"
     if len(header) == 1:
-        mend = "begin lines above the names of the columns with #, or take them out"
+        hint = "begin lines above the names of the columns with #, or take them out"
     elif len(wrong) == len(rows) and len({count for _, count in wrong}) == 1:
-        mend = "name every column, also a first one without a name"
-    raise UserError(f"{listed}{more}, and the names in line {line} are {len(header)}; {mend}")
+        hint = "name every column, also a first one without a name"
+    raise UserError(f"{listed}{more}, and the names in line {line} are {len(header)}; {hint}")
 
 
 def _without_index(header: list[str], rows: Sequence[Record]) -> tuple[list[str], list[Record]]:

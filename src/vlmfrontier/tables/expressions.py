@@ -125,8 +125,8 @@ class SafeExpression:
         typed = {name: columns[name] for name in self.names if isinstance(columns[name], Column)}
         empty = [(name, str(column.cells[row])) for name, column in typed.items() if column.missing[row]]
         where = " and ".join(f"{name} is {cell!r}" if cell else f"{name} is empty" for name, cell in empty)
-        mend = f"fill the cell, or write what counts there: {empty[0][0]} == {empty[0][1]!r} or …" if empty else ""
-        return f"cannot be decided for {rows[row]}, where {where}; {mend}"
+        hint = f"fill the cell, or write what counts there: {empty[0][0]} == {empty[0][1]!r} or …" if empty else ""
+        return f"cannot be decided for {rows[row]}, where {where}; {hint}"
 
     def _error(self, message: str) -> UserError:
         shown = self.text if len(self.text) <= 120 else f"{self.text[:100]}…"

@@ -30,7 +30,7 @@ _POINT = re.compile(r"^[+-]?[0-9]*\.[0-9]*" + _END)
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _HINTS = (
-    (r"#(?:div/0!|ref!|value!|name\?|num!|null!)", "a spreadsheet's error: mend its formula, or empty the cell"),
+    (r"#(?:div/0!|ref!|value!|name\?|num!|null!)", "a spreadsheet's error: correct its formula, or empty the cell"),
     (r"#{3,}", "the spreadsheet's column was too narrow: widen it and save again"),
     (
         rf"\d+[-./ ]{_MONTH}.*|{_MONTH}[-./ ]\d+.*",
@@ -296,7 +296,7 @@ def _mixed(left: Value, right: Value) -> str:
     if not text.name:
         word = text.constant_text
         return f"{other} holds {kind} and {word!r} is text; take off the quotes, or compare with what its cells hold"
-    return f"{_text_in(text)}, and it is compared with {kind}; write text in quotes, or mend the cell"
+    return f"{_text_in(text)}, and it is compared with {kind}; write text in quotes, or correct the cell"
 
 
 def _text_in(value: Value) -> str:

@@ -352,7 +352,7 @@ def test_a_process_ended_by_anothers_fault_tells_that(results: Path, monkeypatch
     with pytest.raises(NodeFault, match=r"^node gpu07: its GPU has"), on_fit_node(record_of_run(results)):
         raise error
     assert len(list(reports(results))) == 1
-    # Neither what a user can mend, nor another run of the same pack, nor another job.
+    # Neither what a user can correct, nor another run of the same pack, nor another job.
     with pytest.raises(UserError), on_fit_node(record_of_run(results)):
         raise UserError("no such split")
     with pytest.raises(type(error)), on_fit_node(results / "runs" / "N2_T1" / "finetune.ended.json"):

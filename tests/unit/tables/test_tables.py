@@ -1,4 +1,4 @@
-"""Tables as people have them: what is read, and what is refused in one line that names the place and the mend."""
+"""Tables as people have them: what is read, and what is refused in one line that names the place and a hint."""
 
 import gzip
 import io
@@ -152,7 +152,7 @@ REFUSED = {
     ),
     "a fraction among per cents": (cell("0.505"), "column 'acc' has 0.505 in line 3 among per cents up to 60"),
     "above 100": (cell("100"), "line 3, column 'acc' has 100, and an accuracy must lie from 0 to below 100"),
-    "an error of a spreadsheet": (cell("#DIV/0!"), "line 3, column 'acc' has '#DIV/0!'.*mend its formula"),
+    "an error of a spreadsheet": (cell("#DIV/0!"), "line 3, column 'acc' has '#DIV/0!'.*correct its formula"),
     "per cent": (cell("50.5%"), "line 3, column 'acc' has '50.5%'.*without the sign"),
     "a comma of two meanings": (cell("50,123"), "line 3, column 'acc' has '50,123'.*with or without decimals"),
     "1e400": (cell("1e400"), "line 3, column 'acc' has '1e400', which is too large"),
@@ -212,7 +212,7 @@ def test_conditions_leave_out_what_they_say(tmp_path, condition):
 
 
 MISTAKEN = {
-    "who == 'z'": (GOOD, "holds for no row of .*: who has 'a', 'b', 'c'; mend it"),
+    "who == 'z'": (GOOD, "holds for no row of .*: who has 'a', 'b', 'c'; correct it"),
     "T > 99": (GOOD, "holds for no row of .*: T has numbers from 4 to 16"),
     "T > 0": (GOOD, "leaves no row"),
     "fail == True": (GOOD, "uses 'fail'; the names are .*did you mean 'failed'"),
