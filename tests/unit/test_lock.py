@@ -88,9 +88,11 @@ def test_a_process_id_that_was_used_again_is_not_the_holder(tmp_path: Path):
 
 
 def elsewhere(folder: Path, beat: int = 0) -> dict:
-    """Write the owner file of a process on another machine and return it."""
+    """Write the owner file of a process on another machine, whole at once as every holder does, and return it."""
     record = {"token": "t", "machine": "other", "host": "gpu07", "pid": 1, "began": "1", "beat": beat}
-    (folder / LOCK).write_text(json.dumps({**record, "slurm_job_id": "12"}))
+    temporary = folder / f".{LOCK}.t"
+    temporary.write_text(json.dumps({**record, "slurm_job_id": "12"}))
+    temporary.replace(folder / LOCK)
     return record
 
 
@@ -106,10 +108,11 @@ def test_a_holder_elsewhere_whose_heart_beats_is_waited_for(tmp_path: Path):
     elsewhere(tmp_path)
     said: list[str] = []
     second = Lock(tmp_path, said.append)
-    thread = threading.Thread(target=second.acquire, args=(0.5,), daemon=True)
+    thread = threading.Thread(target=second.acquire, args=(2.0,), daemon=True)
     thread.start()
     beat = 0
     while not said:
+        assert thread.is_alive()
         beat += 1
         elsewhere(tmp_path, beat)
         time.sleep(0.01)
