@@ -31,6 +31,10 @@ class Choice:
     """Lower end of the range of f."""
     f_hi: float
     """Upper end of the range of f."""
+    run_lo: float
+    """Lower end of what a new run of x would measure."""
+    run_hi: float
+    """Upper end of what a new run of x would measure."""
     p_best: float
     """Share of models whose own optimum at this budget is x."""
     p_near: float
@@ -114,6 +118,7 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
     while len(taken) < count and (second := runner_up(space, errors, counts[0], taken)) >= 0:
         taken.append(second)
     low, high = target.ensemble.interval(np.array(taken), n)
+    run_low, run_high = target.ensemble.run_interval(np.array(taken), n)
     choices = []
     for position, index in enumerate(taken):
         optimum, own, least = judge(pool, n, counts, np.array([index]))
@@ -124,6 +129,8 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
                 f=float(errors[index]),
                 f_lo=float(low[position]),
                 f_hi=float(high[position]),
+                run_lo=float(run_low[position]),
+                run_hi=float(run_high[position]),
                 p_best=float(np.mean(optimum == index)),
                 p_near=float(np.mean(own <= least * (1 + near))),
                 regret_p90=float(np.quantile(own - least, REGRET_QUANTILE)),

@@ -10,8 +10,9 @@ interval is the pool's range.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -19,9 +20,11 @@ import numpy as np
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name
 from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.forms import FORMS
+from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.paths import LawsFolder
-from vlmfrontier.records import Weights, again, read_checked
+from vlmfrontier.records import Weights, again, read_checked, read_frame
 from vlmfrontier.study.analysis import FrontierConfig
 
 
@@ -70,6 +73,8 @@ TAILS = (0.05, 0.95)
 REJECTED = 0.01
 """Forms whose weights together stay below this are rejected by the data: in simulation, those that cannot be true have
 less than 0.002, those that can at least 0.9."""
+NOISE_SCORES = np.array([NormalDist().inv_cdf((k + 0.5) / 20) for k in range(20)])
+"""Standard normal quantiles that stand for the noise of a new run; drawn from no seed, and the same in the explorer."""
 PRODUCT = "mult"
 """The form that is no sum of powers, and is contained in none of the others."""
 
@@ -86,11 +91,24 @@ class Ensemble:
     """The pairs bootstrap of the main form: the paper's bag."""
     range_name: str = "90% interval"
     """What the ends of `interval` are: an interval that covers, or the spread of one bag, which covers less."""
+    noise: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    """Standard deviation of a run's measured error around f, relative to f, (R,) by model; models beyond take it anew
+    from the first."""
 
     def interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
         """Return lower and upper end of the 90% interval of f at the given indices, each of shape (I,)."""
         ends = [np.quantile(group.errors(configurations, examples), TAILS, axis=0) for group in self.ranges]
         return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+
+    def run_interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends, each (I,), of the 90% interval of what a new run would measure: f with log-normal noise."""
+        ends = [self._run_ends(group, configurations, examples) for group in self.ranges]
+        return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+
+    def _run_ends(self, group: Members, configurations: np.ndarray, examples: float) -> np.ndarray:
+        noise = np.exp(np.resize(self.noise, len(group))[:, None] * NOISE_SCORES)  # (R, K)
+        measured = group.errors(configurations, examples)[:, None, :] * noise[:, :, None]
+        return np.quantile(measured.reshape(-1, measured.shape[-1]), TAILS, axis=0)
 
 
 def pooled(bags: Mapping[str, Members], wild: Members, weights: Mapping[str, float], main: str, count: int) -> Ensemble:
@@ -145,13 +163,17 @@ class TargetLaws:
     """Who predicts: all forms by weight, or the paper's bag of the main form."""
     count: int = 200
     """Models in the pool."""
+    noise: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    """Relative standard deviation of a measured error around the law."""
 
     def ensemble(self, x: Mapping[str, np.ndarray]) -> Ensemble:
         """Return the models over the configurations x, columns of shape (m,) in the units of the table."""
         if self.pooling == "paper":
-            return as_in_the_paper(members_of(self.bags[self.main], x))
-        bags = {form: members_of(bag, x) for form, bag in self.bags.items()}
-        return pooled(bags, members_of(self.wild, x), self.weights, self.main, self.count)
+            found = as_in_the_paper(members_of(self.bags[self.main], x))
+        else:
+            bags = {form: members_of(bag, x) for form, bag in self.bags.items()}
+            found = pooled(bags, members_of(self.wild, x), self.weights, self.main, self.count)
+        return replace(found, noise=self.noise)
 
 
 def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
@@ -175,7 +197,19 @@ def read_laws(folder: LawsFolder, target: str, forms: Sequence[str], config: Fro
     if abs(sum(weights[form] for form in forms) - 1) > 1e-6:
         raise UserError(f"{path}: damaged: the weights do not sum to 1; {again('laws')}")
     wild = _bag(folder.wild(main), folder.law(main))
-    return TargetLaws(target, bags, wild, weights, main, config.pooling, config.members)
+    noise = residual_noise(folder)
+    return TargetLaws(target, bags, wild, weights, main, config.pooling, config.members, noise)
+
+
+def residual_noise(folder: LawsFolder) -> np.ndarray:
+    """Return the relative standard deviation, (1,), of measured errors around the chosen law, by degrees of freedom."""
+    forms = read_forms(folder.forms)
+    chosen = str(forms.form[forms.chosen].iloc[0])
+    rows = read_frame(folder.predictions, again("laws"), ["measured", "predicted"], ["form", "setup"])
+    rows = rows[(rows.form == chosen) & (rows.setup == "train")]
+    residuals = np.log(rows.measured / rows.predicted)
+    free = max(LawFit.load(_existing(folder.law(chosen))).degrees_of_freedom, 1)
+    return np.array([np.sqrt(np.sum(residuals**2) / free)])
 
 
 def _bag(path: Path, law: Path) -> Bag:

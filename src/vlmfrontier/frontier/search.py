@@ -148,10 +148,11 @@ def frontier_table(target: Target, budgets: np.ndarray, examples: np.ndarray | N
     """Return x*(c; n) (Eq. 4) with its uncertainty, a row per n and budget.
 
     Columns: budget c, n (NaN for a table without data size), the factors of x*, its cost, the pooled median f, the 90%
-    interval f_lo, f_hi of f at x*, the share of models whose own optimum is x* (p_best) or within the fraction `near`
-    of it (p_near), the error points lost at x* against a model's own optimum that 90% of the models stay below
-    (regret_p90), the 90% range of each factor over the models' own optima (N_lo, N_hi, …), what is extrapolated, and
-    the runner-up with its factors, cost and f. Raises `UserError` if a budget affords nothing.
+    interval f_lo, f_hi of f at x*, that of what a new run would measure (run_lo, run_hi), the share of models whose own
+    optimum is x* (p_best) or within the fraction `near` of it (p_near), the error points lost at x* against a model's
+    own optimum that 90% of the models stay below (regret_p90), the 90% range of each factor over the models' own optima
+    (N_lo, N_hi, …), what is extrapolated, which factors stand at an end of the space (edge), and the runner-up with its
+    factors, cost and f. Raises `UserError` if a budget affords nothing.
     """
     check_budgets(target.space, budgets)
     sizes = [None] if examples is None else [float(size) for size in examples]
@@ -170,15 +171,19 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
     )
     optimum, own, least = judge(ensemble.pool, n, counts, chosen)
     low, high = ensemble.interval(chosen, n)
+    run_low, run_high = ensemble.run_interval(chosen, n)
     rows = rows.assign(
         f_lo=low,
         f_hi=high,
+        run_lo=run_low,
+        run_hi=run_high,
         p_best=(optimum == chosen).mean(axis=0),
         p_near=(own <= least * (1 + near)).mean(axis=0),
         regret_p90=np.quantile(own - least, REGRET_QUANTILE, axis=0),
         **_ranges(space, optimum),
     )
     rows["extrapolates"] = [" ".join(target.runs.outside(x, size)) or INSIDE for x in map(space.at, chosen)]
+    rows["edge"] = [" ".join(space.at_end(x)) or INSIDE for x in map(space.at, chosen)]
     second = np.array([runner_up(space, errors, *cell) for cell in zip(counts, chosen, strict=True)])
     return rows.join(_second(space, errors, second))
 

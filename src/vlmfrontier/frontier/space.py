@@ -38,6 +38,11 @@ class SearchSpace:
         """Return the feasible values of one factor, ascending."""
         return np.unique(self.factors[factor])
 
+    def at_end(self, x: Mapping[str, float]) -> list[str]:
+        """Return the names of the factors whose value is the smallest or the largest of several."""
+        ends = {name: (float(np.min(values)), float(np.max(values))) for name, values in self.factors.items()}
+        return [name for name, (low, high) in ends.items() if low < high and x[name] in (low, high)]
+
     def within(self, budget: float) -> "SearchSpace":
         """Return the configurations that cost at most `budget`."""
         count = np.searchsorted(self.cost, budget, side="right")
@@ -143,7 +148,7 @@ def range_name(pooling: str) -> str:
 
 
 INSIDE = "no"
-"""The value of the column `extrapolates` where nothing is extrapolated; otherwise the names of what is, as `T n`."""
+"""The value of the columns `extrapolates` and `edge` where nothing is; otherwise the names of what is, as `T n`."""
 
 
 @dataclass(frozen=True)

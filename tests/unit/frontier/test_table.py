@@ -1,5 +1,7 @@
 """The frontier table on models that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper, pooled, rejected, shares
 from vlmfrontier.frontier.search import affordable, frontier_table, member_choices, runner_up
-from vlmfrontier.frontier.space import RunRange, grid_space
+from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.tables.writing import write_table
 
 SPACE = grid_space({"N": [1.0, 4.0, 9.0], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5, W=16))
@@ -154,3 +156,24 @@ def test_tables_for_reading_write_parameters_with_b_and_costs_with_g(tmp_path):
         ["extrapolation", "", "", "1M", "0.994"],
         ["x* against n", "1B", "7.1Z", "2B", "0"],
     ]
+
+
+def test_what_a_new_run_would_measure_is_wider_than_the_law_by_the_noise():
+    x, n = np.arange(20), 200.0
+    quiet = replace(MODELS, noise=np.zeros(1))
+    np.testing.assert_allclose(quiet.run_interval(x, n), quiet.interval(x, n), rtol=1e-3)
+    one = as_in_the_paper(members(0).take(np.zeros(30, int)))  # the law is known, and only noise is left
+    low, high = replace(one, noise=np.array([0.05])).run_interval(x, n)
+    f = one.pool.errors(x, n)[0]
+    np.testing.assert_allclose([low / f, high / f], np.exp(0.05 * np.array([[-1.645] * 20, [1.645] * 20])), rtol=0.01)
+    noisy = replace(MODELS, noise=np.array([0.1]))
+    assert (np.array(noisy.run_interval(x, n)[0]) < MODELS.interval(x, n)[0]).all()
+
+
+def test_edges_name_the_factors_at_an_end_of_the_space(table):
+    ends = {"N": (1, 9), "T": (1, 10), "V": (1, 16)}
+    expected = [" ".join(k for k, end in ends.items() if getattr(row, k) in end) or "no" for row in table.itertuples()]
+    assert list(table.edge) == expected
+    assert len(set(expected)) > 1
+    alone = SearchSpace({"N": np.ones(3), "T": np.arange(1.0, 4)}, np.arange(1.0, 4))
+    assert alone.at_end({"N": 1.0, "T": 3.0}) == ["T"]  # a factor with one level has no end
