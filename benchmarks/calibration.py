@@ -116,7 +116,7 @@ def fitted(table: ResultsTable, config: LawsConfig = CONFIG, wild: bool = True) 
 
 def compare(cells: pd.DataFrame, truth: Truth, space: SearchSpace) -> pd.DataFrame:
     """Return the cells with the true error at x*, whether the interval covers it, and the regret in % of the best."""
-    cells = cells[["c", "n", *FACTORS, "f", "f_lo", "f_hi", "p_best", "p_near"]].copy()
+    cells = cells[["c", "n", *FACTORS, "f", "f_lo", "f_hi", "p_best", "p_near", "near"]].copy()
     cells["true"] = truth.error(cells, cells.n)
     counts = affordable(space.cost, BUDGETS)
     everywhere = {n: truth.error(space.factors, n) for n in EXAMPLES}
@@ -150,7 +150,7 @@ def reliability(cells: pd.DataFrame) -> pd.DataFrame:
     """
     inside = cells[cells.inside & cells.kind.isin(FIVE)]
     parts = []
-    for name, happened in (("p_best", inside.regret < 1e-9), ("p_near", inside.regret <= 100 * NEAR)):
+    for name, happened in (("p_best", inside.regret < 1e-9), ("p_near", inside.regret <= 100 * inside.near)):
         bins = pd.cut(inside[name], [-0.01, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0])
         frame = pd.DataFrame({"bin": bins.astype(str), "claimed": inside[name], "observed": happened})
         means = 100 * frame.groupby("bin")[["claimed", "observed"]].mean()

@@ -9,7 +9,15 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.pool import Target
-from vlmfrontier.frontier.search import REGRET_QUANTILE, affordable, judge, pooled_errors, runner_up, search
+from vlmfrontier.frontier.search import (
+    REGRET_QUANTILE,
+    affordable,
+    judge,
+    near_enough,
+    pooled_errors,
+    runner_up,
+    search,
+)
 from vlmfrontier.frontier.space import RunRange, check_budgets
 from vlmfrontier.units import format_count, format_difference, format_error, format_number, format_range, format_share
 
@@ -39,6 +47,8 @@ class Choice:
     """Share of models whose own optimum at this budget is x."""
     p_near: float
     """Share of models whose own optimum is better than x by no more than the fraction `near`."""
+    near: float
+    """`frontier.near`, or less where less is at stake (`near_enough`)."""
     regret_p90: float
     """Error points that 90% of the models lose at most by x against their own optimum."""
 
@@ -53,7 +63,7 @@ class Answer:
     """What budget and costs count."""
     examples: float | None
     near: float
-    """The fraction that `p_near` allows."""
+    """The fraction that `p_near` allows at most: `frontier.near`."""
     fits: int
     """How many resampled fits the shares are of."""
     counts: dict[str, str]
@@ -119,6 +129,7 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
         taken.append(second)
     low, high = target.ensemble.interval(np.array(taken), n)
     run_low, run_high = target.ensemble.run_interval(np.array(taken), n)
+    enough = float(near_enough(space.cost, errors, counts, near)[0])
     choices = []
     for position, index in enumerate(taken):
         optimum, own, least = judge(pool, n, counts, np.array([index]))
@@ -132,7 +143,8 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
                 run_lo=float(run_low[position]),
                 run_hi=float(run_high[position]),
                 p_best=float(np.mean(optimum == index)),
-                p_near=float(np.mean(own <= least * (1 + near))),
+                p_near=float(np.mean(own <= least * (1 + enough))),
+                near=enough,
                 regret_p90=float(np.quantile(own - least, REGRET_QUANTILE)),
             )
         )
@@ -235,8 +247,13 @@ def _configuration(x: Mapping[str, float], counts: Mapping[str, str]) -> str:
 
 def agreement(choice: Choice, answer: Answer) -> str:
     """Return how many fits agree: `50% of 200 resampled fits rank it first; for 70% it is within 0.5% of their …`."""
-    near = f"for {format_share(choice.p_near)} it is within {answer.near:.1%} of their best"
+    near = f"for {format_share(choice.p_near)} it is within {format_near(choice.near)} of their best"
     return f"{format_share(choice.p_best)} of {answer.fits} resampled fits rank it first; {near}"
+
+
+def format_near(fraction: float) -> str:
+    """Return the fraction of the error that is near enough, in per cent: `0.5%`, `0.12%`."""
+    return f"{100 * fraction:.2g}%"
 
 
 def _points(value: float) -> str:

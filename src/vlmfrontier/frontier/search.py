@@ -143,16 +143,36 @@ DISTINCT = 1.25
 REGRET_QUANTILE = 0.9
 """`regret_p90` is not exceeded by this share of the models."""
 
+STAKES = 20.0
+"""For `p_near` the error counts as at most this many times what is at stake: 0.5% of it is 10% of the stake."""
+LEAST_RIVALS = 3
+"""Fewer configurations have no middling one."""
+
+
+def near_enough(cost: np.ndarray, errors: np.ndarray, counts: np.ndarray, near: float) -> np.ndarray:
+    """Return for each budget the fraction of the error, (C,), by which a choice may be worse and still be near.
+
+    It is `near` of the error, or of `STAKES` times what is at stake, whichever is less: so a loss far above 0 has
+    choices that are near and others, too. At stake is how much worse than the best a middling choice is, the median of
+    the configurations that cost at least half of the dearest affordable one (of all affordable ones where these are
+    fewer than three). `errors` (m,) are in order of cost, `counts` (C,) from `affordable`.
+    """
+    first = np.searchsorted(cost, cost[counts - 1] / 2)
+    first[counts - first < LEAST_RIVALS] = 0
+    middling = np.array([np.median(errors[low:high]) for low, high in zip(first, counts, strict=True)])
+    best = np.minimum.accumulate(errors)[counts - 1]
+    return near * np.minimum(1.0, STAKES * (middling / best - 1))
+
 
 def frontier_table(target: Target, budgets: np.ndarray, examples: np.ndarray | None, near: float) -> pd.DataFrame:
     """Return x*(c; n) (Eq. 4) with its uncertainty, a row per n and budget.
 
     Columns: budget c, n (NaN for a table without data size), the factors of x*, its cost, the pooled median f, the 90%
     interval f_lo, f_hi of f at x*, that of what a new run would measure (run_lo, run_hi), the share of models whose own
-    optimum is x* (p_best) or within the fraction `near` of it (p_near), the error points lost at x* against a model's
-    own optimum that 90% of the models stay below (regret_p90), the 90% range of each factor over the models' own optima
-    (N_lo, N_hi, …), what is extrapolated, which factors stand at an end of the space (edge), and the runner-up with its
-    factors, cost and f. Raises `UserError` if a budget affords nothing.
+    optimum is x* (p_best) or better by at most the fraction of the error (p_near) that `near_enough` gives (near), the
+    error points lost at x* against a model's own optimum that 90% of the models stay below (regret_p90), the 90% range
+    of each factor over the models' own optima (N_lo, N_hi, …), what is extrapolated, which factors stand at an end of
+    the space (edge), and the runner-up with its factors, cost and f. Raises `UserError` if a budget affords nothing.
     """
     check_budgets(target.space, budgets)
     sizes = [None] if examples is None else [float(size) for size in examples]
@@ -172,13 +192,15 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
     optimum, own, least = judge(ensemble.pool, n, counts, chosen)
     low, high = ensemble.interval(chosen, n)
     run_low, run_high = ensemble.run_interval(chosen, n)
+    enough = near_enough(space.cost, errors, counts, near)
     rows = rows.assign(
         f_lo=low,
         f_hi=high,
         run_lo=run_low,
         run_hi=run_high,
         p_best=(optimum == chosen).mean(axis=0),
-        p_near=(own <= least * (1 + near)).mean(axis=0),
+        p_near=(own <= least * (1 + enough)).mean(axis=0),
+        near=enough,
         regret_p90=np.quantile(own - least, REGRET_QUANTILE, axis=0),
         **_ranges(space, optimum),
     )

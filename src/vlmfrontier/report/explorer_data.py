@@ -12,7 +12,7 @@ import numpy as np
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
 from vlmfrontier.frontier.pool import TAILS, Ensemble, TargetLaws, shares
-from vlmfrontier.frontier.search import DISTINCT, REGRET_QUANTILE, TIE
+from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE
 from vlmfrontier.frontier.space import RunRange, SearchSpace, named_levels
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.results import Results
@@ -61,6 +61,8 @@ def _rules(results: Results) -> dict[str, Any]:
         "distinct": DISTINCT,
         "regretQuantile": REGRET_QUANTILE,
         "near": results.config.near,
+        "stakes": STAKES,
+        "leastRivals": LEAST_RIVALS,
         "alternatives": ALTERNATIVES,
         "nearestRuns": NEAREST_RUNS,
         "cached": CACHED,

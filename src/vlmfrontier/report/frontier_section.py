@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.answers import compared
+from vlmfrontier.frontier.answers import compared, format_near
 from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, Lines, Text, table
@@ -98,10 +98,17 @@ def frontier(report: StudyReport) -> Iterator[Block]:
         heads,
         cells,
         f"x* of {report.main}. Agree: share of the fits for which it is within "
-        f"{report.results.config.near:.1%} of their best. All {len(report.frontier)} rows: "
+        f"{_near(report.frontier, report.results.config.near)} of their best. All {len(report.frontier)} rows: "
         f"`frontier/{report.main}.csv`.",
     )
     yield from movement(report)
+
+
+def _near(frontier: pd.DataFrame, most: float) -> str:
+    """Return which fractions of the error are near enough: `0.5%`, or `0.11–0.2%` where less is at stake."""
+    fractions = frontier.near if "near" in frontier else pd.Series([most])
+    low, high = format_near(fractions.min()), format_near(fractions.max())
+    return high if low == high else f"{low.rstrip('%')}–{high}"
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

@@ -217,7 +217,8 @@ class FrontierConfig(Section):
     """Size of the pool. More makes shares such as `p_best` finer; the search takes longer in proportion."""
 
     near: Annotated[Rate, Field(lt=1)] = 0.005
-    """A model counts for `p_near` if the chosen configuration is within this fraction of its own optimum."""
+    """A model counts for `p_near` if the chosen configuration is within this fraction of its own optimum's error; or of
+    20 times what a middling choice at the budget loses, where that is less, as for a loss far above 0 everywhere."""
 
     next_runs: Few = 5
     """How many runs the target `next_runs` suggests."""

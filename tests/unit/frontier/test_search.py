@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vlmfrontier.frontier.pool import Members, stack
-from vlmfrontier.frontier.search import affordable, judge, member_choices, pooled_errors, search
+from vlmfrontier.frontier.search import affordable, judge, member_choices, near_enough, pooled_errors, search
 
 RNG = np.random.default_rng(0)
 COST = np.sort(RNG.uniform(1, 100, 60))
@@ -70,3 +70,18 @@ def test_stacked_members_must_count_data_in_the_same_unit():
     assert len(stack([MEMBERS, MEMBERS.take(np.array([0, 0]))])) == 15
     with pytest.raises(ValueError, match="different units"):
         stack([MEMBERS, Members(MEMBERS.A, MEMBERS.B, MEMBERS.d, data_unit=1.0)])
+
+
+RIVALS = np.array([1.0, 2.0, 5.0, 6.0, 7.0, 8.0])  # their costs: all but two cost at least half of the dearest
+ERRORS = np.array([90.0, 70.0, 12.0, 8.0, 11.0, 30.0])  # the best of these is 8, the middling one 11.5
+
+
+@pytest.mark.parametrize(("floor", "expected"), [(0, 0.005), (60, 0.005), (2000, 0.1 * 3.5 / 2008)])
+def test_near_is_a_share_of_the_error_or_of_what_a_middling_choice_loses_whichever_is_less(floor, expected):
+    np.testing.assert_allclose(near_enough(RIVALS, floor + ERRORS, np.array([6]), 0.005), [expected])
+    np.testing.assert_allclose(near_enough(RIVALS, floor + ERRORS, np.array([6]), 0.001), [expected / 5])
+
+
+def test_near_compares_with_all_affordable_configurations_where_few_use_the_budget():
+    # With 2 units of cost two configurations, 90 and 70; with 1 nothing is at stake, and only the best is near.
+    np.testing.assert_allclose(near_enough(RIVALS, 9e4 + ERRORS, np.array([1, 2]), 0.1), [0, 2 * 10 / 90070])

@@ -184,6 +184,14 @@ const Engine = (study) => {
     return views.get(key);
   }
 
+  // The fraction of the error by which a choice may be worse and still be near: less where little is at stake.
+  function nearEnough(view, count) {
+    let first = space.cost.findIndex((cost) => cost >= space.cost[count - 1] / 2);
+    if (count - first < rules.leastRivals) first = 0;
+    const middling = median(view.errors.slice(first, count));
+    return rules.near * Math.min(1, rules.stakes * (middling / view.errors[view.best[count - 1]] - 1));
+  }
+
   // One configuration and what the models say of it at this budget.
   function judged(view, j, count) {
     const { found, n, errors } = view;
@@ -193,13 +201,14 @@ const Engine = (study) => {
     const lost = new Float64Array(pool.rows);
     let best = 0;
     let near = 0;
+    const enough = nearEnough(view, count);
     for (let r = 0; r < pool.rows; r += 1) {
       const at = (i) => pool.A[r * pool.size + i] + pool.B[r * pool.size + i] * weights[r];
       const own = at(j);
       const least = at(optima[r][0]);
       lost[r] = own - least;
       best += optima[r][0] === j;
-      near += own <= least * (1 + rules.near);
+      near += own <= least * (1 + enough);
     }
     lost.sort();
     const [low, high] = interval(found, j, n);
@@ -212,6 +221,7 @@ const Engine = (study) => {
       high,
       pBest: best / pool.rows,
       pNear: near / pool.rows,
+      near: enough,
       regret: quantile(lost, rules.regretQuantile),
     };
   }

@@ -109,7 +109,7 @@ function showAnswer(view) {
   const lost = chosen.regret < 1e-9 ? "90% of them lose nothing by it" : `90% of them lose at most ${Number(chosen.regret.toPrecision(2))} points by it`;
   at("sure").textContent =
     `${percent(chosen.pBest)} of ${data.targets[state.target].fits} resampled fits rank it first; for ${percent(chosen.pNear)} ` +
-    `it is within ${percent(data.rules.near, 1)} of their best; ${lost}.`;
+    `it is within ${Number((100 * chosen.near).toPrecision(2))}% of their best; ${lost}.`;
   showWarnings(chosen.x, chosen.f, chosen.high);
 }
 
