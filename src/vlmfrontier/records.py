@@ -180,6 +180,12 @@ class _Unit(_Record):
     unit: Positive
 
 
+class _Ceiling(_Record):
+    value: Positive
+    s: Positive
+    known: bool
+
+
 class Law(_Record):
     """`laws/<target>/<form>.json`."""
 
@@ -190,6 +196,8 @@ class Law(_Record):
     loss: str
     objective: Finite
     parameters: Annotated[dict[str, Finite], Field(min_length=1)]
+    ceiling: _Ceiling | None = None
+    """C with its sharpness; None where the law has none."""
     metrics: dict[str, Finite | None]
     standard_errors: dict[str, Finite | None]
     correlations: dict[str, Finite | None]

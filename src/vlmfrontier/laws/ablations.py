@@ -20,6 +20,7 @@ _SETTINGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("initial", "zero", {"initial": "zero"}),
     ("initial", "random(100)", {"initial": "random", "starts": 100}),
     ("initial", "random(500)", {"initial": "random", "starts": 500}),
+    ("positive_exponents", "main", {"positive_exponents": "main"}),
     ("positive_exponents", "yes", {"positive_exponents": True}),
     ("positive_exponents", "no", {"positive_exponents": False}),
     ("log_space", "no", {"log_space": False}),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.laws.engine import Solution
-from vlmfrontier.laws.forms import Form
+from vlmfrontier.laws.forms import CEILING, Form
 from vlmfrontier.laws.problem import Problem
 
 _WEAK = 1e-8  # singular values below this share of the largest carry no information in the covariance
@@ -38,7 +38,7 @@ def diagnose(problem: Problem, theta: np.ndarray, solution: Solution, configurat
     """
     form = problem.form
     vanished = [term.coefficient for term in form.terms if theta[form.index(term.coefficient)] == 0]
-    at_bound = _at_bound(problem, theta)
+    at_bound = _at_bound(problem, theta, vanished)
     free = free_parameters(form, vanished, at_bound)
     jacobian = _weighted_jacobian(problem, theta)
     scale = np.linalg.norm(jacobian, axis=0)
@@ -62,10 +62,10 @@ def diagnose(problem: Problem, theta: np.ndarray, solution: Solution, configurat
         "standard_errors": SANDWICH,
     }
     covariance, known = _sandwich(problem, theta, free, configuration)
-    errors = np.sqrt(np.diag(covariance)) * np.where(form.is_coefficient, theta, 1.0)
+    errors = np.sqrt(np.diag(covariance)) * np.where(form.is_logged, theta, 1.0)
     return Diagnosis(
         record,
-        _warnings(record, problem),
+        _warnings(record, problem, theta),
         covariance,
         freedom,
         named_errors(form, known, errors),
@@ -88,15 +88,21 @@ def named_correlations(form: Form, known: np.ndarray, covariance: np.ndarray) ->
 
 
 def log_jacobian(form: Form, theta: np.ndarray, X: np.ndarray, n: np.ndarray | None) -> np.ndarray:
-    """Return ∂ log f / ∂ (log coefficients, exponents) at every point, (m, P)."""
+    """Return ∂ log f / ∂ (log coefficients, exponents, log of a fitted ceiling) at every point, (m, P)."""
     values = form.term_values(theta[None], X, n)[:, 0]
-    shares = values / values.sum(axis=0)
+    total, C = values.sum(axis=0), form.ceilings(theta)[0]
+    shares = values / total
     logs = dict(zip(form.factors, np.log(X).T, strict=True)) | ({"n": np.log(n)} if form.has_data else {})
     jacobian = np.zeros((len(X), len(theta)))
     for term, share in zip(form.terms, shares, strict=True):
         jacobian[:, form.index(term.coefficient)] += share
         for power in term.powers:
             jacobian[:, form.index(power.exponent)] += power.sign * share * logs[power.variable]
+    if form.sharpness is not None:
+        passed = (form.link(total, C) / total) ** form.sharpness  # the share of log g's slope in that of log f
+        jacobian *= passed[:, None]
+        if form.fits_ceiling:
+            jacobian[:, -1] = 1 - passed
     return jacobian
 
 
@@ -110,8 +116,8 @@ def polish(problem: Problem, theta: np.ndarray, record: dict[str, Any]) -> str:
     form, weight = problem.form, np.sqrt(problem.weight[0])
     free = free_parameters(form, record["vanished_terms"], record["at_bound"])
     parameters = lmfit.Parameters()
-    for name, value, vary, coefficient in zip(form.parameter_names, theta, free, form.is_coefficient, strict=True):
-        parameters.add(name, value=value, vary=bool(vary), min=0.0 if coefficient else -np.inf)
+    for name, value, vary, logged in zip(form.parameter_names, theta, free, form.is_logged, strict=True):
+        parameters.add(name, value=value, vary=bool(vary), min=0.0 if logged else -np.inf)
 
     def residual(parameters) -> np.ndarray:
         theta = np.array([parameters[name].value for name in form.parameter_names])
@@ -133,15 +139,13 @@ def _residual(problem: Problem, theta: np.ndarray) -> np.ndarray:
     return predicted - np.exp(problem.log_target[0])
 
 
-def _at_bound(problem: Problem, theta: np.ndarray) -> list[str]:
-    """Return exponents that the box holds."""
-    lower, upper = problem.options.lower, problem.options.upper
-    near = (theta <= lower + _AT_BOUND) | (theta >= upper - _AT_BOUND)
-    return [
-        name
-        for name, hit, coefficient in zip(problem.form.parameter_names, near, problem.form.is_coefficient, strict=True)
-        if hit and not coefficient
-    ]
+def _at_bound(problem: Problem, theta: np.ndarray, vanished: list[str]) -> list[str]:
+    """Return what the box holds: exponents of terms that are there, and a fitted ceiling."""
+    form, lower, upper = problem.form, problem.options.lower, problem.options.upper
+    inside = np.where(form.is_coefficient, 0.0, np.where(form.is_logged, np.log(np.maximum(theta, 1e-300)), theta))
+    near = ~form.is_coefficient & ((inside <= lower + _AT_BOUND) | (inside >= upper - _AT_BOUND))
+    felt = free_parameters(form, vanished, [])
+    return [name for name, hit in zip(form.parameter_names, near & felt, strict=True) if hit]
 
 
 def free_parameters(form: Form, vanished: list[str], at_bound: list[str]) -> np.ndarray:
@@ -151,7 +155,7 @@ def free_parameters(form: Form, vanished: list[str], at_bound: list[str]) -> np.
         for term in form.terms
         if term.coefficient not in vanished
         for name in (term.coefficient, *(power.exponent for power in term.powers))
-    }
+    } | {CEILING}
     return np.array([name in felt and name not in at_bound for name in form.parameter_names])
 
 
@@ -167,7 +171,7 @@ def _weighted_jacobian(problem: Problem, theta: np.ndarray) -> np.ndarray:
 def _sandwich(
     problem: Problem, theta: np.ndarray, free: np.ndarray, configuration: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the covariance (P, P) of (log coefficients, exponents), and which of them it knows (P,).
+    """Return the covariance (P, P) of (log coefficients, exponents, log ceiling), and which of them it knows (P,).
 
     A⁻¹·B·A⁻¹ (Huber 1967), which holds for noise of any size at any point: A is the curvature of the loss, B the sum of
     squared gradients of configurations, each enlarged for the point's pull on its own prediction. Directions without
@@ -217,7 +221,7 @@ def _in_words(form: Form, free: np.ndarray, direction: np.ndarray) -> str:
     return ", ".join(f"{names[k]} {'up' if direction[k] > 0 else 'down'}" for k in strong)
 
 
-def _warnings(record: dict[str, Any], problem: Problem) -> list[str]:
+def _warnings(record: dict[str, Any], problem: Problem, theta: np.ndarray) -> list[str]:
     """Return the record's alarming entries as named warnings."""
     warnings = []
     if record["condition_number"] > _ILL_CONDITIONED**0.5:
@@ -225,10 +229,19 @@ def _warnings(record: dict[str, Any], problem: Problem) -> list[str]:
             f"not_identified: condition number {record['condition_number']:.1e}; {record['flattest_direction']} "
             "together leave the fit as it is, so read predictions, not parameters"
         )
-    if record["at_bound"]:
+    values = {name: theta[problem.form.index(name)] for name in record["at_bound"]}
+    if ends := [name for name, value in values.items() if name != CEILING and value != 0]:
         warnings.append(
-            f"at_bound: {', '.join(record['at_bound'])} at ±{problem.config.exponent_bound:g}: exponent at its "
+            f"at_bound: {', '.join(ends)} at ±{problem.config.exponent_bound:g}: exponent at its "
             "bound; do not interpret it"
+        )
+    if flat := [name for name, value in values.items() if value == 0]:
+        warnings.append(
+            f"at_bound: {', '.join(flat)} at 0, and may not be negative: the data show no fall of the error there"
+        )
+    if CEILING in values:
+        warnings.append(
+            f"at_bound: the ceiling C is {values[CEILING]:.4g}, at the end of its range; do not interpret it"
         )
     if record["vanished_terms"]:
         warnings.append(f"vanished: {', '.join(record['vanished_terms'])} = 0; the data show no such term")

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from vlmfrontier.laws.problem import Problem, crossings, descents, fill_coefficients, jumps, random_exponents
+from vlmfrontier.laws.problem import Problem, descents
+from vlmfrontier.laws.starts import crossings, fill_coefficients, jumps, random_starts
 
 _DAMPING = 1e-2
 _NEAR = 1e-8  # for starts that are next to their minimum
@@ -129,7 +130,7 @@ def descend(problem: Problem, weight: np.ndarray, theta: np.ndarray) -> tuple[np
     internal = problem.from_theta(np.atleast_2d(theta))
     objective = descents(
         internal, np.full(len(internal), _NEAR), problem.features, problem.log_target[0], weight,
-        problem.layout, problem.options, _LAST, _TOLERANCE,
+        problem.layout, problem.options_of(0, weight), _LAST, _TOLERANCE,
     )  # fmt: skip
     best = int(np.argmin(objective))
     return problem.to_theta(internal[best]), float(objective[best])
@@ -160,7 +161,7 @@ def _with_helpers(problem: Problem, schedule: Schedule) -> Problem:
 
 def _search(problem: Problem, row: int, schedule: Schedule) -> _Finalists:
     """Return the finalists of one fit, from its own random starts."""
-    internal, ranking = _filled(problem, row, random_exponents(problem, row))
+    internal, ranking = _filled(problem, row, random_starts(problem, row))
     keep = np.argsort(ranking, kind="stable")[: schedule.screened]
     return _thinned(problem, row, internal[keep], schedule.halving)
 
@@ -168,6 +169,8 @@ def _search(problem: Problem, row: int, schedule: Schedule) -> _Finalists:
 def _from_zero(problem: Problem, row: int) -> _Finalists:
     """Return the one fit that starts with every coefficient 1 (in fit units) and every exponent 0."""
     theta = np.where(problem.form.is_coefficient, 1.0, 0.0)[None]
+    if problem.form.fits_ceiling:
+        theta[:, -1] = np.exp(problem.options_of(row).upper[-1])
     return _thinned(problem, row, problem.from_theta(theta), (), _POLISH)
 
 
@@ -193,7 +196,7 @@ def _try(problem: Problem, row: int, own: _Finalists, pool: np.ndarray, schedule
     rng = np.random.default_rng([problem.config.seed, 7, turn, row])
     crossed, promise = _filled(problem, row, crossings(own.internal[0], pool, schedule.crossings, rng))
     crossed = crossed[np.argsort(promise, kind="stable")[: schedule.tried]]
-    jumped, _ = _filled(problem, row, jumps(problem, own.internal[:_SOURCES], schedule.jumps, rng))
+    jumped, _ = _filled(problem, row, jumps(problem, row, own.internal[:_SOURCES], schedule.jumps, rng))
     return _merged(own, _thinned(problem, row, np.vstack([crossed, jumped]), schedule.exchange))
 
 
@@ -207,11 +210,11 @@ def _filled(problem: Problem, row: int, internal: np.ndarray) -> tuple[np.ndarra
 
 def _thinned(problem: Problem, row: int, internal: np.ndarray, stages: _Stages, last: int = _LAST) -> _Finalists:
     """Return what is left of these starts after `stages` and `last` more iterations."""
-    damping = np.full(len(internal), _DAMPING)
+    damping, options = np.full(len(internal), _DAMPING), problem.options_of(row)
     for iterations, survivors in (*stages, (last, len(internal))):
         objective = descents(
             internal, damping, problem.features, problem.log_target[row], problem.weight[row],
-            problem.layout, problem.options, iterations, _TOLERANCE,
+            problem.layout, options, iterations, _TOLERANCE,
         )  # fmt: skip
         keep = np.argsort(objective, kind="stable")[:survivors]
         internal, damping, objective = internal[keep], damping[keep], objective[keep]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -89,6 +89,8 @@ class LawFit:
         record = read_checked(Path(path), Law, again("laws"))
         try:
             form = form_for(record["form"], list(record["factors"]), record["data_unit"] is not None)
+            if (ceiling := record.get("ceiling")) and ceiling["known"]:
+                form = replace(form, ceiling=ceiling["value"])
             theta = np.array([record["parameters"][name] for name in form.parameter_names])
         except (ValueError, KeyError, UserError) as error:
             raise UserError(f"{path}: damaged: not a fitted law ({error!r}); {again('laws')}") from None
@@ -113,6 +115,7 @@ class LawFit:
             "loss": self.loss,
             "objective": self.objective,
             "parameters": self.parameters,
+            "ceiling": self._ceiling(),
             "metrics": self.metrics,
             "standard_errors": self.standard_errors,
             "correlations": self.correlations,
@@ -121,6 +124,12 @@ class LawFit:
             "degrees_of_freedom": self.degrees_of_freedom,
             "covariance": None if self.covariance is None else self.covariance.tolist(),
         }
+
+    def _ceiling(self) -> dict[str, Any] | None:
+        if self.form.sharpness is None:
+            return None
+        value = float(self.form.ceilings(self.theta)[0])
+        return {"value": value, "s": self.form.sharpness, "known": not self.form.fits_ceiling}
 
 
 def fit(
@@ -184,11 +193,19 @@ def problem_for(table: ResultsTable, form: str, target: str, config: LawsConfig)
     Raises `UserError` if the table cannot carry the form.
     """
     shape = form_for(form, list(table.factors), table.has_data)
+    if shape.sharpness is not None:
+        shape = replace(shape, ceiling=ceiling_of(config, target))
     refuse_hopeless(table, shape, target)
     X, n = scaled(shape, table.points(), table.units, table.data_unit)
     columns = [*X.T, n] if shape.has_data else list(X.T)
-    error = table.error(target)
-    return Problem(shape, np.log(columns), np.log(error)[None], point_weights(table, target, config)[None], config)
+    target_log, weight = np.log(table.error(target)), point_weights(table, target, config)
+    return Problem(shape, np.log(columns), target_log[None], weight[None], config, table.largest.get(target))
+
+
+def ceiling_of(config: LawsConfig, target: str) -> float | None:
+    """Return the ceiling of a target where the study says it; None: it is fitted."""
+    known = getattr(config, "ceiling", None)
+    return known.get(target) if isinstance(known, dict) else known
 
 
 def scaled(

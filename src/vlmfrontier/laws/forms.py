@@ -3,6 +3,10 @@
 A term is a coefficient times powers of factors and of the data size: α·x_N^(−a)·n^(−d). Because coefficients are
 non-negative, log f is the log-sum-exp of terms that are affine in θ = (log coefficients, exponents); the fitting kernel
 knows no more than that. To add a form, write its terms as a function like `additive` and list it in `FORMS`.
+
+Errors end at what guessing gives. A form with a ceiling C bends the sum of terms g towards it: the soft minimum
+f = (g^(−s) + C^(−s))^(−1/s), which is g far below C. Each of `FORMS` has two such variants, `-ceiling` (s = 4) and
+`-soft-ceiling` (s = 1, which bends earlier).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +94,11 @@ FORMS: dict[str, Callable[[Sequence[str], bool], list[Term]]] = {
 
 _NEED_DATA = ("add-interact-s", "add-interact")
 
+CEILING = "C"
+"""The name of a fitted ceiling among the parameters."""
+CEILINGS = {"-soft-ceiling": 1.0, "-ceiling": 4.0}
+"""The suffix of a form's name that gives it a ceiling, and the sharpness s of that."""
+
 
 @dataclass(frozen=True)
 class Form:
@@ -99,19 +108,48 @@ class Form:
     factors: tuple[str, ...]
     has_data: bool
     terms: tuple[Term, ...]
+    sharpness: float | None = None
+    """s of the ceiling; None: there is none."""
+    ceiling: float | None = None
+    """C where it is known, in the units of the target; None with a sharpness: C is fitted."""
 
     @cached_property
     def parameter_names(self) -> tuple[str, ...]:
-        """Names of θ's entries, in the order in which the terms mention them; the data exponent d and ε come last."""
+        """Names of θ's entries, in the order in which the terms mention them; the data exponent d, ε and a fitted
+        ceiling C come last."""
         names = dict.fromkeys(name for term in self.terms for name in (term.coefficient, *_exponents(term)))
         last = [name for name in ("xi", "d", "epsilon") if name in names]
-        return (*(name for name in names if name not in last), *last)
+        return (*(name for name in names if name not in last), *last, *([CEILING] if self.fits_ceiling else []))
+
+    @property
+    def fits_ceiling(self) -> bool:
+        """Whether C is a parameter, the last of θ."""
+        return self.sharpness is not None and self.ceiling is None
 
     @cached_property
     def is_coefficient(self) -> np.ndarray:
-        """Which entries of θ are coefficients (≥ 0); the others are exponents. Shape (P,)."""
+        """Which entries of θ are coefficients of terms (≥ 0). Shape (P,)."""
         coefficients = {term.coefficient for term in self.terms}
         return np.array([name in coefficients for name in self.parameter_names])
+
+    @cached_property
+    def is_logged(self) -> np.ndarray:
+        """Which entries of θ the kernel fits as logs: coefficients, and the ceiling. Shape (P,)."""
+        return self.is_coefficient | (np.array(self.parameter_names) == CEILING)
+
+    @cached_property
+    def is_exponent(self) -> np.ndarray:
+        """Which entries of θ are exponents. Shape (P,)."""
+        return ~self.is_logged
+
+    @cached_property
+    def is_main_exponent(self) -> np.ndarray:
+        """Which entries of θ are exponents of main terms, x^(−a), or of the data, n^(−d). Shape (P,).
+
+        The exponent of an interaction, x^b, is none: where it is positive, a larger x needs more data.
+        """
+        main = {power.exponent for term in self.terms for power in term.powers if power.sign < 0}
+        return np.array([name in main for name in self.parameter_names])
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -130,12 +168,34 @@ class Form:
         """Return f: θ (P,) or (R, P), X (m, K), n (m,), all in fit units → (m,) or (R, m)."""
         theta = np.asarray(theta, float)
         total = self.term_values(np.atleast_2d(theta), X, n).sum(axis=0)
+        total = self.link(total, self.ceilings(theta)[:, None])
         return total[0] if theta.ndim == 1 else total
 
-    def split_in_data(self, theta: ArrayLike, X: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return A (R, m), B (R, m) and d (R,) with f = A + B·n^(−d), for θ (R, P) and X (m, K) in fit units.
+    def link(self, g: ArrayLike, C: ArrayLike) -> np.ndarray:
+        """Return f for the sum of terms g below the ceiling C, which broadcast: g itself in a form without one."""
+        if self.sharpness is None:
+            return np.asarray(g)
+        low = np.minimum(g, C)
+        ratio = low / np.maximum(g, C)  # at most 1, so that no power overflows
+        if self.sharpness == 1:
+            return low / (1 + ratio)
+        if self.sharpness == 4:
+            ratio *= ratio
+            return low / np.sqrt(np.sqrt(1 + ratio * ratio))
+        return low * (1 + ratio**self.sharpness) ** (-1 / self.sharpness)
 
-        Every form depends on n through one n^(−d) only, which lets a frontier try many n at the price of one.
+    def ceilings(self, theta: ArrayLike) -> np.ndarray:
+        """Return the ceiling C (R,) of θ (R, P), in the units of the target; infinite in a form without one."""
+        theta = np.atleast_2d(np.asarray(theta, float))
+        if self.fits_ceiling:
+            return theta[:, -1]
+        return np.full(len(theta), np.inf if self.ceiling is None else self.ceiling)
+
+    def split_in_data(self, theta: ArrayLike, X: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return A (R, m), B (R, m) and d (R,) with g = A + B·n^(−d), for θ (R, P) and X (m, K) in fit units.
+
+        g is the sum of the terms: f, or in a form with a ceiling what `link` makes f of. Every form depends on n
+        through one n^(−d) only, which lets a frontier try many n at the price of one.
         Without a data column B and d are 0.
         """
         theta = np.atleast_2d(np.asarray(theta, float))
@@ -168,18 +228,25 @@ class Form:
 
 
 def form_for(name: str, factors: Sequence[str], has_data: bool) -> Form:
-    """Return the form `name` for these factors, with or without a data column.
+    """Return the form `name` for these factors, with or without a data column; a suffix of `CEILINGS` adds a ceiling.
 
     Raises `UserError` for an unknown form, or one whose interactions need the data column that is missing.
     """
-    if name not in FORMS:
+    base, sharpness = parse_ceiling(name)
+    if base not in FORMS:
         raise UserError(f"laws.forms: there is no form {name!r}; the forms are {', '.join(FORMS)}")
-    if name in _NEED_DATA and not has_data:
+    if base in _NEED_DATA and not has_data:
         raise UserError(
             f"laws.forms: {name} says how factors interact with the data size, and the table has no data column; "
             "name one under table.data, or fit [mult, add]"
         )
-    return Form(name, tuple(factors), has_data, tuple(FORMS[name](factors, has_data)))
+    return Form(name, tuple(factors), has_data, tuple(FORMS[base](factors, has_data)), sharpness)
+
+
+def parse_ceiling(name: str) -> tuple[str, float | None]:
+    """Return a form's name without the suffix of its ceiling, and the ceiling's sharpness; None where it has none."""
+    suffix = next((suffix for suffix in CEILINGS if name.endswith(suffix)), "")
+    return name.removesuffix(suffix), CEILINGS.get(suffix)
 
 
 def _exponents(term: Term) -> list[str]:
@@ -190,15 +257,26 @@ _GREEK = {"alpha": "α", "beta": "β", "xi": "ξ", "epsilon": "ε"}
 
 
 def formula(form: Form, values: Mapping[str, float] | None = None) -> str:
-    """Return the formula, `f = α_N·N^(−a_N) + ε`, with numbers in the place of parameters if `values` are given."""
-    return "f = " + " + ".join(_term_text(term, values) for term in form.terms)
+    """Return the formula, `f = α_N·N^(−a_N) + ε`, with numbers in the place of parameters if `values` are given.
+
+    Terms and powers that have vanished are left out there: coefficients and exponents of 0.
+    """
+    shown = [term for term in form.terms if values is None or values[term.coefficient] != 0]
+    total = " + ".join(_term_text(term, values) for term in shown) or "0"
+    if form.sharpness is None:
+        return f"f = {total}"
+    ceiling = form.ceiling if form.ceiling is not None or values is None else values[CEILING]
+    ratio, s = f"g/{CEILING if ceiling is None else _number(ceiling)}", f"{form.sharpness:g}"
+    bent = f"(1 + {ratio})" if form.sharpness == 1 else f"(1 + ({ratio})^{s})^(1/{s})"
+    return f"f = g/{bent}, g = {total}"
 
 
 def _term_text(term: Term, values: Mapping[str, float] | None) -> str:
     if values is None:
         powers = [f"{power.variable}^({_sign(power.sign)}{_symbol(power.exponent)})" for power in term.powers]
         return "·".join([_symbol(term.coefficient), *powers])
-    powers = [f"{power.variable}^({_number(power.sign * values[power.exponent])})" for power in term.powers]
+    felt = [power for power in term.powers if values[power.exponent] != 0]
+    powers = [f"{power.variable}^({_number(power.sign * values[power.exponent])})" for power in felt]
     return "·".join([_number(values[term.coefficient]), *powers])
 
 

@@ -1,4 +1,7 @@
-"""The fitting kernel: bounded Levenberg–Marquardt for log f = logsumexp of terms affine in θ, compiled.
+"""The fitting kernel: bounded Levenberg–Marquardt for log g = logsumexp of terms affine in θ, compiled.
+
+f is g, or its soft minimum with a ceiling C: log f = −(1/s)·log(g^(−s) + C^(−s)), whose slopes are one share for log g
+and the rest for log C.
 
 One definition serves every form: `Layout` lists which parameter multiplies which feature in which term. The features
 are (1, log x_1, …, log n), θ holds log coefficients and exponents. A fit has its own point weights (bootstrap counts,
@@ -37,6 +40,9 @@ class Layout(NamedTuple):
     variable: np.ndarray
     sign: np.ndarray
     coefficient: np.ndarray  # (J,): the parameter that is the log coefficient of each term
+    sharpness: float  # s of the ceiling; 0: there is none
+    ceiling: int  # the parameter that is the log of the ceiling C; −1: C is known
+    log_ceiling: float  # the log of a C that is known
 
 
 class Options(NamedTuple):
@@ -61,9 +67,11 @@ class Workspace(NamedTuple):
     """Buffers of one thread."""
 
     exponent: np.ndarray  # (J, m)
-    share: np.ndarray  # (J, m): term / f once normalised
+    share: np.ndarray  # (J, m): term / g once normalised
     bits: np.ndarray  # (m,) int64
-    value: np.ndarray  # (m,): f
+    value: np.ndarray  # (m,): g, of which `jacobian` leaves the inverse
+    bent: np.ndarray  # (m,): f below the ceiling; unused without one
+    passed: np.ndarray  # (m,): slope of log f by log g, the share of g; unused without a ceiling
     residual: np.ndarray  # (m,)
     curvature: np.ndarray  # (m,): weight of each point in the normal matrix
     slope: np.ndarray  # (m,): derivative of the loss by the residual
@@ -83,6 +91,8 @@ def workspace(terms, parameters, points):
         np.empty((terms, points)),
         np.empty((terms, points)),
         np.empty(points, np.int64),
+        np.empty(points),
+        np.empty(points),
         np.empty(points),
         np.empty(points),
         np.empty(points),
@@ -143,6 +153,19 @@ def term_exponents(theta, features, layout, out, count):
 @compiled
 def evaluate(theta, points, count, layout, options, work):
     """Write terms, f and residuals at θ; return the loss Σ w·ρ(residual)."""
+    law = law_at(theta, points, count, layout, work)
+    if options.log_space:
+        for i in range(count):
+            work.residual[i] = math.log(law[i]) - points.target[i]
+    else:
+        for i in range(count):
+            work.residual[i] = law[i] - points.target[i]
+    return loss(work.residual, points.weight, count, options.delta)
+
+
+@compiled
+def law_at(theta, points, count, layout, work):
+    """Write terms and their sum at θ; return f (m,), a buffer."""
     term_exponents(theta, points.features, layout, work.exponent, count)
     for i in range(count):
         work.value[i] = 0.0
@@ -151,13 +174,34 @@ def evaluate(theta, points, count, layout, options, work):
         share = work.share[j]
         for i in range(count):
             work.value[i] += share[i]
-    if options.log_space:
-        for i in range(count):
-            work.residual[i] = math.log(work.value[i]) - points.target[i]
-    else:
-        for i in range(count):
-            work.residual[i] = work.value[i] - points.target[i]
-    return loss(work.residual, points.weight, count, options.delta)
+    if layout.sharpness > 0.0:
+        bend(theta, count, layout, work)
+        return work.bent
+    return work.value
+
+
+@compiled
+def bend(theta, count, layout, work):
+    """Write f below the ceiling, and the share of g in it; in powers of the smaller over the larger, none overflows."""
+    s = layout.sharpness
+    log_ceiling = theta[layout.ceiling] if layout.ceiling >= 0 else layout.log_ceiling
+    ceiling = math.exp(log_ceiling)
+    for i in range(count):
+        low, high = min(work.value[i], ceiling), max(work.value[i], ceiling)
+        ratio = low / high
+        if s == 1.0:
+            inverse = 1.0 / (1.0 + ratio)
+            work.bent[i] = low * inverse
+        elif s == 4.0:
+            ratio *= ratio
+            ratio *= ratio
+            inverse = 1.0 / (1.0 + ratio)
+            work.bent[i] = low * math.sqrt(math.sqrt(inverse))
+        else:
+            ratio = ratio**s
+            inverse = 1.0 / (1.0 + ratio)
+            work.bent[i] = low * inverse ** (1.0 / s)
+        work.passed[i] = inverse if low == work.value[i] else ratio * inverse
 
 
 @compiled
@@ -205,7 +249,7 @@ def descend(theta, damping, points, count, layout, options, iterations, toleranc
             substitute(work.factor, work.gradient, work.move)
             if attempt == 0:  # a trial overwrites the terms at θ
                 term_exponents(work.move, points.features, layout, work.exponent, count)
-                accelerate(work.exponent, count, options.log_space, work)
+                accelerate(work.exponent, count, layout, options.log_space, work)
             predicted = propose(theta, options, work)
             proposed = evaluate(work.trial, points, count, layout, options, work)
             if proposed < current:

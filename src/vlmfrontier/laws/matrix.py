@@ -13,7 +13,7 @@ from numba import njit
 # No fastmath: sums that may be reordered come out otherwise where code was compiled anew than where it was read from
 # the cache, and an ill-determined law then ends elsewhere. It would save a tenth of the time.
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
-_SOURCES = ("kernel.py", "matrix.py", "problem.py")
+_SOURCES = ("kernel.py", "matrix.py", "problem.py", "starts.py")
 
 
 def compiled(function: Callable) -> Callable:
@@ -54,8 +54,12 @@ def weigh(weight, count, delta, work):
 
 @compiled
 def jacobian(points, count, layout, options, work):
-    """Write the derivatives of the residuals, (P, m); in log space, terms become their shares of f."""
-    if options.log_space:
+    """Write the derivatives of the residuals, (P, m); terms become their shares of g, but for f̂ − f without a ceiling.
+
+    With a ceiling log f has a share of the slope of log g, and the rest of that of log C.
+    """
+    has_ceiling = layout.sharpness > 0.0
+    if options.log_space or has_ceiling:
         for i in range(count):
             work.value[i] = 1.0 / work.value[i]
         for j in range(layout.coefficient.size):
@@ -70,6 +74,24 @@ def jacobian(points, count, layout, options, work):
         share, sign = work.share[layout.term[e]], layout.sign[e]
         for i in range(count):
             row[i] += sign * share[i] * feature[i]
+    if has_ceiling:
+        bend_jacobian(count, layout, options, work)
+
+
+@compiled
+def bend_jacobian(count, layout, options, work):
+    """Turn the derivatives of log g into those of log f below the ceiling, or of f."""
+    slope = work.slope
+    for i in range(count):
+        slope[i] = work.passed[i] if options.log_space else work.passed[i] * work.bent[i]
+    for p in range(work.gradient.size):
+        row = work.jacobian[p]
+        for i in range(count):
+            row[i] *= slope[i]
+    if layout.ceiling >= 0:
+        row = work.jacobian[layout.ceiling]
+        for i in range(count):
+            row[i] = (1.0 - work.passed[i]) * (1.0 if options.log_space else work.bent[i])
 
 
 @compiled
@@ -152,18 +174,26 @@ def substitute(factor, right, solution):
 
 
 @compiled
-def accelerate(slopes, count, log_space, work):
+def accelerate(slopes, count, layout, log_space, work):
     """Bend the step along the valley: geodesic acceleration (Transtrum & Sethna 2012, arXiv 1201.5885).
 
     `slopes` (J, m) are the terms' log slopes along the step. The second derivative of a log-sum-exp is their variance;
     the correction solves the step's own system for it, and is dropped where it is no small correction.
     """
+    has_ceiling = layout.sharpness > 0.0
+    ceiling = work.move[layout.ceiling] if layout.ceiling >= 0 else 0.0
     for i in range(count):
         mean, square = 0.0, 0.0
         for j in range(len(slopes)):
             mean += work.share[j, i] * slopes[j, i]
             square += work.share[j, i] * slopes[j, i] * slopes[j, i]
-        work.slope[i] = work.curvature[i] * (square - mean * mean if log_space else square)
+        second = square - mean * mean if log_space else square
+        if has_ceiling:
+            second = bent_second(mean, square - mean * mean, ceiling, layout.sharpness, work.passed[i])
+            if not log_space:
+                first = work.passed[i] * mean + (1.0 - work.passed[i]) * ceiling
+                second = work.bent[i] * (second + first * first)
+        work.slope[i] = work.curvature[i] * second
     straight, bent = 0.0, 0.0
     for p in range(work.move.size):
         row, total = work.jacobian[p], 0.0
@@ -177,3 +207,10 @@ def accelerate(slopes, count, log_space, work):
     if bent <= _BEND * _BEND * straight:
         for p in range(work.move.size):
             work.move[p] += 0.5 * work.trial[p]
+
+
+@compiled
+def bent_second(slope, second, ceiling, sharpness, passed):
+    """Return the second derivative of log f along a step, from first and second of log g and the first of log C."""
+    apart = slope - ceiling
+    return passed * second - sharpness * passed * (1.0 - passed) * apart * apart

@@ -1,8 +1,4 @@
-"""A batch of fits that share a design: what the kernel needs, and where its descents start.
-
-Starts are kernel parameters whose coefficients are still open: least squares fills them in, the law being linear in
-them.
-"""
+"""A batch of fits that share a design: what the kernel needs, and the way between its parameters and θ."""
 
 import math
 from dataclasses import dataclass, replace
@@ -11,12 +7,13 @@ from functools import cached_property
 import numpy as np
 
 from vlmfrontier.laws.forms import Form
-from vlmfrontier.laws.kernel import Layout, Options, Points, descend, exponentials, term_exponents, workspace
+from vlmfrontier.laws.kernel import Layout, Options, Points, descend, workspace
 from vlmfrontier.laws.matrix import compiled
 from vlmfrontier.study.analysis import LawsConfig
 
 _LOG_COEFFICIENT = (-60.0, 300.0)  # e^-60 is nothing; e^300 leaves room for factors left in raw units
-_STEP = (4.0, 1.0)  # longest move of a log coefficient, of an exponent, in one iteration
+_STEP = (4.0, 1.0)  # longest move of a log coefficient (or ceiling), of an exponent, in one iteration
+_HIGHEST_CEILING = 10.0  # times the largest measured: where a fitted ceiling ends if nobody says what the largest is
 _VANISHED = 1e-10  # largest share of f at any point below which a term counts as absent
 
 
@@ -33,6 +30,7 @@ class Problem:
     log_target: np.ndarray  # (R, m)
     weight: np.ndarray  # (R, m); zero leaves a point out
     config: LawsConfig
+    largest: float | None = None  # the largest error that there can be, where a fitted ceiling ends
 
     @property
     def fits(self) -> int:
@@ -63,31 +61,73 @@ class Problem:
 
     @cached_property
     def options(self) -> Options:
-        """Box, step limits and loss."""
-        is_coefficient, bound = self.form.is_coefficient, self.config.exponent_bound or np.inf
+        """Box, step limits and loss; the box of the first row, where the rows of a fitted ceiling differ."""
+        logged, bound = self.form.is_logged, self.config.exponent_bound or np.inf
+        lower = np.where(logged, _LOG_COEFFICIENT[0], np.where(self._never_negative, 0.0, -bound))
+        upper = np.where(logged, _LOG_COEFFICIENT[1], bound)
+        if self.form.fits_ceiling:
+            highest = self.log_target.max()
+            upper[-1] = np.log(self.largest) if self.largest is not None else highest + np.log(_HIGHEST_CEILING)
+            lower[-1] = min(self._largest_measured(0), upper[-1])
         return Options(
-            lower=np.where(is_coefficient, _LOG_COEFFICIENT[0], 0.0 if self.config.positive_exponents else -bound),
-            upper=np.where(is_coefficient, _LOG_COEFFICIENT[1], bound),
-            step=np.where(is_coefficient, *_STEP),
+            lower=lower,
+            upper=upper,
+            step=np.where(logged, *_STEP),
             delta=self.config.delta if self.config.loss == "huber" else 0.0,
             log_space=self.config.log_space,
         )
 
+    def options_of(self, row: int, weight: np.ndarray | None = None) -> Options:
+        """Return the options of one fit, with other weights (m,) if given: a fitted ceiling is no lower than the
+        largest error that the fit sees."""
+        options = self.options
+        if not self.form.fits_ceiling or options.lower[-1] == options.upper[-1]:
+            return options
+        lower = options.lower.copy()
+        lower[-1] = min(self._largest_measured(row, weight), options.upper[-1])
+        return options._replace(lower=lower)
+
+    def _largest_measured(self, row: int, weight: np.ndarray | None = None) -> float:
+        """Return the log of the largest error among the points of one fit."""
+        return float(self.log_target[row, (self.weight[row] if weight is None else weight) > 0].max())
+
+    @property
+    def _never_negative(self) -> np.ndarray:
+        """Which exponents may not be negative, (P,)."""
+        if self.config.positive_exponents == "main":
+            return self.form.is_main_exponent
+        return np.full(len(self.form.parameter_names), bool(self.config.positive_exponents))
+
     def to_theta(self, internal: np.ndarray) -> np.ndarray:
-        """Return θ (…, P) in fit units; coefficients of terms that are nowhere felt become exactly 0."""
+        """Return θ (…, P) in fit units; coefficients of terms that are nowhere felt become exactly 0.
+
+        A main term whose exponents are all held at 0 is a constant, and becomes part of ε.
+        """
         theta = np.array(internal)
-        for coefficient, shift in self._shifts(theta):
-            theta[..., coefficient] = np.exp(theta[..., coefficient] - shift)
+        for position, shift in self._shifts(theta):
+            theta[..., position] = np.exp(theta[..., position] - shift)
         for term, share in zip(self.form.terms, self._largest_shares(internal), strict=True):
             theta[..., self.form.index(term.coefficient)][share < _VANISHED] = 0.0
+        return self.merged(theta)
+
+    def merged(self, theta: np.ndarray) -> np.ndarray:
+        """Return θ (…, P) after adding, in place, terms whose exponents are all held at 0 to the constant term ε."""
+        constant = next((self.form.index(term.coefficient) for term in self.form.terms if not term.powers), None)
+        for term in self.form.terms if constant is not None else ():
+            exponents = [self.form.index(power.exponent) for power in term.powers]
+            if exponents and self._never_negative[exponents].all():
+                coefficient = theta[..., self.form.index(term.coefficient)]
+                flat = (theta[..., exponents] == 0).all(axis=-1)
+                theta[..., constant] += np.where(flat, coefficient, 0.0)
+                coefficient[flat] = 0.0
         return theta
 
     def from_theta(self, theta: np.ndarray) -> np.ndarray:
         """Return the kernel's parameters for θ (…, P)."""
         internal = np.array(theta, float)
         smallest = np.exp(_LOG_COEFFICIENT[0])
-        for coefficient, shift in self._shifts(internal):
-            internal[..., coefficient] = np.log(np.maximum(internal[..., coefficient], smallest)) + shift
+        for position, shift in self._shifts(internal):
+            internal[..., position] = np.log(np.maximum(internal[..., position], smallest)) + shift
         return np.clip(internal, self.options.lower, self.options.upper)
 
     def with_weights(self, weight: np.ndarray, log_target: np.ndarray | None = None) -> "Problem":
@@ -97,16 +137,18 @@ class Problem:
         return replace(self, weight=weight, log_target=np.ascontiguousarray(log_target))
 
     def _shifts(self, exponents: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        """Return, per term, its coefficient's index and by how much centring moves its log."""
+        """Return, per entry of θ that is fitted as a log, its index and by how much centring moves the log."""
         centre = dict(zip(self.form.variables, self.centre, strict=True))
         shifts = []
         for term in self.form.terms:
             powers = [p.sign * exponents[..., self.form.index(p.exponent)] * centre[p.variable] for p in term.powers]
             shifts.append((self.form.index(term.coefficient), np.asarray(sum(powers, np.zeros(exponents.shape[:-1])))))
+        if self.form.fits_ceiling:
+            shifts.append((len(self.form.parameter_names) - 1, np.zeros(exponents.shape[:-1])))
         return shifts
 
     def _largest_shares(self, internal: np.ndarray) -> np.ndarray:
-        """Return every term's largest share of f over the points, (J, …)."""
+        """Return every term's largest share of the sum of terms over the points, (J, …)."""
         used = self.features[:, (self.weight > 0).any(axis=0)]
         exponent = np.zeros((len(self.form.terms), *internal.shape[:-1], used.shape[1]))
         for term, parameter, variable, sign in zip(*self.layout[:4], strict=True):
@@ -128,11 +170,10 @@ def layout(form: Form) -> Layout:
         *(np.array(column, np.int64) for column in (term, parameter, variable)),
         np.array(sign),
         np.array(coefficient, np.int64),
+        form.sharpness or 0.0,
+        len(form.parameter_names) - 1 if form.fits_ceiling else -1,
+        math.inf if form.ceiling is None else math.log(form.ceiling),
     )
-
-
-_SWEEPS = 150  # of coordinate descent: enough to rank starts, which is all they are for
-_SMALLEST_SHARE = 1e-3  # relative size a term keeps where least squares drops it; at 0 it could never come back
 
 
 @compiled
@@ -162,120 +203,3 @@ def descents(theta, damping, features, log_target, weight, layout, options, iter
             theta[b], damping[b], points, count, layout, options, iterations, tolerance, work
         )
     return out
-
-
-@compiled
-def gram(theta, points, count, layout, work, matrix, right, scale):
-    """Write normal equations of the model, linear in its coefficients, for relative residuals Σ c_j φ_j / y − 1."""
-    terms = layout.coefficient.size
-    term_exponents(theta, points.features, layout, work.exponent, count)
-    for j in range(terms):
-        row, share = work.exponent[j], work.share[j]
-        top = -np.inf
-        for i in range(count):
-            row[i] -= points.target[i]
-            top = max(top, row[i])
-        scale[j] = top
-        for i in range(count):
-            row[i] -= top
-        exponentials(row, share, work.bits, count)
-        total = 0.0
-        for i in range(count):
-            total += points.weight[i] * share[i]
-            row[i] = points.weight[i] * share[i]
-        right[j] = total
-        for k in range(j + 1):
-            other, product = work.share[k], 0.0
-            for i in range(count):
-                product += row[i] * other[i]
-            matrix[j, k] = product
-            matrix[k, j] = product
-
-
-@compiled
-def non_negative(matrix, right, solution):
-    """Write the non-negative least-squares solution of `matrix`·c = `right`; return cᵀMc − 2cᵀr."""
-    terms = right.size
-    solution[:] = 0.0
-    for _ in range(_SWEEPS):
-        for j in range(terms):
-            rest = right[j]
-            for k in range(terms):
-                rest -= matrix[j, k] * solution[k]
-            solution[j] = max(0.0, solution[j] + rest / matrix[j, j])
-    value = 0.0
-    for j in range(terms):
-        value -= 2.0 * right[j] * solution[j]
-        for k in range(terms):
-            value += solution[j] * matrix[j, k] * solution[k]
-    return value
-
-
-@compiled
-def fill_coefficients(theta, features, log_target, weight, layout):
-    """Write into every θ (B, P) the best log coefficients for its exponents; return losses of relative residuals.
-
-    The law is linear in its coefficients, so only exponents need random starts, and the loss already ranks them.
-    """
-    points, count = pack(features, log_target, weight, True)
-    work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
-    terms = layout.coefficient.size
-    matrix, right, scale, solution = np.empty((terms, terms)), np.empty(terms), np.empty(terms), np.empty(terms)
-    total, out = np.sum(weight), np.empty(len(theta))
-    for b in range(len(theta)):
-        for j in range(terms):
-            theta[b, layout.coefficient[j]] = 0.0
-        gram(theta[b], points, count, layout, work, matrix, right, scale)
-        out[b] = 0.5 * (non_negative(matrix, right, solution) + total)
-        for j in range(terms):
-            theta[b, layout.coefficient[j]] = math.log(max(solution[j], _SMALLEST_SHARE)) - scale[j]
-    return out
-
-
-_FAR = 3.0  # how far jumps go where exponents are unbounded
-_MOST_CHANGED = 3  # exponents a jump draws anew
-
-
-def random_exponents(problem: Problem, row: int) -> np.ndarray:
-    """Return `config.starts` starts (S, P) of one fit: exponents U(−1, 1), or U(0, 1) if they must be positive."""
-    rng = np.random.default_rng([problem.config.seed, 0, row])
-    at = _exponents(problem)
-    internal = np.zeros((problem.config.starts, len(problem.form.parameter_names)))
-    lowest = 0.0 if problem.config.positive_exponents else -1.0
-    internal[:, at] = rng.uniform(lowest, 1.0, (len(internal), len(at)))
-    return np.clip(internal, problem.options.lower, problem.options.upper)
-
-
-def crossings(best: np.ndarray, pool: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `pool` (B, P) and `count` crossings of `best` (P,) with members of it, every entry from either at random.
-
-    Terms act nearly by themselves, so an exponent that serves one optimum often serves in another's company.
-    """
-    partner = pool[rng.integers(0, len(pool), count)]
-    return np.vstack([pool, np.where(rng.random(partner.shape) < 0.5, partner, best)])
-
-
-def jumps(problem: Problem, sources: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `count` copies of random `sources` (B, P) with one to three exponents drawn anew, half of them at a bound.
-
-    The minimum often has a term that acts on the largest or smallest value of a factor only, an exponent at its bound;
-    from the ordinary start such a term is found by luck.
-    """
-    at = _exponents(problem)
-    lower, upper = problem.options.lower[at], problem.options.upper[at]
-    low = np.maximum(lower, np.minimum(-_FAR, upper))  # a box that lies beyond, such as one held exponent, is kept
-    high = np.minimum(upper, np.maximum(_FAR, lower))
-    shape = (count, len(at))
-    anywhere = rng.uniform(low, high, shape)
-    at_bound = np.where(rng.random(shape) < 0.5, low, high)
-    drawn = np.where(rng.random(shape) < 0.5, at_bound, anywhere)
-    rank = np.argsort(rng.random(shape), axis=1)
-    changed = rank < rng.integers(1, _MOST_CHANGED + 1, count)[:, None]
-    internal = sources[rng.integers(0, len(sources), count)].copy()
-    internal[:, at] = np.where(changed, drawn, internal[:, at])
-    return internal
-
-
-def _exponents(problem: Problem) -> np.ndarray:
-    """Return the positions of exponents in θ."""
-    return np.flatnonzero(~problem.form.is_coefficient)

@@ -1,7 +1,7 @@
 """Profile likelihoods: how much worse the best fit becomes when one parameter is held elsewhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,7 @@ class _Held(Problem):
     def options(self) -> Options:
         """The problem's options with the point."""
         free = super().options
-        point = np.log(self.value) if self.form.is_coefficient[self.index] else self.value
+        point = np.log(self.value) if self.form.is_logged[self.index] else self.value
         lower, upper = free.lower.copy(), free.upper.copy()
         lower[self.index] = upper[self.index] = point
         return free._replace(lower=lower, upper=upper)
@@ -64,12 +64,12 @@ def profiles(
     """
     config, table = config or LawsConfig(), table.measured(law.target)
     lighter = config.model_copy(update={"starts": min(config.starts, _STARTS)})
-    problem, bound = problem_for(table, law.form.name, law.target, lighter), config.exponent_bound or np.inf
+    problem = problem_for(table, law.form.name, law.target, lighter)
     indices, found = {name: _index(law, name) for name in parameters}, []
     for name, index in indices.items():
         if progress is not None:
             progress(name)
-        found.append(_searched(problem, law, index, points, bound, threads))
+        found.append(_searched(problem, law, index, points, threads))
     best = min((each.best for each in found), key=lambda pair: pair[1])[0]
     for each in found:
         each.try_from(best)
@@ -136,26 +136,27 @@ class _Profile:
             self.theta[place], self.objective[place] = found, objective
 
 
-def _searched(problem: Problem, law: LawFit, index: int, points: int, bound: float, threads: int | None) -> _Profile:
+def _searched(problem: Problem, law: LawFit, index: int, points: int, threads: int | None) -> _Profile:
     """Return a profile after a search at every held value, and descents from the law and from neighbours."""
-    values = _values(law, index, points, bound)
-    p = problem
-    held = [_Held(p.form, p.logs, p.log_target, p.weight, p.config, index=index, value=float(v)) for v in values]
+    values = _values(problem, law, index, points)
+    given = {each.name: getattr(problem, each.name) for each in fields(problem)}
+    held = [_Held(**given, index=index, value=float(value)) for value in values]
     found = [solve(each, law.theta[None], threads) for each in held]
     profile = _Profile(index, values, held, [f.theta[0] for f in found], [float(f.objective[0]) for f in found])
     profile.try_from(law.theta)
     return profile
 
 
-def _values(law: LawFit, index: int, points: int, bound: float) -> np.ndarray:
-    """Return where the parameter is held: around the fit, in logs for a coefficient, an exponent within its bounds."""
-    is_coefficient = law.form.is_coefficient[index]
+def _values(problem: Problem, law: LawFit, index: int, points: int) -> np.ndarray:
+    """Return where the parameter is held: around the fit within its box, in logs for a coefficient or a ceiling."""
+    logged, options = law.form.is_logged[index], problem.options
     error = 0.0 if law.covariance is None else float(np.sqrt(law.covariance[index, index]))
-    widest = _WIDEST_LOG if is_coefficient else _WIDEST
+    widest = _WIDEST_LOG if logged else _WIDEST
     away = min(_ERRORS * error, widest) if error > 0 else widest
-    if is_coefficient:
+    if law.form.is_coefficient[index]:
         return law.theta[index] * np.exp(np.linspace(-away, away, points))
-    centre = law.theta[index]
-    below = np.linspace(max(centre - away, -bound), centre, points // 2 + 1)
-    above = np.linspace(centre, min(centre + away, bound), points // 2 + 1)
-    return np.unique(np.concatenate([below, above]))
+    centre = np.log(law.theta[index]) if logged else law.theta[index]
+    below = np.linspace(max(centre - away, options.lower[index]), centre, points // 2 + 1)
+    above = np.linspace(centre, min(centre + away, options.upper[index]), points // 2 + 1)
+    values = np.unique(np.concatenate([below, above]))
+    return np.exp(values) if logged else values

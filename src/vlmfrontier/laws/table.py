@@ -47,6 +47,8 @@ class ResultsTable:
     """Whether repeats of a configuration are meant as such."""
     zeros: dict[str, list[int]] = field(default_factory=dict)
     """Lines of each target where no question was answered wrong, counted as half a wrong answer."""
+    largest: dict[str, float] = field(default_factory=dict)
+    """The largest error that there can be, of the targets that have one."""
     missing: dict[str, list[int]] = field(default_factory=dict)
     """Lines of each target that have no value: NaN here, and no row of what is fitted (`measured`)."""
     notes: list[str] = field(default_factory=list)
@@ -132,6 +134,7 @@ def read_runs(path: Path, record: Runs, split: str | None = None) -> ResultsTabl
         targets={name: _above_zero(error, record.targets[name].least) for name, error in errors.items()},
         zeros={name: [int(line) for line in frame.index[error == 0]] for name, error in errors.items()},
         missing={name: target.missing for name, target in record.targets.items()},
+        largest={name: target.largest for name, target in record.targets.items() if target.largest is not None},
         se=se,
         units={name: factor.unit for name, factor in record.factors.items()},
         data_unit=record.data.unit if record.data else None,
@@ -231,8 +234,12 @@ def from_arrays(
     data_unit: float = 1.0,
     split: np.ndarray | None = None,
     se: Mapping[str, np.ndarray] | None = None,
+    largest: Mapping[str, float] | None = None,
 ) -> ResultsTable:
-    """Return a table from columns at hand, for use from Python: factors and n positive, targets as errors."""
+    """Return a table from columns at hand, for use from Python: factors and n positive, targets as errors.
+
+    `largest` names the largest possible error of targets that have one, such as 100.
+    """
     values = {name: np.asarray(column, float) for name, column in factors.items()}
     data = None if data is None else np.asarray(data, float)
     everything = values | ({} if data is None else {DATA: data})
@@ -248,6 +255,7 @@ def from_arrays(
         configuration=configurations(everything),
         split=split,
         frame=pd.DataFrame(everything | errors),
+        largest=dict(largest or {}),
     )
 
 

@@ -65,6 +65,7 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
         split=split,
         frame=frame,
         has_seeds=config.seed is not None,
+        largest={name: LARGEST_ERROR for name, target in config.targets.items() if target.kind != "error"},
         missing={name: [int(at) for at in frame.index[np.isnan(error)]] for name, error in targets.items()},
         notes=notes,
     )

@@ -46,8 +46,9 @@ class LawsConfig(Section):
     """Exponents stay within ± this. Without a bound (`null`, as the paper) the minimum grows exponents that act on two
     points only and wreck extrapolation."""
 
-    positive_exponents: bool = False
-    """Allow only exponents ≥ 0, which forbids error to rise along a factor. Worse in the paper's Table 8."""
+    positive_exponents: bool | Literal["main"] = "main"
+    """`main`: exponents of main terms, α·x^(−a) and n^(−d), are ≥ 0, so that no law says that error rises with a factor
+    by itself; those of interactions are free. `true`: all are ≥ 0; `false`: none need be, as in the paper."""
 
     resamples: Width = 100
     """Bootstrap resamples per bag. The paper takes 100; more make bands smoother, time grows in proportion."""
