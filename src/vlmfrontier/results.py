@@ -293,4 +293,6 @@ class Results(ResultsFolder):
         Raises `UserError` if it is not there, damaged, or of another configuration.
         """
         self.refuse_outdated(path)
-        return read_frame(path, again("frontier"), numbers, others, empty=path == self.next_runs_csv)
+        return read_frame(
+            path, again("frontier"), numbers, others, empty=path in (self.next_runs_csv, self.table_csv("differences"))
+        )

@@ -321,7 +321,8 @@ def richest_form(laws: LawsConfig) -> str:
 
 
 def frontier_tables(study: Study) -> list[str]:
-    """Return what `vlmfrontier frontier` makes: only checks without a cost, nothing in n without a data size.
+    """Return what `vlmfrontier frontier` makes: only checks without a cost, nothing in n without a data size, nothing
+    of answers without runs.
 
     The vision model's share is a table only where the cost has such a part.
     """
@@ -332,6 +333,8 @@ def frontier_tables(study: Study) -> list[str]:
         "vision_share": has_cost(study) and has_vision_share(study),
         "next_runs": has_cost(study) and _has_examples(study),
         "checks": True,
+        "exponents": has_cost(study) and len(study.factors()) > 1,
+        "differences": study.trained,
     }
     return [name for name, applies in made.items() if applies]
 

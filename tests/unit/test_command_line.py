@@ -214,6 +214,13 @@ def test_a_table_without_data_size_has_no_elasticity():
     assert {"elasticity", "next_runs"} <= set(frontier_tables(with_data))
 
 
+def test_a_table_of_two_factors_has_exponents_and_only_runs_have_answers_to_compare():
+    two = {**TABLE, "factors": {"N": "params", "D": "tokens"}}
+    study = validate({"study": "own", "table": two, "cost": {"expression": "6 * N * D"}})
+    assert frontier_tables(study) == ["frontier", "regret", "checks", "exponents"]
+    assert frontier_tables(load_study([ROOT / "config.yaml"]))[-2:] == ["exponents", "differences"]
+
+
 def test_the_richest_form_is_the_last_of_the_papers_list():
     study = validate({"study": "own", "table": TABLE, "laws": {"forms": ["add", "mult"]}})
     assert richest_form(study.laws) == "add"

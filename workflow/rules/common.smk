@@ -90,7 +90,7 @@ RUN_TABLE = [f"{RESULTS}/runs.csv", f"{RESULTS}/runs.json"]
 LAWS = expand(f"{RESULTS}/laws/{{target}}/weights.json", target=STUDY.targets())
 TABLES = frontier_tables(STUDY)
 SEARCHED = expand(f"{RESULTS}/frontier/{{target}}.csv", target=STUDY.targets()) if "frontier" in TABLES else []
-FRONTIER_TABLES = [name for name in TABLES if name in ("elasticity", "regret", "vision_share")]
+FRONTIER_TABLES = [name for name in TABLES if name not in ("frontier", "next_runs", "checks")]
 FRONTIER = [*SEARCHED, *expand(f"{RESULTS}/tables/{{name}}.csv", name=FRONTIER_TABLES)]
 NEXT_RUNS = [f"{RESULTS}/next_runs.csv"] if "next_runs" in TABLES else []
 

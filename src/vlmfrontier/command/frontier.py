@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vlmfrontier import command_line
+from vlmfrontier.command.tables import write_differences, write_exponents
 from vlmfrontier.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def frontier(given: Namespace) -> None:
       next_sweep     next_runs.yaml, a sweep of next_runs.csv, as `vlmfrontier next --sweep` does
       checks         tables/checks: the power law along each factor alone, the extrapolation to unseen runs (out of
                      tables/forms.csv), and x* at the middle budget against n with its direction
+      exponents      tables/exponents: a of x* ∝ c^a, by target, n and factor, with its 90% interval
+      differences    tables/differences: pairs of runs of equal cost, or neighbours along a factor, with the 90%
+                     interval of their difference on the test videos that they share, and whether it is real
     """
     from vlmfrontier.results import Results
     from vlmfrontier.workflow import frontier_tables
@@ -281,6 +285,8 @@ WRITERS: "dict[str, Callable[[Results], None]]" = {
     "next_runs": _write_next_runs,
     "next_sweep": _write_next_sweep,
     "checks": _write_checks,
+    "exponents": write_exponents,
+    "differences": write_differences,
 }
 
 

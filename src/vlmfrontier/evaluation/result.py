@@ -14,6 +14,7 @@ import numpy as np
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
+from vlmfrontier.laws.noise import measure_weights, video_residuals
 from vlmfrontier.models.build import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.models.weights import check_saved
@@ -64,13 +65,9 @@ def mean_over_strata(
     `weights` are equal within a stratum and sum to one. The plain standard error if there is one stratum and every
     cluster is one question. NaN with fewer than two clusters.
     """
-    values, weight = np.asarray(scores, float), np.asarray(weights, float)
-    _, stratum = np.unique([str(label) for label in strata], return_inverse=True)
-    means = np.bincount(stratum, values) / np.bincount(stratum)
-    _, group = np.unique(np.asarray(clusters), return_inverse=True)
-    residuals = np.bincount(group, weights=weight * (values - means[stratum]))
+    mean = float(np.asarray(weights, float) @ np.asarray(scores, float))
+    residuals = np.array(list(video_residuals(scores, clusters, strata, weights).values()))
     count = len(residuals)
-    mean = float(weight @ values)
     if count < 2:
         return mean, float("nan")
     return mean, float(np.sqrt(count / (count - 1) * np.sum(residuals**2)))
@@ -83,16 +80,11 @@ def task_errors(tasks: Sequence[str], answers: dict[str, list[dict]]) -> dict[st
     also `id` and `measure`. Measures weigh equally within their task, tasks in `avg`, whose standard error clusters all
     questions of a video.
     """
-    report = {task: _error(answers[task], _weights(answers[task])) for task in tasks}
+    report = {task: _error(answers[task], measure_weights(answers[task])) for task in tasks}
     everything = [{**record, "stratum": task} for task in tasks for record in answers[task]]
-    weights = [weight / len(tasks) for task in tasks for weight in _weights(answers[task])]
+    weights = [weight / len(tasks) for task in tasks for weight in measure_weights(answers[task])]
     total = sum(entry["questions"] for entry in report.values())
     return report | {"avg": {**_error(everything, weights), "questions": total}}
-
-
-def _weights(records: Sequence[dict]) -> list[float]:
-    counts = Counter(record.get("measure") for record in records)
-    return [1 / len(counts) / counts[record.get("measure")] for record in records]
 
 
 def _error(records: Sequence[dict], weights: Sequence[float]) -> dict[str, float | int]:

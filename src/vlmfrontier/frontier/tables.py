@@ -130,6 +130,62 @@ def vision_share_table(
     return frame.assign(share=share, more=share / (1 - share)).dropna(ignore_index=True)
 
 
+LEAST_BUDGETS, LEAST_SPAN = 10, 2.0
+"""No exponent is read off fewer budgets, nor off budgets that span less than this ratio."""
+BUDGETS_OF_EXPONENT = 100
+
+
+def exponents_table(target: Target, costs: np.ndarray, examples: np.ndarray | None) -> pd.DataFrame:
+    """Return the exponent a of x* ∝ c^a for every factor, a row per n and factor: the slope of log x* on log c (Eq. 4).
+
+    Every model has its own, over budgets that lie evenly in log c between the least and the greatest of `costs`, those
+    of the runs, as far as no factor of its x* stands at an end of the space, where the space and not the law
+    decides. Columns: n, factor, the median `exponent` over the pool's models with its 90% interval, the union of the
+    ranges of the pool and of the pairs bootstrap; the budgets' ends c_lo, c_hi; and `inside`, the share of the pool's
+    models that have an exponent. NaN where less than half of them do.
+    """
+    span = np.array([max(costs.min(), target.space.cost[0]), costs.max()])
+    budgets = np.geomspace(*span, BUDGETS_OF_EXPONENT)
+    counts = affordable(target.space.cost, budgets * (1 + 1e-9))  # the least may be rounded to below the cheapest cost
+    rows = []
+    for size in [None] if examples is None else examples:
+        n = np.array([target.ensemble.pool.data_unit if size is None else float(size)])
+        groups = (target.ensemble.pool, target.ensemble.pairs)
+        pool, pairs = (_slopes(target.space, member_choices(group, n, counts)[:, 0], budgets) for group in groups)
+        inside = np.isfinite(pool[:, 0])
+        for k, factor in enumerate(target.space.factors):
+            found = dict.fromkeys(("exponent", "exponent_lo", "exponent_hi"), np.nan)
+            if inside.mean() >= 0.5:
+                ends = [np.nanquantile(group[:, k], TAILS) for group in (pool, pairs) if np.isfinite(group[:, k]).any()]
+                low, high = np.min(ends, axis=0)[0], np.max(ends, axis=0)[1]
+                found = {"exponent": np.nanmedian(pool[:, k]), "exponent_lo": low, "exponent_hi": high}
+            of = {"n": np.nan if size is None else float(size), "factor": factor, **found}
+            rows.append(of | {"c_lo": span[0], "c_hi": span[1], "inside": inside.mean()})
+    return pd.DataFrame(rows)
+
+
+def _slopes(space: SearchSpace, chosen: np.ndarray, budgets: np.ndarray) -> np.ndarray:
+    """Return for each model the slope of log x* on log c by factor, (R, K), from its choices (R, C)."""
+    logs = np.log(np.stack([values[chosen] for values in space.factors.values()]))
+    ends = np.array([np.log(values[[0, -1]]) for values in map(space.levels, space.factors)])[:, :, None, None]
+    inside = ((logs > ends[:, 0]) & (logs < ends[:, 1])).all(axis=0)
+    c = np.log(budgets)
+    slopes = np.full((len(chosen), len(logs)), np.nan)
+    for r, kept in enumerate(map(_longest, inside)):
+        if len(kept) >= LEAST_BUDGETS and np.ptp(c[kept]) >= np.log(LEAST_SPAN):
+            centred = c[kept] - c[kept].mean()
+            slopes[r] = logs[:, r, kept] @ centred / (centred @ centred)
+    return slopes
+
+
+def _longest(inside: np.ndarray) -> np.ndarray:
+    """Return the places of the longest unbroken row of budgets (C,) that are `inside`: to pick single ones near an end
+    would favour those whose x* happens to be small."""
+    breaks = np.flatnonzero(~np.concatenate([[False], inside, [False]]))
+    longest = int(np.argmax(np.diff(breaks)))
+    return np.arange(breaks[longest], breaks[longest + 1] - 1)
+
+
 Rule = Callable[[float], int]
 """Gives the index of the configuration that a rule takes at a budget; −1 where it can afford nothing."""
 

@@ -102,6 +102,7 @@ def frontier(report: StudyReport) -> Iterator[Block]:
         f"`frontier/{report.main}.csv`.",
     )
     yield from movement(report)
+    yield from growth(report)
 
 
 def _near(frontier: pd.DataFrame, most: float) -> str:
@@ -139,6 +140,24 @@ def movement(report: StudyReport) -> Iterator[Block]:
         [f"No trend with n found: {', '.join(still)}; the bands of these elasticities include 0."] if still else []
     )
     yield Text(f"How x* moves with n: {' '.join(sentences)}")
+
+
+def growth(report: StudyReport) -> Iterator[Block]:
+    """Yield the exponent of each factor of x* in the budget, at the largest n, where it is determined."""
+    if report.exponents is None:
+        return
+    rows = report.exponents[report.exponents.target == report.main].dropna(subset="exponent")
+    if report.results.table.has_data:
+        rows = rows[rows.n == rows.n.max()]
+    if rows.empty:
+        return
+    said = [
+        f"{row.factor}* ∝ c^{row.exponent:.2f} ({row.exponent_lo:.2f} to {row.exponent_hi:.2f})"
+        for row in rows.itertuples()
+    ]
+    at = f" and n = {format_count(rows.n.max())}" if rows.n.notna().any() else ""
+    ends = f"{format_number(rows.c_lo.min())} to {format_number(rows.c_hi.max())} {report.results.space.unit}"
+    yield Text(f"How x* grows with the budget, with 90% intervals: {', '.join(said)}; for budgets of {ends}{at}.")
 
 
 def regret(report: StudyReport) -> Iterator[Block]:

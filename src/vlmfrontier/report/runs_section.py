@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.frontier.answers import per_video
+from vlmfrontier.frontier.differences import EQUAL_COST
 from vlmfrontier.provenance import provenance as of_this_process
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.study_report import StudyReport
@@ -51,6 +52,7 @@ def runs(report: StudyReport) -> Iterator[Block]:
         return
     yield Items(tuple(_coverage(report)))
     yield from _best(report)
+    yield from _winners(report)
     yield from _control(report)
 
 
@@ -98,6 +100,28 @@ def _best(report: StudyReport) -> Iterator[Block]:
     ]
     heads = (*factors, *(() if costs is None else (f"c ({report.results.space.unit})",)), *targets)
     yield table(heads, rows, f"The {len(rows)} runs with the least {report.error_name(report.main)}, as measured.")
+
+
+def _winners(report: StudyReport) -> Iterator[Block]:
+    """Yield for each budget of rivals the best run and the next best, and whether they differ for real."""
+    if report.differences is None or report.differences.empty:
+        return
+    pairs = report.differences[report.differences.target == report.main]
+    errors = dict(zip(report.results.table.names, report.results.table.error(report.main), strict=True))
+    rivals, rows = pairs[pairs.compared == EQUAL_COST], []
+    for (cost, _), group in rivals.groupby(["c", "n"]):
+        best, second = sorted({*group["first"], *group["second"]}, key=lambda run: errors.get(run, np.inf))[:2]
+        row = next(row for row in group.to_dict("records") if {row["first"], row["second"]} == {best, second})
+        ends = (row["lo"], row["hi"]) if row["first"] == best else (-row["hi"], -row["lo"])
+        told = "yes" if row["real"] else "no"
+        worse = f"{abs(row['difference']):.2g} ({ends[0]:.2g} to {ends[1]:.2g})"
+        rows.append((format_number(cost), f"`{best}`", f"`{second}`", worse, told))
+    real = f"{int(pairs.real.sum())} of {len(pairs)} compared pairs differ for real (`tables/differences.csv`)"
+    if not rows:
+        yield Text(f"{real}, by the test videos that they share.")
+        return
+    heads = ("budget", "best run", "next best", "points worse (90% interval)", "real")
+    yield table(heads, rows, f"Runs of equal cost and n. All runs answer the same questions: {real}.")
 
 
 def _control(report: StudyReport) -> Iterator[Block]:

@@ -62,7 +62,7 @@ class StudyReport:
     def set_aside(self) -> list[str]:
         """Why results that are there are not shown: they are damaged, or of another configuration than the study."""
         _ = self.records, self.has_laws, self.frontier  # each notes what it cannot read
-        _ = self.elasticity, self.regret, self.checks, self.next_runs
+        _ = self.elasticity, self.regret, self.checks, self.next_runs, self.exponents, self.differences
         laws = self._laws_aside if self.has_table else []
         return list(dict.fromkeys([*self._unreadable, *laws, *self._figures_aside()]))
 
@@ -189,6 +189,25 @@ class StudyReport:
         """How x* moves with n."""
         return self._table(
             self.results.table_csv("elasticity"), ["e_median", "e_lo", "e_hi"], ["target", "factor", "direction"]
+        )
+
+    @cached_property
+    def exponents(self) -> pd.DataFrame | None:
+        """How x* grows with the budget; an exponent that is not determined is NaN."""
+        found = self._table(self.results.table_csv("exponents"), ["c_lo", "c_hi"], ["target", "factor"])
+        return (
+            None
+            if found is None
+            else found.apply(lambda c: c if c.name in ("target", "factor") else pd.to_numeric(c, "coerce"))
+        )
+
+    @cached_property
+    def differences(self) -> pd.DataFrame | None:
+        """Pairs of runs and whether they differ; no row where no answers are kept."""
+        return self._table(
+            self.results.table_csv("differences"),
+            ["difference", "lo", "hi", "n"],
+            ["target", "compared", "first", "second", "real"],
         )
 
     @cached_property

@@ -1,0 +1,55 @@
+"""Tables that `frontier` writes beside the frontier: exponents of x* in c, and which runs differ for real."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vlmfrontier.results import Results
+
+MOST_SIZES = 5
+"""Of more numbers of examples only some, evenly chosen, have exponents."""
+
+
+def write_exponents(results: "Results") -> None:
+    """Write tables/exponents: x* ∝ c^a by target, n and factor, with its interval."""
+    import numpy as np
+    import pandas as pd
+
+    from vlmfrontier.frontier.tables import exponents_table
+    from vlmfrontier.tables.writing import write_table
+
+    sizes, costs = results.examples, results.run_costs[np.isfinite(results.run_costs)]
+    if sizes is not None and len(sizes) > MOST_SIZES:
+        sizes = sizes[np.linspace(0, len(sizes) - 1, MOST_SIZES).round().astype(int)]
+    costs = costs if len(costs) else results.budgets  # of runs whose cost was not measured
+    parts = {name: exponents_table(results.target(name), costs, sizes) for name in results.study.targets()}
+    table = pd.concat(parts, names=["target", None]).reset_index(level="target").reset_index(drop=True)
+    path = write_table(table, results.table_csv("exponents"))
+    results.note(path)
+    for row in table[table.target == results.main_target].dropna(subset="exponent").itertuples():
+        at = "" if np.isnan(row.n) else f" at n = {row.n:g}"
+        said = f"c^{row.exponent:.2f} ({row.exponent_lo:.2f} to {row.exponent_hi:.2f})"
+        print(f"{results.main_target}: {row.factor}* ∝ {said}{at}")
+    print(f"→ {path}")
+
+
+def write_differences(results: "Results") -> None:
+    """Write tables/differences: pairs of runs with the 90% interval of their difference; empty without kept answers."""
+    import pandas as pd
+
+    from vlmfrontier.frontier.differences import COLUMNS, differences_table
+    from vlmfrontier.frontier.space import equal_cost_budgets
+    from vlmfrontier.laws.noise import kept_noise
+    from vlmfrontier.tables.writing import write_table
+
+    costs, parts = results.run_costs, [pd.DataFrame(columns=COLUMNS)]
+    budgets, tolerance = equal_cost_budgets(results.study.sweep, costs)
+    for target in results.study.targets():
+        noise = kept_noise(results.study, results, results.table, target)
+        if noise is not None:
+            parts.append(differences_table(results.table, target, noise, costs, budgets, tolerance))
+    table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    path = write_table(table, results.table_csv("differences"))
+    results.note(path)
+    main = table[table.target == results.main_target]
+    said = f"{int(main.real.sum())} of {len(main)} differences are real" if len(main) else "no answers of runs are kept"
+    print(f"{results.main_target}: {said} → {path}")
