@@ -131,6 +131,10 @@ class Measure(_Record):
 
     largest: Positive | None
     """The largest error that there can be; None for an error without end, such as a loss."""
+    chance: Positive | None = None
+    """The error of guessing among a task's options; None where there are none, or nobody knows."""
+    control: Positive | None = None
+    """The mean error of the runs when they are shown the wrong video; None where that was not measured."""
     least: Positive | None = None
     """What a measured 0 counts as, which has no logarithm; None where no 0 can be."""
     missing: list[Count] = []
@@ -190,6 +194,8 @@ class Law(_Record):
     """`laws/<target>/<form>.json`."""
 
     form: str
+    formula: str | None = None
+    """Of a form by formula its text."""
     target: str
     factors: Annotated[dict[str, _Unit], Field(min_length=1)]
     data_unit: Positive | None

@@ -20,6 +20,7 @@ from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name, search_space
 from vlmfrontier.frontier.tables import EXTRAPOLATION_R2, vision_share_table
+from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.laws.table import ResultsTable, read_runs
@@ -183,6 +184,11 @@ class Results(ResultsFolder):
 
     # ---- laws ----
 
+    @cached_property
+    def form_names(self) -> list[str]:
+        """The forms that are fitted, from fewest parameters to most."""
+        return settle(self.table, self.study.laws)[0].forms
+
     def laws(self, target: str) -> TargetLaws:
         """Return the fitted laws of a target, pooled as the study says. Raises `UserError` for an unknown target."""
         if target not in self._laws:
@@ -199,7 +205,7 @@ class Results(ResultsFolder):
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
         folder = self.laws_folder(target)
         self.refuse_outdated(folder.root)
-        laws = read_laws(folder, target, self.study.laws.forms, self.config)
+        laws = read_laws(folder, target, self.form_names, self.config)
         bags = {folder.bag(form): bag for form, bag in laws.bags.items()} | {folder.wild(laws.main): laws.wild}
         asked = self.study.laws.resamples
         for path, bag in bags.items():

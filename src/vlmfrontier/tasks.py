@@ -20,6 +20,11 @@ class Task:
     """The answer rests on a moment that few frames may miss."""
     stresses: str
 
+    @property
+    def options(self) -> int | None:
+        """How many answers there are to guess among; None where the answer is open."""
+        return 4 if self.kind == "choice" else None
+
 
 DIGITS_TASKS = (
     Task("glyph", "open", False, "V: read one digit in one cell"),
@@ -81,6 +86,8 @@ class Benchmark:
     """Questions of its data set."""
     answer_tokens: int = 2
     """Tokens of a usual answer, for the plan: a letter and its end; for open answers a guess."""
+    options: int | None = None
+    """How many answers every question has to guess among; None where the answer is open, or where that differs."""
 
 
 MVBENCH = [
@@ -138,7 +145,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         (Measure("longvideobench_val_v", "lvb_acc", 1, fields_agree("parsed_pred", "answer")),), questions=1337
     ),
     "perceptiontest_val_mc": Benchmark(
-        (Measure("perceptiontest_val_mc", "accuracy", 1, field_score(1, "correct")),), questions=19140
+        (Measure("perceptiontest_val_mc", "accuracy", 1, field_score(1, "correct")),), questions=19140, options=3
     ),
     "mvbench": Benchmark(
         tuple(
@@ -146,8 +153,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         ),
         questions=4000,
     ),
-    "videomme": Benchmark((Measure("videomme", "videomme_perception_score", 100, field_score(1)),), questions=2700),
-    "nextqa_mc_test": Benchmark((Measure("nextqa_mc_test", "exact_match", 1, field_score(1)),), questions=8564),
+    "videomme": Benchmark(
+        (Measure("videomme", "videomme_perception_score", 100, field_score(1)),), questions=2700, options=4
+    ),
+    "nextqa_mc_test": Benchmark(
+        (Measure("nextqa_mc_test", "exact_match", 1, field_score(1)),), questions=8564, options=5
+    ),
 }
 """The eight tasks of the paper's Table 5, by lmms-eval's names."""
 

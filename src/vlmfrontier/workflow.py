@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,14 +17,17 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.files import REPOSITORY
 from vlmfrontier.frontier.space import check_frontier
+from vlmfrontier.laws.listing import settled
 from vlmfrontier.made import outdated_analysis
 from vlmfrontier.paths import ResultsFolder
-from vlmfrontier.study.analysis import FormName, LawsConfig
 from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import check_split
 from vlmfrontier.sweep.outdated import Outdated, has_finished, named, outdated_runs
 from vlmfrontier.sweep.runs import Run, plan_runs
+
+if TYPE_CHECKING:
+    from vlmfrontier.laws.table import ResultsTable
 
 FORCED = "VLMFRONTIER_FORCED"
 """In the environment of jobs: what was forced, as JSON."""
@@ -78,15 +81,49 @@ def makes(workflow: Any, results: str) -> bool:
     )
 
 
-def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> tuple[Study, dict[str, Run]]:
-    """Return the study and its runs by key; on a mistake print `error: …`, one line each, and leave before any job."""
+class Known(NamedTuple):
+    """A study that has been read and checked."""
+
+    study: Study
+    runs: dict[str, Run]
+    """Its runs by key."""
+    notes: list[str]
+    """What to tell the user of it."""
+
+
+def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> Known:
+    """Return the study; on a mistake print `error: …`, one line each, and leave before any job."""
     try:
         study = load_study([Path(file) for file in files], _with_nulls(overrides))
         runs = plan_runs(study)
-        check_files(study, runs)
+        table = None if study.trained else own_table(study)
+        study, notes = with_forms(study, runs, table)
+        check_files(study, runs, table)
     except UserError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
-    return study, {run.key: run for run in runs}
+    return Known(study, {run.key: run for run in runs}, notes)
+
+
+def own_table(study: Study) -> "ResultsTable":
+    """Return the user's own table that a study starts at. Raises `UserError` for a mistake in it."""
+    from vlmfrontier.laws.user_table import read_table  # noqa: PLC0415 — pandas is slow, and most have no table
+
+    return read_table(study.table)
+
+
+def with_forms(study: Study, runs: Sequence[Run], table: "ResultsTable | None") -> tuple[Study, list[str]]:
+    """Return the study with the forms of its laws named, and notes on those that it leaves out; `table` is its own.
+
+    Raises `UserError` for a form that cannot be.
+    """
+    if table is None:
+        configurations = {tuple(getattr(run, name) for name in [*study.factors(), "n"]) for run in runs}
+        laws, notes = settled(study.laws, study.factors(), True, True, len(configurations) or None)
+    else:
+        from vlmfrontier.laws.checks import settle  # noqa: PLC0415 — as above
+
+        laws, notes = settle(table, study.laws)
+    return study.model_copy(update={"laws": laws}), notes
 
 
 def _with_nulls(given: Any) -> Any:
@@ -102,19 +139,15 @@ def outline(study: Study, runs: Iterable[Run]) -> Outline:
         rows = list(runs)
         factors = {name: np.array([getattr(run, name) for run in rows], float) for name in study.factors()}
         return Outline(study, factors, np.array([run.n for run in rows], float))
-    from vlmfrontier.laws.user_table import read_table  # noqa: PLC0415 — pandas is slow, and most have no table
-
-    return Outline.of(study, read_table(study.table))
+    return Outline.of(study, own_table(study))
 
 
-def check_files(study: Study, runs: Sequence[Run]) -> None:
+def check_files(study: Study, runs: Sequence[Run], table: "ResultsTable | None") -> None:
     """Raise `UserError` for a starting model that is not there, a table with a mistake or too few rows for its laws, a
     split that names no column, a frontier without solution."""
-    if not study.trained:
-        from vlmfrontier.laws.checks import check_study  # noqa: PLC0415 — pandas is slow, and most have no table
-        from vlmfrontier.laws.user_table import read_table  # noqa: PLC0415
+    if table is not None:
+        from vlmfrontier.laws.checks import check_study  # noqa: PLC0415 — as above
 
-        table = read_table(study.table)
         check_study(table, study.laws)
         factors = table.factors
     else:
@@ -313,11 +346,6 @@ def _say_finished(study: Study, trainings: Sequence[Run], results: Path, rebuilt
             f"again{unless}",
             file=sys.stderr,
         )
-
-
-def richest_form(laws: LawsConfig) -> str:
-    """Return the form with most terms, whose wild bootstrap the frontier reads."""
-    return max(laws.forms, key=get_args(FormName).index)
 
 
 def frontier_tables(study: Study) -> list[str]:

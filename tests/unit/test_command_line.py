@@ -12,7 +12,7 @@ from tests.calling import ROOT
 from vlmfrontier import command_line
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import load_study, validate, write_study
-from vlmfrontier.workflow import frontier_tables, job_command, richest_form, study_or_exit, use_this_python
+from vlmfrontier.workflow import frontier_tables, job_command, study_or_exit, use_this_python
 
 
 def fail() -> None:
@@ -178,7 +178,7 @@ def test_a_missing_starting_model_is_told_before_any_job(tmp_path: Path, monkeyp
     path.write_text(f"study: tiny\nmodels: {{start: nowhere}}\nsweep: {design}\n")
     with pytest.raises(SystemExit, match=r"models\.start = 'nowhere': no m/model\.safetensors"):
         study_or_exit([path], {})
-    study, runs = study_or_exit([path], {"models": {"start": "null"}})  # as Snakemake's --config hands it over
+    study, runs, _ = study_or_exit([path], {"models": {"start": "null"}})  # as Snakemake's --config hands it over
     assert study.models.start is None
     assert list(runs) == ["N83.3k_T8_V16_n400_s0"]
 
@@ -221,9 +221,9 @@ def test_a_table_of_two_factors_has_exponents_and_only_runs_have_answers_to_comp
     assert frontier_tables(load_study([ROOT / "config.yaml"]))[-2:] == ["exponents", "differences"]
 
 
-def test_the_richest_form_is_the_last_of_the_papers_list():
-    study = validate({"study": "own", "table": TABLE, "laws": {"forms": ["add", "mult"]}})
-    assert richest_form(study.laws) == "add"
+def test_shipped_forms_stand_from_fewest_terms_to_most():
+    study = validate({"study": "own", "table": TABLE, "laws": {"forms": ["add-ceiling", "add", "mult"]}})
+    assert study.laws.forms == ["mult", "add", "add-ceiling"]
 
 
 @pytest.mark.parametrize("run", ["../../x", "nonsense", "/tmp/x", ""])

@@ -32,7 +32,6 @@ from vlmfrontier.workflow import (
     outline,
     redo_outdated,
     repository_of,
-    richest_form,
     study_or_exit,
     use_this_python,
 )
@@ -43,13 +42,13 @@ use_this_python(REPOSITORY)
 
 # Not `configfile:`, whose keys would mix with those of another study; a study says itself what it builds on (`base:`).
 CALL = called(workflow, config, f"{REPOSITORY}/config.yaml")
-STUDY, RUNS = study_or_exit(CALL.files, CALL.changes)
+STUDY, RUNS, NOTES = study_or_exit(CALL.files, CALL.changes)
 RESULTS = f"{CALL.results}/{STUDY.study}"
 
 # Returns what a rule is called in the workflow that uses this one as a module, maybe with a prefix.
 RULE = workflow.modifier.modify_rulename
 if workflow.is_main_process:
-    for text in hopeless_forms(STUDY, RUNS.values()):
+    for text in [*NOTES, *hopeless_forms(STUDY, RUNS.values())]:
         print(f"warning: {text}", file=sys.stderr)
 
 # The cluster, where the profile names one (`site`): jobs then ask for what the plan says of each run.

@@ -29,14 +29,15 @@ def collect(given: Namespace) -> None:
     from vlmfrontier.laws.table import write_runs
     from vlmfrontier.results import Results
     from vlmfrontier.sweep.collect import collect as collect_runs
-    from vlmfrontier.sweep.collect import describe
+    from vlmfrontier.sweep.collect import control_errors, describe
 
     results = Results.open(given.study)
     if not results.study.trained:
         _read_table(results)
         return
     table, missing = collect_runs(results.study, results.root)
-    write_runs(table, describe(results.study, table), results.runs_csv)
+    record = describe(results.study, table, control_errors(results.study, results.root))
+    write_runs(table, record, results.runs_csv)
     results.note(results.runs_csv)
     print(f"{len(table)} runs → {results.runs_csv}")
     if missing:

@@ -29,13 +29,15 @@ def plan(given: Namespace) -> None:
 
     Writes results/<study>/study.json (what every other command reads), plan.csv and plan.md. Starts no job.
     """
+    from vlmfrontier import made
     from vlmfrontier.cluster.site import read_site
-    from vlmfrontier.made import note
     from vlmfrontier.paths import ResultsFolder
     from vlmfrontier.study.load import load_study, write_study
     from vlmfrontier.sweep.plan import assumptions, stage_1, summary, sweep_totals, write_plan
     from vlmfrontier.sweep.resources import uncounted
+    from vlmfrontier.sweep.runs import plan_runs
     from vlmfrontier.sweep.status import REFUSED
+    from vlmfrontier.workflow import own_table, with_forms
 
     site = read_site(given.site)
     try:
@@ -43,14 +45,17 @@ def plan(given: Namespace) -> None:
     except json.JSONDecodeError as error:
         raise UserError(f"--set {given.set!r} is not JSON: {error}") from None
     study = load_study(given.configfile, overrides)
+    study, notes = with_forms(study, plan_runs(study), None if study.trained else own_table(study))
     folder = given.results / study.study
     write_study(study, folder / "study.json")
     runs = write_plan(study, folder, site)
-    note(study, ResultsFolder(folder), "plan.csv")
+    made.note(study, ResultsFolder(folder), "plan.csv")
     print(f"study {study.study}: {summary(runs, uncounted(study, folder))} → {folder / 'plan.md'}")
     for table in (sweep_totals(runs), stage_1(study, site, folder)):
         if not table.empty:
             print(table.to_string(index=False))
+    for note in notes:
+        print(f"note: {note}")
     for sentence in assumptions(study, site, folder):
         print(f"assumed: {sentence}")
     for run, reason in runs.loc[runs.status == REFUSED, ["run", "reason"]].itertuples(index=False):

@@ -21,7 +21,6 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.fit import LawFit
-from vlmfrontier.laws.forms import FORMS
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.paths import LawsFolder
 from vlmfrontier.records import Weights, again, read_checked, read_frame
@@ -184,11 +183,11 @@ def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
 
 
 def read_laws(folder: LawsFolder, target: str, forms: Sequence[str], config: FrontierConfig) -> TargetLaws:
-    """Return the fitted laws of a target from its folder.
+    """Return the fitted laws of a target from its folder; the last of `forms` has most parameters.
 
     Raises `UserError` if they have not been fitted yet.
     """
-    main = max(forms, key=list(FORMS).index)
+    main = forms[-1]
     bags = {form: _bag(folder.bag(form), folder.law(form)) for form in forms}
     path = _existing(folder.weights)
     weights = read_checked(path, Weights, again("laws"))

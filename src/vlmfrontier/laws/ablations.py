@@ -8,8 +8,8 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag, cross_validated, extrapolated
+from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import fit, metrics, problem_for
-from vlmfrontier.laws.selection import by_size
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.progress import Progress
 from vlmfrontier.study.analysis import LawsConfig
@@ -35,7 +35,7 @@ _BAGS = ((1, "median"), (50, "median"), (100, "median"), (100, "mean"))
 
 def main_form(table: ResultsTable, target: str, config: LawsConfig) -> str:
     """Return the form with most terms that the table can carry. Raises the last `UserError` if it carries none."""
-    *richer, simplest = reversed(by_size(config.forms))
+    *richer, simplest = reversed(settle(table, config, target)[0].forms)
     for form in richer:
         try:
             problem_for(table, form, target, config)

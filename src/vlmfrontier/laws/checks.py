@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.forms import DATA, FORMS, Form, form_for
+from vlmfrontier.laws.forms import FORMS, Form, form_for
+from vlmfrontier.laws.formula import DATA
+from vlmfrontier.laws.listing import settled
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.records import again
 from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.study.forms import without_ceiling
 from vlmfrontier.tables.columns import same_factors
 from vlmfrontier.units import format_count
 
@@ -16,11 +20,71 @@ _SHOWN = 5
 
 def check_study(table: ResultsTable, config: LawsConfig) -> None:
     """Raise `UserError` if no law can be fitted to some target, as far as the table tells before any fit."""
+    config, _ = settle(table, config)
     for target in table.targets:
         measured = table.measured(target)
         for form in config.forms:
-            refuse_hopeless(measured, form_for(form, list(table.factors), table.has_data), target)
+            shape = form_for(form, list(table.factors), table.has_data, config.formula_of(form))
+            refuse_hopeless(measured, shape, target)
         point_weights(measured, target, config)
+        refuse_low_ceiling(measured, target, config)
+
+
+def settle(table: ResultsTable, config: LawsConfig, target: str | None = None) -> tuple[LawsConfig, list[str]]:
+    """Return the settings with every form named that is fitted to the table, and notes on forms left out.
+
+    One list for all targets, or that of one `target`: what the target with the fewest rows can carry.
+    """
+    targets = list(table.targets) if target is None else [target]
+    configurations = min(table.measured(name).configurations for name in targets)
+    ceiling = any(table.largest.get(name) is not None for name in targets)
+    return settled(config, list(table.factors), table.has_data, ceiling, configurations)
+
+
+def ceiling_of(config: LawsConfig, table: ResultsTable, target: str) -> float | None:
+    """Return the ceiling of a target where the study says it; None: it is fitted.
+
+    Raises `UserError` if `runs.json` does not have what the configuration refers to.
+    """
+    said = config.ceiling_for(target)
+    if not isinstance(said, str):
+        return said
+    if said == "fitted":
+        return None
+    if said not in table.ceilings.get(target, {}):
+        raise UserError(
+            f"{table.name}: laws.ceiling is {said} for {target!r}, which these runs do not have; "
+            f"{again('collect')}, or write a number, or fitted"
+        )
+    return table.ceilings[target][said]
+
+
+def refuse_low_ceiling(table: ResultsTable, target: str, config: LawsConfig) -> None:
+    """Raise `UserError` if the ceiling that the study says is below the mean of what was measured.
+
+    A law ends below its ceiling: single rows above it are noise, but the mean of all is none.
+    """
+    ceiling = ceiling_of(config, table, target) if any(without_ceiling(name)[1] for name in config.forms) else None
+    mean = table.error(target).mean()
+    if ceiling is not None and ceiling <= mean:
+        raise UserError(
+            f"{table.name}: laws.ceiling of {target!r} is {ceiling:g}, and its measured mean {mean:.4g}; "
+            "no law below it fits, correct it or write fitted"
+        )
+
+
+def above_ceiling(table: ResultsTable, form: Form, target: str) -> list[str]:
+    """Return a warning if rows were measured further above a known ceiling than noise explains."""
+    if form.ceiling is None:
+        return []
+    error, se = table.error(target), table.se[target]
+    far = error > form.ceiling + (0.02 * form.ceiling if se is None else 2 * se)
+    if not far.any():
+        return []
+    return [
+        f"above_ceiling: {far.sum()} of {len(far)} rows of {target} were measured above its ceiling "
+        f"{form.ceiling:.4g}, up to {error.max():.4g}; no law of this form reaches them"
+    ]
 
 
 def point_weights(table: ResultsTable, target: str, config: LawsConfig) -> np.ndarray:
@@ -57,9 +121,8 @@ def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:
             raise UserError(
                 f"{table.name}: {what} is {values[0]:g} in every row, so nothing can be learnt about it; leave it out"
             )
-    needed = len(form.parameter_names) + 2
-    if table.configurations < needed:
-        raise UserError(_too_few(table, form, target, needed))
+    if table.configurations < form.needed:
+        raise UserError(_too_few(table, form, target))
 
 
 FARTHEST, FARTHEST_ERRORS = 1e7, 1e4
@@ -73,12 +136,12 @@ def table_warnings(table: ResultsTable) -> list[str]:
     return [*table.notes, *(warning for warnings in found for warning in warnings(table))]
 
 
-def _too_few(table: ResultsTable, form: Form, target: str, needed: int) -> str:
+def _too_few(table: ResultsTable, form: Form, target: str) -> str:
     """Return the message for a form with too many parameters, naming the forms that would do."""
     rows = f" with a value of {target}" if table.missing.get(target) else ""
     message = (
         f"{table.name}: {table.configurations} distinct configurations in {len(table)} rows{rows}, and form "
-        f"{form.name} with {len(form.parameter_names)} parameters needs at least {needed}"
+        f"{form.name} with {len(form.parameter_names)} parameters needs at least {form.needed}"
     )
     smaller = [name for name in FORMS if _parameters(name, table) + 2 <= table.configurations]
     hint = (

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.laws.engine import Solution
-from vlmfrontier.laws.forms import CEILING, Form
+from vlmfrontier.laws.forms import Form
+from vlmfrontier.laws.formula import CEILING
 from vlmfrontier.laws.problem import Problem
 
 _WEAK = 1e-8  # singular values below this share of the largest carry no information in the covariance

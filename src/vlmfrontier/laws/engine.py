@@ -75,6 +75,7 @@ SCHEDULES = {
         exchange=((10, 20), (20, 5)), helpers=24,
     ),
 }  # fmt: skip
+SCHEDULES["paper"] = SCHEDULES["wide"]  # what else it means is said in the configuration
 """The presets."""
 
 

@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws import diagnostics, engine
-from vlmfrontier.laws.checks import point_weights, refuse_hopeless, table_warnings
-from vlmfrontier.laws.diagnostics import BOOTSTRAP, SANDWICH
+from vlmfrontier.laws.checks import above_ceiling, ceiling_of, point_weights, refuse_hopeless, table_warnings
 from vlmfrontier.laws.engine import Solution, improve
-from vlmfrontier.laws.forms import DATA, Form, form_for, formula
+from vlmfrontier.laws.forms import Form, form_for
+from vlmfrontier.laws.formula import DATA
 from vlmfrontier.laws.problem import Problem
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.laws.words import law_in_words
 from vlmfrontier.records import Law, again, read_checked
 from vlmfrontier.study.analysis import LawsConfig
 
@@ -88,7 +89,8 @@ class LawFit:
         """Return the law of a JSON that `save` wrote. Raises `UserError` if it is none."""
         record = read_checked(Path(path), Law, again("laws"))
         try:
-            form = form_for(record["form"], list(record["factors"]), record["data_unit"] is not None)
+            factors, has_data = list(record["factors"]), record["data_unit"] is not None
+            form = form_for(record["form"], factors, has_data, record.get("formula"))
             if (ceiling := record.get("ceiling")) and ceiling["known"]:
                 form = replace(form, ceiling=ceiling["value"])
             theta = np.array([record["parameters"][name] for name in form.parameter_names])
@@ -109,6 +111,7 @@ class LawFit:
     def _record(self) -> dict[str, Any]:
         return {
             "form": self.form.name,
+            **({"formula": self.form.text} if self.form.text else {}),
             "target": self.target,
             "factors": {name: {"unit": self.units[name]} for name in self.form.factors},
             "data_unit": self.data_unit,
@@ -182,7 +185,7 @@ def _law(table: ResultsTable, target: str, problem: Problem, solution: Solution)
         standard_errors=found.standard_errors,
         correlations=found.correlations,
         diagnostics=found.record,
-        warnings=[*table_warnings(table), *found.warnings],
+        warnings=[*table_warnings(table), *above_ceiling(table, problem.form, target), *found.warnings],
         report=partial(diagnostics.polish, problem, theta, found.record),
     )
 
@@ -192,20 +195,14 @@ def problem_for(table: ResultsTable, form: str, target: str, config: LawsConfig)
 
     Raises `UserError` if the table cannot carry the form.
     """
-    shape = form_for(form, list(table.factors), table.has_data)
+    shape = form_for(form, list(table.factors), table.has_data, config.formula_of(form))
     if shape.sharpness is not None:
-        shape = replace(shape, ceiling=ceiling_of(config, target))
+        shape = replace(shape, ceiling=ceiling_of(config, table, target))
     refuse_hopeless(table, shape, target)
     X, n = scaled(shape, table.points(), table.units, table.data_unit)
     columns = [*X.T, n] if shape.has_data else list(X.T)
     target_log, weight = np.log(table.error(target)), point_weights(table, target, config)
     return Problem(shape, np.log(columns), target_log[None], weight[None], config, table.largest.get(target))
-
-
-def ceiling_of(config: LawsConfig, target: str) -> float | None:
-    """Return the ceiling of a target where the study says it; None: it is fitted."""
-    known = getattr(config, "ceiling", None)
-    return known.get(target) if isinstance(known, dict) else known
 
 
 def scaled(
@@ -253,58 +250,3 @@ def metrics(
         "e_pct": float(100.0 * np.mean(np.abs(difference / denominator))),
         "r2": float(1.0 - np.sum(difference**2) / total) if total > 0 else float("nan"),
     }
-
-
-def law_in_words(law: "LawFit") -> str:
-    """Return formula, units, fit, warnings and lmfit's report of a law, as text."""
-    units = [f"{name} in {unit:g}" for name, unit in law.units.items()]
-    units += [f"n in {law.data_unit:g}"] if law.data_unit else []
-    found = law.diagnostics
-    lines = [
-        f"{law.form.name} for {law.target}; {', '.join(units)}",
-        formula(law.form),
-        formula(law.form, law.parameters),
-        f"objective {law.objective:.9g}, MSE {law.metrics['mse']:.4g}, E% {law.metrics['e_pct']:.3g}, "
-        f"R² {law.metrics['r2']:.4f}, in sample",
-        f"{found['starts']} starts; {_reached(found['hit_rate'])}",
-        f"condition number {found['condition_number']:.3g}; least certain together: {found['flattest_direction']}",
-        *(f"warning: {warning}" for warning in law.warnings),
-    ]
-    return "\n".join([*lines, "", *_standard_errors(law), "", law.report()])
-
-
-def _standard_errors(law: "LawFit") -> list[str]:
-    """Return a line per parameter with its standard error, below one that says what these are."""
-    lines = [f"parameters, and {errors_in_words(law)}"]
-    for name, value in law.parameters.items():
-        error = law.standard_errors.get(name)
-        known = f"± {rounded_error(error)}" if error is not None else f"(no standard error: {missing_error(law, name)})"
-        lines.append(f"  {name} = {value:.4g} {known}")
-    return lines
-
-
-def rounded_error(error: float) -> str:
-    """Return a standard error with two digits, as a plain number where that is not long: `0.015`, `2000`."""
-    return f"{float(f'{error:.2g}'):.0f}" if 100 <= error < 1e6 else f"{error:.2g}"
-
-
-def errors_in_words(law: "LawFit") -> str:
-    """Return what a law's standard errors are."""
-    source = str(law.diagnostics.get("standard_errors", ""))
-    kinds = {SANDWICH: "by the sandwich formula", BOOTSTRAP: "of the bootstrap: standard deviations over"}
-    kind = next((words for name, words in kinds.items() if source.startswith(name)), "")
-    return f"standard errors {kind}{source.partition(',')[2]}".rstrip()
-
-
-def missing_error(law: "LawFit", name: str) -> str:
-    """Return why a parameter has no standard error."""
-    for key, words in (("at_bound", "at its bound"), ("vanished_terms", "vanished")):
-        if name in law.diagnostics.get(key, []):
-            return words
-    return "not determined"
-
-
-def _reached(hit_rate: float) -> str:
-    if hit_rate == 0:
-        return "none of the last descents ended in this minimum, to which fits of resamples led"
-    return f"{hit_rate:.0%} of the last descents ended in this minimum"

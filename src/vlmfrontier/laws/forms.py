@@ -2,14 +2,15 @@
 
 A term is a coefficient times powers of factors and of the data size: α·x_N^(−a)·n^(−d). Because coefficients are
 non-negative, log f is the log-sum-exp of terms that are affine in θ = (log coefficients, exponents); the fitting kernel
-knows no more than that. To add a form, write its terms as a function like `additive` and list it in `FORMS`.
+knows no more than that. To add a form, write its terms as a function like `additive` and list it in `FORMS`; or give
+a formula in the configuration, which `formula.read_formula` makes terms of.
 
 Errors end at what guessing gives. A form with a ceiling C bends the sum of terms g towards it: the soft minimum
 f = (g^(−s) + C^(−s))^(−1/s), which is g far below C. Each of `FORMS` has two such variants, `-ceiling` (s = 4) and
 `-soft-ceiling` (s = 1, which bends earlier).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,32 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vlmfrontier.errors import UserError
-
-DATA = "n"
-"""The data size's name in terms and formulas."""
-
-
-@dataclass(frozen=True)
-class Power:
-    """variable^(sign · exponent)."""
-
-    exponent: str
-    variable: str
-    sign: int
-
-
-@dataclass(frozen=True)
-class Term:
-    """coefficient · Π variable^(sign · exponent)."""
-
-    coefficient: str
-    powers: tuple[Power, ...] = ()
-
-    @property
-    def depends_on_data(self) -> bool:
-        """Whether the term changes with n."""
-        return any(power.variable == DATA for power in self.powers)
-
+from vlmfrontier.laws.formula import CEILING, DATA, Power, Term, read_formula
+from vlmfrontier.study.forms import FORM_NAMES, without_ceiling
 
 _DATA_POWER = Power("d", DATA, -1)
 _FLOOR = Term("epsilon")
@@ -74,6 +51,15 @@ def additive(factors: Sequence[str], has_data: bool) -> list[Term]:
     return [*map(_main, factors), *_data(has_data), _FLOOR]
 
 
+def diluted(factors: Sequence[str], has_data: bool) -> list[Term]:
+    """Σ α_k x_k^(−a_k) + γ T^(g_T) V^(g_V) n^(−d) + ξ n^(−d) + ε: visual tokens in all dilute, the less the more data.
+
+    The exponents of the product may be negative: what frames and tokens gain together.
+    """
+    together = Term("gamma", (Power("g_T", "T", +1), Power("g_V", "V", +1), *([_DATA_POWER] if has_data else [])))
+    return [*map(_main, factors), together, *_data(has_data), _FLOOR]
+
+
 def interacting_simple(factors: Sequence[str], has_data: bool) -> list[Term]:
     """Σ α_k x_k^(−a_k) + Σ β_k x_k^(b_k) n^(−d) + ε."""
     return [*map(_main, factors), *(map(_interaction, factors) if has_data else ()), _FLOOR]
@@ -84,20 +70,13 @@ def interacting(factors: Sequence[str], has_data: bool) -> list[Term]:
     return [*interacting_simple(factors, has_data)[:-1], *_data(has_data), _FLOOR]
 
 
-FORMS: dict[str, Callable[[Sequence[str], bool], list[Term]]] = {
-    "mult": multiplicative,
-    "add": additive,
-    "add-interact-s": interacting_simple,
-    "add-interact": interacting,
-}
-"""Every form by its name, from the fewest terms to the most."""
+FORMS: dict[str, Callable[[Sequence[str], bool], list[Term]]] = dict(
+    zip(FORM_NAMES, (multiplicative, additive, diluted, interacting_simple, interacting), strict=True)
+)
+"""Every form that needs no formula by its name."""
 
 _NEED_DATA = ("add-interact-s", "add-interact")
-
-CEILING = "C"
-"""The name of a fitted ceiling among the parameters."""
-CEILINGS = {"-soft-ceiling": 1.0, "-ceiling": 4.0}
-"""The suffix of a form's name that gives it a ceiling, and the sharpness s of that."""
+_NEEDED_FACTORS = {"add-tokens": ("T", "V")}
 
 
 @dataclass(frozen=True)
@@ -112,6 +91,8 @@ class Form:
     """s of the ceiling; None: there is none."""
     ceiling: float | None = None
     """C where it is known, in the units of the target; None with a sharpness: C is fitted."""
+    text: str | None = None
+    """The formula that it was read from."""
 
     @cached_property
     def parameter_names(self) -> tuple[str, ...]:
@@ -150,6 +131,16 @@ class Form:
         """
         main = {power.exponent for term in self.terms for power in term.powers if power.sign < 0}
         return np.array([name in main for name in self.parameter_names])
+
+    @cached_property
+    def data_exponent(self) -> str | None:
+        """The name of the one exponent that n has in every term; None of a law without n."""
+        return next((p.exponent for term in self.terms for p in term.powers if p.variable == DATA), None)
+
+    @property
+    def needed(self) -> int:
+        """The fewest distinct configurations that the form can be fitted to."""
+        return len(self.parameter_names) + 2
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -203,7 +194,7 @@ class Form:
         parts = {False: np.zeros((len(theta), len(X))), True: np.zeros((len(theta), len(X)))}
         for term in self.terms:
             parts[term.depends_on_data] += self._term(term, theta, logs)
-        d = theta[:, self.index("d")] if self.has_data else np.zeros(len(theta))
+        d = np.zeros(len(theta)) if self.data_exponent is None else theta[:, self.index(self.data_exponent)]
         return parts[False], parts[True], d
 
     def _logs(self, X: ArrayLike, n: ArrayLike | None) -> dict[str, np.ndarray]:
@@ -227,12 +218,16 @@ class Form:
             return np.broadcast_to(np.exp(log_value), (len(theta), len(next(iter(logs.values())))))
 
 
-def form_for(name: str, factors: Sequence[str], has_data: bool) -> Form:
+def form_for(name: str, factors: Sequence[str], has_data: bool, text: str | None = None) -> Form:
     """Return the form `name` for these factors, with or without a data column; a suffix of `CEILINGS` adds a ceiling.
 
-    Raises `UserError` for an unknown form, or one whose interactions need the data column that is missing.
+    `text` is its formula, if it has one. Raises `UserError` for an unknown form, a formula that cannot be read, and a
+    form that needs a factor or the data column that is missing.
     """
-    base, sharpness = parse_ceiling(name)
+    base, sharpness = without_ceiling(name)
+    if text is not None:
+        terms = read_formula(text, factors, has_data, f"laws.forms.{name}")
+        return Form(name, tuple(factors), has_data, tuple(terms), sharpness, text=text)
     if base not in FORMS:
         raise UserError(f"laws.forms: there is no form {name!r}; the forms are {', '.join(FORMS)}")
     if base in _NEED_DATA and not has_data:
@@ -240,55 +235,13 @@ def form_for(name: str, factors: Sequence[str], has_data: bool) -> Form:
             f"laws.forms: {name} says how factors interact with the data size, and the table has no data column; "
             "name one under table.data, or fit [mult, add]"
         )
+    if missing := [factor for factor in _NEEDED_FACTORS.get(base, ()) if factor not in factors]:
+        raise UserError(
+            f"laws.forms: {name} has a term in {' and '.join(_NEEDED_FACTORS[base])}, and there is no factor "
+            f"{missing[0]}; take it out, or write a formula of your own with {', '.join(factors)}"
+        )
     return Form(name, tuple(factors), has_data, tuple(FORMS[base](factors, has_data)), sharpness)
-
-
-def parse_ceiling(name: str) -> tuple[str, float | None]:
-    """Return a form's name without the suffix of its ceiling, and the ceiling's sharpness; None where it has none."""
-    suffix = next((suffix for suffix in CEILINGS if name.endswith(suffix)), "")
-    return name.removesuffix(suffix), CEILINGS.get(suffix)
 
 
 def _exponents(term: Term) -> list[str]:
     return [power.exponent for power in term.powers]
-
-
-_GREEK = {"alpha": "α", "beta": "β", "xi": "ξ", "epsilon": "ε"}
-
-
-def formula(form: Form, values: Mapping[str, float] | None = None) -> str:
-    """Return the formula, `f = α_N·N^(−a_N) + ε`, with numbers in the place of parameters if `values` are given.
-
-    Terms and powers that have vanished are left out there: coefficients and exponents of 0.
-    """
-    shown = [term for term in form.terms if values is None or values[term.coefficient] != 0]
-    total = " + ".join(_term_text(term, values) for term in shown) or "0"
-    if form.sharpness is None:
-        return f"f = {total}"
-    ceiling = form.ceiling if form.ceiling is not None or values is None else values[CEILING]
-    ratio, s = f"g/{CEILING if ceiling is None else _number(ceiling)}", f"{form.sharpness:g}"
-    bent = f"(1 + {ratio})" if form.sharpness == 1 else f"(1 + ({ratio})^{s})^(1/{s})"
-    return f"f = g/{bent}, g = {total}"
-
-
-def _term_text(term: Term, values: Mapping[str, float] | None) -> str:
-    if values is None:
-        powers = [f"{power.variable}^({_sign(power.sign)}{_symbol(power.exponent)})" for power in term.powers]
-        return "·".join([_symbol(term.coefficient), *powers])
-    felt = [power for power in term.powers if values[power.exponent] != 0]
-    powers = [f"{power.variable}^({_number(power.sign * values[power.exponent])})" for power in felt]
-    return "·".join([_number(values[term.coefficient]), *powers])
-
-
-def _sign(sign: int) -> str:
-    return "−" if sign < 0 else ""
-
-
-def _symbol(name: str) -> str:
-    """Return `α_N` for `alpha_N`."""
-    head, _, tail = name.partition("_")
-    return _GREEK.get(head, head) + (f"_{tail}" if tail else "")
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}".replace("-", "−")

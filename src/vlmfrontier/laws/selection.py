@@ -15,13 +15,14 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import bag, cross_validated, extrapolated, leave_one_out
+from vlmfrontier.laws.checks import refuse_low_ceiling, settle
 from vlmfrontier.laws.fit import LawFit, fit, improved, metrics
-from vlmfrontier.laws.forms import FORMS
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.paths import LawsFolder
 from vlmfrontier.progress import Progress, Silent
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.study.forms import by_size
 
 _REWEIGHTINGS = 400
 _CONSIDERED = 0.2
@@ -70,10 +71,11 @@ def compare_forms(
 
     `laws` are their fits to the whole table, if at hand.
     """
-    config, table = config or LawsConfig(), table.measured(target)
+    table = table.measured(target)
+    config, notes = settle(table, config or LawsConfig(), target)
     laws = laws or {form: fit(table, form, target, config, threads) for form in config.forms}
     evidence = {}
-    for form in by_size(config.forms):
+    for form in config.forms:
         if progress is not None:
             progress(f"judge {form} on runs left out")
         evidence[form] = _evidence(table, laws[form], config, threads)
@@ -81,7 +83,7 @@ def compare_forms(
     chosen, reason = choose(weights)
     rows = [row for form in evidence for row in _rows(table, target, form, evidence[form], config)]
     warnings = _poor_fit(table, target, chosen, evidence, config)
-    warnings += _not_extrapolated(table, evidence)
+    warnings += [*_not_extrapolated(table, evidence), *(f"left_out: {note}" for note in notes)]
     return Comparison(
         target=target,
         rows=pd.DataFrame(rows).assign(chosen=lambda frame: frame.form == chosen),
@@ -108,14 +110,9 @@ def read_forms(path: Path) -> pd.DataFrame:
     return forms
 
 
-def by_size(forms: list[str]) -> list[str]:
-    """Return the forms from fewest terms to most."""
-    return sorted(forms, key=list(FORMS).index)
-
-
 def choose(weights: Mapping[str, float]) -> tuple[str, str]:
     """Return the form chosen by this module's rule from the forms' weights in the pool, and why, in a sentence."""
-    forms = by_size(list(weights))
+    forms = by_size(weights)
     heaviest = max(forms, key=lambda form: weights[form])
     least = _CONSIDERED * sum(weights.values())
     chosen = next((form for form in forms if weights[form] >= least), heaviest)
@@ -228,8 +225,10 @@ def fit_target(
     """
     progress = progress or Silent()
     folder.root.mkdir(parents=True, exist_ok=True)
+    config, _ = settle(table, config, target)
+    refuse_low_ceiling(table.measured(target), target, config)
     laws, bags = {}, {}
-    for form in by_size(config.forms):
+    for form in config.forms:
         progress(f"fit {form}")
         law = fit(table, form, target, config, threads)
         progress(f"bag {form}")
@@ -254,4 +253,4 @@ def fit_target(
 
 def steps_of(config: LawsConfig) -> int:
     """Return how many steps `fit_target` reports."""
-    return 3 * len(config.forms) + 1
+    return 3 * config.form_count + 1

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.forms import DATA
-from vlmfrontier.records import LAWS_SPLIT, Runs, again
+from vlmfrontier.laws.formula import DATA
+from vlmfrontier.records import LAWS_SPLIT, Measure, Runs, again
 from vlmfrontier.tables.columns import condition, factor_column, find, numbers, refuse
 
 LABELS = ("run", "sweep", "seed")
@@ -49,6 +49,8 @@ class ResultsTable:
     """Lines of each target where no question was answered wrong, counted as half a wrong answer."""
     largest: dict[str, float] = field(default_factory=dict)
     """The largest error that there can be, of the targets that have one."""
+    ceilings: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What of `chance` and `control` is known of each target."""
     missing: dict[str, list[int]] = field(default_factory=dict)
     """Lines of each target that have no value: NaN here, and no row of what is fitted (`measured`)."""
     notes: list[str] = field(default_factory=list)
@@ -135,6 +137,7 @@ def read_runs(path: Path, record: Runs, split: str | None = None) -> ResultsTabl
         zeros={name: [int(line) for line in frame.index[error == 0]] for name, error in errors.items()},
         missing={name: target.missing for name, target in record.targets.items()},
         largest={name: target.largest for name, target in record.targets.items() if target.largest is not None},
+        ceilings={name: _known_ceilings(target) for name, target in record.targets.items()},
         se=se,
         units={name: factor.unit for name, factor in record.factors.items()},
         data_unit=record.data.unit if record.data else None,
@@ -152,6 +155,11 @@ def write_runs(rows: pd.DataFrame, record: Runs, path: Path) -> None:
     rows.to_csv(path, index=False)
     lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.model_dump(mode="json").items()]
     path.with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def _known_ceilings(target: Measure) -> dict[str, float]:
+    known = {"chance": target.chance, "control": target.control}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _above_zero(error: np.ndarray, least: float | None) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.forms import DATA
+from vlmfrontier.laws.formula import DATA
 from vlmfrontier.laws.table import LABELS, ResultsTable, configurations
 from vlmfrontier.records import LARGEST_ERROR, Measure, Runs, Variable
 from vlmfrontier.study.table import TableConfig, TargetConfig

@@ -228,7 +228,7 @@ def _form(bag: Bag) -> dict[str, Any]:
         }
         for term in form.terms
     ]
-    return {"terms": terms, "d": form.index("d") if form.has_data else -1}
+    return {"terms": terms, "d": -1 if form.data_exponent is None else form.index(form.data_exponent)}
 
 
 def _run_records(results: Results) -> dict[str, Any]:

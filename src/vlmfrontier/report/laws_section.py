@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
-from vlmfrontier.laws.fit import LawFit, errors_in_words, missing_error, rounded_error
-from vlmfrontier.laws.forms import formula
+from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.words import errors_in_words, formula, missing_error, rounded_error
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_count, format_percentage, format_share
@@ -58,7 +58,7 @@ def laws(report: StudyReport) -> Iterator[Block]:
 
 
 def _forms(report: StudyReport) -> str:
-    forms = report.study.laws.forms
+    forms = report.results.form_names
     return "one form alone" if len(forms) == 1 else f"{len(forms)} forms"
 
 

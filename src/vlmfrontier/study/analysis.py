@@ -1,22 +1,40 @@
 """The sections from the run table on: `laws`, `cost` and `frontier`."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from vlmfrontier.study.base import Few, Natural, Number, Positive, Rate, Section, Seed, Width
 from vlmfrontier.study.files import InputFile
-
-FormName = Literal["mult", "add", "add-interact-s", "add-interact"]
-"""The forms of the paper's Table 2. A new form is added to `vlmfrontier.laws.forms` and named here."""
+from vlmfrontier.study.forms import (
+    FORM_NAMES,
+    Ceilings,
+    FormNames,
+    by_size,
+    form_problems,
+    formula_of,
+    names_and_formulas,
+)
 
 
 class LawsConfig(Section):
     """How laws are fitted to the run table, bagged and compared."""
 
-    forms: list[FormName] = ["mult", "add", "add-interact-s", "add-interact"]
-    """Forms to fit and compare; leave out what you do not want in `tables/forms.csv` and in the frontier's pool."""
+    forms: FormNames | None = None
+    """Forms to fit and compare: names, or formulas of your own, `{mine: "alpha_N*N^-a_N + xi*n^-d + epsilon"}`. The
+    suffix -ceiling gives a form a largest error. Default: those of the paper that the table can carry, and what its
+    factors and targets suggest (docs/laws.md)."""
+
+    formulas: dict[str, str] = {}
+    """Formulas by the names of their forms; `forms` may also give them in place. Without `forms` they are fitted beside
+    the default forms."""
+
+    ceiling: Ceilings | None = "fitted"
+    """The largest error of forms with a ceiling, for all targets or by target: a number; `chance`, what guessing among
+    a task's options gives; `control`, the runs' mean error with the wrong video; `fitted`. `null`: no such forms."""
 
     loss: Literal["mse", "huber"] = "mse"
     """Loss of a residual: half its square, or Huber's, which is linear beyond `delta` and so heeds outliers less."""
@@ -36,8 +54,9 @@ class LawsConfig(Section):
     initial: Literal["random", "zero"] = "random"
     """`zero` is one start with every coefficient 1 and every exponent 0 (log coefficient 0), for Table 8."""
 
-    preset: Literal["fast", "wide", "exhaustive"] = "wide"
-    """How starts are thinned out: `wide` keeps many for long, `fast` few, `exhaustive` runs every one to the end."""
+    preset: Literal["fast", "wide", "exhaustive", "paper"] = "wide"
+    """How starts are thinned out: `wide` keeps many for long, `fast` few, `exhaustive` runs every one to the end.
+    `paper`: as `wide`, and unless other keys say so, the forms of Table 2, no ceiling, exponents of any sign."""
 
     backend: Literal["numba", "scipy"] = "numba"
     """`scipy` is the paper's own protocol (L-BFGS-B from U(0,30) and U(−1,1)): a slow reference, some minutes a fit."""
@@ -72,12 +91,43 @@ class LawsConfig(Section):
     seed: Seed = 0
     """Seed of starts, resamples and folds. The same seed gives the same files, whatever the number of threads."""
 
-    @field_validator("forms")
+    @model_validator(mode="before")
     @classmethod
-    def _some_and_distinct(cls, forms: list[str]) -> list[str]:
-        if not forms or len(set(forms)) < len(forms):
-            raise ValueError("name at least one form, and each one once; for example [add, add-interact]")
-        return forms
+    def _spelled_out(cls, given: Any) -> Any:
+        """Say what `preset: paper` means, and move formulas out of the list of forms."""
+        if not isinstance(given, Mapping):
+            return given
+        given = dict(given)
+        if given.get("preset") == "paper":
+            given = {"ceiling": None, "positive_exponents": False} | given
+        if isinstance(given.get("forms"), list) and isinstance(given.get("formulas", {}), Mapping):
+            formulas = dict(given.get("formulas", {}))
+            given["forms"] = list(names_and_formulas(given["forms"], formulas))
+            given["formulas"] = formulas
+        return given
+
+    @model_validator(mode="after")
+    def _known_forms(self) -> Self:
+        """Refuse forms that nobody knows, names that cannot be used, and bring shipped forms into their order."""
+        problems = list(form_problems(self.forms, self.formulas, self.ceiling is not None))
+        if problems:
+            raise PydanticCustomError("problems", "forms that cannot be", {"problems": problems})
+        if self.forms:
+            object.__setattr__(self, "forms", by_size(self.forms))
+        return self
+
+    @property
+    def form_count(self) -> int:
+        """How many forms are fitted, at most."""
+        return len(FORM_NAMES) + 2 + len(self.formulas) if self.forms is None else len(self.forms)
+
+    def formula_of(self, form: str) -> str | None:
+        """Return the formula of a form by its name, with or without the suffix of a ceiling; None of a shipped one."""
+        return formula_of(form, self.formulas)
+
+    def ceiling_for(self, target: str) -> float | str | None:
+        """Return what the configuration says of a target's ceiling: a number, chance, control, fitted, or None."""
+        return self.ceiling.get(target, "fitted") if isinstance(self.ceiling, dict) else self.ceiling
 
 
 class CostTableConfig(Section):
@@ -218,8 +268,7 @@ class FrontierConfig(Section):
     """Size of the pool. More makes shares such as `p_best` finer; the search takes longer in proportion."""
 
     near: Annotated[Rate, Field(lt=1)] = 0.005
-    """A model counts for `p_near` if the chosen configuration is within this fraction of its own optimum's error; or of
-    20 times what a middling choice at the budget loses, where that is less, as for a loss far above 0 everywhere."""
+    """A model counts for `p_near` if the chosen configuration is within this fraction of its own optimum."""
 
     next_runs: Few = 5
     """How many runs the target `next_runs` suggests."""

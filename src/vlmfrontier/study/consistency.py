@@ -48,6 +48,7 @@ def problems(study: "Study") -> list[Conflict]:
 
 def _all_problems(study: "Study") -> Iterator[Conflict]:
     yield from _unknown_in_space(study)
+    yield from _impossible_ceilings(study)
     if not study.trained:
         for section in study.TRAINED:
             if getattr(study, section) is not None:
@@ -83,6 +84,29 @@ def _untestable(evaluate: EvaluateConfig, data: DataConfig) -> Iterator[Conflict
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name) or name == "avg":
             hint = "use a word of letters, digits, '-' and '_' (avg is the mean of the tasks)"
             yield Conflict(("evaluate", "lmms_eval", "tasks", name), None, f"cannot name a task; {hint}")
+
+
+def _impossible_ceilings(study: "Study") -> Iterator[Conflict]:
+    """Yield ceilings of laws that nobody knows, or that are above the largest error that there can be."""
+    given, targets = study.laws.ceiling, study.targets()
+    by_target = isinstance(given, dict)
+    for target in given if by_target else targets:
+        at = ("laws", "ceiling", *([target] if by_target else []))
+        said = given[target] if by_target else given
+        if target not in targets:
+            yield Conflict(at, said, f"there is no such target; {did_you_mean(target, targets)}")
+        elif said == "chance" and (not study.trained or study.chance(target) is None):
+            known = [name for name in targets if study.trained and study.chance(name) is not None]
+            other = f"write it for {', '.join(known)} only" if known else "write a number, 75 of four options"
+            yield Conflict(at, said, f"nobody knows what guessing {target} gives; {other}, or fitted")
+        elif said == "control" and not _has_control(study):
+            yield Conflict(at, said, "no result has the error with the wrong video; write a number, or fitted")
+        elif isinstance(said, float) and said > (largest := study.largest_error(target)):
+            yield Conflict(at, said, f"is above the largest error of {target}, {largest:g}")
+
+
+def _has_control(study: "Study") -> bool:
+    return study.trained and study.evaluate.harness == "packed" and study.evaluate.control_videos > 0
 
 
 def _unknown_in_execution(execution: ExecutionConfig, models: ModelsConfig) -> Iterator[Conflict]:

@@ -1,5 +1,6 @@
 """A study: everything one configuration says, validated, and nothing else."""
 
+import math
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +16,7 @@ from vlmfrontier.study.space import SpaceConfig
 from vlmfrontier.study.sweep import SweepConfig
 from vlmfrontier.study.table import TableConfig
 from vlmfrontier.study.training import ExecutionConfig, FinetuneConfig, PretrainConfig
+from vlmfrontier.tasks import DIGITS_TASKS
 
 
 def _folder_name(name: str) -> str:
@@ -94,6 +96,20 @@ class Study(Section):
     def targets(self) -> list[str]:
         """Return what is measured and fitted: the tasks and their mean `avg`, or the table's targets."""
         return [*self.tasks(), "avg"] if self.table is None else list(self.table.targets)
+
+    def largest_error(self, target: str) -> float:
+        """Return the largest error that a target can have: 100, and no end of one that is itself an error."""
+        return 100.0 if self.trained or self.table.targets[target].kind != "error" else math.inf
+
+    def chance(self, target: str) -> float | None:
+        """Return the error of guessing: of a task with options, or of the mean of such tasks; None where it is open."""
+        tasks = self.tasks() if target == "avg" else [target]
+        if not self.trained or self.evaluate.harness == "packed":
+            options = {task.name: task.options for task in DIGITS_TASKS}
+        else:
+            options = {name: task.benchmark.options for name, task in self.evaluate.lmms_eval.tasks.items()}
+        known = [options.get(task) for task in tasks]
+        return sum(100 - 100 / count for count in known) / len(known) if known and all(known) else None
 
     @property
     def main_target(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.laws.forms import form_for
+from vlmfrontier.laws.listing import default_forms
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import LARGEST_ERROR, LAWS_SPLIT, Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
@@ -54,7 +55,10 @@ def check_split(study: Study, runs: Sequence[Run]) -> None:
 def hopeless_forms(study: Study, runs: Sequence[Run]) -> list[str]:
     """Return a warning if the runs of the sweep are too few for some form, whose fit will be refused."""
     configurations = {tuple(getattr(run, name) for name in [*study.factors(), "n"]) for run in runs}
-    needed = {name: len(form_for(name, study.factors(), True).parameter_names) + 2 for name in study.laws.forms}
+    needed = {
+        name: form_for(name, study.factors(), True, study.laws.formula_of(name)).needed
+        for name in study.laws.forms or default_forms(study.factors(), True, study.laws.ceiling is not None)[:1]
+    }
     if not runs or len(configurations) >= max(needed.values()):
         return []
     forms = ", ".join(f"{name} {count}" for name, count in needed.items() if count > len(configurations))
@@ -105,17 +109,28 @@ def collect(study: Study, results: Path) -> tuple["pd.DataFrame", list[str]]:
     return pd.DataFrame(rows)[columns], missing
 
 
-def describe(study: Study, rows: "pd.DataFrame") -> Runs:
+def control_errors(study: Study, results: Path) -> dict[str, float]:
+    """Return the mean error of the runs when they are shown the wrong video, by target; empty if nobody measured it."""
+    paths = [ResultsFolder(results).run(run.key).result for run in plan_runs(study)]
+    controls = [read_result(path).get("wrong_video") for path in paths if path.exists()]
+    found = {
+        target: [each[target]["error"] for each in controls if target in (each or {})] for target in study.targets()
+    }
+    return {target: float(np.mean(errors)) for target, errors in found.items() if errors and np.mean(errors) > 0}
+
+
+def describe(study: Study, rows: "pd.DataFrame", control: Mapping[str, float] | None = None) -> Runs:
     """Return what `runs.json` says of the collected rows; N, M and n get a unit of 1, 1e3, 1e6 or 1e9 after their size.
 
-    A measured error of 0 counts as half a wrong answer: of q questions, 50/q percent.
+    A measured error of 0 counts as half a wrong answer: of q questions, 50/q percent. `control` are the targets' errors
+    with the wrong video.
     """
     units = {name: _natural_unit(rows[name].to_numpy(float)) for name in SIZED if name in rows}
     variables = {
         name: VARIABLES[name].model_copy(update={"unit": units.get(name, 1.0)}) for name in (*study.factors(), "n")
     }
-    measure = Measure(largest=LARGEST_ERROR, least=50.0 / (study.evaluate.fewest_questions or study.data.digits.test))
-    tasks, targets = study.tasks(), study.targets()
+    least = 50.0 / (study.evaluate.fewest_questions or study.data.digits.test)
+    tasks, targets, control = study.tasks(), study.targets(), control or {}
     return Runs(
         source=f"the runs of the study {study.study}",
         about=[
@@ -125,7 +140,10 @@ def describe(study: Study, rows: "pd.DataFrame") -> Runs:
         file=None,
         data=variables.pop("n"),
         factors=variables,
-        targets=dict.fromkeys(targets, measure),
+        targets={
+            name: Measure(largest=LARGEST_ERROR, least=least, chance=study.chance(name), control=control.get(name))
+            for name in targets
+        },
         split=LAWS_SPLIT,
         seeds=True,
         keyed=True,

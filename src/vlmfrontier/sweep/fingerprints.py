@@ -202,7 +202,8 @@ def answered_settings(study: Study, run: Run, weights: str) -> dict[str, Any]:
 
 def collect_fingerprint(study: Study) -> str:
     """Return what decides `runs.csv`, besides the results in it."""
-    return digest([(run.key, run.sweeps, run.c) for run in plan_runs(study)], study.targets())
+    ceilings = [known] if (known := _collected_ceilings(study)) else []
+    return digest([(run.key, run.sweeps, run.c) for run in plan_runs(study)], study.targets(), *ceilings)
 
 
 def collect_settings(study: Study) -> dict[str, Any]:
@@ -211,7 +212,14 @@ def collect_settings(study: Study) -> dict[str, Any]:
     data = {key: value for split in study.data.splits() for key, value in data_settings(study, split).items()}
     trained = {f"finetune ({language})": _training_of(study.finetune, language) for language in languages}
     models = {"models.start": study.models.start, "models.attention": study.models.attention}
-    return {"seed": study.seed, **data, **models, "data.turns": study.data.turns, **trained, **evaluate_settings(study)}
+    ceilings = {"laws.ceiling of the runs": known} if (known := _collected_ceilings(study)) else {}
+    common = {"seed": study.seed, **data, **models, "data.turns": study.data.turns}
+    return {**common, **trained, **evaluate_settings(study), **ceilings}
+
+
+def _collected_ceilings(study: Study) -> list[str]:
+    """Return which ceilings of laws are taken from the runs, whose table says them if it is not too old."""
+    return sorted({"chance", "control"} & {study.laws.ceiling_for(name) for name in study.targets()})
 
 
 def table_fingerprint(study: Study) -> str:

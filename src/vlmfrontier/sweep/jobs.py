@@ -44,6 +44,7 @@ REPLY_SECONDS = 10.0
 SCORE_SECONDS = 0.01
 """To score an answer without a judge."""
 FIT_SECONDS = {"fast": 4e-3, "wide": 4e-3, "exhaustive": 1e-2}
+FIT_SECONDS["paper"] = FIT_SECONDS["wide"]
 """Of one core, for a row of one fit: of 63 rows 0.1 s a resample, about half of this, whatever the starts up to 500."""
 SCIPY_SECONDS = 1.0
 """The same of the `scipy` backend: some minutes a fit."""
@@ -265,7 +266,7 @@ def rating_hours(study: Study, results: Path | None = None) -> float:
 
 def fitting_hours(laws: LawsConfig, rows: int, cores: int = 1) -> float:
     """Return the hours in which `cores` cores fit, bag and compare all forms of a target on `rows` rows."""
-    return (COMPILING_SECONDS + len(laws.forms) * _form_seconds(laws, rows)) / cores / 3600
+    return (COMPILING_SECONDS + laws.form_count * _form_seconds(laws, rows)) / cores / 3600
 
 
 def ablation_hours(laws: LawsConfig, rows: int, cores: int = 1) -> float:

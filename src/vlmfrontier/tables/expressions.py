@@ -7,7 +7,7 @@ All arithmetic is that of 64-bit floats: no number grows without bound, no integ
 
 import ast
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import pairwise
 
@@ -57,7 +57,7 @@ class SafeExpression:
     def __init__(self, text: str, where: str):
         self.text = text
         self.where = where
-        self._body = self._parsed()
+        self._body = parsed(text, self._error, _EXAMPLE)
         if problem := _problem(self._body):
             raise self._error(f"{problem}; write for example {_EXAMPLE}")
         self.names = tuple(dict.fromkeys(_names(self._body)))
@@ -132,25 +132,6 @@ class SafeExpression:
         shown = self.text if len(self.text) <= 120 else f"{self.text[:100]}…"
         return UserError(f"{self.where}: {shown!r} {message}")
 
-    def _parsed(self) -> ast.expr:
-        """Return the body of the text, which is short and shallow enough to be walked through."""
-        if len(self.text) > LONGEST:
-            raise self._error(f"has {len(self.text)} characters; write at most {LONGEST}")
-        try:
-            body = ast.parse(" ".join(self.text.splitlines()).strip(), mode="eval").body
-        except (SyntaxError, ValueError) as error:
-            reason = error.msg if isinstance(error, SyntaxError) else error
-            raise self._error(f"is not a formula ({reason}); write for example {_EXAMPLE}") from None
-        except (MemoryError, RecursionError):
-            raise self._error("is nested too deeply; write a simpler formula") from None
-        parts, layer, depth = 0, [body], 0
-        while layer:
-            parts, depth = parts + len(layer), depth + 1
-            if parts > _MOST_PARTS or depth > _DEEPEST:
-                raise self._error("has too many parts or levels; write a simpler formula")
-            layer = [child for node in layer for child in _operands(node)]
-        return body
-
     def _computed(self, values: Mapping[str, ArrayLike | Column]) -> Value:
         self.check_names(values)
         try:
@@ -185,6 +166,29 @@ class SafeExpression:
             whole = piece == ast.unparse(self._body)
             raise self._error(f"is not a finite number{'' if whole else f' in {piece!r}'}; correct the formula")
         return Value("number", np.asarray(result, float))
+
+
+def parsed(text: str, refused: Callable[[str], UserError], example: str) -> ast.expr:
+    """Return the body of a formula, which is short and shallow enough to be walked through.
+
+    Raises what `refused` makes of the reason for any other text; messages give the `example`.
+    """
+    if len(text) > LONGEST:
+        raise refused(f"has {len(text)} characters; write at most {LONGEST}")
+    try:
+        body = ast.parse(" ".join(text.splitlines()).strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise refused(f"is not a formula ({reason}); write for example {example}") from None
+    except (MemoryError, RecursionError):
+        raise refused("is nested too deeply; write a simpler formula") from None
+    parts, layer, depth = 0, [body], 0
+    while layer:
+        parts, depth = parts + len(layer), depth + 1
+        if parts > _MOST_PARTS or depth > _DEEPEST:
+            raise refused("has too many parts or levels; write a simpler formula")
+        layer = [child for node in layer for child in _operands(node)]
+    return body
 
 
 def _names(node: ast.AST) -> list[str]:

@@ -12,12 +12,14 @@ from vlmfrontier.laws import engine, kernel, matrix, reference
 from vlmfrontier.laws.bagging import Bag, bag
 from vlmfrontier.laws.diagnostics import log_jacobian
 from vlmfrontier.laws.fit import LawFit, fit, problem_for
-from vlmfrontier.laws.forms import CEILINGS, form_for, formula
+from vlmfrontier.laws.forms import form_for
 from vlmfrontier.laws.problem import Problem, pack
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.starts import fill_coefficients
 from vlmfrontier.laws.table import ResultsTable, from_arrays
+from vlmfrontier.laws.words import formula
 from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.study.forms import CEILINGS
 
 NTV, CEILING = ("N", "T", "V"), 62.0
 SUFFIXES = list(CEILINGS)

@@ -8,9 +8,10 @@ import pytest
 from benchmarks.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag, times_drawn
-from vlmfrontier.laws.fit import LawFit, fit, improved, law_in_words
+from vlmfrontier.laws.fit import LawFit, fit, improved
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.table import from_arrays
+from vlmfrontier.laws.words import law_in_words
 from vlmfrontier.study.analysis import LawsConfig
 
 

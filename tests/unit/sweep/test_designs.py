@@ -170,7 +170,9 @@ def test_a_split_that_cannot_be_meant_is_refused_before_any_run(text, message):
 
 
 def test_a_sweep_that_is_too_small_for_its_laws_is_warned_of():
+    forms = ["mult", "add", "add-interact-s", "add-interact"]
     few = split_by(None, star=STAR)
+    few = few.model_copy(update={"laws": few.laws.model_copy(update={"forms": forms})})
     (warning,) = hopeless_forms(few, plan_runs(few))
     assert warning.startswith("the sweep has 10 distinct configurations, and laws need more: add 11, add-interact-s 16")
     assert hopeless_forms(few.model_copy(update={"laws": few.laws.model_copy(update={"forms": ["mult"]})}), []) == []

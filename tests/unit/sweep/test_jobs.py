@@ -31,7 +31,7 @@ def test_no_rule_asks_for_a_fixed_time():
 @pytest.mark.parametrize(
     ("more", "factor"),
     [
-        ({"forms": ["mult"]}, 1 / 4),
+        ({"forms": ["mult"]}, 1 / 7),
         ({"starts": 1000}, 2),
         ({"preset": "exhaustive"}, None),
         ({"backend": "scipy"}, None),

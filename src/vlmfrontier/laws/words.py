@@ -1,0 +1,151 @@
+"""Laws written out: formulas as text and as TeX, standard errors, the whole of a fit."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from vlmfrontier.laws.diagnostics import BOOTSTRAP, SANDWICH
+from vlmfrontier.laws.forms import Form
+from vlmfrontier.laws.formula import CEILING, Term
+
+if TYPE_CHECKING:
+    from vlmfrontier.laws.fit import LawFit
+
+_GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "xi": "ξ", "epsilon": "ε"}
+
+
+def formula(form: Form, values: Mapping[str, float] | None = None) -> str:
+    """Return the formula, `f = α_N·N^(−a_N) + ε`, with numbers in the place of parameters if `values` are given.
+
+    Terms and powers that have vanished are left out then: coefficients and exponents of 0. Under a ceiling, g is what
+    the law would be without one.
+    """
+    total = " + ".join(_term_text(term, values) for term in _present(form, values)) or "0"
+    if form.sharpness is None:
+        return f"f = {total}"
+    ceiling, s = _ceiling(form, values), f"{form.sharpness:g}"
+    ratio = f"g/{CEILING if ceiling is None else _number(ceiling)}"
+    bent = f"(1 + {ratio})" if form.sharpness == 1 else f"(1 + ({ratio})^{s})^(1/{s})"
+    return f"f = g/{bent}, g = {total}"
+
+
+def formula_tex(form: Form, values: Mapping[str, float] | None = None) -> str:
+    """Return the same as `formula` in TeX, without the signs that begin mathematics."""
+    total = " + ".join(_term_tex(term, values) for term in _present(form, values)) or "0"
+    if form.sharpness is None:
+        return f"f = {total}"
+    ceiling, s = _ceiling(form, values), f"{form.sharpness:g}"
+    ratio = f"g / {CEILING if ceiling is None else _number_tex(ceiling)}"
+    bent = f"(1 + {ratio})" if form.sharpness == 1 else rf"\left(1 + ({ratio})^{{{s}}}\right)^{{1/{s}}}"
+    return rf"f = g / {bent},\quad g = {total}"
+
+
+def _ceiling(form: Form, values: Mapping[str, float] | None) -> float | None:
+    """Return the number of a form's ceiling; None of one that is fitted, where no values are given."""
+    return form.ceiling if form.ceiling is not None or values is None else values[CEILING]
+
+
+def _present(form: Form, values: Mapping[str, float] | None) -> list[Term]:
+    return [term for term in form.terms if values is None or values[term.coefficient] != 0]
+
+
+def _term_text(term: Term, values: Mapping[str, float] | None) -> str:
+    if values is None:
+        powers = [f"{p.variable}^({'−' if p.sign < 0 else ''}{_symbol(p.exponent)})" for p in term.powers]
+        return "·".join([_symbol(term.coefficient), *powers])
+    powers = [f"{p.variable}^({_number(p.sign * values[p.exponent])})" for p in term.powers if values[p.exponent]]
+    return "·".join([_number(values[term.coefficient]), *powers])
+
+
+def _term_tex(term: Term, values: Mapping[str, float] | None) -> str:
+    if values is None:
+        powers = [
+            f"{_name_tex(p.variable)}^{{{'-' if p.sign < 0 else ''}{_name_tex(p.exponent)}}}" for p in term.powers
+        ]
+        return r" \, ".join([_name_tex(term.coefficient), *powers])
+    powers = [
+        f"{_name_tex(p.variable)}^{{{_number_tex(p.sign * values[p.exponent])}}}"
+        for p in term.powers
+        if values[p.exponent]
+    ]
+    return r" \, ".join([_number_tex(values[term.coefficient]), *powers])
+
+
+def _symbol(name: str) -> str:
+    """Return `α_N` for `alpha_N`."""
+    head, _, tail = name.partition("_")
+    return _GREEK.get(head, head) + (f"_{tail}" if tail else "")
+
+
+def _name_tex(name: str) -> str:
+    r"""Return `\alpha_{N}` for `alpha_N`, and a longer word upright."""
+    head, _, tail = name.partition("_")
+    greek = {letter: word for word, letter in _GREEK.items()}
+    word = greek.get(head, head)
+    word = rf"\{word}" if word in _GREEK else word if len(word) == 1 else rf"\mathrm{{{word}}}"
+    low = tail.replace("_", r"\_")
+    low = low if len(tail) < 2 else rf"\mathrm{{{low}}}"
+    return f"{word}_{{{low}}}" if tail else word
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "−")
+
+
+def _number_tex(value: float) -> str:
+    digits, _, power = f"{value:.4g}".partition("e")
+    return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
+
+
+def law_in_words(law: "LawFit") -> str:
+    """Return formula, units, fit, warnings and lmfit's report of a law, as text."""
+    units = [f"{name} in {unit:g}" for name, unit in law.units.items()]
+    units += [f"n in {law.data_unit:g}"] if law.data_unit else []
+    found = law.diagnostics
+    lines = [
+        f"{law.form.name} for {law.target}; {', '.join(units)}",
+        formula(law.form),
+        formula(law.form, law.parameters),
+        f"objective {law.objective:.9g}, MSE {law.metrics['mse']:.4g}, E% {law.metrics['e_pct']:.3g}, "
+        f"R² {law.metrics['r2']:.4f}, in sample",
+        f"{found['starts']} starts; {_reached(found['hit_rate'])}",
+        f"condition number {found['condition_number']:.3g}; least certain together: {found['flattest_direction']}",
+        *(f"warning: {warning}" for warning in law.warnings),
+    ]
+    return "\n".join([*lines, "", *_standard_errors(law), "", law.report()])
+
+
+def _standard_errors(law: "LawFit") -> list[str]:
+    """Return a line per parameter with its standard error, below one that says what these are."""
+    lines = [f"parameters, and {errors_in_words(law)}"]
+    for name, value in law.parameters.items():
+        error = law.standard_errors.get(name)
+        known = f"± {rounded_error(error)}" if error is not None else f"(no standard error: {missing_error(law, name)})"
+        lines.append(f"  {name} = {value:.4g} {known}")
+    return lines
+
+
+def rounded_error(error: float) -> str:
+    """Return a standard error with two digits, as a plain number where that is not long: `0.015`, `2000`."""
+    return f"{float(f'{error:.2g}'):.0f}" if 100 <= error < 1e6 else f"{error:.2g}"
+
+
+def errors_in_words(law: "LawFit") -> str:
+    """Return what a law's standard errors are."""
+    source = str(law.diagnostics.get("standard_errors", ""))
+    kinds = {SANDWICH: "by the sandwich formula", BOOTSTRAP: "of the bootstrap: standard deviations over"}
+    kind = next((words for name, words in kinds.items() if source.startswith(name)), "")
+    return f"standard errors {kind}{source.partition(',')[2]}".rstrip()
+
+
+def missing_error(law: "LawFit", name: str) -> str:
+    """Return why a parameter has no standard error."""
+    for key, words in (("at_bound", "at its bound"), ("vanished_terms", "vanished")):
+        if name in law.diagnostics.get(key, []):
+            return words
+    return "not determined"
+
+
+def _reached(hit_rate: float) -> str:
+    if hit_rate == 0:
+        return "none of the last descents ended in this minimum, to which fits of resamples led"
+    return f"{hit_rate:.0%} of the last descents ended in this minimum"
