@@ -31,7 +31,8 @@ from vlmfrontier.study.analysis import FrontierConfig
 class Members:
     """R models over m configurations, each f(x, n) = A(x) + B(x)·n^(−d); every form of Table 7 can be written so.
 
-    n is counted in `data_unit` examples. A table without data size has B = 0 and d = 0.
+    Under a ceiling that sum is g, and f = (g^(−s) + C^(−s))^(−1/s). n is counted in `data_unit` examples. A table
+    without data size has B = 0 and d = 0.
     """
 
     A: np.ndarray
@@ -42,6 +43,15 @@ class Members:
     """Shape (R,): the data exponent of each model."""
     data_unit: float = 1.0
     """Examples in one unit of n."""
+    ceiling: np.ndarray = None
+    """Shape (R,): C of each model, infinite where it has none; by default of all."""
+    sharpness: np.ndarray = None
+    """Shape (R,): s of each model's ceiling."""
+
+    def __post_init__(self) -> None:
+        for name, default in (("ceiling", np.inf), ("sharpness", 1.0)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(len(self.d), default))
 
     def __len__(self) -> int:
         return len(self.d)
@@ -52,19 +62,32 @@ class Members:
 
     def errors(self, configurations: np.ndarray, examples: float) -> np.ndarray:
         """Return f for the configurations at the given indices (I,) and one number of examples, shape (R, I)."""
-        return self.A[:, configurations] + self.B[:, configurations] * self.decay(np.array([examples]))
+        return self.bent(self.A[:, configurations] + self.B[:, configurations] * self.decay(np.array([examples])))
+
+    def bent(self, g: np.ndarray) -> np.ndarray:
+        """Return f for sums g of terms, (R, …): below the ceiling where a model has one."""
+        if np.isinf(self.ceiling).all():
+            return g
+        shape = (len(self), *[1] * (g.ndim - 1))
+        ceiling, s = self.ceiling.reshape(shape), self.sharpness.reshape(shape)
+        low = np.minimum(g, ceiling)
+        return low * (1 + (low / np.maximum(g, ceiling)) ** s) ** (-1 / s)
 
     def take(self, rows: np.ndarray) -> "Members":
         """Return the models at `rows`, in that order; a row may come more than once."""
-        return Members(self.A[rows], self.B[rows], self.d[rows], self.data_unit)
+        own = (self.A[rows], self.B[rows], self.d[rows])
+        return Members(*own, self.data_unit, self.ceiling[rows], self.sharpness[rows])
 
 
 def stack(parts: Sequence[Members]) -> Members:
     """Return all models of `parts` together; they must share configurations and data unit."""
     if len({part.data_unit for part in parts}) != 1:
         raise ValueError("members to be stacked count n in different units")
-    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("A", "B", "d"))
-    return Members(*arrays, data_unit=parts[0].data_unit)
+    names = ("A", "B", "d", "ceiling", "sharpness")
+    return Members(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        data_unit=parts[0].data_unit,
+    )
 
 
 TAILS = (0.05, 0.95)
@@ -179,7 +202,8 @@ def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
     """Return a bag's models over the configurations x, columns of shape (m,) in the units of the table."""
     X = np.stack([np.asarray(x[name], float) / bag.units[name] for name in bag.form.factors], axis=1)
     A, B, d = bag.form.split_in_data(bag.theta, X)
-    return Members(A, B, d, bag.data_unit or 1.0)
+    sharpness = np.full(len(d), bag.form.sharpness or 1.0)
+    return Members(A, B, d, bag.data_unit or 1.0, bag.form.ceilings(bag.theta), sharpness)
 
 
 def read_laws(folder: LawsFolder, target: str, forms: Sequence[str], config: FrontierConfig) -> TargetLaws:

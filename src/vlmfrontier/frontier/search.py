@@ -29,7 +29,8 @@ def affordable(cost: np.ndarray, budgets: np.ndarray) -> np.ndarray:
 def pooled_errors(members: Members, examples: np.ndarray) -> np.ndarray:
     """Return the median over the models of f(x, n), shape (S, m): predictions are pooled, never parameters."""
     decay = np.ascontiguousarray(members.decay(examples).T)
-    return _medians(np.ascontiguousarray(members.A.T), np.ascontiguousarray(members.B.T), decay)
+    bends = members.ceiling, members.sharpness
+    return _medians(np.ascontiguousarray(members.A.T), np.ascontiguousarray(members.B.T), decay, *bends)
 
 
 def search(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -41,7 +42,10 @@ def search(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def member_choices(members: Members, examples: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return every model's own x*(c; n) (Eq. 4) as indices of shape (R, S, C); −1 where nothing is affordable."""
+    """Return every model's own x*(c; n) (Eq. 4) as indices of shape (R, S, C); −1 where nothing is affordable.
+
+    A ceiling changes no model's order of the configurations.
+    """
     return _member_choices(*_rows(members), members.decay(examples), counts)
 
 
@@ -54,7 +58,7 @@ def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndar
     optimum = member_choices(members, np.array([examples]), counts)[:, 0]
     rows = np.arange(len(members))[:, None]
     least = members.A[rows, optimum] + members.B[rows, optimum] * members.decay(np.array([examples]))
-    return optimum, members.errors(chosen, examples), least
+    return optimum, members.errors(chosen, examples), members.bent(least)
 
 
 def _rows(members: Members) -> tuple[np.ndarray, np.ndarray]:
@@ -95,14 +99,19 @@ def _median(values: np.ndarray) -> float:
 
 
 @njit(parallel=True, cache=True)
-def _medians(A: np.ndarray, B: np.ndarray, decay: np.ndarray) -> np.ndarray:
-    """Return medians (S, m) for A, B of shape (m, R) and decay (S, R)."""
+def _medians(A: np.ndarray, B: np.ndarray, decay: np.ndarray, ceiling: np.ndarray, sharpness: np.ndarray) -> np.ndarray:
+    """Return medians (S, m) for A, B of shape (m, R), decay (S, R), ceilings and their sharpness (R,)."""
     medians = np.empty((decay.shape[0], A.shape[0]))
     for m in prange(A.shape[0]):
         values = np.empty(A.shape[1])
         for s in range(decay.shape[0]):
             for r in range(values.size):
-                values[r] = A[m, r] + B[m, r] * decay[s, r]
+                g = A[m, r] + B[m, r] * decay[s, r]
+                if ceiling[r] < np.inf:
+                    low = min(g, ceiling[r])
+                    ratio = (low / max(g, ceiling[r])) ** sharpness[r]
+                    g = low * (1 + ratio) ** (-1 / sharpness[r])
+                values[r] = g
             medians[s, m] = _median(values)
     return medians
 

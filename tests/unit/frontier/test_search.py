@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from vlmfrontier.frontier.pool import Members, stack
+from vlmfrontier.frontier.pool import Members, members_of, stack
 from vlmfrontier.frontier.search import affordable, judge, member_choices, near_enough, pooled_errors, search
+from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.forms import form_for
 
 RNG = np.random.default_rng(0)
 COST = np.sort(RNG.uniform(1, 100, 60))
@@ -85,3 +87,28 @@ def test_near_is_a_share_of_the_error_or_of_what_a_middling_choice_loses_whichev
 def test_near_compares_with_all_affordable_configurations_where_few_use_the_budget():
     # With 2 units of cost two configurations, 90 and 70; with 1 nothing is at stake, and only the best is near.
     np.testing.assert_allclose(near_enough(RIVALS, 9e4 + ERRORS, np.array([1, 2]), 0.1), [0, 2 * 10 / 90070])
+
+
+def test_members_under_a_ceiling_end_there_and_others_do_not():
+    ceiling = np.where(np.arange(13) % 3 == 0, 25.0, np.inf)
+    bent = Members(MEMBERS.A, MEMBERS.B, MEMBERS.d, 1e3, ceiling, np.full(13, 4.0))
+    g = all_errors(200.0)
+    expected = np.where(np.isinf(ceiling)[:, None], g, (g**-4 + 25.0**-4) ** -0.25)
+    np.testing.assert_allclose(bent.errors(np.arange(60), 200.0), expected, rtol=1e-13)
+    np.testing.assert_allclose(pooled_errors(bent, np.array([200.0]))[0], np.median(expected, axis=0), rtol=1e-13)
+    both = stack([bent.take(np.array([0, 3])), MEMBERS])
+    np.testing.assert_allclose(both.errors(np.arange(60), 200.0), np.vstack([expected[[0, 3]], g]), rtol=1e-13)
+    optimum, _, least = judge(bent, 200.0, COUNTS[1:], np.zeros(4, int))
+    for c, count in enumerate(COUNTS[1:]):
+        np.testing.assert_array_equal(optimum[:, c], expected[:, :count].argmin(axis=1))
+        np.testing.assert_allclose(least[:, c], expected[:, :count].min(axis=1), rtol=1e-13)
+
+
+def test_members_of_a_bag_under_a_ceiling_predict_as_it_does():
+    form = form_for("add-ceiling", ("N", "T"), True)
+    theta = np.array([[30.0, 0.5, 40.0, 0.8, 5.0, 0.3, 8.0, 60.0], [3.0, 0.5, 4.0, 0.8, 5.0, 0.3, 8.0, 90.0]])
+    bag = Bag(form, {"N": 2.0, "T": 1.0}, 1e3, theta, np.zeros(2), np.zeros(2))
+    x = {"N": np.array([1.0, 8.0]), "T": np.array([1.0, 64.0])}
+    predicted = bag.members({**x, "n": np.full(2, 500.0)})
+    np.testing.assert_allclose(members_of(bag, x).errors(np.arange(2), 500.0), predicted, rtol=1e-13)
+    assert predicted[0, 0] < 60 < form.split_in_data(theta, [[0.5, 1.0]])[0][0, 0]
