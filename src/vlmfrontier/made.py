@@ -134,6 +134,7 @@ _KINDS = {
     "runs.csv": _Kind(_runs_settings, ("own table",), "collect"),
     "plan.csv": _Kind(_whole, (), "plan"),
     "tables/forms.csv": _OF_LAWS,
+    "tables/formulas.csv": _OF_LAWS,
     "tables/fitting.csv": _OF_TABLE._replace(rule="ablation_tables"),
     "tables/bagging.csv": _OF_TABLE._replace(rule="ablation_tables"),
     "tables/checks.csv": _OF_FRONTIER._replace(rule="checks"),

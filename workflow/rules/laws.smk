@@ -39,6 +39,7 @@ rule compare_laws:
         expand(f"{RESULTS}/laws/{{target}}/forms.csv", target=STUDY.targets()),
     output:
         table("forms"),
+        multiext(f"{RESULTS}/tables/formulas", ".csv", ".md", ".tex"),
         profile=f"{RESULTS}/laws/{STUDY.main_target}/profile.csv",
     log:
         f"{RESULTS}/logs/laws.log",

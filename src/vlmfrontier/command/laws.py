@@ -106,7 +106,8 @@ def compare(given: Namespace) -> None:
     """Write the tables about laws: vlmfrontier compare --study digits
 
     Into tables/ beside study.json, each as .csv, .md and .tex:
-      forms     (Table 2) every form of every target in sample, left out and extrapolated; out of laws/*/forms.csv
+      forms     (Table 2) every form of every target in sample, left out and extrapolated; out of laws/*/forms.csv.
+                Beside it formulas: the law that was chosen for every target, with its numbers
       profile   laws/<target>/profile.csv, as `vlmfrontier profile` writes it
       fitting   (Table 8) one target with other losses, starts, bounds and without logs
       bagging   (Table 9) one target with 1, 50 and 100 resamples, median and mean
@@ -114,9 +115,10 @@ def compare(given: Namespace) -> None:
     import pandas as pd
 
     from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
+    from vlmfrontier.laws.words import formulas_table
     from vlmfrontier.progress import Progress
     from vlmfrontier.results import Results
-    from vlmfrontier.tables.writing import write_forms_table
+    from vlmfrontier.tables.writing import write_forms_table, write_formulas
 
     results = Results.open(given.study)
     study, target, frames = results.study, given.target or results.main_target, {}
@@ -131,6 +133,9 @@ def compare(given: Namespace) -> None:
     for name, frame in frames.items():
         write_forms_table(frame, results.table_csv(name))
         results.note(results.table_csv(name))
+    if "forms" in given.tables:
+        write_formulas(formulas_table(map(results.law, study.targets())), results.table_csv("formulas"))
+        results.note(results.table_csv("formulas"))
     if "profile" in given.tables:
         _write_profile(results, target, threads=given.threads)
     print(f"tables are in {results.forms_csv.parent}: {', '.join(given.tables)}")

@@ -1,11 +1,14 @@
 """Laws written out: formulas as text and as TeX, standard errors, the whole of a fit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from vlmfrontier.laws.diagnostics import BOOTSTRAP, SANDWICH
 from vlmfrontier.laws.forms import Form
 from vlmfrontier.laws.formula import CEILING, Term
+from vlmfrontier.units import format_count
 
 if TYPE_CHECKING:
     from vlmfrontier.laws.fit import LawFit
@@ -94,6 +97,28 @@ def _number(value: float) -> str:
 def _number_tex(value: float) -> str:
     digits, _, power = f"{value:.4g}".partition("e")
     return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
+
+
+def formulas_table(laws: Iterable["LawFit"]) -> pd.DataFrame:
+    """Return laws as formulas with their numbers: target, form, formula, units, tex."""
+    rows = [
+        {
+            "target": law.target,
+            "form": law.form.name,
+            "formula": formula(law.form, law.parameters),
+            "units": units_in_words(law),
+            "tex": formula_tex(law.form, law.parameters),
+        }
+        for law in laws
+    ]
+    return pd.DataFrame(rows)
+
+
+def units_in_words(law: "LawFit") -> str:
+    """Return what factors and n are counted in, where that is not one: `N in 1B, n in 1M`."""
+    units = [f"{name} in {format_count(unit)}" for name, unit in law.units.items() if unit != 1]
+    units += [f"n in {format_count(law.data_unit)}"] if law.data_unit not in (None, 1) else []
+    return ", ".join(units)
 
 
 def law_in_words(law: "LawFit") -> str:

@@ -7,10 +7,10 @@ import pandas as pd
 
 from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
 from vlmfrontier.laws.fit import LawFit
-from vlmfrontier.laws.words import errors_in_words, formula, missing_error, rounded_error
+from vlmfrontier.laws.words import errors_in_words, formula, missing_error, rounded_error, units_in_words
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
 from vlmfrontier.report.study_report import StudyReport
-from vlmfrontier.units import format_count, format_percentage, format_share
+from vlmfrontier.units import format_percentage, format_share
 
 SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
 """The setups that are shown, and what they are called."""
@@ -63,9 +63,8 @@ def _forms(report: StudyReport) -> str:
 
 
 def _units(law: LawFit) -> str:
-    units = [f"{name} in {format_count(unit)}" for name, unit in law.units.items() if unit != 1]
-    units += [f"n in {format_count(law.data_unit)}"] if law.data_unit not in (None, 1) else []
-    return f"({', '.join(units)})" if units else "(all factors in units of one)"
+    units = units_in_words(law)
+    return f"({units})" if units else "(all factors in units of one)"
 
 
 def warning_in_words(warning: str) -> str:

@@ -65,6 +65,22 @@ def write_forms_table(frame: pd.DataFrame, stem: Path) -> None:
     stem.with_suffix(".tex").write_text(latex + "\n")
 
 
+def write_formulas(frame: pd.DataFrame, stem: Path) -> None:
+    """Write laws as formulas: `<stem>.csv`, `.md` to read, `.tex` to print what the column `tex` says."""
+    write_csv(frame, stem.with_suffix(".csv"))
+    shown = frame.drop(columns="tex")
+    stem.with_suffix(".md").write_text(
+        tabulate(shown, "keys", tablefmt="github", showindex=False, disable_numparse=True) + "\n"
+    )
+    rows = [
+        [row.target.replace("_", r"\_"), row.form, f"${row.tex}$", row.units.replace("_", r"\_")]
+        for row in frame.itertuples()
+    ]
+    latex = tabulate(rows, shown.columns, tablefmt="latex_raw", disable_numparse=True)
+    wide = latex.replace("{llll}", r"{llp{0.6\linewidth}l}", 1)  # a law has several lines
+    stem.with_suffix(".tex").write_text(wide + "\n")
+
+
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame as text, metrics rounded, yes and nothing for flags."""
     columns = {}

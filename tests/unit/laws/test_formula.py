@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.mathtext import MathTextParser
 
 from benchmarks.synthetic import paper_sweep
 from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import cross_validated
 from vlmfrontier.laws.fit import LawFit, fit
-from vlmfrontier.laws.forms import form_for
+from vlmfrontier.laws.forms import FORMS, form_for
 from vlmfrontier.laws.formula import read_formula
 from vlmfrontier.laws.listing import settled
 from vlmfrontier.laws.words import formula, formula_tex
@@ -188,6 +189,14 @@ def test_formulas_in_tex_have_letters_and_words():
     assert formula_tex(form_for("mult-soft-ceiling", ("N",), False)) == (
         r"f = g / (1 + g / C),\quad g = \alpha \, N^{-a_{N}} + \epsilon"
     )
+
+
+@pytest.mark.parametrize("name", [f"{name}{suffix}" for name in FORMS for suffix in ("", "-ceiling", "-soft-ceiling")])
+def test_all_formulas_are_valid_tex(name):
+    form, parser = form_for(name, NTV, True), MathTextParser("path")
+    numbers = dict(zip(form.parameter_names, np.geomspace(1e-9, 1e7, len(form.parameter_names)), strict=True))
+    for text in (formula_tex(form), formula_tex(form, numbers)):
+        assert parser.parse(f"${text}$").width > 100
 
 
 def named(config=None, factors=NTV, has_data=True, ceiling=True, configurations=None):
