@@ -22,6 +22,7 @@ from vlmfrontier.frontier.pool import Target, TargetLaws
 from vlmfrontier.frontier.search import affordable, frontier_table
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.laws.bagging import bag, cross_validated
+from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.selection import Evidence, pseudo_bma
 from vlmfrontier.laws.table import ResultsTable
@@ -98,6 +99,7 @@ def fitted(table: ResultsTable, config: LawsConfig = CONFIG, wild: bool = True) 
 
     Without `wild`, which only the interval needs, the pairs bootstrap stands in its place.
     """
+    config, _ = settle(table, config, "avg")
     laws = {form: fit(table, form, "avg", config, threads=1) for form in config.forms}
     evidence = {}
     for form, law in laws.items():

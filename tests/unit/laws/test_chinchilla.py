@@ -8,6 +8,7 @@ import pytest
 from vlmfrontier.laws.bagging import bag
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.user_table import read_table
+from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import load_study
 
 STUDY = Path(__file__).parents[3] / "workflow" / "studies" / "chinchilla.yaml"
@@ -57,3 +58,12 @@ def test_a_law_by_itself_is_as_unsure_as_its_bag(study, law):
     assert bagged.standard_errors["a_N"] == pytest.approx(0.0149, rel=0.03)
     assert law.diagnostics["standard_errors"] == "sandwich"
     assert law.standard_errors["a_N"] == pytest.approx(bagged.standard_errors["a_N"], rel=0.25)
+
+
+def test_the_papers_mode_and_the_published_formula_reach_the_same_minimum(study, law):
+    published = {"forms": [{"published": "E + A*N^-alpha + B*n^-beta"}], "preset": "paper", "starts": 20}
+    config = LawsConfig(loss="huber", delta=1e-3, **published)
+    found = fit(read_table(study.table), "published", "loss", config)
+    assert found.objective == pytest.approx(0.00101827402, rel=1e-8)
+    assert found.parameters["alpha"] == pytest.approx(law.parameters["a_N"], rel=1e-5)
+    assert found.parameters["E"] == pytest.approx(law.parameters["epsilon"], rel=1e-5)
