@@ -1,13 +1,13 @@
 """Laws written out: formulas as text and as TeX, standard errors, the whole of a fit."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from vlmfrontier.laws.diagnostics import BOOTSTRAP, SANDWICH
 from vlmfrontier.laws.forms import Form
-from vlmfrontier.laws.formula import CEILING, Term
+from vlmfrontier.laws.formula import CEILING, Power
 from vlmfrontier.units import format_count
 
 if TYPE_CHECKING:
@@ -19,58 +19,69 @@ _GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "xi": "ξ",
 def formula(form: Form, values: Mapping[str, float] | None = None) -> str:
     """Return the formula, `f = α_N·N^(−a_N) + ε`, with numbers in the place of parameters if `values` are given.
 
-    Terms and powers that have vanished are left out then: coefficients and exponents of 0. Under a ceiling, g is what
-    the law would be without one.
+    Terms and powers that have vanished are left out then, coefficients and exponents of 0, and terms with the same
+    powers are one. Under a ceiling, g is what the law would be without one.
     """
-    total = " + ".join(_term_text(term, values) for term in _present(form, values)) or "0"
-    if form.sharpness is None:
-        return f"f = {total}"
-    ceiling, s = _ceiling(form, values), f"{form.sharpness:g}"
-    ratio = f"g/{CEILING if ceiling is None else _number(ceiling)}"
-    bent = f"(1 + {ratio})" if form.sharpness == 1 else f"(1 + ({ratio})^{s})^(1/{s})"
-    return f"f = g/{bent}, g = {total}"
+    return _written(form, values, _TEXT)
 
 
 def formula_tex(form: Form, values: Mapping[str, float] | None = None) -> str:
     """Return the same as `formula` in TeX, without the signs that begin mathematics."""
-    total = " + ".join(_term_tex(term, values) for term in _present(form, values)) or "0"
+    return _written(form, values, _TEX)
+
+
+class _Style(NamedTuple):
+    """How something is written: text or TeX."""
+
+    name: Callable[[str], str]
+    variable: Callable[[str], str]
+    number: Callable[[float], str]
+    minus: str
+    power: str
+    """A variable and its exponent."""
+    product: str
+    bent: str
+    """g under a ceiling C of sharpness s."""
+
+
+def _written(form: Form, values: Mapping[str, float] | None, style: _Style) -> str:
+    terms = _symbols(form, style) if values is None else _numbers(form, values, style)
+    total = " + ".join(terms) or "0"
     if form.sharpness is None:
         return f"f = {total}"
-    ceiling, s = _ceiling(form, values), f"{form.sharpness:g}"
-    ratio = f"g / {CEILING if ceiling is None else _number_tex(ceiling)}"
-    bent = f"(1 + {ratio})" if form.sharpness == 1 else rf"\left(1 + ({ratio})^{{{s}}}\right)^{{1/{s}}}"
-    return rf"f = g / {bent},\quad g = {total}"
+    known = form.ceiling if form.ceiling is not None or values is None else values[CEILING]
+    ceiling = CEILING if known is None else style.number(known)
+    if form.sharpness == 1:
+        return f"f = g/(1 + g/{ceiling}), g = {total}"
+    return f"f = {style.bent.format(C=ceiling, s=f'{form.sharpness:g}')}, g = {total}"
 
 
-def _ceiling(form: Form, values: Mapping[str, float] | None) -> float | None:
-    """Return the number of a form's ceiling; None of one that is fitted, where no values are given."""
-    return form.ceiling if form.ceiling is not None or values is None else values[CEILING]
-
-
-def _present(form: Form, values: Mapping[str, float] | None) -> list[Term]:
-    return [term for term in form.terms if values is None or values[term.coefficient] != 0]
-
-
-def _term_text(term: Term, values: Mapping[str, float] | None) -> str:
-    if values is None:
-        powers = [f"{p.variable}^({'−' if p.sign < 0 else ''}{_symbol(p.exponent)})" for p in term.powers]
-        return "·".join([_symbol(term.coefficient), *powers])
-    powers = [f"{p.variable}^({_number(p.sign * values[p.exponent])})" for p in term.powers if values[p.exponent]]
-    return "·".join([_number(values[term.coefficient]), *powers])
-
-
-def _term_tex(term: Term, values: Mapping[str, float] | None) -> str:
-    if values is None:
-        powers = [
-            f"{_name_tex(p.variable)}^{{{'-' if p.sign < 0 else ''}{_name_tex(p.exponent)}}}" for p in term.powers
-        ]
-        return r" \, ".join([_name_tex(term.coefficient), *powers])
-    powers = [
-        f"{_name_tex(p.variable)}^{{{_number_tex(p.sign * values[p.exponent])}}}"
-        for p in term.powers
-        if values[p.exponent]
+def _symbols(form: Form, style: _Style) -> list[str]:
+    """Return the terms with the names of their parameters."""
+    return [
+        style.product.join([style.name(term.coefficient), *(_symbolic(power, style) for power in term.powers)])
+        for term in form.terms
     ]
-    return r" \, ".join([_number_tex(values[term.coefficient]), *powers])
+
+
+def _symbolic(power: Power, style: _Style) -> str:
+    return style.power.format(
+        style.variable(power.variable), (style.minus if power.sign < 0 else "") + style.name(power.exponent)
+    )
+
+
+def _numbers(form: Form, values: Mapping[str, float], style: _Style) -> list[str]:
+    """Return the terms with numbers; those that would be written with the same powers are added up."""
+    coefficients: dict[tuple[str, ...], float] = {}
+    for term in form.terms:
+        powers = tuple(
+            style.power.format(style.variable(power.variable), style.number(power.sign * values[power.exponent]))
+            for power in term.powers
+            if values[power.exponent] != 0
+        )
+        if values[term.coefficient] != 0:
+            coefficients[powers] = coefficients.get(powers, 0.0) + values[term.coefficient]
+    return [style.product.join([style.number(value), *powers]) for powers, value in coefficients.items()]
 
 
 def _symbol(name: str) -> str:
@@ -97,6 +108,12 @@ def _number(value: float) -> str:
 def _number_tex(value: float) -> str:
     digits, _, power = f"{value:.4g}".partition("e")
     return rf"{digits} \cdot 10^{{{int(power)}}}" if power else digits
+
+
+_TEXT = _Style(_symbol, str, _number, "−", "{0}^({1})", "·", "g/(1 + (g/{C})^{s})^(1/{s})")
+_TEX = _Style(
+    _name_tex, _name_tex, _number_tex, "-", "{0}^{{{1}}}", r" \, ", r"g / \left(1 + (g/{C})^{{{s}}}\right)^{{1/{s}}}"
+)
 
 
 def formulas_table(laws: Iterable["LawFit"]) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from vlmfrontier.errors import did_you_mean
+from vlmfrontier.errors import UserError, did_you_mean
+from vlmfrontier.units import parse_number
 
 FORM_NAMES = ("mult", "add", "add-tokens", "add-interact-s", "add-interact")
 """The forms there are without a formula, from the fewest terms to the most: those of the paper's Table 2, and one in
@@ -23,11 +24,19 @@ Ceiling = Literal["chance", "control", "fitted"]
 
 
 def _ceiling(value: Any) -> Any:
-    if isinstance(value, str) and value not in ("chance", "control", "fitted"):
-        raise ValueError("expected a number, chance, control or fitted")
-    if isinstance(value, bool) or (isinstance(value, int | float) and not 0 < value < np.inf):
-        raise ValueError("expected a number above 0, chance, control or fitted")
-    return value
+    """Return a word or a number, which a command line gives as text."""
+    if isinstance(value, str) and value in get_args(Ceiling):
+        return value
+    wrong = ValueError("expected a number above 0, chance, control or fitted")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise wrong
+    try:
+        number = parse_number(value)
+    except UserError:
+        raise wrong from None
+    if not 0 < number < np.inf:
+        raise wrong
+    return number
 
 
 OneCeiling = Annotated[float | Ceiling, BeforeValidator(_ceiling)]

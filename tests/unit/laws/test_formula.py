@@ -175,10 +175,16 @@ def test_vanished_terms_and_powers_are_not_written_nor_two_signs():
     form = form_for("add-ceiling", NTV, True)
     values = dict.fromkeys(form.parameter_names, 0.0) | {"alpha_T": 2.0, "a_T": -0.3, "alpha_V": 1.5, "epsilon": 6.3e-5}
     values["C"] = 87.25
-    assert formula(form, values) == "f = g/(1 + (g/87.25)^4)^(1/4), g = 2·T^(0.3) + 1.5 + 6.3e−05"
-    assert formula_tex(form, values) == (
-        r"f = g / \left(1 + (g / 87.25)^{4}\right)^{1/4},\quad g = 2 \, T^{0.3} + 1.5 + 6.3 \cdot 10^{-5}"
-    )
+    assert formula(form, values) == "f = g/(1 + (g/87.25)^4)^(1/4), g = 2·T^(0.3) + 1.5"
+    assert formula_tex(form, values) == (r"f = g / \left(1 + (g/87.25)^{4}\right)^{1/4}, g = 2 \, T^{0.3} + 1.5")
+
+
+def test_terms_that_are_written_alike_are_one():
+    """As where n has no influence: d = 0, and interactions are main terms again."""
+    form = form_for("add-interact-s", ("N", "T"), True)
+    values = dict.fromkeys(form.parameter_names, 0.0) | {"alpha_T": 31.0, "a_T": 0.3911, "beta_T": 4.5, "b_T": -0.3911}
+    assert formula(form, values | {"beta_N": 6.3e-5, "b_N": 3.0}) == "f = 35.5·T^(−0.3911) + 6.3e−05·N^(3)"
+    assert formula_tex(form, values | {"d": 0.2}) == r"f = 31 \, T^{-0.3911} + 4.5 \, T^{-0.3911} \, n^{-0.2}"
 
 
 def test_formulas_in_tex_have_letters_and_words():
@@ -187,7 +193,7 @@ def test_formulas_in_tex_have_letters_and_words():
         r"f = E_{0} + \beta_{\mathrm{long}} \, N^{-\alpha} + \gamma \, \mathrm{tokens}^{b} \, n^{-d}"
     )
     assert formula_tex(form_for("mult-soft-ceiling", ("N",), False)) == (
-        r"f = g / (1 + g / C),\quad g = \alpha \, N^{-a_{N}} + \epsilon"
+        r"f = g/(1 + g/C), g = \alpha \, N^{-a_{N}} + \epsilon"
     )
 
 

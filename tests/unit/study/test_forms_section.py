@@ -68,7 +68,9 @@ def test_forms_are_names_and_formulas_and_stay_so_in_the_resolved_study(given, f
         ({"ceiling": 0}, r"laws\.ceiling = 0: expected a number above 0, chance, control or fitted"),
         ({"ceiling": -5}, "expected a number above 0"),
         ({"ceiling": True}, "expected a number"),
-        ({"ceiling": "guessing"}, "expected a number, chance, control or fitted"),
+        ({"ceiling": "guessing"}, "expected a number above 0, chance, control or fitted"),
+        ({"ceiling": "-3"}, "expected a number above 0"),
+        ({"ceiling": float("nan")}, "expected a number above 0"),
         ({"ceiling": {"quiz": None}}, r"laws\.ceiling\.quiz: expected"),
         ({"ceiling": {"quis": 75}}, r"laws\.ceiling\.quis = 75.*no such target; did you mean 'quiz'"),
         ({"ceiling": {"quiz": 101}}, "is above the largest error of quiz, 100"),
@@ -85,6 +87,7 @@ def test_what_cannot_be_meant_is_refused_with_its_key(given, message):
 def test_a_loss_may_have_any_ceiling():
     assert laws(ceiling={"loss": 150.0}).ceiling_for("loss") == 150
     assert laws(ceiling={"loss": 150.0}).ceiling_for("quiz") == "fitted"
+    assert laws(ceiling="30").ceiling_for("quiz") == 30  # as Snakemake's --config gives it
 
 
 def test_chance_is_known_of_tasks_with_options():
