@@ -32,7 +32,7 @@ def _ceiling(value: Any) -> Any:
         raise wrong
     try:
         number = parse_number(value)
-    except UserError:
+    except (UserError, OverflowError):
         raise wrong from None
     if not 0 < number < np.inf:
         raise wrong
