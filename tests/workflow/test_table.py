@@ -1,5 +1,6 @@
 """A user's own table, from a CSV to its frontier: nothing is trained, and torch is not needed."""
 
+import json
 import re
 from itertools import product
 from pathlib import Path
@@ -44,11 +45,19 @@ STUDY = {
 }
 
 
+MINE = "g*N^-p + h*T^-q + x*n^-d + e"
+"""The law that the table follows, written as a form of one's own."""
+
+
 @pytest.mark.slow
 def test_a_table_becomes_a_frontier(workflow: Workflow, table: Path):
-    outcome = workflow("--cores", "2", config=STUDY)
+    laws = {**STUDY["laws"], "forms": ["mult", {"mine": MINE}]}
+    outcome = workflow("--cores", "2", config={**STUDY, "laws": laws})
     assert outcome.status == 0, outcome.output
     assert "deploy" in outcome.output
+    law = json.loads((workflow.folder / "results/own/laws/error/mine.json").read_text())
+    assert (law["formula"], law["diagnostics"]["chosen"]) == (MINE, True)
+    assert "mine" in (workflow.folder / "results/own/tables/formulas.tex").read_text()
     frontier = pd.read_csv(workflow.folder / "results/own/frontier/error.csv")
     assert (frontier.cost <= frontier.c).all()
     best = [_best_error(budget, n=1.0) for budget in frontier.c]
@@ -71,6 +80,30 @@ def test_a_study_may_be_called_as_a_folder_of_its_results(workflow: Workflow, ta
     outcome = workflow("--dry-run", config={**STUDY, "study": study})
     assert outcome.status == 0, outcome.output
     assert "search_frontier" in outcome.jobs
+
+
+def test_a_formula_with_a_mistake_is_told_before_any_job(workflow: Workflow, table: Path):
+    laws = {"forms": [{"mine": MINE.replace("T", "frames")}]}
+    outcome = workflow("--dry-run", config={**STUDY, "laws": laws})
+    (line,) = [text for text in outcome.output.splitlines() if text.startswith("error")]
+    assert (
+        line
+        == f"error: laws.forms.mine: '{laws['forms'][0]['mine']}': there is no factor 'frames'; powers are of N, T, n"
+    )
+    assert not outcome.jobs
+
+
+def test_a_table_without_n_and_with_few_rows_is_fitted_with_the_forms_that_it_can_carry(
+    workflow: Workflow, table: Path
+):
+    """A study that names no forms is not refused for those that it does not have."""
+    own = {**STUDY["table"], "data": None, "exclude": "examples != 1e6 or params == 3e9"}
+    outcome = workflow(
+        "--dry-run", config={**STUDY, "table": own, "laws": {"starts": 50}, "frontier": {"examples": None}}
+    )
+    assert outcome.status == 0, outcome.output
+    assert "warning: add is left out of laws.forms: with 5 parameters it needs at least 7" not in outcome.output
+    assert outcome.jobs["fit_target"] == 1
 
 
 def test_a_mistake_in_the_table_is_told_before_any_job_with_its_place(workflow: Workflow, table: Path):
