@@ -206,7 +206,7 @@ def print_found(study: Study, study_json: Path) -> None:
     from vlmfrontier.results import Results
 
     report = StudyReport(Results.open(study_json))
-    if report.frontier is not None:
+    if report.has_frontier:
         print("", *recommended(report), sep="\n")
         print(f"\nask for other budgets: vlmfrontier query --study {study.study} --budget …")
     elif report.has_laws and report.results.cost is None:

@@ -1,6 +1,7 @@
 """Forms by formula: what can be read, what is refused and why, and how laws are written out."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.mathtext import MathTextParser
 
 from benchmarks.synthetic import paper_sweep
 from tests.made_studies import STUDY, fitted, made, points
+from vlmfrontier.command.status import print_answer
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import cross_validated
 from vlmfrontier.laws.fit import LawFit, fit
@@ -20,6 +22,7 @@ from vlmfrontier.report import laws_section
 from vlmfrontier.report.blocks import markdown
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.study.load import write_study
 from vlmfrontier.sweep.fingerprints import laws_fingerprint
 
 NTV = ("N", "T", "V")
@@ -325,3 +328,15 @@ def test_add_tokens_finds_that_visual_tokens_dilute():
     }
     assert off["add-tokens"] < 0.7 * off["add-interact-s"]
     assert off["add-tokens"] < 0.5 * off["add"]
+
+
+def test_a_study_whose_laws_are_to_be_made_again_has_no_answer_and_no_error(own, tmp_path, capsys):
+    """As after `snakemake collect` with another `laws.ceiling`, which ends with what `status --answer` prints."""
+    file = tmp_path / "made" / "study.json"
+    shutil.copytree(own.root, file.parent)
+    print_answer(own.study, file)
+    assert "deploy" in capsys.readouterr().out
+    other = own.study.model_copy(update={"laws": own.study.laws.model_copy(update={"ceiling": 90.0})})
+    write_study(other, file)
+    print_answer(other, file)
+    assert capsys.readouterr().out.startswith(f"results are in {file.parent}/: ")
