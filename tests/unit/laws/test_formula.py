@@ -332,6 +332,7 @@ def test_add_tokens_finds_that_visual_tokens_dilute():
 
 def test_a_study_whose_laws_are_to_be_made_again_has_no_answer_and_no_error(own, tmp_path, capsys):
     """As after `snakemake collect` with another `laws.ceiling`, which ends with what `status --answer` prints."""
+    own.note(own.laws_folder("avg").root)
     file = tmp_path / "made" / "study.json"
     shutil.copytree(own.root, file.parent)
     print_answer(own.study, file)
