@@ -27,13 +27,14 @@ def settled(
     """Return the settings with every form named, from fewest parameters to most, and notes on those left out.
 
     Without `forms`, they are `default_forms` and the formulas, but for those with too many parameters for so many
-    distinct configurations. Of two forms with the same terms the first stands. Raises `UserError` if a form cannot be.
+    distinct configurations. Of two forms with the same terms the first stands, with a note if the other was asked for.
+    Raises `UserError` if a form cannot be.
     """
     chosen = config.forms is None
     defaults = default_forms(factors, has_data, ceiling and config.ceiling is not None, config.preset == "paper")
     names = [*defaults, *config.formulas] if chosen else config.forms
     forms = [form_for(name, factors, has_data, config.formula_of(name)) for name in names]
-    kept, notes = _distinct(forms)
+    kept, notes = _distinct(forms, silent=defaults if chosen else [])
     kept.sort(key=lambda form: (len(form.parameter_names), len(form.terms)))
     if chosen and configurations is not None:
         carried = [form for form in kept if form.text or form.needed <= configurations] or kept[:1]
@@ -47,13 +48,13 @@ def settled(
     return config.model_copy(update={"forms": [form.name for form in kept]}), notes
 
 
-def _distinct(forms: Sequence[Form]) -> tuple[list[Form], list[str]]:
-    """Return the first of all forms that are one law, and notes on the others."""
+def _distinct(forms: Sequence[Form], silent: Sequence[str]) -> tuple[list[Form], list[str]]:
+    """Return the first of all forms that are one law, and notes on the others but for those in `silent`."""
     kept: dict[tuple, Form] = {}
     notes = []
     for form in forms:
         same = kept.setdefault((form.sharpness, _shape(form.terms)), form)
-        if same is not form:
+        if same is not form and form.name not in silent:
             notes.append(f"{form.name} is left out of laws.forms: it is the same law as {same.name} here")
     return list(kept.values()), notes
 

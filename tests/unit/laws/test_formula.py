@@ -255,6 +255,8 @@ def test_a_default_form_with_too_many_parameters_is_left_out_and_a_named_one_sta
 def test_two_forms_with_the_same_terms_are_listed_once(config, factors, has_data, forms):
     found, notes = named(config, factors, has_data)
     assert found == (forms or config.forms)
+    asked = config.forms or []
+    assert len(notes) == len([name for name in asked if name not in found])
     assert all("it is the same law as" in note for note in notes)
 
 
