@@ -27,6 +27,7 @@ COMMANDS = {
     "before the runs": (
         Command("plan", "prepare", "resolve a study; count its runs, GPU-hours, memory and disk"),
         Command("fetch", "prepare", "fetch published models, training sets and benchmarks; needs a network"),
+        Command("power", "power", "which differences and directions the planned runs can tell"),
         Command("data", "prepare", "write the videos and questions of a study, or check a set of your own"),
     ),
     "while they run": (
