@@ -1,5 +1,6 @@
 """The command `vlmfrontier`: its help, its mistakes, what it imports, and what the tab key offers."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import pytest
 
 from tests.calling import ROOT, SMOKE
 from vlmfrontier.command.main import BY_NAME, call, main, overview
+from vlmfrontier.command.pages import _copy_of
 from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import CATALOGUE
 from vlmfrontier.study.load import load_study, write_study
+from vlmfrontier.sweep.runs import plan_runs
+from vlmfrontier.workflow import with_forms
 
 HEAVY = ("torch", "numba", "scipy", "matplotlib", "lmfit")
 
@@ -126,3 +130,13 @@ def test_the_tab_key_completes(study: Path, line: str, offered: set[str]):
     }
     subprocess.run([sys.executable, "-m", "vlmfrontier"], cwd=study, env=environment, check=True, timeout=60)
     assert offered <= set(answer.read_text().split("\n"))
+
+
+@pytest.mark.parametrize(("forms", "so_far"), [(None, None), (["mult", "add"], ["mult", "add"])])
+def test_finished_runs_choose_their_forms_anew_unless_they_are_named(tmp_path: Path, forms, so_far):
+    """Fewer runs than the study plans may not carry all of the forms that it chose."""
+    study = load_study([SMOKE], {"laws": {"forms": forms}})
+    study, _ = with_forms(study, plan_runs(study), None)
+    file = tmp_path / "study.json"
+    write_study(study, file)
+    assert json.loads(_copy_of(file, study).read_text())["laws"]["forms"] == so_far

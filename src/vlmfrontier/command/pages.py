@@ -104,7 +104,7 @@ def so_far(given: Namespace) -> None:
     finished = len(list(given.study.parent.glob("runs/*/result.json")))
     if not finished:
         raise UserError(f"study {study.study}: no run has a result yet; see vlmfrontier status --study {given.study}")
-    copy = _copy_of(given.study)
+    copy = _copy_of(given.study, study)
     print(f"study {study.study}: {finished} finished runs → {copy.parent}")
     for name, *arguments in _steps(study, given.target):
         print(f"— {name} {' '.join(arguments)}", flush=True)
@@ -117,9 +117,14 @@ def so_far(given: Namespace) -> None:
     print(f"ask: vlmfrontier query --study {copy.parent} --target {given.target or study.main_target} --budget …")
 
 
-def _copy_of(study_json: Path) -> Path:
-    """Return the study's file in its folder so_far/, made anew, where unfinished runs are left out."""
+def _copy_of(study_json: Path, study: "Study") -> Path:
+    """Return the study's file in its folder so_far/, made anew, where unfinished runs are left out.
+
+    Where the study had its forms chosen, they are chosen again, for fewer runs may not carry all of them.
+    """
     from vlmfrontier.files import write_json
+    from vlmfrontier.sweep.runs import plan_runs
+    from vlmfrontier.workflow import with_forms
 
     folder = study_json.parent / "so_far"
     folder.mkdir(exist_ok=True)
@@ -129,6 +134,9 @@ def _copy_of(study_json: Path) -> Path:
             link.symlink_to(Path("..") / name)
     content = json.loads(study_json.read_text())
     content["execution"]["without_failed"] = True
+    unnamed = study.model_copy(update={"laws": study.laws.model_copy(update={"forms": None})})
+    if with_forms(unnamed, plan_runs(study), None)[0].laws.forms == study.laws.forms:
+        content["laws"]["forms"] = None
     write_json(folder / study_json.name, content)
     return folder / study_json.name
 

@@ -225,7 +225,7 @@ def fit_target(
     """
     progress = progress or Silent()
     folder.root.mkdir(parents=True, exist_ok=True)
-    config, _ = settle(table, config, target)
+    config, notes = settle(table, config, target)
     refuse_low_ceiling(table.measured(target), target, config)
     laws, bags = {}, {}
     for form in config.forms:
@@ -236,6 +236,7 @@ def fit_target(
         # The paper's own protocol, `scipy`, knows no such help.
         laws[form] = improved(table, law, bags[form].theta, config) if config.backend == "numba" else law
     comparison = compare_forms(table, target, config, laws, threads, progress)
+    comparison.warnings.extend(f"left_out: {note}" for note in notes)
     for form, fitted in laws.items():
         law = bags[form].errors_of(fitted)
         found = law.diagnostics | {"out_of_bag": bags[form].out_of_bag, "chosen": form == comparison.chosen}

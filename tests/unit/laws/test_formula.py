@@ -17,7 +17,9 @@ from vlmfrontier.laws.fit import LawFit, fit
 from vlmfrontier.laws.forms import FORMS, form_for
 from vlmfrontier.laws.formula import read_formula
 from vlmfrontier.laws.listing import settled
+from vlmfrontier.laws.selection import fit_target
 from vlmfrontier.laws.words import formula, formula_tex
+from vlmfrontier.paths import LawsFolder
 from vlmfrontier.report import laws_section
 from vlmfrontier.report.blocks import markdown
 from vlmfrontier.report.study_report import StudyReport
@@ -294,6 +296,17 @@ def test_a_form_by_formula_is_fitted_chosen_and_in_the_frontier(own):
     assert frontier.f.to_numpy() == pytest.approx(best, rel=0.03)
     assert "mine" in json.loads(own.laws_folder("avg").weights.read_text())
     assert formula(law.form) in markdown(laws_section.laws(StudyReport(own)), own.root)
+
+
+def test_a_table_of_few_rows_is_fitted_with_the_default_forms_that_it_can_carry(own, tmp_path):
+    few = own.table.rows(np.arange(12) * 3)
+    found = fit_target(few, "avg", LawsConfig(starts=10, resamples=3, preset="fast", split=None), LawsFolder(tmp_path))
+    assert list(found.weights) == ["mult", "add"]
+    said = LawFit.load(tmp_path / "mult.json").warnings
+    assert (
+        "left_out: add-tokens is left out of laws.forms: with 12 parameters it needs at least 14 distinct"
+        in "".join(said)
+    )
 
 
 def test_a_formula_that_was_damaged_in_a_law_is_named(own):
