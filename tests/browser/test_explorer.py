@@ -9,6 +9,7 @@ import pytest
 
 from tests.made_studies import STUDY, fitted, made
 from vlmfrontier.figures.drawing import save
+from vlmfrontier.frontier import search
 from vlmfrontier.frontier.answers import answer
 from vlmfrontier.report.explorer import write_explorer
 from vlmfrontier.report.page import write_report
@@ -63,6 +64,21 @@ def test_every_row_of_the_frontier_is_what_the_page_computes(visit, results: Res
     assert lost == pytest.approx(
         table.regret_p90.to_numpy(), abs=1e-8
     )  # a difference of errors: its last digits are noise
+
+
+def test_what_is_near_is_a_share_of_what_is_at_stake_as_in_the_frontier(visit, results: Results, monkeypatch):
+    whole = frontier(results, "avg")
+    monkeypatch.setattr(search, "STAKES", 0.05)
+    budgets, sizes = np.unique(whole.c), np.unique(whole.n)
+    table = search.frontier_table(results.target("avg"), budgets, sizes, results.config.near)
+    with visit() as seen:
+        script = """rows => {
+            data.rules.stakes = 0.05;
+            return rows.map(([c, n]) => engine.optimum("avg", n, c)).map((found) => [found.near, found.pNear]);
+        }"""
+        found = np.array(seen.page.evaluate(script, table[["c", "n"]].to_numpy().tolist()))
+    assert (table.near < whole.near.to_numpy()).any()
+    assert found == pytest.approx(table[["near", "p_near"]].to_numpy(), rel=1e-8)
 
 
 def test_rivals_nearest_runs_and_warnings_are_those_of_the_answer(visit, results: Results):

@@ -70,6 +70,18 @@ def test_near_is_no_rarer_than_best_and_regret_is_not_negative(table):
     assert (table.regret_p90 >= 0).all()
 
 
+def test_far_above_0_near_is_a_share_of_what_is_at_stake():
+    high = replace(MODELS, pool=replace(MODELS.pool, A=MODELS.pool.A + 1e5))
+    found = frontier_table(replace(TARGET, ensemble=high), BUDGETS, EXAMPLES, near=0.002)
+    assert (found.near < 2e-4).all()
+    assert found.p_near.min() < 1  # within 0.2% of the error is everything
+    for row in found.itertuples():
+        count = affordable(SPACE.cost, np.array([row.c]))[0]
+        chosen = np.flatnonzero(np.all([values == getattr(row, k) for k, values in SPACE.factors.items()], axis=0))[0]
+        errors = high.pool.errors(np.arange(count), row.n)
+        assert row.p_near == np.mean(errors[:, chosen] <= errors.min(axis=1) * (1 + row.near))
+
+
 def test_extrapolations_name_what_lies_outside_the_runs(table):
     expected = []
     for row in table.itertuples():
