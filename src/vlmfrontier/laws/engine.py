@@ -6,6 +6,10 @@
 3. Rounds: fits of a batch are resamples of the same data, so the optimum of one is a fine start for another. Each tries
    the optima of all, crossings with them, and jumps away from its own. This finds narrow basins that hardly any random
    start reaches; single fits get reweighted copies of their data for company.
+
+A batch is easy if all descents of each of its first fits lead to one minimum, inside the box and with every term felt.
+Its other fits descend from the optima of these, and a few random starts of their own must lead to the same minimum; a
+fit in which they do not is searched as above.
 """
 
 import os
@@ -16,25 +20,32 @@ from typing import TypeVar
 
 import numpy as np
 
+from vlmfrontier.laws.descent import (
+    FELT,
+    LAST,
+    NEAR,
+    POLISH,
+    SAME,
+    TOLERANCE,
+    Finalists,
+    Stages,
+    at_bound,
+    confirmed,
+    filled,
+    merged,
+    polished,
+    thinned,
+)
 from vlmfrontier.laws.problem import Problem, descents
-from vlmfrontier.laws.starts import crossings, fill_coefficients, jumps, random_starts
+from vlmfrontier.laws.starts import crossings, jumps, random_starts
 
-_DAMPING = 1e-2
-_NEAR = 1e-8  # for starts that are next to their minimum
-_TOLERANCE = 1e-12  # relative decrease of the objective per step below which a fit stops
-_LAST = 300  # iterations that end a search; most fits have converged by then
-_POLISH = 1000  # iterations for the best of a fit, repeated: practically "to convergence"
-_POLISHED = 3  # finalists that are polished
-_AGAIN = 4  # most repeats of the polish
-_DONE = 1e-9  # relative gain of a polish that ends them
+_IMPROVING = ((20, 100),)  # how the starts of `improve` are thinned out, which may be the members of a large bag
 _SOURCES = 3  # finalists that jumps start from
-_DISTINCT = 1e-5  # relative difference of objectives that tells finalists apart
-SAME = 1e-6
-"""Relative difference of objectives below which two finalists count as the same minimum."""
+_CHUNKS = 8  # pieces of work that each thread gets, so that none waits long for the last
+_PILOTS = 5  # fits of a batch that are searched in any case
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_Stages = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Schedule:
 
     screened: int | None
     """Starts that survive the ranking by least squares; None keeps all."""
-    halving: _Stages
+    halving: Stages
     """Stages for a fit's own starts."""
     rounds: int
     """How often optima are exchanged."""
@@ -55,7 +66,7 @@ class Schedule:
     """How many of optima and crossings, the most promising on its data, a fit follows up."""
     jumps: int
     """Jumps from its own finalists, per fit and round."""
-    exchange: _Stages
+    exchange: Stages
     """Stages for those and the jumps."""
     helpers: int
     """Fits a batch is filled up to with reweighted copies."""
@@ -89,29 +100,18 @@ class Solution:
     starts: int
 
 
-@dataclass(frozen=True)
-class _Finalists:
-    """Where descents of one fit converged: distinct minima, best first, and how many of how many reached the best."""
-
-    internal: np.ndarray
-    objective: np.ndarray
-    hits: int
-    descents: int
-
-
 def solve(problem: Problem, warm: np.ndarray | None = None, threads: int | None = None) -> Solution:
     """Return the best fit of every row of `problem`, after `problem.config`'s starts, preset and seed.
 
     `warm` are θ (B, P) in fit units that every row also tries. `threads` changes the time, never the result.
     """
-    schedule = SCHEDULES[problem.config.preset]
     if problem.config.initial == "zero":
         finalists = in_threads(lambda row: _from_zero(problem, row), range(problem.fits), threads)
+    elif not _may_be_easy(problem) or not (pilots := _piloted(problem, warm, threads)):
+        finalists = _searched(problem, warm, threads)
     else:
-        helped = _with_helpers(problem, schedule)
-        finalists = in_threads(lambda row: _search(helped, row, schedule), range(helped.fits), threads)
-        finalists = _exchange(helped, finalists, schedule, warm, threads)[: problem.fits]
-    ends = in_threads(lambda row: _polished(problem, row, finalists[row]), range(problem.fits), threads)
+        finalists = _confirmed(problem, pilots, warm, threads)
+    ends = in_threads(lambda row: polished(problem, row, finalists[row]), range(problem.fits), threads)
     return Solution(
         theta=problem.to_theta(np.stack([each.internal[0] for each in ends])),
         objective=np.array([each.objective[0] for each in ends]),
@@ -120,18 +120,73 @@ def solve(problem: Problem, warm: np.ndarray | None = None, threads: int | None 
     )
 
 
+def _searched(problem: Problem, warm: np.ndarray | None, threads: int | None) -> list[Finalists]:
+    """Return the finalists of every fit after the whole search."""
+    schedule = SCHEDULES[problem.config.preset]
+    helped = _with_helpers(problem, schedule)
+    finalists = in_threads(lambda row: _search(helped, row, schedule), range(helped.fits), threads)
+    return _exchange(helped, finalists, schedule, warm, threads)[: problem.fits]
+
+
+def _may_be_easy(problem: Problem) -> bool:
+    """Return whether a batch is large enough for pilots to pay, and its preset allows for it."""
+    return problem.fits >= 2 * _PILOTS and problem.config.preset != "exhaustive"
+
+
+def _piloted(problem: Problem, warm: np.ndarray | None, threads: int | None) -> list[Finalists]:
+    """Return the finalists of the first fits of an easy batch, and none of another.
+
+    Where an exponent is at its bound or a term has vanished, other resamples may have minima with other such.
+    """
+    schedule = SCHEDULES[problem.config.preset]
+    alone = in_threads(lambda row: _search(problem, row, schedule), range(_PILOTS), threads)
+    if not all(each.hits == each.descents for each in alone):
+        return []
+    together = _exchange(problem, alone, schedule, warm, threads)
+    lower = [
+        after.objective[0] < before.objective[0] * (1 - SAME) for before, after in zip(alone, together, strict=True)
+    ]
+    ends = np.stack([each.internal[0] for each in together])
+    felt = problem.largest_shares(ends) > FELT
+    held = any(at_bound(problem, row, end) for row, end in enumerate(ends))
+    return [] if any(lower) or held or not felt.all() else together
+
+
+def _confirmed(
+    problem: Problem, pilots: list[Finalists], warm: np.ndarray | None, threads: int | None
+) -> list[Finalists]:
+    """Return the finalists of every fit of an easy batch: by a descent which random starts confirm, or by a search."""
+    known = np.stack([each.internal[0] for each in pilots])
+    known = known if warm is None else np.vstack([problem.from_theta(np.atleast_2d(warm)), known])
+    rest = range(len(pilots), problem.fits)
+    found = [*pilots, *in_threads(lambda row: confirmed(problem, row, known), rest, threads)]
+    doubtful = [row for row, each in enumerate(found) if each is None]
+    if doubtful:
+        again = problem.with_weights(problem.weight[doubtful], problem.log_target[doubtful])
+        searched = _searched(again, problem.to_theta(known), threads)
+        for row, each in zip(doubtful, searched, strict=True):
+            found[row] = each
+    return found
+
+
 def improve(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, float]:
     """Return θ (P,) and objective of the best descent from the given θ (B, P) of the first row, without a search."""
-    best = _polished(problem, 0, _thinned(problem, 0, problem.from_theta(np.atleast_2d(theta)), ()))
+    best = polished(problem, 0, thinned(problem, 0, problem.from_theta(np.atleast_2d(theta)), _IMPROVING))
     return problem.to_theta(best.internal[0]), float(best.objective[0])
+
+
+def confirmed_end(problem: Problem, theta: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Return θ (P,) and objective of the descent from the best of θ (B, P), if the first row is easy from there."""
+    end = confirmed(problem, 0, problem.from_theta(np.atleast_2d(theta)))
+    return None if end is None else (problem.to_theta(end.internal[0]), float(end.objective[0]))
 
 
 def descend(problem: Problem, weight: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, float]:
     """Return θ (P,) and objective of one descent from the best of θ (B, P), with other weights of the points, (m,)."""
     internal = problem.from_theta(np.atleast_2d(theta))
     objective = descents(
-        internal, np.full(len(internal), _NEAR), problem.features, problem.log_target[0], weight,
-        problem.layout, problem.options_of(0, weight), _LAST, _TOLERANCE,
+        internal, np.full(len(internal), NEAR), problem.features, problem.log_target[0], weight,
+        problem.layout, problem.options_of(0, weight), LAST, TOLERANCE,
     )  # fmt: skip
     best = int(np.argmin(objective))
     return problem.to_theta(internal[best]), float(objective[best])
@@ -139,11 +194,13 @@ def descend(problem: Problem, weight: np.ndarray, theta: np.ndarray) -> tuple[np
 
 def in_threads(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int | None = None) -> list[_Result]:
     """Return `work` of every item, in order; kernels release the interpreter's lock, so threads run in parallel."""
-    threads = threads or len(os.sched_getaffinity(0))
+    threads, items = threads or len(os.sched_getaffinity(0)), list(items)
     if threads == 1:
         return [work(item) for item in items]
+    size = max(1, len(items) // (_CHUNKS * threads))  # handing over one short piece of work takes as long as the work
+    chunks = [items[start : start + size] for start in range(0, len(items), size)]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, items))
+        return [result for chunk in pool.map(lambda chunk: [work(item) for item in chunk], chunks) for result in chunk]
 
 
 def _with_helpers(problem: Problem, schedule: Schedule) -> Problem:
@@ -160,24 +217,24 @@ def _with_helpers(problem: Problem, schedule: Schedule) -> Problem:
     return problem.with_weights(np.vstack([problem.weight, copies]), np.vstack([problem.log_target, targets]))
 
 
-def _search(problem: Problem, row: int, schedule: Schedule) -> _Finalists:
+def _search(problem: Problem, row: int, schedule: Schedule) -> Finalists:
     """Return the finalists of one fit, from its own random starts."""
-    internal, ranking = _filled(problem, row, random_starts(problem, row))
+    internal, ranking = filled(problem, row, random_starts(problem, row))
     keep = np.argsort(ranking, kind="stable")[: schedule.screened]
-    return _thinned(problem, row, internal[keep], schedule.halving)
+    return thinned(problem, row, internal[keep], schedule.halving)
 
 
-def _from_zero(problem: Problem, row: int) -> _Finalists:
+def _from_zero(problem: Problem, row: int) -> Finalists:
     """Return the one fit that starts with every coefficient 1 (in fit units) and every exponent 0."""
     theta = np.where(problem.form.is_coefficient, 1.0, 0.0)[None]
     if problem.form.fits_ceiling:
         theta[:, -1] = np.exp(problem.options_of(row).upper[-1])
-    return _thinned(problem, row, problem.from_theta(theta), (), _POLISH)
+    return thinned(problem, row, problem.from_theta(theta), (), POLISH)
 
 
 def _exchange(
-    problem: Problem, finalists: list[_Finalists], schedule: Schedule, warm: np.ndarray | None, threads: int | None
-) -> list[_Finalists]:
+    problem: Problem, finalists: list[Finalists], schedule: Schedule, warm: np.ndarray | None, threads: int | None
+) -> list[Finalists]:
     """Return the finalists after `schedule.rounds` rounds of trying each other's optima, crossings and jumps."""
     for turn in range(schedule.rounds):
         stride = -(-len(finalists) // schedule.pool)
@@ -190,61 +247,12 @@ def _exchange(
     return finalists
 
 
-def _try(problem: Problem, row: int, own: _Finalists, pool: np.ndarray, schedule: Schedule, turn: int) -> _Finalists:
+def _try(problem: Problem, row: int, own: Finalists, pool: np.ndarray, schedule: Schedule, turn: int) -> Finalists:
     """Return one fit's finalists after one round; where all of them have agreed in the first, it is not asked again."""
     if turn > 0 and own.hits == own.descents:
         return own
     rng = np.random.default_rng([problem.config.seed, 7, turn, row])
-    crossed, promise = _filled(problem, row, crossings(own.internal[0], pool, schedule.crossings, rng))
+    crossed, promise = filled(problem, row, crossings(own.internal[0], pool, schedule.crossings, rng))
     crossed = crossed[np.argsort(promise, kind="stable")[: schedule.tried]]
-    jumped, _ = _filled(problem, row, jumps(problem, row, own.internal[:_SOURCES], schedule.jumps, rng))
-    return _merged(own, _thinned(problem, row, np.vstack([crossed, jumped]), schedule.exchange))
-
-
-def _filled(problem: Problem, row: int, internal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return these starts (B, P) with the best coefficients for their exponents, and how good they are (B,)."""
-    ranking = fill_coefficients(
-        internal, problem.features, problem.log_target[row], problem.weight[row], problem.layout
-    )
-    return internal, ranking
-
-
-def _thinned(problem: Problem, row: int, internal: np.ndarray, stages: _Stages, last: int = _LAST) -> _Finalists:
-    """Return what is left of these starts after `stages` and `last` more iterations."""
-    damping, options = np.full(len(internal), _DAMPING), problem.options_of(row)
-    for iterations, survivors in (*stages, (last, len(internal))):
-        objective = descents(
-            internal, damping, problem.features, problem.log_target[row], problem.weight[row],
-            problem.layout, options, iterations, _TOLERANCE,
-        )  # fmt: skip
-        keep = np.argsort(objective, kind="stable")[:survivors]
-        internal, damping, objective = internal[keep], damping[keep], objective[keep]
-    hits = int(np.sum(objective <= objective[0] * (1 + SAME)))
-    distinct = np.append(True, np.diff(objective) > _DISTINCT * objective[:-1])
-    return _Finalists(internal[distinct], objective[distinct], hits, len(objective))
-
-
-def _merged(one: _Finalists, other: _Finalists) -> _Finalists:
-    """Return both fits' finalists as one."""
-    internal, objective = np.vstack([one.internal, other.internal]), np.concatenate([one.objective, other.objective])
-    order = np.argsort(objective, kind="stable")
-    internal, objective = internal[order], objective[order]
-    distinct = np.append(True, np.diff(objective) > _DISTINCT * objective[:-1])
-    hits = sum(each.hits for each in (one, other) if each.objective[0] <= objective[0] * (1 + SAME))
-    return _Finalists(internal[distinct], objective[distinct], hits, one.descents + other.descents)
-
-
-def _polished(problem: Problem, row: int, finalists: _Finalists) -> _Finalists:
-    """Return the best of one fit after longer descents.
-
-    Least-squares coefficients bring vanished terms back for another try. Valleys here are long and flat, and fresh
-    damping helps along them, so the last descent is repeated while it gains.
-    """
-    few = finalists.internal[:_POLISHED]
-    revived, _ = _filled(problem, row, few.copy())
-    best = _thinned(problem, row, np.vstack([few, revived]), ((_POLISH, 1),), 0)
-    for _ in range(_AGAIN):
-        before, best = best, _thinned(problem, row, best.internal.copy(), (), _POLISH)
-        if before.objective[0] - best.objective[0] <= _DONE * best.objective[0]:
-            break
-    return best
+    jumped, _ = filled(problem, row, jumps(problem, row, own.internal[:_SOURCES], schedule.jumps, rng))
+    return merged(own, thinned(problem, row, np.vstack([crossed, jumped]), schedule.exchange))

@@ -29,6 +29,7 @@ _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LARGEST = 690.0  # e^690 is still a float64, and so is the sum of a few of them
 _REJECTIONS = 12  # smaller and smaller steps tried before a fit counts as converged
 _SLACK = 1e-3  # damping above which a short step says nothing about the distance to the minimum
+_BOLDER, _BOLDEST = 0.3, 0.01  # how the weight of points beyond Huber's δ shrinks from step to step, and where to
 _SMALL_STEPS = 3  # accepted steps in a row below the tolerance that end a fit
 
 
@@ -233,13 +234,13 @@ def propose(theta, options, work):
 
 
 @compiled
-def descend(theta, damping, points, count, layout, options, iterations, tolerance, work):
-    """Improve θ in place for at most `iterations` steps; return loss, damping to go on with, whether it converged."""
+def descend(theta, damping, points, count, layout, options, iterations, tolerance, enough, work):
+    """Improve θ in place for at most `iterations` steps, or until the loss is `enough`; return loss and damping."""
     current = evaluate(theta, points, count, layout, options, work)
-    small = 0
+    small, beyond = 0, 1.0
     for _ in range(iterations):
         jacobian(points, count, layout, options, work)
-        normal_equations(points, count, options, work)
+        normal_equations(points, count, options, beyond, work)
         largest = freeze_at_bounds(theta, options, work)
         proposed, accepted = current, False
         for attempt in range(_REJECTIONS):
@@ -260,14 +261,22 @@ def descend(theta, damping, points, count, layout, options, iterations, toleranc
                 elif gain < 0.25:
                     damping = damping * 2.0
                 break
+            if beyond < 1.0:
+                break
             damping = max(damping * 4.0, 1e-10)
+        if not accepted and beyond < 1.0:  # too bold a step: back to the one that always leads down
+            beyond = 1.0
+            current = evaluate(theta, points, count, layout, options, work)
+            continue
         if not accepted:
-            return current, damping, True
+            return current, damping
+        if options.delta > 0.0:
+            beyond = max(beyond * _BOLDER, _BOLDEST)
         decrease = current - proposed
         slow = decrease < tolerance * proposed and damping < _SLACK  # a stiff step is short, not at the end
         small = small + 1 if slow else 0
         current = proposed
         theta[:] = work.trial
-        if small >= _SMALL_STEPS:
-            return current, damping, True
-    return current, damping, False
+        if small >= _SMALL_STEPS or current <= enough:
+            break
+    return current, damping

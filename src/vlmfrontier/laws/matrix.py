@@ -44,12 +44,17 @@ _BEND = 0.5  # largest acceleration, relative to the step
 
 
 @compiled
-def weigh(weight, count, delta, work):
-    """Write each point's weight in the normal matrix, and the derivative of its loss; Huber's by reweighting."""
+def weigh(weight, count, delta, beyond, work):
+    """Write each point's weight in the normal matrix, and the derivative of its loss.
+
+    Beyond δ Huber's loss is straight. Reweighting gives a point there the weight δ/|r|, which always leads down and
+    near the minimum slowly; `beyond` is the share of it that is taken: towards 0 the step becomes Newton's.
+    """
     for i in range(count):
         size = abs(work.residual[i])
-        work.curvature[i] = weight[i] * (delta / size if 0.0 < delta < size else 1.0)
-        work.slope[i] = work.curvature[i] * work.residual[i]
+        outer = 0.0 < delta < size
+        work.curvature[i] = weight[i] * (beyond * delta / size if outer else 1.0)
+        work.slope[i] = weight[i] * (delta / size if outer else 1.0) * work.residual[i]
 
 
 @compiled
@@ -95,9 +100,9 @@ def bend_jacobian(count, layout, options, work):
 
 
 @compiled
-def normal_equations(points, count, options, work):
+def normal_equations(points, count, options, beyond, work):
     """Write gradient and Gauss–Newton matrix (its lower triangle)."""
-    weigh(points.weight, count, options.delta, work)
+    weigh(points.weight, count, options.delta, beyond, work)
     scaled = work.exponent[0]
     for p in range(work.gradient.size):
         row, slope = work.jacobian[p], 0.0

@@ -7,13 +7,15 @@ from functools import cached_property
 import numpy as np
 
 from vlmfrontier.laws.forms import Form
-from vlmfrontier.laws.kernel import Layout, Options, Points, descend, workspace
+from vlmfrontier.laws.kernel import Layout, Options, Points, descend, evaluate, workspace
 from vlmfrontier.laws.matrix import compiled
 from vlmfrontier.study.analysis import LawsConfig
 
 _LOG_COEFFICIENT = (-60.0, 300.0)  # e^-60 is nothing; e^300 leaves room for factors left in raw units
 _STEP = (4.0, 1.0)  # longest move of a log coefficient (or ceiling), of an exponent, in one iteration
 _HIGHEST_CEILING = 10.0  # times the largest measured: where a fitted ceiling ends if nobody says what the largest is
+_AGAIN = 5  # most descents, with fresh damping each, of a fit that random starts confirm
+_DONE = 1e-9  # relative gain that ends them
 _VANISHED = 1e-10  # largest share of f at any point below which a term counts as absent
 
 
@@ -106,7 +108,7 @@ class Problem:
         theta = np.array(internal)
         for position, shift in self._shifts(theta):
             theta[..., position] = np.exp(theta[..., position] - shift)
-        for term, share in zip(self.form.terms, self._largest_shares(internal), strict=True):
+        for term, share in zip(self.form.terms, self.largest_shares(internal), strict=True):
             theta[..., self.form.index(term.coefficient)][share < _VANISHED] = 0.0
         return self.merged(theta)
 
@@ -147,7 +149,7 @@ class Problem:
             shifts.append((len(self.form.parameter_names) - 1, np.zeros(exponents.shape[:-1])))
         return shifts
 
-    def _largest_shares(self, internal: np.ndarray) -> np.ndarray:
+    def largest_shares(self, internal: np.ndarray) -> np.ndarray:
         """Return every term's largest share of the sum of terms over the points, (J, …)."""
         used = self.features[:, (self.weight > 0).any(axis=0)]
         exponent = np.zeros((len(self.form.terms), *internal.shape[:-1], used.shape[1]))
@@ -197,9 +199,48 @@ def descents(theta, damping, features, log_target, weight, layout, options, iter
     work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
     out = np.empty(len(theta))
     for b in range(len(theta)):
-        for p in range(theta.shape[1]):
-            theta[b, p] = min(max(theta[b, p], options.lower[p]), options.upper[p])
-        out[b], damping[b], _ = descend(
-            theta[b], damping[b], points, count, layout, options, iterations, tolerance, work
+        clip(theta[b], options)
+        out[b], damping[b] = descend(
+            theta[b], damping[b], points, count, layout, options, iterations, tolerance, -1.0, work
         )
     return out
+
+
+@compiled
+def confirm(theta, known, damping, features, log_target, weight, layout, options, iterations, tolerance, same):
+    """Descend from the best of the first `known` θ (B, P), then from the others until they are the `same`, relatively.
+
+    Works in place; returns losses (B,), infinite for the other known ones, which are left alone; the position of the
+    best known one; and the largest share of its least term at any point.
+    """
+    points, count = pack(features, log_target, weight, options.log_space)
+    work = workspace(layout.coefficient.size, theta.shape[1], weight.size)
+    out = np.empty(len(theta))
+    for b in range(len(theta)):
+        clip(theta[b], options)
+        out[b] = evaluate(theta[b], points, count, layout, options, work) if b < known else np.inf
+    best = int(np.argmin(out))
+    out[:] = np.inf
+    for _ in range(_AGAIN):  # fresh damping helps along a flat valley
+        before = out[best]
+        out[best], _ = descend(theta[best], damping, points, count, layout, options, iterations, tolerance, -1.0, work)
+        if before - out[best] <= _DONE * out[best]:
+            break
+    evaluate(theta[best], points, count, layout, options, work)
+    least = 1.0
+    for j in range(layout.coefficient.size):
+        largest = 0.0
+        for i in range(count):
+            largest = max(largest, work.share[j, i] / work.value[i])
+        least = min(least, largest)
+    for b in range(known, len(theta)):
+        enough = out[best] * (1.0 + same)
+        out[b], _ = descend(theta[b], damping, points, count, layout, options, iterations, tolerance, enough, work)
+    return out, best, least
+
+
+@compiled
+def clip(theta, options):
+    """Move θ (P,) into its box."""
+    for p in range(theta.size):
+        theta[p] = min(max(theta[p], options.lower[p]), options.upper[p])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.laws.engine import improve, solve
+from vlmfrontier.laws.engine import confirmed_end, improve, solve
 from vlmfrontier.laws.fit import LawFit, problem_for
 from vlmfrontier.laws.kernel import Options
 from vlmfrontier.laws.problem import Problem
@@ -18,6 +18,7 @@ from vlmfrontier.study.analysis import LawsConfig
 
 _ERRORS = 4.0  # standard errors to each side, where the fit has them
 _WIDEST, _WIDEST_LOG = 1.0, 3.0  # and never further than this, for exponents and for logs of coefficients
+_SAME = 1e-6  # relative difference of objectives below which the law's own minimum is the best
 _STARTS = 60  # per held value, beside the law and the fits at the neighbouring values
 
 
@@ -70,9 +71,10 @@ def profiles(
         if progress is not None:
             progress(name)
         found.append(_searched(problem, law, index, points, threads))
-    best = min((each.best for each in found), key=lambda pair: pair[1])[0]
+    best, lowest = min((each.best for each in found), key=lambda pair: pair[1])
     for each in found:
-        each.try_from(best)
+        if not each.easy or lowest < law.objective * (1 - _SAME):
+            each.try_from(best)
     frames = [
         pd.DataFrame({"parameter": name, "value": each.values, "objective": each.objective})
         for name, each in zip(parameters, found, strict=True)
@@ -106,6 +108,8 @@ class _Profile:
     held: list[_Held]
     theta: list[np.ndarray]
     objective: list[float]
+    easy: bool
+    """Whether random starts led to the same minimum at every value."""
 
     @property
     def best(self) -> tuple[np.ndarray, float]:
@@ -137,13 +141,25 @@ class _Profile:
 
 
 def _searched(problem: Problem, law: LawFit, index: int, points: int, threads: int | None) -> _Profile:
-    """Return a profile after a search at every held value, and descents from the law and from neighbours."""
+    """Return a profile by descents from the law, and on from neighbour to neighbour; a fit that random starts do not
+    confirm is searched for, and then all try each other's."""
     values = _values(problem, law, index, points)
     given = {each.name: getattr(problem, each.name) for each in fields(problem)}
     held = [_Held(**given, index=index, value=float(value)) for value in values]
-    found = [solve(each, law.theta[None], threads) for each in held]
-    profile = _Profile(index, values, held, [f.theta[0] for f in found], [float(f.objective[0]) for f in found])
-    profile.try_from(law.theta)
+    start, theta = int(np.argmin(np.abs(values - law.theta[index]))), [law.theta] * len(held)
+    objective, easy = [np.inf] * len(held), True
+    for places in (range(start, len(held)), range(start - 1, -1, -1)):
+        near = law.theta
+        for place in places:
+            known = np.stack([law.theta, near])
+            if (end := confirmed_end(held[place], known)) is None:
+                found, easy = solve(held[place], known, threads), False
+                end = found.theta[0], float(found.objective[0])
+            near, objective[place] = end
+            theta[place] = near
+    profile = _Profile(index, values, held, theta, objective, easy)
+    if not easy:
+        profile.try_from(law.theta)
     return profile
 
 

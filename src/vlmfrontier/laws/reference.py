@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import minimize
 
-from vlmfrontier.laws.engine import SAME, Solution
+from vlmfrontier.laws.descent import SAME
+from vlmfrontier.laws.engine import Solution
 from vlmfrontier.laws.forms import Form
 from vlmfrontier.laws.problem import Problem
 

@@ -117,9 +117,18 @@ def random_starts(problem: Problem, row: int) -> np.ndarray:
     """Return `config.starts` starts (S, P) of one fit: exponents U(−1, 1), or U(0, 1) where they may not be negative; a
     fitted ceiling evenly in its log.
     """
-    rng, options = np.random.default_rng([problem.config.seed, 0, row]), problem.options_of(row)
+    return _drawn(problem, row, problem.config.starts, 0)
+
+
+def few_random_starts(problem: Problem, row: int, count: int) -> np.ndarray:
+    """Return `count` other starts (S, P) of one fit, drawn in the same way."""
+    return _drawn(problem, row, count, 9)
+
+
+def _drawn(problem: Problem, row: int, count: int, stream: int) -> np.ndarray:
+    rng, options = np.random.default_rng([problem.config.seed, stream, row]), problem.options_of(row)
     at = np.flatnonzero(problem.form.is_exponent)
-    internal = np.zeros((problem.config.starts, len(problem.form.parameter_names)))
+    internal = np.zeros((count, len(problem.form.parameter_names)))
     lowest = np.where(options.lower[at] >= 0, 0.0, -1.0)
     internal[:, at] = rng.uniform(lowest, 1.0, (len(internal), len(at)))
     if problem.form.fits_ceiling:

@@ -91,7 +91,7 @@ def test_values_and_derivatives_are_those_of_the_definition(suffix, log_space, k
     matrix.jacobian(points, count, problem.layout, problem.options, work)
     assert pytest.approx(slopes, rel=1e-10, abs=1e-10) == work.jacobian.T
 
-    matrix.weigh(points.weight, count, 0.0, work)
+    matrix.weigh(points.weight, count, 0.0, 1.0, work)
     work.factor[:], work.gradient[:] = np.eye(len(theta)), 1.0
     work.move[:] = np.random.default_rng(0).normal(0, 0.1, len(theta))
     along, h = inner @ work.move, 1e-4
