@@ -12,7 +12,6 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy.interpolate import RegularGridInterpolator
 
 from vlmfrontier.cost.model import CostModel
 from vlmfrontier.figures import style
@@ -85,6 +84,8 @@ def grid_cost(cost: CostModel, point: Mapping[str, np.ndarray], pair: tuple[str,
     known = [np.unique(cost.models.get(name, axis)) for name, axis in zip(pair, fine, strict=True)]
     if all(name not in cost.models for name in pair):
         return np.broadcast_to(cost.cost(point), grid * grid)
+    from scipy.interpolate import RegularGridInterpolator  # noqa: PLC0415 — slow to import, and few studies need it
+
     knots = dict(zip(pair, (values.ravel() for values in np.meshgrid(*known, indexing="ij")), strict=True))
     held = {name: np.full(known[0].size * known[1].size, values[0]) for name, values in point.items()}
     values = np.log(cost.cost({**held, **knots})).reshape(known[0].size, known[1].size)
