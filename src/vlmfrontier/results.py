@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier import made
-from vlmfrontier.cost.model import CostModel, cost_model, has_cost, has_vision_share
+from vlmfrontier.cost.model import CostModel, cost_model, has_cost
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.answers import Answer, answer
+from vlmfrontier.frontier.caveats import contradicted, poor_fit, two_levels
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name, search_space
-from vlmfrontier.frontier.tables import EXTRAPOLATION_R2, vision_share_table
+from vlmfrontier.frontier.tables import vision_shares
 from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.selection import read_forms
@@ -104,8 +106,11 @@ class Results(ResultsFolder):
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The runs as plain columns: run (if they have keys), factors and n in units of one, targets, `<target>_se`."""
+        """The runs as plain columns: run (if they have keys), factors and n in units of one, targets, `<target>_se`,
+        and c(x) if the study has a cost."""
         runs = self.table.plain()
+        if self.cost is not None:
+            runs["c"] = self.run_costs
         if "run" in self.table.frame:
             runs.insert(0, "run", self.table.frame["run"].to_numpy())
         return runs
@@ -118,7 +123,7 @@ class Results(ResultsFolder):
     @cached_property
     def run_costs(self) -> np.ndarray:
         """c(x) of every run; NaN where a measured cost does not know it."""
-        return np.broadcast_to(cost_model(self.study).cost(self.table.factors), len(self.runs))
+        return np.broadcast_to(cost_model(self.study).cost(self.table.factors), len(self.table))
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -127,15 +132,8 @@ class Results(ResultsFolder):
 
     @property
     def vision_shares(self) -> pd.DataFrame:
-        """The vision model's share of c(x) over the language models and token grids of the space.
-
-        Raises `UserError` if the study's cost is not made of a vision and a language part.
-        """
-        if not has_vision_share(self.study):
-            raise UserError("the vision model's share is known for cost.model paper and counted only")
-        space = self.space
-        center = self.center
-        return vision_share_table(self.cost, space.levels("N"), center["T"], space.levels("V"), center.get("M"))
+        """The vision model's share of c(x) over what could be deployed. Raises `UserError` where a cost has none."""
+        return vision_shares(self.study, self.cost, self.space, self.center)
 
     @property
     def range(self) -> RunRange:
@@ -175,12 +173,7 @@ class Results(ResultsFolder):
     @property
     def elasticity_grid(self) -> ElasticityGrid:
         """Budgets, data sizes and step of elasticities, scaled to the runs' largest n as the paper's are to its own."""
-        if self.table.data is None:
-            raise UserError("there is no elasticity in n: the table has no data size")
-        config, largest = self.config.elasticity, float(np.max(self.table.data))
-        budgets = np.linspace(self.budgets[0], self.budgets[-1], config.budgets)
-        examples = largest * np.linspace(config.from_, config.to, config.sizes)
-        return ElasticityGrid(budgets, examples, largest * config.step)
+        return ElasticityGrid.of(self.config.elasticity, self.budgets, self.table.data)
 
     # ---- laws ----
 
@@ -249,16 +242,12 @@ class Results(ResultsFolder):
         return read_frame(path, again("figures"), ["value", "delta_chi2"], ["parameter"])
 
     def caveats(self, target: str) -> list[str]:
-        """Return a sentence if the law that is shown of a target explains little of runs that it has not seen."""
+        """Return a sentence for everything that makes every answer of a target less sure; none before the fit."""
         if not self.laws_folder(target).forms.exists():
             return []
-        forms = self.forms(target)
-        judged = forms[(forms.setup == "cv") & forms.chosen]
-        return [
-            f"poor fit: the law of {target} explains R² {r2:.2f} of runs left out of the fit"
-            for r2 in judged.r2
-            if r2 < EXTRAPOLATION_R2
-        ]
+        poor = poor_fit(target, self.forms(target), self.study.laws.poor_fit)
+        against = [] if self.cost is None else contradicted(self.law_free(target), self.space.unit)
+        return [*against, *poor, *two_levels(self.table.factors)]
 
     # ---- the frontier ----
 
@@ -281,10 +270,23 @@ class Results(ResultsFolder):
         """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""
         return self.record.targets[target].largest
 
+    def answer(self, target: str, budget: float, examples: float | None) -> Answer:
+        """Return the recommendation for a target, a budget and a number of examples, with whatever makes it unsure."""
+        return answer(self.target(target), self.runs, budget, examples, self.config.near, self.caveats(target))
+
+    def law_free(self, target: str) -> pd.DataFrame:
+        """Return the law-free check of a target; no row where it has not been made for the study as it is."""
+        path = self.table_csv("law_free")
+        if not path.exists() or self.outdated(path):
+            return pd.DataFrame(columns=["target", "c", "verdict"])
+        rows = self.made_table(path, ["c", "measured", "predicted"], ["target", "verdict"])
+        return rows[rows.target == target]
+
     def frontier(self, target: str) -> pd.DataFrame:
         """Return the frontier that has been searched for a target."""
         path = self.frontier_csv(target)
-        frame = self.made_table(path, ["c", *self.study.factors(), "cost", "f", "f_lo", "f_hi", "p_best", "p_near"])
+        numbers = ["c", *self.study.factors(), "cost", "f", "f_lo", "f_hi", "run_lo", "run_hi", "p_best", "p_near"]
+        frame = self.made_table(path, numbers, ["extrapolates", "edge"])
         rows = len(self.budgets) * (1 if self.examples is None else len(self.examples))
         if len(frame) != rows:
             raise UserError(
@@ -299,6 +301,5 @@ class Results(ResultsFolder):
         Raises `UserError` if it is not there, damaged, or of another configuration.
         """
         self.refuse_outdated(path)
-        return read_frame(
-            path, again("frontier"), numbers, others, empty=path in (self.next_runs_csv, self.table_csv("differences"))
-        )
+        may_be_empty = path in (self.next_runs_csv, *map(self.table_csv, ("differences", "law_free")))
+        return read_frame(path, again("frontier"), numbers, others, empty=may_be_empty)

@@ -72,10 +72,10 @@ def format_quantity(value: float) -> str:
 def format_error(value: float, largest: float | None = None) -> str:
     """Return an error of a task, or a loss: two decimals from 1 on, three digits below: `33.45`, `0.0123`.
 
-    Above the `largest` that can be, `>100`: a law knows no such end, but its number would mean nothing.
+    Never more than the `largest` that can be: a law may know no such end, but its number would mean nothing.
     """
-    if largest is not None and value > largest:
-        return f">{largest:g}"
+    if largest is not None and value >= largest:
+        return f"{largest:g}"
     if abs(value) < _NOTHING:
         return "0"
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:#.3g}"

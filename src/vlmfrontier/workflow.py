@@ -359,6 +359,7 @@ def frontier_tables(study: Study) -> list[str]:
         "elasticity": has_cost(study) and _has_examples(study),
         "regret": has_cost(study),
         "vision_share": has_cost(study) and has_vision_share(study),
+        "law_free": has_cost(study),
         "next_runs": has_cost(study) and _has_examples(study),
         "checks": True,
         "exponents": has_cost(study) and len(study.factors()) > 1,

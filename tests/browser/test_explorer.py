@@ -1,6 +1,7 @@
 """The explorer as a reader uses it: it answers as the frontier's files do, alone, on any screen, for everyone."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from tests.made_studies import STUDY, fitted, made
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier import search
 from vlmfrontier.frontier.answers import answer
+from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.forms import form_for
 from vlmfrontier.report.explorer import write_explorer
+from vlmfrontier.report.explorer_data import _form
 from vlmfrontier.report.page import write_report
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count, format_number
@@ -38,7 +42,9 @@ def test_the_shown_optimum_is_that_of_the_frontier_at_20_points(visit, results: 
             assert seen.value(f"predicted {target}") == pytest.approx(row.f, rel=1e-9)
             assert seen.value("cost") == pytest.approx(row.cost, rel=1e-9)
             assert seen.text(CARDS["N"]) == format_count(row.N)
-            assert f"{row.f_lo:.2f} to {row.f_hi:.2f}" in seen.page.locator("#answer").inner_text()
+            said = seen.page.locator("#answer").inner_text()
+            assert f"of the law {row.f_lo:.2f} to {row.f_hi:.2f}" in said
+            assert f"a new run would measure {row.run_lo:.2f} to {row.run_hi:.2f}" in said
         assert seen.complaints == []
 
 
@@ -49,7 +55,8 @@ def test_every_row_of_the_frontier_is_what_the_page_computes(visit, results: Res
             const found = engine.optimum("avg", n, c);
             const bands = engine.frontier("avg", n, [c]).bands.map((band) => band[0]);
             const [second] = engine.rivals("avg", n, c, 1);
-            return [...found.x, found.f, found.low, found.high, found.pBest, found.pNear, ...bands.flat(), second.f];
+            const ends = [found.low, found.high, found.runLow, found.runHigh];
+            return [...found.x, found.f, ...ends, found.pBest, found.pNear, ...bands.flat(), second.f];
         })"""
         found = np.array(seen.page.evaluate(script, table[["c", "n"]].to_numpy().tolist()))
         lost = np.array(
@@ -59,7 +66,9 @@ def test_every_row_of_the_frontier_is_what_the_page_computes(visit, results: Res
             )
         )
     ranges = [f"{name}_{end}" for name in CARDS for end in ("lo", "hi")]
-    expected = table[[*CARDS, "f", "f_lo", "f_hi", "p_best", "p_near", *ranges, "second_f"]].to_numpy()
+    expected = table[
+        [*CARDS, "f", "f_lo", "f_hi", "run_lo", "run_hi", "p_best", "p_near", *ranges, "second_f"]
+    ].to_numpy()
     assert found == pytest.approx(expected, rel=1e-8)
     assert lost == pytest.approx(
         table.regret_p90.to_numpy(), abs=1e-8
@@ -96,6 +105,51 @@ def test_rivals_nearest_runs_and_warnings_are_those_of_the_answer(visit, results
     assert f"{expected.double_budget.f:.2f}" in rivals[-2]
     assert f"{expected.double_examples.f:.2f}" in rivals[-1]
     assert [results.runs.avg.iloc[run] for run in nearest] == [run["avg"] for run in expected.nearest]
+
+
+def test_whatever_contradicts_an_answer_is_said_in_the_same_words(visit, results: Results):
+    """Run 0 is made one of x* or of a cheaper rival, and measures something else than the law predicts."""
+    target, said = results.target("avg"), []
+    for c, n, scale, own in product((3e12, 2e13, 1e18), (1e6, 4e6), (0.6, 1, 1.5), (False, True)):
+        choice = answer(target, results.runs, c, n, 0.005).choice
+        x = choice.x if own else {**choice.x, "T": 1.0}
+        runs = results.runs.copy()
+        changed = {**x, "n": n, "c": min(c, choice.cost), "avg": scale * choice.f}
+        runs.loc[0, list(changed)] = list(changed.values())
+        expected = answer(target, runs, c, n, 0.005, results.caveats("avg")).warnings
+        said.append({"c": c, "n": n, "run": changed, "expected": expected})
+    script = """({ c, n, run }) => {
+        const own = structuredClone(data);
+        own.factors.forEach((factor, k) => (own.runs.factors[k][0] = run[factor.name]));
+        [own.runs.n[0], own.runs.cost[0], own.runs.errors.avg[0]] = [run.n, run.c, run.avg];
+        return Caveats(own).ofAnswer("avg", n, c, engine.optimum("avg", n, c));
+    }"""
+    with visit() as seen:
+        for one in said:
+            assert seen.page.evaluate(script, one) == list(one["expected"])
+    sentences = " ".join(sentence for one in said for sentence in one["expected"])
+    for part in ("x* itself was measured", "better than the", "is extrapolated", "of the space", "cannot help"):
+        assert part in sentences
+
+
+def test_a_law_with_a_ceiling_is_evaluated_as_its_form_does(visit):
+    form = form_for("add-ceiling", ("N", "T", "V"), True)
+    theta = np.array([[3.0, 0.5, 60, 0.7, 40, 0.5, 9, 0.4, 5, 62], [1.0, 0.4, 30, 0.7, 20, 0.5, 9, 0.4, 5, 58]])
+    x = {"N": [1.0, 3.0, 8.0], "T": [1.0, 2.0, 32.0], "V": [4.0, 100.0, 196.0]}
+    bag = Bag(form, dict.fromkeys(x, 1.0), 1.0, theta, np.zeros(2), np.ones(2))
+    expected = np.median(form.predict(theta, np.array(list(x.values())).T, np.full(3, 2.0)), axis=0)
+    script = """([form, theta, levels, units]) => {
+        const group = [{ bag: "own", rows: [0, 1] }];
+        const bags = { own: { ...form, theta } };
+        const law = { units, dataUnit: 1, bags, pool: group, ranges: ["pool"], noise: [0] };
+        const own = Engine({ ...data, targets: { own: { laws: law, largest: 100 } } });
+        const at = (i) => levels.map((values) => values[i]);
+        return levels[0].map((level, i) => own.along("own", 2, 0, at(i), [level])[0].f);
+    }"""
+    with visit() as seen:
+        found = seen.page.evaluate(script, [_form(bag), theta.tolist(), list(x.values()), [1.0, 1.0, 1.0]])
+    assert found == pytest.approx(expected)
+    assert 50 < max(expected) < 58  # below both ceilings, although a sum of terms is 95
 
 
 def test_the_sliders_move_with_the_keyboard_and_the_address_keeps_the_state(visit):

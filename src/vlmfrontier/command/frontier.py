@@ -3,11 +3,10 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vlmfrontier import command_line
-from vlmfrontier.command.tables import write_differences, write_exponents
+from vlmfrontier.command.tables import write_checks, write_differences, write_exponents, write_law_free
 from vlmfrontier.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def frontier(given: Namespace) -> None:
                      target or of another number of examples is followed
       vision_share   tables/vision_share: the vision model's share of c(x) for every language model and every number of
                      tokens that could be deployed, at the frames that most runs have (the paper's Figure 6)
+      law_free       tables/law_free: by target, number of examples and budget with three measured rivals of equal cost
+                     the best of them and an estimate without a law, beside x*, with a verdict
       next_runs      next_runs.csv, as `vlmfrontier next` does
       next_sweep     next_runs.yaml, a sweep of next_runs.csv, as `vlmfrontier next --sweep` does
       checks         tables/checks: the power law along each factor alone, the extrapolation to unseen runs (out of
@@ -141,23 +142,6 @@ def _write_vision_share(results: "Results") -> None:
     path = write_table(table, results.table_csv("vision_share"))
     results.note(path)
     print(f"vision model's share of c: {table.share.min():.0%} to {table.share.max():.0%} → {path}")
-
-
-def _write_checks(results: "Results") -> None:
-    from vlmfrontier.frontier.tables import checks_table, extrapolation_check, power_law_check, shift_check
-    from vlmfrontier.tables.writing import write_table
-
-    target = results.main_target
-    forms = results.all_forms()
-    rows = power_law_check(results.table, target, results.study.laws) + extrapolation_check(forms, target)
-    if results.cost is not None and results.examples is not None:
-        rows += shift_check(results.target(target), results.middle_budget, results.examples)
-    table = checks_table(rows)
-    path = write_table(table, results.table_csv("checks"))
-    results.note(path)
-    for names, rows_of in table.groupby(["check", "form", "factor"], dropna=False, sort=False):
-        print(f"{', '.join(name for name in names if isinstance(name, str))}: {rows_of.verdict.iloc[0]}")
-    print(f"→ {path}")
 
 
 def next_arguments(parser: ArgumentParser) -> None:
@@ -282,9 +266,10 @@ WRITERS: "dict[str, Callable[[Results], None]]" = {
     "elasticity": _write_elasticity,
     "regret": _write_regret,
     "vision_share": _write_vision_share,
+    "law_free": write_law_free,
     "next_runs": _write_next_runs,
     "next_sweep": _write_next_sweep,
-    "checks": _write_checks,
+    "checks": write_checks,
     "exponents": write_exponents,
     "differences": write_differences,
 }
@@ -305,13 +290,11 @@ def query(given: Namespace) -> None:
     how sure it is, the next best ones, what twice the budget or the data would buy, the nearest runs, and a warning
     where the answer lies outside the runs.
     """
-    from vlmfrontier.frontier.answers import answer, text
+    from vlmfrontier.frontier.answers import text
     from vlmfrontier.results import Results
     from vlmfrontier.units import parse_number
 
     results = Results.open(given.study)
     examples = None if given.examples is None else parse_number(given.examples)
-    target = results.target(given.target or results.main_target)
-    found = answer(target, results.runs, parse_number(given.budget), examples, results.config.near)
-    found = replace(found, warnings=(*found.warnings, *results.caveats(target.name)))
+    found = results.answer(given.target or results.main_target, parse_number(given.budget), examples)
     print(json.dumps(found.record(), indent=2) if given.json else text(found))

@@ -1,4 +1,4 @@
-"""Tables that `frontier` writes beside the frontier: exponents of x* in c, and which runs differ for real."""
+"""Tables that `frontier` writes beside the frontier: exponents of x* in c, which runs differ for real, and checks."""
 
 from typing import TYPE_CHECKING
 
@@ -53,3 +53,42 @@ def write_differences(results: "Results") -> None:
     main = table[table.target == results.main_target]
     said = f"{int(main.real.sum())} of {len(main)} differences are real" if len(main) else "no answers of runs are kept"
     print(f"{results.main_target}: {said} → {path}")
+
+
+def write_law_free(results: "Results") -> None:
+    """Write tables/law_free: what runs of equal cost say without a law, beside it."""
+    import pandas as pd
+
+    from vlmfrontier.frontier.caveats import CONTRADICTS
+    from vlmfrontier.frontier.law_free import law_free_table
+    from vlmfrontier.progress import steps
+    from vlmfrontier.tables.writing import write_table
+
+    parts = [
+        law_free_table(results.target(name), results.laws(name), results.runs, results.study.sweep)
+        for name in steps("law-free check", results.study.targets())
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    path = write_table(table, results.table_csv("law_free"))
+    results.note(path)
+    print(f"law-free check: {(table.verdict == CONTRADICTS).sum()} of {len(table)} groups contradict the law → {path}")
+
+
+def write_checks(results: "Results") -> None:
+    """Write tables/checks: the checks of a reproduction."""
+    from vlmfrontier.frontier.tables import checks_table, extrapolation_check, power_law_check, shift_check
+    from vlmfrontier.tables.writing import write_table
+
+    target = results.main_target
+    forms = results.all_forms()
+    rows = power_law_check(results.table, target, results.study.laws) + extrapolation_check(
+        forms, target, results.study.laws.poor_fit
+    )
+    if results.cost is not None and results.examples is not None:
+        rows += shift_check(results.target(target), results.middle_budget, results.examples)
+    table = checks_table(rows)
+    path = write_table(table, results.table_csv("checks"))
+    results.note(path)
+    for names, rows_of in table.groupby(["check", "form", "factor"], dropna=False, sort=False):
+        print(f"{', '.join(name for name in names if isinstance(name, str))}: {rows_of.verdict.iloc[0]}")
+    print(f"→ {path}")

@@ -10,7 +10,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, Labels, labels_of, runs_with_sweeps
-from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
 from vlmfrontier.laws.bagging import Bag, times_drawn
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.results import Results
@@ -177,7 +176,7 @@ def draw_extrapolation(results: Results, target: str) -> Drawing:
     """Return how well the law of every target predicts runs it has not seen."""
     forms = [results.forms(name) for name in results.study.targets()]
     data = extrapolation_data(pd.concat(forms, ignore_index=True))
-    return Drawing(extrapolation_figure(data, EXTRAPOLATION_R2), data)
+    return Drawing(extrapolation_figure(data, results.study.laws.poor_fit), data)
 
 
 COLUMNS = (5, 4, 3)

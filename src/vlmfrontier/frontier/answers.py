@@ -1,6 +1,6 @@
 """What to deploy: the answer to one question of budget and data, what makes it more or less sure, and it as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
+from vlmfrontier.frontier.caveats import of_answer
 from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import (
     REGRET_QUANTILE,
@@ -81,18 +82,30 @@ class Answer:
     """The recommendation for twice the examples; None for a table without data size."""
     nearest: tuple[dict[str, Any], ...]
     """The runs nearest to the recommendation, with their measured error."""
+    extrapolates: tuple[str, ...]
+    """Which factors, and n, lie outside the runs."""
+    edge: tuple[str, ...]
+    """Which factors have the smallest or largest value of the space."""
     warnings: tuple[str, ...]
-    """What is extrapolated, in plain words."""
+    """What makes the answer less sure, in plain words."""
 
     def record(self) -> dict[str, Any]:
         """Return the answer as plain data for JSON."""
         return asdict(self)
 
 
-def answer(target: Target, runs: pd.DataFrame, budget: float, examples: float | None, near: float) -> Answer:
+def answer(
+    target: Target,
+    runs: pd.DataFrame,
+    budget: float,
+    examples: float | None,
+    near: float,
+    caveats: Sequence[str] = (),
+) -> Answer:
     """Return the recommendation x*(c; n) (Eq. 4) for one budget and number of examples, with its surroundings.
 
-    `runs` has the factors' columns, `n` if there is data size, and the target's. Raises `UserError` for a budget that
+    `runs` has the factors' columns, `n` if there is data size, the target's, and the runs' cost `c` if it is known.
+    `caveats` are those of every answer of the target. Raises `UserError` for a budget that
     affords nothing and for a number of examples that is not positive or that the study does not know.
     """
     _check_examples(target.runs, examples)
@@ -114,7 +127,9 @@ def answer(target: Target, runs: pd.DataFrame, budget: float, examples: float | 
         double_budget=recommend(target, 2 * budget, examples, near)[0],
         double_examples=None if examples is None else recommend(target, budget, 2 * examples, near)[0],
         nearest=nearest_runs(runs, target, choice.x, examples),
-        warnings=(*extrapolation_warnings(target.runs, choice.x, examples), *impossible(choice, target.largest)),
+        extrapolates=tuple(target.runs.outside(choice.x, examples)),
+        edge=tuple(target.space.at_end(choice.x)),
+        warnings=(*of_answer(target, runs, choice, budget, examples), *caveats),
     )
 
 
@@ -127,8 +142,8 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
     taken = [int(search(errors[None], counts)[0, 0])]
     while len(taken) < count and (second := runner_up(space, errors, counts[0], taken)) >= 0:
         taken.append(second)
-    low, high = target.ensemble.interval(np.array(taken), n)
-    run_low, run_high = target.ensemble.run_interval(np.array(taken), n)
+    ends = [*target.ensemble.interval(np.array(taken), n), *target.ensemble.run_interval(np.array(taken), n)]
+    f, low, high, run_low, run_high = (target.capped(values) for values in (errors[taken], *ends))
     enough = float(near_enough(space.cost, errors, counts, near)[0])
     choices = []
     for position, index in enumerate(taken):
@@ -137,7 +152,7 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
             Choice(
                 x=space.at(index),
                 cost=float(space.cost[index]),
-                f=float(errors[index]),
+                f=float(f[position]),
                 f_lo=float(low[position]),
                 f_hi=float(high[position]),
                 run_lo=float(run_low[position]),
@@ -169,38 +184,6 @@ def nearest_runs(
     return tuple({str(key): value for key, value in row.items()} for row in nearest.to_dict("records"))
 
 
-def extrapolation_warnings(runs: RunRange, x: dict[str, float], examples: float | None) -> tuple[str, ...]:
-    """Return a sentence for every factor, and for n, that lies outside the runs."""
-    warnings = []
-    for name in runs.outside(x, examples):
-        if name == "n":
-            warnings.append(_data_warning(*runs.examples, examples))
-        else:
-            low, high = (format_count(end) for end in runs.factors[name])
-            value = format_count(x[name])
-            warnings.append(f"{name} = {value} is extrapolated: the runs have {name} from {low} to {high}")
-    return tuple(warnings)
-
-
-def impossible(choice: Choice, largest: float | None) -> tuple[str, ...]:
-    """Return a sentence if a prediction, or the upper end of its range, is an error that cannot be."""
-    if largest is None or choice.f_hi <= largest:
-        return ()
-    what = "the predicted error" if choice.f > largest else "the upper end of the error's range"
-    return (f"{what} is above {largest:g}, which no error can be: the laws do not hold there",)
-
-
-def _data_warning(low: float, high: float, examples: float) -> str:
-    n, smallest, largest = (format_count(size) for size in (examples, low, high))
-    if examples > high:
-        return (
-            f"n = {n} is extrapolated, {examples / high:.3g} times the runs' largest: the interval assumes that error "
-            f"keeps falling as n^-d beyond {largest}, which these runs cannot check; these percentages "
-            "measure agreement of fits; they are not the probability of being right"
-        )
-    return f"n = {n} is extrapolated below the runs' smallest, {smallest}"
-
-
 def _check_examples(runs: RunRange, examples: float | None) -> None:
     if runs.examples is None and examples is not None:
         raise UserError("this study's table has no data size; leave the number of examples out")
@@ -216,8 +199,7 @@ def text(answer: Answer) -> str:
     lines = [
         f"{_question(answer)}:",
         f"  {_configuration(choice.x, answer.counts)}, at {format_number(choice.cost)} {answer.unit}",
-        f"  predicted error {format_error(choice.f, answer.largest)} "
-        f"({answer.range_name} {format_range(choice.f_lo, choice.f_hi, answer.largest)})",
+        f"  predicted error {format_error(choice.f, answer.largest)} ({ranges(choice, answer)})",
         f"  {agreement(choice, answer)}; 90% lose at most {_points(choice.regret_p90)} points",
     ]
     lines += [f"  alternative: {_alternative(other, answer)}" for other in answer.alternatives]
@@ -256,6 +238,12 @@ def format_near(fraction: float) -> str:
     return f"{100 * fraction:.2g}%"
 
 
+def ranges(choice: Choice, answer: Answer) -> str:
+    """Return both ranges by name: `90% interval of the law 30.10 to 35.22; a new run would measure 29.50 to 36.04`."""
+    law = f"{answer.range_name} of the law {format_range(choice.f_lo, choice.f_hi, answer.largest)}"
+    return f"{law}; a new run would measure {format_range(choice.run_lo, choice.run_hi, answer.largest)}"
+
+
 def _points(value: float) -> str:
     return f"{value:.2g}" if value > 1e-9 else "0"
 
@@ -268,7 +256,7 @@ def _alternative(other: Choice, answer: Answer) -> str:
 def compared(other: Choice, answer: Answer) -> str:
     """Return a prediction with its difference from the recommended one's: `33.45 (+0.79)`."""
     said = format_error(other.f, answer.largest)
-    if answer.largest is not None and max(other.f, answer.choice.f) > answer.largest:
+    if answer.largest is not None and max(other.f, answer.choice.f) >= answer.largest:
         return said
     return f"{said} ({format_difference(other.f - answer.choice.f, answer.choice.f)})"
 

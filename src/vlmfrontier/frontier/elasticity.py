@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numba import njit, prange
 
+from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.pool import TAILS, Members, Target
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.space import SearchSpace
+from vlmfrontier.study.analysis import ElasticityConfig
 
 UNDETERMINED = "not determined"
 
@@ -34,6 +36,15 @@ class ElasticityGrid:
     """Numbers of examples n, shape (S,)."""
     step: float
     """Δn, in examples."""
+
+    @classmethod
+    def of(cls, config: ElasticityConfig, budgets: np.ndarray, runs: np.ndarray | None) -> "ElasticityGrid":
+        """Return the study's grid, scaled to the largest n of its `runs`. Raises `UserError` without a data size."""
+        if runs is None:
+            raise UserError("there is no elasticity in n: the table has no data size")
+        largest = float(np.max(runs))
+        examples = largest * np.linspace(config.from_, config.to, config.sizes)
+        return cls(np.linspace(budgets[0], budgets[-1], config.budgets), examples, largest * config.step)
 
 
 def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:

@@ -261,3 +261,7 @@ class Target:
     """The largest error that there can be: 100 of a task; None for a loss, which has no end."""
     counts: Mapping[str, str] = field(default_factory=dict)
     """What the values of factors, and of n, count, as far as somebody has said so."""
+
+    def capped(self, errors: np.ndarray) -> np.ndarray:
+        """Return predicted errors, none above the largest that there can be."""
+        return errors if self.largest is None else np.minimum(errors, self.largest)

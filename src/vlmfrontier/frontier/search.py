@@ -195,18 +195,13 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
     counts = affordable(space.cost, budgets)
     errors = pooled_errors(ensemble.pool, np.array([n]))[0]
     chosen = search(errors[None], counts)[0]
-    rows = pd.DataFrame(
-        {"c": budgets, "n": np.nan if size is None else size, **_configurations(space, chosen), "f": errors[chosen]}
-    )
+    rows = pd.DataFrame({"c": budgets, "n": np.nan if size is None else size, **_configurations(space, chosen)})
     optimum, own, least = judge(ensemble.pool, n, counts, chosen)
-    low, high = ensemble.interval(chosen, n)
-    run_low, run_high = ensemble.run_interval(chosen, n)
+    ends = [*ensemble.interval(chosen, n), *ensemble.run_interval(chosen, n)]
+    told = [target.capped(values) for values in (errors[chosen], *ends)]
     enough = near_enough(space.cost, errors, counts, near)
     rows = rows.assign(
-        f_lo=low,
-        f_hi=high,
-        run_lo=run_low,
-        run_hi=run_high,
+        **dict(zip(("f", "f_lo", "f_hi", "run_lo", "run_hi"), told, strict=True)),
         p_best=(optimum == chosen).mean(axis=0),
         p_near=(own <= least * (1 + enough)).mean(axis=0),
         near=enough,
@@ -216,7 +211,7 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
     rows["extrapolates"] = [" ".join(target.runs.outside(x, size)) or INSIDE for x in map(space.at, chosen)]
     rows["edge"] = [" ".join(space.at_end(x)) or INSIDE for x in map(space.at, chosen)]
     second = np.array([runner_up(space, errors, *cell) for cell in zip(counts, chosen, strict=True)])
-    return rows.join(_second(space, errors, second))
+    return rows.join(_second(space, target.capped(errors), second))
 
 
 def runner_up(space: SearchSpace, errors: np.ndarray, count: int, taken: int | Sequence[int]) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.cost.flops import CountedCost, PaperCost
+from vlmfrontier.cost.model import has_vision_share
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.frontier.pool import TAILS, Target
@@ -20,11 +21,10 @@ from vlmfrontier.frontier.space import SearchSpace, center_rows, check_budgets
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.study.root import Study
 
 POWER_LAW_R2 = 0.9
 """Along one factor, a law that explains less of the variance is no power law recovered."""
-EXTRAPOLATION_R2 = 0.85
-"""A law that explains less of the variance of unseen runs does not predict them."""
 TOO_FEW = "too few runs"
 """The verdict on a line that no law can be fitted to."""
 AGREEMENT = 0.95
@@ -58,11 +58,12 @@ def power_law_check(table: ResultsTable, target: str, config: LawsConfig) -> lis
     return rows
 
 
-def extrapolation_check(forms: pd.DataFrame, target: str) -> list[Row]:
-    """Return rows for check 2 from `tables/forms.csv`: how every form predicts the runs it was not fitted to."""
+def extrapolation_check(forms: pd.DataFrame, target: str, poor: float) -> list[Row]:
+    """Return rows for check 2 from `tables/forms.csv`: how every form predicts the runs it was not fitted to, and that
+    it does not where R² is below `poor` (`laws.poor_fit`)."""
     rows = []
     for row in forms[(forms.target == target) & (forms.setup == "extrapolation")].to_dict("records"):
-        verdict = "predicts" if row["r2"] >= EXTRAPOLATION_R2 else "does not predict"
+        verdict = "predicts" if row["r2"] >= poor else "does not predict"
         common = {"check": "extrapolation to unseen runs", "target": target, "form": row["form"], "verdict": verdict}
         rows += [{**common, "quantity": name, "value": row[name]} for name in ("mse", "e_pct", "r2")]
     return rows
@@ -184,6 +185,18 @@ def _longest(inside: np.ndarray) -> np.ndarray:
     breaks = np.flatnonzero(~np.concatenate([[False], inside, [False]]))
     longest = int(np.argmax(np.diff(breaks)))
     return np.arange(breaks[longest], breaks[longest + 1] - 1)
+
+
+def vision_shares(
+    study: Study, model: PaperCost | CountedCost, space: SearchSpace, center: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return the vision model's share over the language models and token grids of the space.
+
+    Raises `UserError` if the study's cost is not made of a vision and a language part.
+    """
+    if not has_vision_share(study):
+        raise UserError("the vision model's share is known for cost.model paper and counted only")
+    return vision_share_table(model, space.levels("N"), center["T"], space.levels("V"), center.get("M"))
 
 
 Rule = Callable[[float], int]

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 
 from vlmfrontier.figures.catalogue import Outline
-from vlmfrontier.frontier.answers import Answer, agreement, impossible, per_video
+from vlmfrontier.frontier.answers import Answer, agreement, per_video, ranges
+from vlmfrontier.frontier.caveats import above
 from vlmfrontier.frontier.space import INSIDE
-from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
 from vlmfrontier.report.study_report import StudyReport
-from vlmfrontier.units import format_count, format_error, format_number, format_percentage, format_range, format_share
+from vlmfrontier.units import format_count, format_error, format_number, format_percentage, format_share
 
 LIKELY = 0.5
 """A recommendation that fewer models than this share find good enough is a guess among rivals."""
@@ -27,7 +27,7 @@ def caveats(report: StudyReport) -> list[str]:
 def recommended(report: StudyReport) -> tuple[str, str]:
     """Return the recommendation in two lines; the second says so if the law that it rests on fits poorly."""
     deploy, sure = two_lines(report.answer)
-    poor = report.has_laws and _r2(report, report.main, "cv") < EXTRAPOLATION_R2
+    poor = report.has_laws and _r2(report, report.main, "cv") < report.study.laws.poor_fit
     return deploy, f"{sure}; poor fit: R² {_r2(report, report.main, 'cv'):.2f} on runs left out" if poor else sure
 
 
@@ -58,10 +58,11 @@ def _narrow(report: StudyReport) -> Iterator[str]:
 def _fits(report: StudyReport) -> Iterator[str]:
     if not report.has_laws:
         return
-    poor = [target for target in report.study.targets() if _r2(report, target, "cv") < EXTRAPOLATION_R2]
+    least = report.study.laws.poor_fit
+    poor = [target for target in report.study.targets() if _r2(report, target, "cv") < least]
     if poor:
         scores = [f"{target} (R² {_r2(report, target, 'cv'):.2f})" for target in poor]
-        share = f"{EXTRAPOLATION_R2:.0%} of the variance"
+        share = f"{least:.0%} of the variance"
         yield f"Poor fit: the law explains less than {share} of left-out runs of {_named(scores)}."
     worthless = [target for target in poor if _r2(report, target, "cv") < 0]
     if worthless:
@@ -73,7 +74,7 @@ def _fits(report: StudyReport) -> Iterator[str]:
             "No runs were kept apart from the fit (`split`), such as isoFLOP runs: how the law does among rivals of "
             "equal cost is judged by cross-validation alone."
         )
-    elif beyond["r2"] < EXTRAPOLATION_R2:
+    elif beyond["r2"] < least:
         off = f"off by {format_percentage(beyond['e_pct'], 1)}% on average"
         yield (
             f"Fitted without the runs that `split` keeps apart, the law of {report.main} predicts them with R² "
@@ -128,11 +129,10 @@ def two_lines(answer: Answer) -> tuple[str, str]:
     deploy = (
         f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {configuration(choice.x)}: "
         f"{answer.target} error {format_error(choice.f, answer.largest)} "
-        f"({answer.range_name} {format_range(choice.f_lo, choice.f_hi, answer.largest)})"
+        f"({ranges(choice, answer)})"
     )
     values = {**choice.x, "n": answer.examples}
-    outside = [name for name in (warning.split(" = ")[0] for warning in answer.warnings) if name in values]
-    beyond = ", ".join(f"{name} = {format_count(values[name])}" for name in outside)
+    beyond = ", ".join(f"{name} = {format_count(values[name])}" for name in answer.extrapolates)
     doubt = f"; beyond the runs: {beyond}" if beyond else ""
-    doubt += "".join(f"; {sentence}" for sentence in impossible(choice, answer.largest))
+    doubt += "".join(f"; {sentence}" for sentence in above(choice.f, choice.f_hi, answer.largest))
     return deploy, f"{agreement(choice, answer)}{doubt}"

@@ -9,7 +9,7 @@ from vlmfrontier.report.assets import asset, filled
 from vlmfrontier.report.explorer_data import explorer_data
 from vlmfrontier.results import Results
 
-SCRIPTS = ("engine.js", "format.js", "charts.js", "explorer.js")
+SCRIPTS = ("engine.js", "format.js", "charts.js", "caveats.js", "explorer.js")
 """The page's own scripts, in the order in which they need each other."""
 
 

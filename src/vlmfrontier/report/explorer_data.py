@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.cost.flops import CountedCost
-from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, extrapolation_warnings, per_video
-from vlmfrontier.frontier.pool import TAILS, Ensemble, TargetLaws, shares
+from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, per_video
+from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns
+from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS, Ensemble, TargetLaws, shares
 from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE
 from vlmfrontier.frontier.space import RunRange, SearchSpace, named_levels
 from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.forms import CEILING
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count
 
@@ -47,6 +49,7 @@ def explorer_data(results: Results) -> dict[str, Any]:
         "space": None if space is None else _space(space, results.cost),
         "budgets": None if space is None else _budgets(results, space),
         "warnings": _warnings(results, space),
+        "caveats": patterns(table.configurations),
         "targets": {name: _target(results, name) for name in study.targets()},
         "main": results.main_target,
         "runs": _run_records(results),
@@ -66,6 +69,7 @@ def _rules(results: Results) -> dict[str, Any]:
         "alternatives": ALTERNATIVES,
         "nearestRuns": NEAREST_RUNS,
         "cached": CACHED,
+        "noiseScores": NOISE_SCORES.tolist(),
     }
 
 
@@ -146,7 +150,8 @@ def round_numbers(low: float, high: float) -> np.ndarray:
 
 
 def _warnings(results: Results, space: SearchSpace | None) -> dict[str, Any]:
-    """Return the frontier room's sentence for every level, and every step of n, that lies outside the runs."""
+    """Return the frontier room's sentence for every level, and every step of n, that lies outside the runs, and for
+    every level at an end of the space."""
     runs = results.range
     inside = {name: low for name, (low, _) in runs.factors.items()}
     least = None if runs.examples is None else runs.examples[0]
@@ -155,12 +160,18 @@ def _warnings(results: Results, space: SearchSpace | None) -> dict[str, Any]:
         "factors": [
             [_sentence(runs, {**inside, name: value}, least) for value in levels] for name, levels in factors.items()
         ],
+        "edges": [_edges(space, name, levels) for name, levels in factors.items()],
         "n": [] if least is None else [_sentence(runs, inside, n) for n in _examples(results)["steps"]],
     }
 
 
+def _edges(space: SearchSpace, name: str, levels: np.ndarray) -> list[str | None]:
+    ends = levels[[0, -1]] if len(levels) > 1 else ()
+    return [at_end(space, name, value) if value in ends else None for value in levels]
+
+
 def _sentence(runs: RunRange, x: Mapping[str, float], examples: float | None) -> str | None:
-    return next(iter(extrapolation_warnings(runs, x, examples)), None)
+    return next(iter(extrapolated(runs, x, examples)), None)
 
 
 def _target(results: Results, name: str) -> dict[str, Any]:
@@ -201,6 +212,7 @@ def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
         "dataUnit": main.data_unit,
         "bags": {name: {**_form(bag), "theta": bag.theta[: needed[name]].tolist()} for name, bag in bags.items()},
         "pool": pool,
+        "noise": ensemble.noise.tolist(),
         "ranges": ["pool" if group is pool else group for group in ranges],
     }
 
@@ -228,7 +240,13 @@ def _form(bag: Bag) -> dict[str, Any]:
         }
         for term in form.terms
     ]
-    return {"terms": terms, "d": -1 if form.data_exponent is None else form.index(form.data_exponent)}
+    return {
+        "terms": terms,
+        "d": -1 if form.data_exponent is None else form.index(form.data_exponent),
+        "sharpness": form.sharpness,
+        "ceiling": form.ceiling,
+        "C": form.index(CEILING) if form.fits_ceiling else -1,
+    }
 
 
 def _run_records(results: Results) -> dict[str, Any]:

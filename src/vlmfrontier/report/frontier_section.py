@@ -10,6 +10,7 @@ from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, Lines, Text, table
 from vlmfrontier.report.caveats import configuration, question, recommended
+from vlmfrontier.report.laws_section import law_free
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
 
@@ -78,8 +79,9 @@ def frontier(report: StudyReport) -> Iterator[Block]:
             format_number(row["cost"]),
             format_error(row["f"], found.largest),
             format_range(row["f_lo"], row["f_hi"], found.largest),
+            format_range(row["run_lo"], row["run_hi"], found.largest),
             format_share(row["p_near"]),
-            "" if row["extrapolates"] == INSIDE else row["extrapolates"],
+            *("" if row[name] == INSIDE else row[name] for name in ("extrapolates", "edge")),
         )
         for row in rows.to_dict("records")
     ]
@@ -90,19 +92,22 @@ def frontier(report: StudyReport) -> Iterator[Block]:
         *factors,
         f"cost ({unit})",
         "error",
-        found.range_name,
+        f"{found.range_name} of the law",
+        "a new run",
         "agree",
         "extrapolated",
+        "edge",
     )
     yield table(
         heads,
         cells,
-        f"x* of {report.main}. Agree: share of the fits for which it is within "
-        f"{_near(report.frontier, report.results.config.near)} of their best. All {len(report.frontier)} rows: "
-        f"`frontier/{report.main}.csv`.",
+        f"x* of {report.main}. A new run: 90% interval of what it would measure. Agree: share of the fits for which it "
+        f"is within {_near(report.frontier, report.results.config.near)} of their best. Edge: at an end of the space. "
+        f"All {len(report.frontier)} rows: `frontier/{report.main}.csv`.",
     )
     yield from movement(report)
     yield from growth(report)
+    yield from law_free(report)
 
 
 def _near(frontier: pd.DataFrame, most: float) -> str:

@@ -5,12 +5,20 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from vlmfrontier.frontier.tables import EXTRAPOLATION_R2
+from vlmfrontier.frontier.law_free import in_words
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.words import errors_in_words, formula, missing_error, rounded_error, units_in_words
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
+from vlmfrontier.report.caveats import configuration
 from vlmfrontier.report.study_report import StudyReport
-from vlmfrontier.units import format_percentage, format_share
+from vlmfrontier.units import (
+    format_count,
+    format_error,
+    format_number,
+    format_percentage,
+    format_range,
+    format_share,
+)
 
 SETUPS = {"train": "in sample", "cv": "left out", "extrapolation": "beyond the split"}
 """The setups that are shown, and what they are called."""
@@ -115,7 +123,7 @@ def _r2(value: float) -> str:
 
 
 def _by_target(report: StudyReport) -> Block:
-    rows = []
+    rows, least = [], report.study.laws.poor_fit
     for target in report.study.targets():
         left_out, beyond = report.score(target, "cv"), report.score(target, "extrapolation")
         judged = [score["r2"] for score in (left_out, beyond) if score is not None and pd.notna(score["r2"])]
@@ -126,8 +134,48 @@ def _by_target(report: StudyReport) -> Block:
                 format_percentage(left_out["e_pct"]),
                 _r2(left_out["r2"]),
                 "" if beyond is None else _r2(beyond["r2"]),
-                "good" if min(judged) >= EXTRAPOLATION_R2 else "poor",
+                "good" if min(judged) >= least else "poor",
             )
         )
     heads = ("target", "form", "E% left out", "R² left out", "R² beyond the split", "fit")
-    return table(heads, rows, f"The chosen law of every target; poor: an R² below {EXTRAPOLATION_R2}.")
+    return table(heads, rows, f"The chosen law of every target; poor: an R² below {least:g}.")
+
+
+def law_free(report: StudyReport) -> Iterator[Block]:
+    """Yield what measured runs of equal cost say without a law, beside x*; nothing where there are none."""
+    rows = report.results.law_free(report.main) if report.has_frontier else pd.DataFrame()
+    if rows.empty:
+        return
+    yield Heading("Without a law", level=3)
+    largest, factors = report.answer.largest, report.study.factors()
+    has_data = rows.n.notna().any()
+    cells = [
+        (
+            *((format_count(row["n"]),) if has_data else ()),
+            format_number(row["c"]),
+            f"{row['as_good']} of {row['rivals']}",
+            configuration({name: row[name] for name in factors}),
+            f"{format_error(row['measured'])} ± {format_error(row['noise'])}",
+            f"{format_error(row['predicted'], largest)} ({format_range(row['run_lo'], row['run_hi'], largest)})",
+            configuration({name: row[f"law_{name}"] for name in factors}),
+            in_words(row),
+        )
+        for row in rows.to_dict("records")
+    ]
+    heads = (
+        *(("n",) if has_data else ()),
+        f"budget ({report.results.space.unit})",
+        "as good as the best",
+        "best measured",
+        "error",
+        "law's prediction for it (a new run)",
+        "x* of the law",
+        "verdict",
+    )
+    yield table(
+        heads,
+        cells,
+        f"Measured runs of equal cost and equal n, {report.main}. They confirm or contradict the law and do not "
+        "replace it. As good: noise alone could have put it behind the best. An estimate without a law: "
+        "`tables/law_free.csv`.",
+    )

@@ -8,7 +8,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
+from vlmfrontier.frontier.law_free import in_words
 from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, More, Picture, Text, markdown
 from vlmfrontier.report.caveats import caveats, recommended
 from vlmfrontier.report.frontier_section import frontier, movement, next_steps, recommendation, regret
@@ -17,7 +20,7 @@ from vlmfrontier.report.laws_section import laws
 from vlmfrontier.report.runs_section import provenance, question, runs
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.results import Results
-from vlmfrontier.units import format_error, format_percentage
+from vlmfrontier.units import format_error, format_number, format_percentage
 
 
 def write_report(results: Results) -> list[Path]:
@@ -138,6 +141,7 @@ def _pages_and_tables(report: StudyReport) -> Iterator[tuple[str, str]]:
     yield "forms", f"How every form predicts, in sample and for runs it has not seen. {_fit(report)}"
     yield "elasticity", f"How x* moves with n. {_moves(report)}"
     yield "checks", f"The checks of a reproduction. {_verdicts(report)}"
+    yield "law_free", f"What runs of equal cost say without a law, beside it. {_contradictions(report)}"
     yield "regret", f"What simpler rules lose against the frontier. {_losses(report)}"
 
 
@@ -170,6 +174,12 @@ def _verdicts(report: StudyReport) -> str:
     return "; ".join(
         f"{', '.join(name for name in names if isinstance(name, str))}: {said}" for names, said in named.items()
     )
+
+
+def _contradictions(report: StudyReport) -> str:
+    rows = report.results.law_free(report.main) if report.has_frontier else pd.DataFrame()
+    named = (f"{format_number(row.c)}: {in_words(row._asdict())}" for row in rows.itertuples())
+    return "; ".join(named)
 
 
 def _losses(report: StudyReport) -> str:

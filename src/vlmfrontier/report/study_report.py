@@ -11,7 +11,7 @@ import pandas as pd
 from vlmfrontier.errors import UserError
 from vlmfrontier.figures.catalogue import CATALOGUE
 from vlmfrontier.files import read_record
-from vlmfrontier.frontier.answers import Answer, answer
+from vlmfrontier.frontier.answers import Answer
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.results import Results
 from vlmfrontier.sweep.outdated import named
@@ -180,9 +180,8 @@ class StudyReport:
     @cached_property
     def answer(self) -> Answer:
         """The recommendation at the middle budget and the largest number of examples."""
-        target, results = self.results.target(self.main), self.results
-        examples = None if results.examples is None else float(results.examples[-1])
-        return answer(target, results.runs, results.middle_budget, examples, results.config.near)
+        examples = None if self.results.examples is None else float(self.results.examples[-1])
+        return self.results.answer(self.main, self.results.middle_budget, examples)
 
     @cached_property
     def elasticity(self) -> pd.DataFrame | None:

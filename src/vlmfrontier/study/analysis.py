@@ -82,7 +82,7 @@ class LawsConfig(Section):
     """Denominator of E%: the error itself, or the score 100 − error. The paper does not say which it takes."""
 
     poor_fit: float = Field(default=0.8, le=1)
-    """Below this cross-validated R² of the chosen form a law is called poor, in its file and on the terminal."""
+    """Below this R² on runs left out of the fit a law is called poor: in its file, answers, report and checks."""
 
     split: str | None = "sweep == 'star'"
     """Runs to fit on when extrapolation is judged; the others are predicted. A condition on columns of `runs.csv`, for

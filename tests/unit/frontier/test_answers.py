@@ -73,7 +73,7 @@ def test_an_answer_reads_as_text_and_as_json():
     lines = text(found).splitlines()
     assert lines[0] == "With 900k FLOPs per video and 1.2k finetuning examples, for the least error of avg, deploy:"
     assert "N = 4k parameters" in lines[1]
-    assert "(bagging spread " in lines[2]  # one bag, as in the paper, is not called an interval
+    assert "(bagging spread of the law " in lines[2]  # one bag, as in the paper, is not called an interval
     assert sum("alternative" in line for line in lines) == 2
     assert sum("nearest run" in line for line in lines) == 3
     assert any(line.startswith("  warning: n = 1.2k") for line in lines)
@@ -103,19 +103,21 @@ def scaled(scale: float, largest: float | None = 100.0) -> Target:
     ("scale", "largest", "prediction", "said"),
     [
         (1.0, 100.0, False, ""),
-        (2.5, 100.0, False, "the upper end of the error's range is above 100"),
-        (50.0, 100.0, True, "the predicted error is above 100"),
+        (2.5, 100.0, False, "the upper end of the law's range is above 100 and is capped"),
+        (50.0, 100.0, True, "the law's own prediction is above 100 and is capped"),
         (50.0, None, False, ""),  # a loss, which may be as large as it likes
     ],
 )
 def test_an_error_that_cannot_be_is_not_shown_as_one(scale, largest, prediction, said):
     found = answer(scaled(scale, largest), RUNS, 3e5, 100, near=0.01)
     lines, warnings = text(found), [warning for warning in found.warnings if "above 100" in warning]
-    assert ("predicted error >100" in lines) == prediction
-    assert (">100)" in lines) == bool(said)
+    assert ("predicted error 100 (" in lines) == prediction
+    assert (" to 100; a new run" in lines) == bool(said)
+    ends = (found.choice.f, found.choice.f_hi, found.choice.run_hi, *(other.f for other in found.alternatives))
+    assert largest is None or max(ends) <= largest
     assert [warning.startswith(said) for warning in warnings] == ([True] if said else [])
     deploy, sure = two_lines(found)
-    assert (">100)" in deploy) == bool(said)
+    assert (" to 100; a new run" in deploy) == bool(said)
     assert said in sure if said else "above" not in sure
     assert found.choice.f_lo <= found.choice.f <= found.choice.f_hi
 
@@ -138,7 +140,7 @@ def test_every_cost_has_its_unit(unit):
 
 
 @pytest.mark.parametrize(
-    ("r2", "said"), [(0.9, []), (0.36, ["poor fit: the law of avg explains R² 0.36"]), (-5, ["-5.00"])]
+    ("r2", "said"), [(0.82, []), (0.36, ["poor fit: the law of avg explains R² 0.36"]), (-5, ["-5.00"])]
 )
 def test_a_law_that_explains_little_is_said_with_every_answer(r2, said, tmp_path):
     results = made(tmp_path)

@@ -54,10 +54,11 @@ def test_extrapolation_is_read_from_the_table_of_forms():
             "r2": [0.9, 0.4, 0.95, 0.99],
         }
     )
-    rows = pd.DataFrame(extrapolation_check(forms, "avg"))
+    rows = pd.DataFrame(extrapolation_check(forms, "avg", 0.8))
     verdicts = rows.drop_duplicates("form").set_index("form").verdict
     assert dict(verdicts) == {"add": "predicts", "mult": "does not predict"}
     assert list(rows[rows.form == "add"].value) == [1.0, 2.0, 0.9]
+    assert {row["verdict"] for row in extrapolation_check(forms, "avg", poor=0.95)} == {"does not predict"}
 
 
 def known_shift():

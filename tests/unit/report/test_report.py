@@ -80,7 +80,10 @@ def test_the_report_has_every_section_and_states_the_answer(complete: StudyRepor
     found = complete.answer
     for text in (markdown, html):
         assert f"deploy N = {found.choice.x['N'] / 1e9:g}B, T = {found.choice.x['T']:g}" in text
-        assert f"{found.choice.f:.2f} ({found.range_name} {found.choice.f_lo:.2f} to {found.choice.f_hi:.2f})" in text
+        assert (
+            f"{found.choice.f:.2f} ({found.range_name} of the law {found.choice.f_lo:.2f} to {found.choice.f_hi:.2f}; "
+            f"a new run would measure {found.choice.run_lo:.2f} to {found.choice.run_hi:.2f})"
+        ) in text
     blocks = page_blocks(complete)
     assert headings(blocks) == SECTIONS
     check_whole(blocks)

@@ -18,17 +18,20 @@ const Engine = (study) => {
 
   // ---- models ------------------------------------------------------------------------------------------------------
 
-  // Each model is f(x, n) = A(x) + B(x)·n^(−d). Returns A and B as R × size in one array each, and d.
+  // Each model is g(x, n) = A(x) + B(x)·n^(−d), bent towards its ceiling C where it has one. Returns A and B as R × size
+  // in one array each, and d, C and the sharpness s of the bend for each model.
   function members(law, group, points) {
     const rows = group.reduce((sum, part) => sum + part.rows.length, 0);
     const size = points.size;
-    const found = { A: new Float64Array(rows * size), B: new Float64Array(rows * size), d: new Float64Array(rows), rows, size };
+    const found = { A: new Float64Array(rows * size), B: new Float64Array(rows * size), d: new Float64Array(rows), C: new Float64Array(rows), s: new Float64Array(rows), rows, size };
     let r = 0;
     for (const part of group) {
       const bag = law.bags[part.bag];
       const logs = points.levels.map((levels, k) => levels.map((level) => Math.log(level / law.units[k])));
       for (const theta of part.rows.map((row) => bag.theta[row])) {
         found.d[r] = bag.d < 0 ? 0 : theta[bag.d];
+        found.s[r] = bag.sharpness === null ? 0 : bag.sharpness;
+        found.C[r] = bag.C < 0 ? bag.ceiling : theta[bag.C];
         for (const term of bag.terms) addTerm(found, r, term, theta, logs, points);
         r += 1;
       }
@@ -60,6 +63,19 @@ const Engine = (study) => {
     for (let j = 0; j < found.size; j += 1) into[start + j] += values[index[j]];
   }
 
+  // One model's error at one configuration; `weight` is its n^(−d).
+  function errorOf(group, r, j, weight) {
+    const g = group.A[r * group.size + j] + group.B[r * group.size + j] * weight;
+    const s = group.s[r];
+    if (s === 0) return g;
+    const C = group.C[r];
+    const low = Math.min(g, C);
+    return low * Math.pow(1 + Math.pow(low / Math.max(g, C), s), -1 / s);
+  }
+
+  // No error is larger than the largest that can be.
+  const capped = (target, error) => (study.targets[target].largest === null ? error : Math.min(error, study.targets[target].largest));
+
   const decay = (law, group, n) => group.d.map((d) => (law.dataUnit === null ? 1 : Math.pow(n / law.dataUnit, -d)));
 
   // The models that predict, and the groups whose ranges make the interval, over any points.
@@ -74,19 +90,29 @@ const Engine = (study) => {
     const weights = decay(law, pool, n);
     const values = new Float64Array(pool.rows);
     for (let j = 0; j < pool.size; j += 1) {
-      for (let r = 0; r < pool.rows; r += 1) values[r] = pool.A[r * pool.size + j] + pool.B[r * pool.size + j] * weights[r];
+      for (let r = 0; r < pool.rows; r += 1) values[r] = errorOf(pool, r, j, weights[r]);
       errors[j] = median(values);
     }
     return errors;
   }
 
-  function interval(found, j, n) {
+  const ALONE = [0];
+
+  // The interval of what a new run would measure: each model's error with log-normal noise around it.
+  const runInterval = (found, j, n) => interval(found, j, n, rules.noiseScores);
+
+  // The interval of f, or of f times noise of the given scores, in standard deviations.
+  function interval(found, j, n, scores = ALONE) {
+    const { noise } = found.law;
     let low = Infinity;
     let high = -Infinity;
     for (const group of found.ranges) {
       const weights = decay(found.law, group, n);
-      const values = new Float64Array(group.rows);
-      for (let r = 0; r < group.rows; r += 1) values[r] = group.A[r * group.size + j] + group.B[r * group.size + j] * weights[r];
+      const values = new Float64Array(group.rows * scores.length);
+      for (let r = 0; r < group.rows; r += 1) {
+        const error = errorOf(group, r, j, weights[r]);
+        scores.forEach((score, i) => (values[r * scores.length + i] = error * Math.exp(score * noise[r % noise.length])));
+      }
       values.sort();
       low = Math.min(low, quantile(values, rules.tails[0]));
       high = Math.max(high, quantile(values, rules.tails[1]));
@@ -124,14 +150,13 @@ const Engine = (study) => {
     const weights = decay(law, pool, n);
     const optima = [];
     for (let r = 0; r < pool.rows; r += 1) {
-      const start = r * pool.size;
       const chosen = new Int32Array(counts.length);
       let index = 0;
       let least = Infinity;
       let j = 0;
       for (let c = 0; c < counts.length; c += 1) {
         for (; j < counts[c]; j += 1) {
-          const error = pool.A[start + j] + pool.B[start + j] * weights[r];
+          const error = errorOf(pool, r, j, weights[r]);
           if (error < least * (1 - rules.tie) || least === Infinity) {
             index = j;
             least = error;
@@ -179,7 +204,7 @@ const Engine = (study) => {
       if (views.size >= rules.cached) views.delete(views.keys().next().value);
       const found = spreadOf(target);
       const errors = pooledErrors(found.law, found.pool, n);
-      views.set(key, { found, n, errors, best: prefixBest(errors) });
+      views.set(key, { target, found, n, errors, best: prefixBest(errors) });
     }
     return views.get(key);
   }
@@ -203,22 +228,24 @@ const Engine = (study) => {
     let near = 0;
     const enough = nearEnough(view, count);
     for (let r = 0; r < pool.rows; r += 1) {
-      const at = (i) => pool.A[r * pool.size + i] + pool.B[r * pool.size + i] * weights[r];
-      const own = at(j);
-      const least = at(optima[r][0]);
+      const own = errorOf(pool, r, j, weights[r]);
+      const least = errorOf(pool, r, optima[r][0], weights[r]);
       lost[r] = own - least;
       best += optima[r][0] === j;
       near += own <= least * (1 + enough);
     }
     lost.sort();
-    const [low, high] = interval(found, j, n);
+    const ends = [...interval(found, j, n), ...runInterval(found, j, n)];
+    const [f, low, high, runLow, runHigh] = [errors[j], ...ends].map((error) => capped(view.target, error));
     return {
       index: j,
       x: configuration(space, j),
       cost: space.cost[j],
-      f: errors[j],
+      f,
       low,
       high,
+      runLow,
+      runHigh,
       pBest: best / pool.rows,
       pNear: near / pool.rows,
       near: enough,
@@ -243,7 +270,7 @@ const Engine = (study) => {
       if (second < 0) break;
       taken.push(second);
     }
-    return taken.slice(1).map((j) => ({ x: configuration(space, j), cost: space.cost[j], f: view.errors[j] }));
+    return taken.slice(1).map((j) => ({ x: configuration(space, j), cost: space.cost[j], f: capped(target, view.errors[j]) }));
   }
 
   // The frontier at one n: its steps, where x* changes, each with its interval; and the bands over budgets.
@@ -256,9 +283,9 @@ const Engine = (study) => {
     for (let j = first; j < last; j += 1) {
       if (steps.length > 0 && view.best[j] === steps[steps.length - 1].index) continue;
       const index = view.best[j];
-      const [low, high] = interval(view.found, index, n);
+      const [f, low, high] = [view.errors[index], ...interval(view.found, index, n)].map((error) => capped(target, error));
       const from = steps.length > 0 ? space.cost[j] : Math.max(budgets[0], space.cost[j]);
-      steps.push({ index, from, x: configuration(space, index), f: view.errors[index], low, high });
+      steps.push({ index, from, x: configuration(space, index), f, low, high });
     }
     return { steps, bands: bands(view, counts) };
   }
@@ -282,7 +309,8 @@ const Engine = (study) => {
     const index = held.map((_, k) => Int32Array.from(values, (_, j) => (k === factor ? j : 0)));
     const found = spread(study.targets[target].laws, { levels, index, size: values.length });
     const errors = pooledErrors(found.law, found.pool, n);
-    return values.map((value, j) => ({ value, f: errors[j], range: interval(found, j, n) }));
+    const told = (ends) => ends.map((error) => capped(target, error));
+    return values.map((value, j) => ({ value, f: capped(target, errors[j]), range: told(interval(found, j, n)), run: told(runInterval(found, j, n)) }));
   }
 
   // The runs nearest to x and n: distances in logs, each relative to its span over the runs.

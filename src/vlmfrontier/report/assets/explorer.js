@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const engine = Engine(data);
 const charts = Charts(data);
+const caveats = Caveats(data);
 const at = (id) => document.getElementById(id);
 const SLIDER = 1000;
 const BANDS = 120;
@@ -56,13 +57,6 @@ const amount = (k, value) => (data.factors[k].texts ? data.factors[k].texts[leve
 const words = (x) => x.map((value, k) => `${data.factors[k].name} = ${amount(k, value)}`).join(", ");
 const examplesText = (n) => data.examples.texts[stepOf(n)];
 
-// The frontier room's sentences for what lies outside the runs.
-function warningsOf(x, n) {
-  const found = data.space ? x.map((value, k) => data.warnings.factors[k][levelOf(k, value)]) : [];
-  if (data.hasData) found.push(data.warnings.n[stepOf(n)]);
-  return found.filter((sentence) => sentence !== null);
-}
-
 // ---- what is shown ---------------------------------------------------------------------------------------------------------
 
 function showControls() {
@@ -103,14 +97,19 @@ function showAnswer(view) {
     const range = low === high ? "90% of the fits agree" : `90% of the fits choose ${low}–${high}`;
     return card(factor.label, amount(k, value), factor.unit + (name ? ` (${name})` : ""), range, "", value);
   });
-  cards.push(card(`predicted ${data.targets[state.target].name}`, points(chosen.f), "", `${view.rangeName} ${points(chosen.low)} to ${points(chosen.high)}`, "error", chosen.f));
+  cards.push(card(`predicted ${data.targets[state.target].name}`, points(chosen.f), "", bothRanges(view.rangeName, chosen), "error", chosen.f));
   cards.push(card("cost", human(chosen.cost), data.budgetUnit, `of a budget of ${human(state.budget)}`, "", chosen.cost));
   at("answer").replaceChildren(...cards);
   const lost = chosen.regret < 1e-9 ? "90% of them lose nothing by it" : `90% of them lose at most ${Number(chosen.regret.toPrecision(2))} points by it`;
   at("sure").textContent =
     `${percent(chosen.pBest)} of ${data.targets[state.target].fits} resampled fits rank it first; for ${percent(chosen.pNear)} ` +
     `it is within ${Number((100 * chosen.near).toPrecision(2))}% of their best; ${lost}.`;
-  showWarnings(chosen.x, chosen.f, chosen.high);
+  showWarnings(caveats.ofAnswer(state.target, state.n, state.budget, chosen));
+}
+
+// Both ranges by name: what the law is, and what a new run would measure.
+function bothRanges(rangeName, { low, high, runLow, runHigh }) {
+  return `${rangeName} of the law ${points(low)} to ${points(high)}; a new run would measure ${points(runLow)} to ${points(runHigh)}`;
 }
 
 // The 90% range of the fits' own optima at the budget: that of the last band that starts below it.
@@ -118,16 +117,7 @@ function chosenRanges(view) {
   return engine.frontier(state.target, state.n, [state.budget]).bands.map((band) => band[0]);
 }
 
-// A prediction, or the upper end of its range, that is an error which cannot be.
-function impossible(f, high) {
-  const { largest } = data.targets[state.target];
-  if (largest === null || high <= largest) return [];
-  const what = f > largest ? "the predicted error" : "the upper end of the error's range";
-  return [`${what} is above ${largest}, which no error can be: the laws do not hold there`];
-}
-
-function showWarnings(x, f, high) {
-  const sentences = [...warningsOf(x, state.n), ...impossible(f, high), ...data.targets[state.target].caveats];
+function showWarnings(sentences) {
   at("warnings").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
 }
 
@@ -239,7 +229,7 @@ function showFrontier() {
   showRivals(view);
   showNearest(view.chosen.x);
   drawFrontier(view);
-  const warned = warningsOf(view.chosen.x, state.n).length > 0 ? " Outside the runs: see the warning." : "";
+  const warned = caveats.extrapolated(view.chosen.x, state.n).length > 0 ? " Outside the runs: see the warning." : "";
   speak(`Deploy ${words(view.chosen.x)}: predicted ${data.targets[state.target].name} ${points(view.chosen.f)}.${warned}`);
 }
 
@@ -249,10 +239,10 @@ function showLaw() {
   const [here] = engine.along(state.target, state.n, 0, state.held, [state.held[0]]);
   at("answer").replaceChildren(
     ...state.held.map((value, k) => card(data.factors[k].label, human(value, "B"), data.factors[k].unit, "", "", value)),
-    card(`predicted ${data.targets[state.target].name}`, points(here.f), "", `${rangeName} ${points(here.range[0])} to ${points(here.range[1])}`, "error", here.f),
+    card(`predicted ${data.targets[state.target].name}`, points(here.f), "", bothRanges(rangeName, { low: here.range[0], high: here.range[1], runLow: here.run[0], runHigh: here.run[1] }), "error", here.f),
   );
   at("sure").textContent = "This study gives no cost, so that there is no frontier: give one in the section “cost” of its configuration. Shown is what its laws predict.";
-  showWarnings([], here.f, here.range[1]);
+  showWarnings(caveats.ofPrediction(state.target, state.n, here.f, here.range[1]));
   showNearest(state.held);
   const view = { curves, label, rangeName, held: state.held, target: state.target };
   data.factors.forEach((factor, k) => {

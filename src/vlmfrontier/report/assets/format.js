@@ -40,11 +40,11 @@ function percent(share, digits = 0) {
   return `${((half ? below + (below % 2) : Math.round(scaled)) / 10 ** digits).toFixed(digits)}%`;
 }
 
-// A number's error has two digits behind the point, as long as that says enough. Above the largest that can be a law's
-// number means nothing.
+// A number's error has two digits behind the point, as long as that says enough; it is never above the largest that can
+// be.
 function points(value) {
   const { largest } = data.targets[state.target];
-  if (largest != null && value > largest) return `>${largest}`;
+  if (largest != null && value >= largest) return String(largest);
   if (Math.abs(value) >= 1) return value.toFixed(2);
   return Math.abs(value) < 1e-9 ? "0" : value.toPrecision(3);
 }
@@ -52,7 +52,9 @@ function points(value) {
 // A prediction with its difference from the recommended one's.
 function compared(other, chosen) {
   const said = points(other.f);
-  return said.startsWith(">") || points(chosen.f).startsWith(">") ? said : `${said} (${signed(other.f - chosen.f, chosen.f)})`;
+  const { largest } = data.targets[state.target];
+  const capped = largest != null && Math.max(other.f, chosen.f) >= largest;
+  return capped ? said : `${said} (${signed(other.f - chosen.f, chosen.f)})`;
 }
 
 // A measured error with its standard error, where it has one.

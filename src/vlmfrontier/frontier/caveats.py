@@ -1,0 +1,217 @@
+"""What makes an answer less sure, in sentences: the same in `query`, in the report and in the explorer.
+
+Two kinds: what holds for every answer of a target (a poor fit, a factor with two values), and what depends on budget, n
+and x*. The explorer is given the sentences of the second kind with gaps, and fills them in as this module does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vlmfrontier.frontier.pool import TAILS, Target
+from vlmfrontier.frontier.space import RunRange, SearchSpace
+from vlmfrontier.units import format_count, format_error, format_number, format_range
+
+if TYPE_CHECKING:
+    from vlmfrontier.frontier.answers import Choice
+
+DOUBT = 0.01
+"""A run contradicts the law where it would lie so far off, by noise alone, in at most this share of the studies."""
+SIDE = NormalDist().inv_cdf(TAILS[1])
+"""Standard deviations from the middle of a 90% interval to its end."""
+
+SENTENCES = {
+    "measured": "x* itself was measured{mean}: {measured}, outside the {range} that a new run of it should measure",
+    "better": "{x} was measured{mean} at {measured} and costs {cost} {unit}: better than the {f} predicted for x*, by "
+    "more than noise",
+    "prediction above": "the law's own prediction is above {largest} and is capped",
+    "range above": "the upper end of the law's range is above {largest} and is capped",
+    "exhausted": "the budget affords the whole space (its dearest configuration costs {cost} {unit}): more budget "
+    "cannot help",
+}
+"""Sentences with gaps, by what they are about."""
+MEAN = " (mean of {count} runs)"
+"""What fills the gap `mean` where a configuration was run with several seeds."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The configurations that were run with one number of examples, the mean over their seeds."""
+
+    x: np.ndarray
+    """Factors, (k, F)."""
+    error: np.ndarray
+    """Mean measured error, (k,)."""
+    count: np.ndarray
+    """Over how many runs, (k,)."""
+    cost: np.ndarray
+    """c(x), (k,); NaN where it is not known."""
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame, target: Target, examples: float | None) -> "Measured":
+        """Return those of `runs`, which has the factors' columns, `n` if there is data size, the target's and `c`."""
+        known = runs[target.name].notna()
+        if examples is not None:
+            known &= np.isclose(runs["n"], examples, rtol=1e-9)
+        factors = list(target.space.factors)
+        runs = runs[known].assign(c=runs.get("c", np.nan))
+        groups = runs.groupby(factors, sort=False).agg(
+            error=(target.name, "mean"), count=(target.name, "size"), c=("c", "first")
+        )
+        x = groups.index.to_frame().to_numpy(float)
+        return cls(x, groups.error.to_numpy(float), groups["count"].to_numpy(), groups.c.to_numpy(float))
+
+    def at(self, x: Mapping[str, float]) -> np.ndarray:
+        """Return which of them is x, (k,): one at most."""
+        return np.isclose(self.x, list(x.values()), rtol=1e-9).all(axis=1)
+
+
+def of_answer(
+    target: Target, runs: pd.DataFrame, choice: "Choice", budget: float, examples: float | None
+) -> tuple[str, ...]:
+    """Return a sentence for everything that makes the answer `choice` to budget and n less sure.
+
+    `runs` has the columns that `Measured.of` reads.
+    """
+    measured = Measured.of(runs, target, examples)
+    return (
+        *_outside_its_range(measured, choice, target.largest),
+        *_better(measured, choice, target, budget),
+        *above(choice.f, choice.f_hi, target.largest),
+        *extrapolated(target.runs, choice.x, examples),
+        *(at_end(target.space, name, choice.x[name]) for name in target.space.at_end(choice.x)),
+        *exhausted(target.space, budget),
+    )
+
+
+def _outside_its_range(measured: Measured, choice: "Choice", largest: float | None) -> Iterator[str]:
+    for row in np.flatnonzero(measured.at(choice.x)):
+        if not choice.run_lo <= measured.error[row] <= choice.run_hi:
+            yield SENTENCES["measured"].format(
+                mean=_mean(measured.count[row]),
+                measured=format_error(measured.error[row]),
+                range=format_range(choice.run_lo, choice.run_hi, largest),
+            )
+
+
+def _better(measured: Measured, choice: "Choice", target: Target, budget: float) -> Iterator[str]:
+    """Yield a sentence if the best affordable configuration that was measured beats what x* promises, beyond noise.
+
+    Noise is that of the prediction and of the measurement, and the best of many is expected to look better.
+    """
+    rivals = np.flatnonzero((measured.cost <= budget) & ~measured.at(choice.x))
+    if not len(rivals) or choice.f_lo <= 0:
+        return
+    best = rivals[np.argmin(measured.error[rivals])]
+    law = np.log(choice.f / choice.f_lo) / SIDE
+    spread = np.hypot(law, float(np.median(target.ensemble.noise)) / np.sqrt(measured.count[best]))
+    if measured.error[best] < choice.f * np.exp(-best_of(len(rivals)) * spread):
+        x = dict(zip(target.space.factors, measured.x[best], strict=True))
+        yield SENTENCES["better"].format(
+            x=", ".join(f"{name} = {format_count(value)}" for name, value in x.items()),
+            mean=_mean(measured.count[best]),
+            measured=format_error(measured.error[best]),
+            cost=format_number(measured.cost[best]),
+            unit=target.space.unit,
+            f=format_error(choice.f, target.largest),
+        )
+
+
+def best_of(count: int) -> float:
+    """Return how many standard deviations the best of `count` measurements must stand out to contradict."""
+    return NormalDist().inv_cdf(1 - DOUBT / count)
+
+
+def _mean(count: int) -> str:
+    return MEAN.format(count=count) if count > 1 else ""
+
+
+def above(f: float, f_hi: float, largest: float | None) -> tuple[str, ...]:
+    """Return a sentence if a prediction, or the upper end of its range, is no error that can be."""
+    if largest is None or f_hi < largest:
+        return ()
+    return (SENTENCES["prediction above" if f >= largest else "range above"].format(largest=f"{largest:g}"),)
+
+
+def exhausted(space: SearchSpace, budget: float) -> tuple[str, ...]:
+    """Return a sentence if the budget affords everything."""
+    dearest = float(space.cost[-1])
+    said = SENTENCES["exhausted"].format(cost=format_number(dearest), unit=space.unit)
+    return (said,) if budget >= dearest else ()
+
+
+def at_end(space: SearchSpace, name: str, value: float) -> str:
+    """Return the sentence for a factor of x* whose value is the smallest or largest of the space."""
+    most = value == np.max(space.factors[name])
+    size, other = ("largest", "larger") if most else ("smallest", "smaller")
+    return f"{name} = {format_count(value)} is the {size} value of the space: nothing {other} was considered"
+
+
+def extrapolated(runs: RunRange, x: Mapping[str, float], examples: float | None) -> tuple[str, ...]:
+    """Return a sentence for every factor, and for n, that lies outside the runs."""
+    said = []
+    for name in runs.outside(x, examples):
+        if name == "n":
+            said.append(_data_sentence(*runs.examples, examples))
+        else:
+            low, high = (format_count(end) for end in runs.factors[name])
+            value = format_count(x[name])
+            said.append(f"{name} = {value} is extrapolated: the runs have {name} from {low} to {high}")
+    return tuple(said)
+
+
+def _data_sentence(low: float, high: float, examples: float) -> str:
+    n, smallest, largest = (format_count(size) for size in (examples, low, high))
+    if examples > high:
+        return (
+            f"n = {n} is extrapolated, {examples / high:.3g} times the runs' largest: the interval assumes that error "
+            f"keeps falling as n^-d beyond {largest}, which these runs cannot check; these percentages "
+            "measure agreement of fits; they are not the probability of being right"
+        )
+    return f"n = {n} is extrapolated below the runs' smallest, {smallest}"
+
+
+# ---- what holds for every answer of a target ----
+
+
+def poor_fit(target: str, forms: pd.DataFrame, least: float) -> list[str]:
+    """Return a sentence if a target's law explains less than it must of runs that it has not seen; `forms` compares."""
+    judged = forms[(forms.setup == "cv") & forms.chosen].r2
+    return [
+        f"poor fit: the law of {target} explains R² {r2:.2f} of runs left out of the fit, below {least:g}"
+        for r2 in judged[judged < least]
+    ]
+
+
+def two_levels(factors: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a sentence for every factor that the runs have at two values only."""
+    levels = {name: np.unique(values) for name, values in factors.items()}
+    return [
+        f"the runs have two values of {name}, {format_count(low)} and {format_count(high)}: what lies between and "
+        "beyond is the law's assumption"
+        for name, (low, high) in ((name, values) for name, values in levels.items() if len(values) == 2)
+    ]
+
+
+def contradicted(table: pd.DataFrame, unit: str) -> list[str]:
+    """Return a sentence if measured runs of equal cost contradict a target's law; `table` is its `law_free` rows."""
+    rows = table[table.verdict == CONTRADICTS]
+    if rows.empty:
+        return []
+    budgets = ", ".join(format_number(c) for c in np.unique(rows.c))
+    where = f"{len(rows)} of {len(table)} groups ({budgets} {unit})"
+    return [f"runs of equal cost contradict the law in {where}: see tables/law_free.md"]
+
+
+CONTRADICTS, AGREES, UNTESTED = "contradicts", "agrees", "x* not measured"
+"""Verdicts of the law-free check."""
+
+
+def patterns(most: int) -> dict[str, object]:
+    """Return what the explorer needs to say the same: sentences with gaps, and how far the best of k must stand out."""
+    scores: Sequence[float] = [best_of(count) for count in range(1, most + 1)]
+    return {"sentences": SENTENCES, "mean": MEAN, "scores": scores, "side": SIDE}

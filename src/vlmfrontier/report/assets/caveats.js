@@ -1,0 +1,80 @@
+// What makes an answer less sure: the sentences of the frontier room, with their gaps filled in as it does.
+"use strict";
+
+const Caveats = (data) => {
+  const { caveats, factors, runs } = data;
+  const fill = (name, gaps) => caveats.sentences[name].replace(/\{(\w+)\}/g, (_, gap) => gaps[gap]);
+  const mean = (count) => (count > 1 ? caveats.mean.replace("{count}", count) : "");
+  const same = (one, other) => Math.abs(one - other) <= 1e-9 * Math.abs(other) + 1e-8;
+
+  // The configurations that were run with n examples and measured, the mean over their seeds.
+  function measured(target, n) {
+    const found = new Map();
+    for (let run = 0; run < runs.count; run += 1) {
+      const error = runs.errors[target][run];
+      if (error === null || (data.hasData && !same(runs.n[run], n))) continue;
+      const x = factors.map((_, k) => runs.factors[k][run]);
+      const key = x.join(" ");
+      if (!found.has(key)) found.set(key, { x, sum: 0, count: 0, cost: runs.cost[run] });
+      const one = found.get(key);
+      one.sum += error;
+      one.count += 1;
+    }
+    return [...found.values()].map((one) => ({ ...one, error: one.sum / one.count }));
+  }
+
+  function outsideItsRange(itself, chosen) {
+    return itself
+      .filter((one) => one.error < chosen.runLow || one.error > chosen.runHigh)
+      .map((one) => fill("measured", { mean: mean(one.count), measured: points(one.error), range: `${points(chosen.runLow)} to ${points(chosen.runHigh)}` }));
+  }
+
+  // The best affordable configuration that was measured, if it beats what x* promises beyond noise.
+  function better(others, chosen, noise) {
+    if (others.length === 0 || chosen.low <= 0) return [];
+    const best = others.reduce((least, one) => (one.error < least.error ? one : least));
+    const spread = Math.hypot(Math.log(chosen.f / chosen.low) / caveats.side, noise / Math.sqrt(best.count));
+    if (best.error >= chosen.f * Math.exp(-caveats.scores[others.length - 1] * spread)) return [];
+    const x = best.x.map((value, k) => `${factors[k].name} = ${human(value, "B")}`).join(", ");
+    return [fill("better", { x, mean: mean(best.count), measured: points(best.error), cost: human(best.cost), unit: data.unit, f: points(chosen.f) })];
+  }
+
+  function above(target, f, high) {
+    const { largest } = data.targets[target];
+    if (largest === null || high < largest) return [];
+    return [fill(f >= largest ? "prediction above" : "range above", { largest })];
+  }
+
+  // Sentences for the levels of x, of those that `kind` names: what is extrapolated, or at an end of the space.
+  const ofLevels = (kind, x) => x.map((value, k) => data.warnings[kind][k][factors[k].levels.indexOf(value)]).filter((sentence) => sentence !== null);
+  const ofData = (n) => (data.hasData ? [data.warnings.n[data.examples.steps.indexOf(n)]].filter((sentence) => sentence !== null) : []);
+  const exhausted = (budget) => {
+    const dearest = data.space.cost[data.space.cost.length - 1];
+    return budget < dearest ? [] : [fill("exhausted", { cost: human(dearest), unit: data.unit })];
+  };
+
+  // What lies outside the runs.
+  const extrapolated = (x, n) => [...ofLevels("factors", x), ...ofData(n)];
+
+  // Everything that makes the answer `chosen` less sure.
+  function ofAnswer(target, n, budget, chosen) {
+    const known = measured(target, n);
+    const isChosen = (one) => one.x.every((value, k) => same(value, chosen.x[k]));
+    const others = known.filter((one) => one.cost !== null && one.cost <= budget && !isChosen(one));
+    const noise = median(data.targets[target].laws.noise);
+    return [
+      ...outsideItsRange(known.filter(isChosen), chosen),
+      ...better(others, chosen, noise),
+      ...above(target, chosen.f, chosen.high),
+      ...extrapolated(chosen.x, n),
+      ...ofLevels("edges", chosen.x),
+      ...exhausted(budget),
+      ...data.targets[target].caveats,
+    ];
+  }
+
+  // The same for a prediction of a study without a cost.
+  const ofPrediction = (target, n, f, high) => [...above(target, f, high), ...ofData(n), ...data.targets[target].caveats];
+
+  return { ofAnswer, ofPrediction, extrapolated };
+};
