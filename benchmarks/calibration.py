@@ -15,23 +15,19 @@ import numpy as np
 import pandas as pd
 from simulated import simulate_all
 from tabulate import tabulate
-from truths import DATA_UNIT, FACTORS, GRID, KINDS, Truth, draw, runs
+from truths import DATA_UNIT, FACTORS, GRID, HELD, KINDS, WRONG, Truth, draw, runs
 
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
-from vlmfrontier.frontier.pool import Target, TargetLaws
+from vlmfrontier.frontier.pool import Target, TargetLaws, target_laws
 from vlmfrontier.frontier.search import affordable, frontier_table
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.laws.bagging import bag, cross_validated
 from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import fit
-from vlmfrontier.laws.selection import Evidence, pseudo_bma
+from vlmfrontier.laws.selection import Evidence, log_scores, pseudo_bma
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.study.analysis import FrontierConfig, LawsConfig
 
-FIVE = ("none", "weak", "strong", "mult", "saturating")
-"""The kinds of truth that the promises are about."""
-OTHERS = tuple(kind for kind in KINDS if kind not in FIVE)
-"""Kinds that no form and no resampling can be expected to see: reported, whatever they show."""
 NOISES = (0.01, 0.03)
 BUDGETS = np.geomspace(2e12, 100e12, 15)
 EXAMPLES = np.array([0.25, 0.5, 1.0, 2.0, 5.0, 10.0]) * DATA_UNIT
@@ -43,19 +39,19 @@ CONFIG = LawsConfig(starts=40, resamples=100, preset="fast")
 def main() -> None:
     """Simulate, print the tables, write the cells."""
     options = arguments()
-    kinds = (*FIVE, *OTHERS)
     tasks = [
         (kind, noise, options.seed, index)
-        for group in (FIVE, OTHERS)
         for index in range(options.truths)
-        for kind in group
+        for kind in KINDS
         for noise in (NOISES[index % 2 : index % 2 + 1] if options.in_turn else NOISES)
     ]
     cells = simulate_all(simulate, tasks, options.processes, options.output)
-    print(f"{options.truths} truths of each of {len(kinds)} kinds, {len(tasks)} studies, seed {options.seed}\n")
-    print("covered: 90% intervals that hold the true f at x*, in %; width and regret in % of the error\n")
+    print(f"{options.truths} truths of each of {len(KINDS)} kinds, {len(tasks)} studies, seed {options.seed}\n")
+    print("covered: 90% intervals that hold the true f at x*, in %; run: that hold what a new run measures, in %;")
+    print("width and regret in % of the error\n")
     for table in (
         by_kind(cells, "covered", 100),
+        by_kind(cells, "run", 100),
         by_kind(cells, "width"),
         by_kind(cells, "regret"),
         reliability(cells),
@@ -85,7 +81,9 @@ def simulate(task: tuple[str, float, int, int]) -> pd.DataFrame:
     span = RunRange.of(table.factors, table.data)
     target = Target("avg", space, fitted(table).ensemble(space.factors), span)
     cells = frontier_table(target, BUDGETS, EXAMPLES, NEAR)
-    return compare(cells, truth, space).assign(kind=kind, noise=noise, truth=index)
+    rng = np.random.default_rng([seed, KINDS.index(kind), index, int(1000 * noise), 1])
+    measured = np.exp(noise * rng.standard_normal(len(cells)))
+    return compare(cells, measured, truth, space).assign(kind=kind, noise=noise, truth=index)
 
 
 def paper_space() -> SearchSpace:
@@ -94,36 +92,31 @@ def paper_space() -> SearchSpace:
     return grid_space(axes, PaperCost(PAPER_VISION_PARAMETERS, PAPER_VISION_FEATURES)).within(BUDGETS[-1])
 
 
-def fitted(table: ResultsTable, config: LawsConfig = CONFIG, wild: bool = True) -> TargetLaws:
-    """Return the laws of a table as the stage `laws` fits them: every form bagged, weighted by cross-validation.
-
-    Without `wild`, which only the interval needs, the pairs bootstrap stands in its place.
-    """
+def fitted(table: ResultsTable, config: LawsConfig = CONFIG) -> TargetLaws:
+    """Return the laws of a table as the stage `laws` fits them: every form bagged, weighted by its log score."""
     config, _ = settle(table, config, "avg")
-    laws = {form: fit(table, form, "avg", config, threads=1) for form in config.forms}
-    evidence = {}
-    for form, law in laws.items():
+    laws, bags, evidence = {}, {}, {}
+    for form in config.forms:
+        laws[form] = law = fit(table, form, "avg", config, threads=1)
         left_out = cross_validated(table, form, "avg", config, law.theta[None], threads=1)
         evidence[form] = Evidence(law.predict(table.points()), left_out, left_out, None)
-    main = config.forms[-1]
-    bags = {form: bag(table, law, "avg", config, threads=1) for form, law in laws.items()}
-    return TargetLaws(
-        name="avg",
-        bags=bags,
-        wild=bag(table, laws[main], "avg", config, kind="wild", threads=1) if wild else bags[main],
-        weights=pseudo_bma(table, "avg", evidence, config),
-        main=main,
-    )
+        bags[form] = bag(table, law, "avg", config, threads=1)
+    weights = pseudo_bma(log_scores(table, "avg", evidence), config.seed)
+    return target_laws(table, laws, bags, weights, FrontierConfig(), config.seed)
 
 
-def compare(cells: pd.DataFrame, truth: Truth, space: SearchSpace) -> pd.DataFrame:
-    """Return the cells with the true error at x*, whether the interval covers it, and the regret in % of the best."""
-    cells = cells[["c", "n", *FACTORS, "f", "f_lo", "f_hi", "p_best", "p_near", "near"]].copy()
+def compare(cells: pd.DataFrame, noise: np.ndarray, truth: Truth, space: SearchSpace) -> pd.DataFrame:
+    """Return the cells with the true error at x*, whether the intervals cover it, and the regret in % of the best.
+
+    `noise` are factors by which a new run at x* is off, one for each cell.
+    """
+    cells = cells[["c", "n", *FACTORS, "f", "f_lo", "f_hi", "run_lo", "run_hi", "p_best", "p_near", "near"]].copy()
     cells["true"] = truth.error(cells, cells.n)
     counts = affordable(space.cost, BUDGETS)
     everywhere = {n: truth.error(space.factors, n) for n in EXAMPLES}
     best = [everywhere[n][:count].min() for n in EXAMPLES for count in counts]
     cells["covered"] = cells.true.between(cells.f_lo, cells.f_hi)
+    cells["run"] = (cells.true * noise).between(cells.run_lo, cells.run_hi)
     cells["width"] = 100 * (cells.f_hi - cells.f_lo) / cells.f
     cells["regret"] = 100 * (cells.true / best - 1)
     cells["inside"] = cells.n <= GRID.n.max()
@@ -131,13 +124,15 @@ def compare(cells: pd.DataFrame, truth: Truth, space: SearchSpace) -> pd.DataFra
 
 
 def by_kind(cells: pd.DataFrame, column: str, scale: float = 1.0) -> pd.DataFrame:
-    """Return the mean of a column by kind of truth: per noise and together for n up to that of the runs, and beyond.
+    """Return the mean of a column by kind of truth: per noise and together for n up to that of the runs, and beyond;
 
-    The row `the five` is over the kinds that the promises are about; the others are reported beside them.
+    and over the kinds that a form holds, those that none does, and all.
     """
     rows = []
-    for kind in (*FIVE, "the five", *OTHERS):
-        of = cells[cells.kind.isin(FIVE if kind == "the five" else [kind])]
+    groups = {kind: (kind,) for kind in HELD} | {"held by a form": HELD}
+    groups |= {kind: (kind,) for kind in WRONG} | {"held by none": WRONG, "all": KINDS}
+    for kind, members in groups.items():
+        of = cells[cells.kind.isin(members)]
         inside, beyond = of[of.inside], of[~of.inside]
         noises = {f"{noise:.0%} noise": inside[inside.noise == noise][column].mean() for noise in NOISES}
         means = noises | {"both": inside[column].mean(), "beyond the runs' n": beyond[column].mean()}
@@ -148,9 +143,9 @@ def by_kind(cells: pd.DataFrame, column: str, scale: float = 1.0) -> pd.DataFram
 def reliability(cells: pd.DataFrame) -> pd.DataFrame:
     """Return, by bins of p_best and p_near, the mean claimed and the observed frequency in %.
 
-    Of the five kinds and n up to that of the runs. `off` is the difference, to be within 8 points.
+    Of n up to that of the runs. `off` is the difference, to be within 8 points.
     """
-    inside = cells[cells.inside & cells.kind.isin(FIVE)]
+    inside = cells[cells.inside]
     parts = []
     for name, happened in (("p_best", inside.regret < 1e-9), ("p_near", inside.regret <= 100 * inside.near)):
         bins = pd.cut(inside[name], [-0.01, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0])

@@ -106,9 +106,7 @@ def simulate(task: tuple[int, int, float, int]) -> pd.DataFrame:
     index, number, noise, seed = task
     table = runs(numbered(seed, number), noise, np.random.default_rng([seed, number, int(1000 * noise)]))
     space = paper_space()
-    target = Target(
-        "avg", space, fitted(table, wild=False).ensemble(space.factors), RunRange.of(table.factors, table.data)
-    )
+    target = Target("avg", space, fitted(table).ensemble(space.factors), RunRange.of(table.factors, table.data))
     return elasticity_table(target, GRID_OF_AVERAGE).assign(truth=index, noise=noise)
 
 

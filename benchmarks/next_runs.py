@@ -112,8 +112,8 @@ class Study:
         """Return what is known after the star runs and those added."""
         rows = pd.concat([STAR, added], ignore_index=True)
         table = runs(self.truth, self.noise, np.random.default_rng(self.seed), rows)
-        laws = fitted(table, CONFIG, wild=False)
-        likeliest = max(laws.weights, key=laws.weights.get)
+        laws = fitted(table, CONFIG)
+        likeliest = max(laws.rows, key=lambda form: len(laws.rows[form]))
         unseen = laws.bags[likeliest].out_of_bag["mse"]
         target = Target("avg", self.space, laws.ensemble(self.space.factors), RunRange.of(table.factors, table.data))
         return Known(target, float(np.sqrt(unseen) / table.error("avg").mean()), added)

@@ -67,10 +67,6 @@ class LawsFolder:
         """Its pairs bootstrap, a row per resample."""
         return self.root / f"{form}.bag.csv"
 
-    def wild(self, form: str) -> Path:
-        """Its wild bootstrap."""
-        return self.root / f"{form}.wild.csv"
-
 
 @dataclass(frozen=True)
 class ResultsFolder:

@@ -17,7 +17,7 @@ from vlmfrontier import made
 from vlmfrontier.cost.model import CostModel, cost_model, has_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import Answer, answer
-from vlmfrontier.frontier.caveats import contradicted, poor_fit, two_levels
+from vlmfrontier.frontier.caveats import contradicted, poor_fit, two_levels, unheld
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name, search_space
@@ -198,14 +198,13 @@ class Results(ResultsFolder):
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
         folder = self.laws_folder(target)
         self.refuse_outdated(folder.root)
-        laws = read_laws(folder, target, self.form_names, self.config)
-        bags = {folder.bag(form): bag for form, bag in laws.bags.items()} | {folder.wild(laws.main): laws.wild}
+        laws = read_laws(folder, self.table.measured(target), self.study.laws.forms, self.config, self.study.laws.seed)
         asked = self.study.laws.resamples
-        for path, bag in bags.items():
+        for form, bag in laws.bags.items():
             if len(bag) != asked:
                 raise UserError(
-                    f"{path}: {len(bag)} resamples, and the study asks for {asked}: it is damaged, or of another "
-                    f"configuration; {again('laws')}"
+                    f"{folder.bag(form)}: {len(bag)} resamples, and the study asks for {asked}: it is damaged, or of "
+                    f"another configuration; {again('laws')}"
                 )
         return laws
 
@@ -247,7 +246,9 @@ class Results(ResultsFolder):
             return []
         poor = poor_fit(target, self.forms(target), self.study.laws.poor_fit)
         against = [] if self.cost is None else contradicted(self.law_free(target), self.space.unit)
-        return [*against, *poor, *two_levels(self.table.factors)]
+        fitted = self.laws_folder(target).weights.exists()
+        held = unheld(self.laws(target), self.table.measured(target)) if fitted else []
+        return [*against, *poor, *held, *two_levels(self.table.factors)]
 
     # ---- the frontier ----
 

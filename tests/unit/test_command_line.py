@@ -209,7 +209,7 @@ def test_a_table_without_a_cost_has_no_frontier():
 
 def test_a_table_without_data_size_has_no_elasticity():
     study = validate({"study": "own", "table": TABLE, "cost": {"expression": "N"}})
-    assert frontier_tables(study) == ["frontier", "regret", "checks"]
+    assert frontier_tables(study) == ["frontier", "regret", "law_free", "checks"]
     with_data = validate({"study": "own", "table": {**TABLE, "data": "n"}, "cost": {"expression": "N"}})
     assert {"elasticity", "next_runs"} <= set(frontier_tables(with_data))
 
@@ -217,7 +217,7 @@ def test_a_table_without_data_size_has_no_elasticity():
 def test_a_table_of_two_factors_has_exponents_and_only_runs_have_answers_to_compare():
     two = {**TABLE, "factors": {"N": "params", "D": "tokens"}}
     study = validate({"study": "own", "table": two, "cost": {"expression": "6 * N * D"}})
-    assert frontier_tables(study) == ["frontier", "regret", "checks", "exponents"]
+    assert frontier_tables(study) == ["frontier", "regret", "law_free", "checks", "exponents"]
     assert frontier_tables(load_study([ROOT / "config.yaml"]))[-2:] == ["exponents", "differences"]
 
 

@@ -13,7 +13,6 @@ rule fit_target:
         RUN_TABLE,
     output:
         expand(f"{RESULTS}/laws/{{{{target}}}}/{{form}}.{{kind}}", form=STUDY.laws.forms, kind=["json", "bag.csv"]),
-        f"{RESULTS}/laws/{{target}}/{STUDY.laws.forms[-1]}.wild.csv",
         weights=f"{RESULTS}/laws/{{target}}/weights.json",
         forms=f"{RESULTS}/laws/{{target}}/forms.csv",
         predictions=f"{RESULTS}/laws/{{target}}/predictions.csv",

@@ -73,8 +73,7 @@ def fit(given: Namespace) -> None:
     Reads runs.csv and runs.json beside study.json. Writes, into laws/<target>/ there:
       <form>.json      the fitted law, its metrics, diagnostics and warnings; <form>.txt is lmfit's fit report
       <form>.bag.csv   pairs bootstrap: one row of parameters per resample
-      <form>.wild.csv  wild bootstrap, of the form with most terms
-      weights.json     cross-validation weight of every form
+      weights.json     weight of every form in the pool, by its log score on runs left out
       forms.csv        every form in sample, left out and extrapolated, and which one is chosen
     """
     from vlmfrontier.laws.checks import table_warnings

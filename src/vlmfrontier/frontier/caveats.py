@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.pool import TAILS, Target
+from vlmfrontier.frontier.pool import TAILS, Target, TargetLaws
 from vlmfrontier.frontier.space import RunRange, SearchSpace
+from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.units import format_count, format_error, format_number, format_range
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ DOUBT = 0.01
 """A run contradicts the law where it would lie so far off, by noise alone, in at most this share of the studies."""
 SIDE = NormalDist().inv_cdf(TAILS[1])
 """Standard deviations from the middle of a 90% interval to its end."""
+
+SURE = 0.9
+"""From this posterior probability of a discrepancy on it is said that no form holds."""
 
 SENTENCES = {
     "measured": "x* itself was measured{mean}: {measured}, outside the {range} that a new run of it should measure",
@@ -184,6 +188,19 @@ def poor_fit(target: str, forms: pd.DataFrame, least: float) -> list[str]:
     return [
         f"poor fit: the law of {target} explains R² {r2:.2f} of runs left out of the fit, below {least:g}"
         for r2 in judged[judged < least]
+    ]
+
+
+def unheld(laws: TargetLaws, table: ResultsTable) -> list[str]:
+    """Return a sentence if the residuals say that none of the pool's forms holds."""
+    if laws.discrepancy is None or laws.discrepancy.probability < SURE:
+        return []
+    level, slope = laws.discrepancy.over(table.factors)
+    progress = laws.discrepancy.basis.progress(table.data) if table.has_data else 0.0
+    size = np.sqrt(np.mean(np.median(level + slope * progress, axis=0) ** 2))
+    return [
+        f"no form holds for {laws.name}: neighbouring runs differ from the laws alike, by {size:.1%} of the error; "
+        "predictions follow the runs there, and read parameters as a description"
     ]
 
 

@@ -50,25 +50,24 @@ class ElasticityGrid:
 def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     """Return e_k (Eq. 9) for every factor, a row each, averaged over the grid as in Table 10.
 
-    Columns: factor; e, of the frontier of the pooled median; e_median, the median over the pool's models; e_lo, e_hi,
-    the union of the 90% ranges over the models of the pool and of the pairs bootstrap; direction: `up` or `down` where
-    that band excludes 0, else `not determined`; share_up and share_down, of the pool's models.
+    Columns: factor; e, of the frontier of the pooled median; e_median, the median over the models; e_lo, e_hi, their
+    90% range; direction: `up` or `down` where that excludes 0, else `not determined`; share_up and share_down.
     """
     point = elasticities_of_median(target, grid)
-    pool, pairs = (elasticities_of_members(target.space, group, grid) for group in _groups(target))
+    models = elasticities_of_members(target.space, target.ensemble.pool, grid)
     rows = []
     for k, factor in enumerate(target.space.factors):
-        low, high = _band(pool[:, k], pairs[:, k])
+        low, high = np.quantile(models[:, k], TAILS)
         rows.append(
             {
                 "factor": factor,
                 "e": point[k],
-                "e_median": np.median(pool[:, k]),
+                "e_median": np.median(models[:, k]),
                 "e_lo": low,
                 "e_hi": high,
                 "direction": direction(low, high),
-                "share_up": np.mean(pool[:, k] > 0),
-                "share_down": np.mean(pool[:, k] < 0),
+                "share_up": np.mean(models[:, k] > 0),
+                "share_down": np.mean(models[:, k] < 0),
             }
         )
     return pd.DataFrame(rows)
@@ -82,16 +81,14 @@ def elasticity_by_budget(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     ends = (grid.examples, grid.examples + grid.step)
     counts = affordable(target.space.cost, grid.budgets)
     point = [search(pooled_errors(target.ensemble.pool, examples), counts)[None] for examples in ends]
-    groups = [[member_choices(group, examples, counts) for examples in ends] for group in _groups(target)]
+    choices = [member_choices(target.ensemble.pool, examples, counts) for examples in ends]
     rows = []
     for i, budget in enumerate(grid.budgets):
         at = (..., slice(i, i + 1))
-        of_median, pool, pairs = (
-            _average(target.space, grid, *(each[at] for each in pair)) for pair in (point, *groups)
-        )
+        of_median, models = (_average(target.space, grid, *(each[at] for each in pair)) for pair in (point, choices))
         for k, factor in enumerate(target.space.factors):
-            low, high = _band(pool[:, k], pairs[:, k])
-            e = {"e": of_median[0, k], "e_median": np.median(pool[:, k]), "e_lo": low, "e_hi": high}
+            low, high = np.quantile(models[:, k], TAILS)
+            e = {"e": of_median[0, k], "e_median": np.median(models[:, k]), "e_lo": low, "e_hi": high}
             rows.append({"c": budget, "factor": factor, **e})
     return pd.DataFrame(rows)
 
@@ -152,16 +149,6 @@ def direction(low: float, high: float) -> str:
     if low > 0:
         return "up"
     return "down" if high < 0 else UNDETERMINED
-
-
-def _groups(target: Target) -> tuple[Members, Members]:
-    return target.ensemble.pool, target.ensemble.pairs
-
-
-def _band(*groups: np.ndarray) -> tuple[float, float]:
-    """Return the union of the groups' 90% ranges."""
-    ends = np.array([np.quantile(group, TAILS) for group in groups])
-    return ends[:, 0].min(), ends[:, 1].max()
 
 
 def _average(space: SearchSpace, grid: ElasticityGrid, before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -1,29 +1,25 @@
-"""Which models speak on the frontier: as arrays over the space, the pool of all forms, and the spreads of the interval.
+"""Which models speak on the frontier: the pool of all forms, as arrays over the space, and its 90% intervals.
 
-The recipe is the one that simulation chose: resamples of every form in proportion to its cross-validation weight give
-the prediction, the choice and its probabilities; the interval is the envelope of three 90% ranges, of the pairs
-bootstrap and of the wild bootstrap of the main form, and of the pool.
-
-The main form stands in the envelope for what cross-validation cannot see among the sums of powers that it contains.
-Where the data reject all of these, as they do when the truth is a product, its far extrapolations say nothing, and the
-interval is the pool's range.
+The models are resamples of every form in proportion to its weight out of sample, each with a draw of what its form
+misses (`laws.discrepancy`). Their median predicts and chooses; their own optima are the votes `p_best` and `p_near`;
+their spread, widened for the few runs that they rest on, is the interval. So the same models answer everything.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name
 from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.discrepancy import Basis, Discrepancy, draw, together
 from vlmfrontier.laws.fit import LawFit
-from vlmfrontier.laws.selection import read_forms
+from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.paths import LawsFolder
-from vlmfrontier.records import Weights, again, read_checked, read_frame
+from vlmfrontier.records import Weights, again, read_checked
 from vlmfrontier.study.analysis import FrontierConfig
 
 
@@ -31,7 +27,8 @@ from vlmfrontier.study.analysis import FrontierConfig
 class Members:
     """R models over m configurations, each f(x, n) = A(x) + B(x)·n^(−d); every form of Table 7 can be written so.
 
-    Under a ceiling that sum is g, and f = (g^(−s) + C^(−s))^(−1/s). n is counted in `data_unit` examples. A table
+    Under a ceiling that sum is g, and f = (g^(−s) + C^(−s))^(−1/s). What the form misses multiplies f by exp(δ), with
+    δ(x, n) = level(x) + u(n)·slope(x). No error is above `largest`. n is counted in `data_unit` examples. A table
     without data size has B = 0 and d = 0.
     """
 
@@ -47,6 +44,14 @@ class Members:
     """Shape (R,): C of each model, infinite where it has none; by default of all."""
     sharpness: np.ndarray = None
     """Shape (R,): s of each model's ceiling."""
+    level: np.ndarray | None = None
+    """Shape (R, m); None: the models have no discrepancy."""
+    slope: np.ndarray | None = None
+    """Shape (R, m)."""
+    basis: Basis | None = None
+    """Knows u(n)."""
+    largest: float = np.inf
+    """The largest error that there can be."""
 
     def __post_init__(self) -> None:
         for name, default in (("ceiling", np.inf), ("sharpness", 1.0)):
@@ -62,7 +67,20 @@ class Members:
 
     def errors(self, configurations: np.ndarray, examples: float) -> np.ndarray:
         """Return f for the configurations at the given indices (I,) and one number of examples, shape (R, I)."""
-        return self.bent(self.A[:, configurations] + self.B[:, configurations] * self.decay(np.array([examples])))
+        g = self.A[:, configurations] + self.B[:, configurations] * self.decay(np.array([examples]))
+        return self.finished(g, configurations, examples)
+
+    def progress(self, examples: np.ndarray) -> np.ndarray:
+        """Return u(n), (S,): where each number of examples lies among the runs, from −1 to 1."""
+        return np.zeros(len(examples)) if self.basis is None else self.basis.progress(examples)
+
+    def finished(self, g: np.ndarray, at: np.ndarray | tuple[np.ndarray, ...], examples: float) -> np.ndarray:
+        """Return f for sums g of terms, (R, I), at configurations (I,), or (rows, columns) of the models' arrays."""
+        f = self.bent(g)
+        if self.level is not None:
+            at = at if isinstance(at, tuple) else (slice(None), at)
+            f = f * np.exp(self.level[at] + self.progress(np.array([examples]))[0] * self.slope[at])
+        return np.minimum(f, self.largest)
 
     def bent(self, g: np.ndarray) -> np.ndarray:
         """Return f for sums g of terms, (R, …): below the ceiling where a model has one."""
@@ -74,84 +92,72 @@ class Members:
         return low * (1 + (low / np.maximum(g, ceiling)) ** s) ** (-1 / s)
 
     def take(self, rows: np.ndarray) -> "Members":
-        """Return the models at `rows`, in that order; a row may come more than once."""
+        """Return the models at `rows`, in that order, without discrepancy; a row may come more than once."""
         own = (self.A[rows], self.B[rows], self.d[rows])
-        return Members(*own, self.data_unit, self.ceiling[rows], self.sharpness[rows])
+        return Members(*own, self.data_unit, self.ceiling[rows], self.sharpness[rows], largest=self.largest)
 
 
 def stack(parts: Sequence[Members]) -> Members:
-    """Return all models of `parts` together; they must share configurations and data unit."""
+    """Return all models of `parts` together; they must share configurations and data unit, and lack discrepancies."""
     if len({part.data_unit for part in parts}) != 1:
         raise ValueError("members to be stacked count n in different units")
     names = ("A", "B", "d", "ceiling", "sharpness")
     return Members(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
         data_unit=parts[0].data_unit,
+        largest=parts[0].largest,
     )
 
 
 TAILS = (0.05, 0.95)
-"""Quantiles of one spread; their envelope is the 90% interval."""
-REJECTED = 0.01
-"""Forms whose weights together stay below this are rejected by the data: in simulation, those that cannot be true have
-less than 0.002, those that can at least 0.9."""
+"""Quantiles of the models that are the ends of the 90% interval."""
 NOISE_SCORES = np.array([NormalDist().inv_cdf((k + 0.5) / 20) for k in range(20)])
 """Standard normal quantiles that stand for the noise of a new run; drawn from no seed, and the same in the explorer."""
-PRODUCT = "mult"
-"""The form that is no sum of powers, and is contained in none of the others."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The models of one target: who predicts, and whose ranges make the interval."""
+    """The models of one target: their median predicts, their votes are `p_best` and `p_near`, their spread is the
+    interval."""
 
     pool: Members
-    """The models whose median is the prediction, and whose votes are `p_best` and `p_near`."""
-    ranges: tuple[Members, ...]
-    """Groups of models; an interval reaches from the least to the greatest end of their 90% ranges."""
-    pairs: Members
-    """The pairs bootstrap of the main form: the paper's bag."""
     range_name: str = "90% interval"
     """What the ends of `interval` are: an interval that covers, or the spread of one bag, which covers less."""
     noise: np.ndarray = field(default_factory=lambda: np.zeros(1))
-    """Standard deviation of a run's measured error around f, relative to f, (R,) by model; models beyond take it anew
-    from the first."""
+    """Standard deviation of a run's measured log error around f, (R,) by model, or one for all."""
+    widening: np.ndarray = field(default_factory=lambda: np.ones(1))
+    """By what each model's distance from the median is multiplied in an interval, (R,), or one for all."""
 
     def interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
         """Return lower and upper end of the 90% interval of f at the given indices, each of shape (I,)."""
-        ends = [np.quantile(group.errors(configurations, examples), TAILS, axis=0) for group in self.ranges]
-        return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+        return self._ends(configurations, examples, np.zeros(1))
 
     def run_interval(self, configurations: np.ndarray, examples: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends, each (I,), of the 90% interval of what a new run would measure: f with log-normal noise."""
-        ends = [self._run_ends(group, configurations, examples) for group in self.ranges]
-        return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
+        low, high = self._ends(configurations, examples, NOISE_SCORES)
+        least, greatest = self.interval(configurations, examples)  # next to no noise, and quantiles round otherwise
+        return np.minimum(low, least), np.maximum(high, greatest)
 
-    def _run_ends(self, group: Members, configurations: np.ndarray, examples: float) -> np.ndarray:
-        noise = np.exp(np.resize(self.noise, len(group))[:, None] * NOISE_SCORES)  # (R, K)
-        measured = group.errors(configurations, examples)[:, None, :] * noise[:, :, None]
-        return np.quantile(measured.reshape(-1, measured.shape[-1]), TAILS, axis=0)
-
-
-def pooled(bags: Mapping[str, Members], wild: Members, weights: Mapping[str, float], main: str, count: int) -> Ensemble:
-    """Return the pool of `count` models, forms in proportion to `weights`, with the envelope of three spreads.
-
-    `bags` holds every form's pairs bootstrap; `wild` and `bags[main]` are those of the main form. The pool's range is
-    the interval where the main form and those it contains are rejected.
-    """
-    pool = stack([bags[form].take(rows) for form, rows in shares(bags, weights, count).items()])
-    return Ensemble(pool, (pool,) if rejected(main, weights) else (bags[main], wild, pool), bags[main])
+    def _ends(self, configurations: np.ndarray, examples: float, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logs = np.log(self.pool.errors(configurations, examples))
+        middle = np.median(logs, axis=0)
+        spread = (logs - middle) * self.widening[:, None]
+        noisy = (spread[:, None, :] + self.noise[:, None, None] * scores[:, None]).reshape(-1, spread.shape[1])
+        low, high = np.exp(middle + np.quantile(noisy, TAILS, axis=0))
+        return low, np.minimum(high, self.pool.largest)
 
 
-def rejected(main: str, weights: Mapping[str, float]) -> bool:
-    """Return whether cross-validation leaves no weight to the main form and those it contains."""
-    contained = [weights[form] for form in weights if (form == PRODUCT) == (main == PRODUCT)]
-    return sum(contained) < REJECTED * sum(weights.values())
+def pooled(bags: Mapping[str, Members], rows: Mapping[str, np.ndarray], found: Discrepancy, x: Mapping) -> Ensemble:
+    """Return the pool of the models at `rows` of every form's bag, each with its discrepancy over x."""
+    pool = stack([bags[form].take(which) for form, which in rows.items()])
+    level, slope = found.over(x)
+    pool = replace(pool, level=level, slope=slope, basis=found.basis)
+    return Ensemble(pool, noise=found.noise, widening=found.widening)
 
 
 def as_in_the_paper(bag: Members) -> Ensemble:
     """Return the paper's way: the median of one bagged form, with nothing but the bag's spread around it."""
-    return Ensemble(bag, (bag,), bag, range_name("paper"))
+    return Ensemble(bag, range_name("paper"))
 
 
 def shares(bags: Mapping[str, Members], weights: Mapping[str, float], count: int) -> dict[str, np.ndarray]:
@@ -175,27 +181,52 @@ class TargetLaws:
     """The target."""
     bags: Mapping[str, Bag]
     """The pairs bootstrap of every form."""
-    wild: Bag
-    """The wild bootstrap of the main form."""
-    weights: Mapping[str, float]
-    """Cross-validation weights of the forms."""
     main: str
-    """The form that stands for the study by itself: the one with most terms."""
-    pooling: Literal["pool", "paper"] = "pool"
-    """Who predicts: all forms by weight, or the paper's bag of the main form."""
-    count: int = 200
-    """Models in the pool."""
-    noise: np.ndarray = field(default_factory=lambda: np.zeros(1))
-    """Relative standard deviation of a measured error around the law."""
+    """The form that stands for the study in the paper's mode: the one with most terms."""
+    rows: Mapping[str, np.ndarray]
+    """Which models of every form's bag are in the pool; forms without weight are not there."""
+    discrepancy: Discrepancy | None
+    """What these models' forms miss, in the order of `rows`; None: the paper's mode."""
+    noise: float = 0.0
+    """Standard deviation of a measured log error around the law, in the paper's mode."""
+    largest: float = np.inf
+    """The largest error that there can be."""
 
     def ensemble(self, x: Mapping[str, np.ndarray]) -> Ensemble:
         """Return the models over the configurations x, columns of shape (m,) in the units of the table."""
-        if self.pooling == "paper":
-            found = as_in_the_paper(members_of(self.bags[self.main], x))
-        else:
-            bags = {form: members_of(bag, x) for form, bag in self.bags.items()}
-            found = pooled(bags, members_of(self.wild, x), self.weights, self.main, self.count)
-        return replace(found, noise=self.noise)
+        if self.discrepancy is None:
+            bag = replace(members_of(self.bags[self.main], x), largest=self.largest)
+            return replace(as_in_the_paper(bag), noise=np.array([self.noise]))
+        bags = {form: replace(members_of(self.bags[form], x), largest=self.largest) for form in self.rows}
+        return pooled(bags, self.rows, self.discrepancy, {name: x[name] for name in self.bags[self.main].form.factors})
+
+
+def target_laws(
+    table: ResultsTable,
+    laws: Mapping[str, LawFit],
+    bags: Mapping[str, Bag],
+    weights: Mapping[str, float],
+    config: FrontierConfig,
+    seed: int = 0,
+) -> TargetLaws:
+    """Return how the laws of one target are pooled: by `weights`, with discrepancies drawn from the table's rows.
+
+    The last of `laws` has most parameters.
+    """
+    main, target = list(laws)[-1], next(iter(laws.values())).target
+    table = table.measured(target)
+    largest = table.largest.get(target) or np.inf
+    if config.pooling == "paper":
+        law = laws[main]
+        residual = np.log(table.error(target) / law.predict(table.points()))
+        noise = float(np.sqrt(np.sum(residual**2) / max(law.degrees_of_freedom, 1)))
+        return TargetLaws(target, bags, main, {main: np.arange(len(bags[main]))}, None, noise, largest)
+    rows = shares(bags, weights, config.members)
+    drawn = [
+        draw(table, laws[form], bags[form].theta[which], np.random.default_rng([seed, 8, i]))
+        for i, (form, which) in enumerate(rows.items())
+    ]
+    return TargetLaws(target, bags, main, rows, together(drawn), largest=largest)
 
 
 def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
@@ -206,37 +237,22 @@ def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
     return Members(A, B, d, bag.data_unit or 1.0, bag.form.ceilings(bag.theta), sharpness)
 
 
-def read_laws(folder: LawsFolder, target: str, forms: Sequence[str], config: FrontierConfig) -> TargetLaws:
+def read_laws(
+    folder: LawsFolder, table: ResultsTable, forms: Sequence[str], config: FrontierConfig, seed: int
+) -> TargetLaws:
     """Return the fitted laws of a target from its folder; the last of `forms` has most parameters.
 
     Raises `UserError` if they have not been fitted yet.
     """
-    main = forms[-1]
-    bags = {form: _bag(folder.bag(form), folder.law(form)) for form in forms}
+    bags = {form: Bag.load(_existing(folder.bag(form)), _existing(folder.law(form))) for form in forms}
+    laws = {form: LawFit.load(folder.law(form)) for form in forms}
     path = _existing(folder.weights)
     weights = read_checked(path, Weights, again("laws"))
     if missing := set(forms) - set(weights):
         raise UserError(f"{path}: damaged: no weight of {sorted(missing)[0]}; {again('laws')}")
     if abs(sum(weights[form] for form in forms) - 1) > 1e-6:
         raise UserError(f"{path}: damaged: the weights do not sum to 1; {again('laws')}")
-    wild = _bag(folder.wild(main), folder.law(main))
-    noise = residual_noise(folder)
-    return TargetLaws(target, bags, wild, weights, main, config.pooling, config.members, noise)
-
-
-def residual_noise(folder: LawsFolder) -> np.ndarray:
-    """Return the relative standard deviation, (1,), of measured errors around the chosen law, by degrees of freedom."""
-    forms = read_forms(folder.forms)
-    chosen = str(forms.form[forms.chosen].iloc[0])
-    rows = read_frame(folder.predictions, again("laws"), ["measured", "predicted"], ["form", "setup"])
-    rows = rows[(rows.form == chosen) & (rows.setup == "train")]
-    residuals = np.log(rows.measured / rows.predicted)
-    free = max(LawFit.load(_existing(folder.law(chosen))).degrees_of_freedom, 1)
-    return np.array([np.sqrt(np.sum(residuals**2) / free)])
-
-
-def _bag(path: Path, law: Path) -> Bag:
-    return Bag.load(_existing(path), _existing(law))
+    return target_laws(table, laws, bags, weights, config, seed)
 
 
 def _existing(path: Path) -> Path:

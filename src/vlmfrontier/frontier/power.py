@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.frontier.elasticity import elasticity_of_errors, elasticity_table
-from vlmfrontier.frontier.pool import Target, TargetLaws
+from vlmfrontier.frontier.pool import Target, TargetLaws, target_laws
 from vlmfrontier.frontier.prior import TARGET, Design, Law, draw_law
 from vlmfrontier.frontier.rivals import Comparison, Configuration, columns, compare
 from vlmfrontier.frontier.space import RunRange
@@ -21,9 +21,9 @@ from vlmfrontier.laws.bagging import Bag, folds, times_drawn
 from vlmfrontier.laws.engine import descend
 from vlmfrontier.laws.fit import fit, problem_for
 from vlmfrontier.laws.forms import form_for
-from vlmfrontier.laws.selection import Evidence, pseudo_bma
+from vlmfrontier.laws.selection import Evidence, log_scores, pseudo_bma
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.study.analysis import FrontierConfig, LawsConfig
 
 FORMS = ("mult", "add", "add-interact")
 RESAMPLES, STARTS, MEMBERS = 40, 10, 80
@@ -36,9 +36,9 @@ FOUND = 0.8
 
 def quick_laws(table: ResultsTable, config: LawsConfig) -> TargetLaws:
     """Return laws of a table, bagged and pooled as a study's but faster: see this module's text."""
-    bags, evidence = {}, {}
+    laws, bags, evidence = {}, {}, {}
     for form in config.forms:
-        law = fit(table, form, TARGET, config, threads=1)
+        laws[form] = law = fit(table, form, TARGET, config, threads=1)
         problem = problem_for(table, form, TARGET, config)
         warm, weight, fold = law.theta[None], problem.weight[0], folds(table, config)
         theta = np.stack([descend(problem, weight * times, warm)[0] for times in times_drawn(table, config)])
@@ -46,8 +46,8 @@ def quick_laws(table: ResultsTable, config: LawsConfig) -> TargetLaws:
         parts = np.stack([descend(problem, weight * (fold != out), warm)[0] for out in range(fold.max() + 1)])
         left_out = law.form.predict(parts, *problem.design)[fold, np.arange(len(fold))]
         evidence[form] = Evidence(law.predict(table.points()), left_out, left_out, None)
-    main = config.forms[-1]
-    return TargetLaws(TARGET, bags, bags[main], pseudo_bma(table, TARGET, evidence, config), main, count=MEMBERS)
+    weights = pseudo_bma(log_scores(table, TARGET, evidence), config.seed)
+    return target_laws(table, laws, bags, weights, FrontierConfig(members=MEMBERS), config.seed)
 
 
 Noise = float | Callable[[np.ndarray], np.ndarray]

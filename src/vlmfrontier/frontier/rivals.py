@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.errors import UserError, did_you_mean
-from vlmfrontier.frontier.pool import TAILS, Ensemble, Members
+from vlmfrontier.frontier.pool import TAILS, Ensemble
 from vlmfrontier.frontier.space import RunRange, SearchSpace
 from vlmfrontier.units import format_count, is_number, parse_number
 
@@ -106,7 +106,7 @@ class Comparison:
     """Error of the second less that of the first in points: the median of the pool's models."""
     lo: float
     hi: float
-    """Ends of its 90% interval: from the least to the greatest end of the groups' 90% ranges."""
+    """Ends of its 90% interval: the models' spread, widened as that of an error is."""
     first_better: float
     """Share of the pool's models by which the first has the smaller error."""
     fits: int
@@ -127,16 +127,11 @@ def compare(rivals: Sequence[Configuration], ensemble: Ensemble, examples: float
     n = ensemble.pool.data_unit if examples is None else examples
     found = []
     for i, j in combinations(range(len(rivals)), 2):
-
-        def differences(group: Members, i: int = i, j: int = j) -> np.ndarray:
-            errors = group.errors(np.array([i, j]), n)
-            return errors[:, 1] - errors[:, 0]
-
-        ends = np.array([np.quantile(differences(group), TAILS) for group in ensemble.ranges])
-        pool = differences(ensemble.pool)
-        share = float(np.mean(pool > 0) + np.mean(pool == 0) / 2)
-        low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
-        found.append(Comparison(rivals[i], rivals[j], float(np.median(pool)), low, high, share, len(pool)))
+        errors = ensemble.pool.errors(np.array([i, j]), n)
+        each = errors[:, 1] - errors[:, 0]
+        middle, share = float(np.median(each)), float(np.mean(each > 0) + np.mean(each == 0) / 2)
+        low, high = middle + np.quantile((each - middle) * ensemble.widening, TAILS)
+        found.append(Comparison(rivals[i], rivals[j], middle, float(low), float(high), share, len(each)))
     return found
 
 

@@ -6,6 +6,7 @@ approximated; the naive search over budgets × configurations gives the same cho
 one only if its error is smaller by more than rounding (`TIE`), so ties go to the cheaper configuration.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,8 +30,7 @@ def affordable(cost: np.ndarray, budgets: np.ndarray) -> np.ndarray:
 def pooled_errors(members: Members, examples: np.ndarray) -> np.ndarray:
     """Return the median over the models of f(x, n), shape (S, m): predictions are pooled, never parameters."""
     decay = np.ascontiguousarray(members.decay(examples).T)
-    bends = members.ceiling, members.sharpness
-    return _medians(np.ascontiguousarray(members.A.T), np.ascontiguousarray(members.B.T), decay, *bends)
+    return _medians(*_parts(members, transposed=True), decay, members.progress(examples), *_ends(members))
 
 
 def search(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -42,11 +42,9 @@ def search(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def member_choices(members: Members, examples: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return every model's own x*(c; n) (Eq. 4) as indices of shape (R, S, C); −1 where nothing is affordable.
-
-    A ceiling changes no model's order of the configurations.
-    """
-    return _member_choices(*_rows(members), members.decay(examples), counts)
+    """Return every model's own x*(c; n) (Eq. 4) as indices of shape (R, S, C); −1 where nothing is affordable."""
+    parts = _parts(members, transposed=False)
+    return _member_choices(*parts, members.decay(examples), members.progress(examples), *_ends(members), counts)
 
 
 def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -58,11 +56,34 @@ def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndar
     optimum = member_choices(members, np.array([examples]), counts)[:, 0]
     rows = np.arange(len(members))[:, None]
     least = members.A[rows, optimum] + members.B[rows, optimum] * members.decay(np.array([examples]))
-    return optimum, members.errors(chosen, examples), members.bent(least)
+    return optimum, members.errors(chosen, examples), members.finished(least, (rows, optimum), examples)
 
 
-def _rows(members: Members) -> tuple[np.ndarray, np.ndarray]:
-    return np.ascontiguousarray(members.A), np.ascontiguousarray(members.B)
+def _parts(members: Members, transposed: bool) -> tuple[np.ndarray, ...]:
+    """Return A, B, level and slope, (R, m) or (m, R); the last two are empty where there is no discrepancy."""
+    none = np.zeros((0, 0))
+    parts = (members.A, members.B, *((none, none) if members.level is None else (members.level, members.slope)))
+    return tuple(np.ascontiguousarray(part.T if transposed else part) for part in parts)
+
+
+def _ends(members: Members) -> tuple[np.ndarray, np.ndarray, float]:
+    return members.ceiling, members.sharpness, float(members.largest)
+
+
+@njit(cache=True)
+def _finished(g: float, ceiling: float, sharpness: float, delta: float, largest: float) -> float:
+    """Return f for a sum of terms, as `Members.finished` does."""
+    if ceiling < np.inf:
+        low = min(g, ceiling)
+        ratio = low / max(g, ceiling)
+        if sharpness == 4.0:
+            ratio *= ratio
+            g = low / math.sqrt(math.sqrt(1.0 + ratio * ratio))
+        else:
+            g = low * (1.0 + ratio**sharpness) ** (-1.0 / sharpness)
+    if delta != 0.0:
+        g *= math.exp(delta)
+    return min(g, largest)
 
 
 @njit(cache=True)
@@ -99,19 +120,17 @@ def _median(values: np.ndarray) -> float:
 
 
 @njit(parallel=True, cache=True)
-def _medians(A: np.ndarray, B: np.ndarray, decay: np.ndarray, ceiling: np.ndarray, sharpness: np.ndarray) -> np.ndarray:
-    """Return medians (S, m) for A, B of shape (m, R), decay (S, R), ceilings and their sharpness (R,)."""
+def _medians(A, B, level, slope, decay, progress, ceiling, sharpness, largest):
+    """Return medians (S, m) for A, B, level and slope of shape (m, R), decay (S, R), progress (S,), ceilings (R,)."""
     medians = np.empty((decay.shape[0], A.shape[0]))
+    bent = level.size > 0
     for m in prange(A.shape[0]):
         values = np.empty(A.shape[1])
         for s in range(decay.shape[0]):
             for r in range(values.size):
                 g = A[m, r] + B[m, r] * decay[s, r]
-                if ceiling[r] < np.inf:
-                    low = min(g, ceiling[r])
-                    ratio = (low / max(g, ceiling[r])) ** sharpness[r]
-                    g = low * (1 + ratio) ** (-1 / sharpness[r])
-                values[r] = g
+                delta = level[m, r] + progress[s] * slope[m, r] if bent else 0.0
+                values[r] = _finished(g, ceiling[r], sharpness[r], delta, largest)
             medians[s, m] = _median(values)
     return medians
 
@@ -139,11 +158,18 @@ def _prefix_bests(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 @njit(parallel=True, cache=True)
-def _member_choices(A: np.ndarray, B: np.ndarray, decay: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _member_choices(A, B, level, slope, decay, progress, ceiling, sharpness, largest, counts):
+    """Return choices (R, S, C) for A, B, level and slope of shape (R, m), the rest as in `_medians`."""
     choices = np.empty((A.shape[0], decay.shape[1], counts.size), np.int32)
+    bent = level.size > 0
     for r in prange(A.shape[0]):
+        errors = np.empty(A.shape[1])
         for s in range(decay.shape[1]):
-            choices[r, s] = _prefix_best(A[r] + B[r] * decay[r, s], counts)
+            for m in range(errors.size):
+                g = A[r, m] + B[r, m] * decay[r, s]
+                delta = level[r, m] + progress[s] * slope[r, m] if bent else 0.0
+                errors[m] = _finished(g, ceiling[r], sharpness[r], delta, largest)
+            choices[r, s] = _prefix_best(errors, counts)
     return choices
 
 

@@ -28,7 +28,7 @@ POWER_LAW_R2 = 0.9
 TOO_FEW = "too few runs"
 """The verdict on a line that no law can be fitted to."""
 AGREEMENT = 0.95
-"""A direction is given where this share of the models moves that way, in the pool and in the pairs bootstrap alike."""
+"""A direction is given where this share of the models moves that way."""
 
 Row = dict[str, Any]
 
@@ -79,15 +79,13 @@ def shift_check(target: Target, budget: float, examples: Sequence[float]) -> lis
     counts = affordable(target.space.cost, np.array([budget]))
     chosen = search(pooled_errors(target.ensemble.pool, sizes), counts)[:, 0]
     ends = sizes[[0, -1]]
-    pool, pairs = (
-        member_choices(group, ends, counts)[:, :, 0] for group in (target.ensemble.pool, target.ensemble.pairs)
-    )
+    own = member_choices(target.ensemble.pool, ends, counts)[:, :, 0]
     rows = []
     for factor, values in target.space.factors.items():
-        verdict = _direction(values[pool], values[pairs])
+        verdict = _direction(values[own])
         common = {"check": "x* against n", "target": target.name, "factor": factor, "c": budget, "verdict": verdict}
         rows += [{**common, "n": n, "quantity": "x*", "value": values[x]} for n, x in zip(sizes, chosen, strict=True)]
-        rises, falls = _shares(values[pool])
+        rises, falls = _shares(values[own])
         rows += [
             {**common, "quantity": "share_up", "value": rises},
             {**common, "quantity": "share_down", "value": falls},
@@ -106,10 +104,9 @@ def _shares(values: np.ndarray) -> tuple[float, float]:
     return float(np.mean(values[:, 1] > values[:, 0])), float(np.mean(values[:, 1] < values[:, 0]))
 
 
-def _direction(*groups: np.ndarray) -> str:
-    """Return the direction on which every group of models agrees."""
-    shares = np.array([_shares(group) for group in groups]).min(axis=0)
-    for share, name in zip(shares, ("up", "down"), strict=True):
+def _direction(values: np.ndarray) -> str:
+    """Return the direction on which the models (R, 2) agree."""
+    for share, name in zip(_shares(values), ("up", "down"), strict=True):
         if share >= AGREEMENT:
             return name
     return UNDETERMINED
@@ -141,9 +138,9 @@ def exponents_table(target: Target, costs: np.ndarray, examples: np.ndarray | No
 
     Every model has its own, over budgets that lie evenly in log c between the least and the greatest of `costs`, those
     of the runs, as far as no factor of its x* stands at an end of the space, where the space and not the law
-    decides. Columns: n, factor, the median `exponent` over the pool's models with its 90% interval, the union of the
-    ranges of the pool and of the pairs bootstrap; the budgets' ends c_lo, c_hi; and `inside`, the share of the pool's
-    models that have an exponent. NaN where less than half of them do.
+    decides. Columns: n, factor, the median `exponent` over the models; its 90% interval, which reaches over that of the
+    same models without what their forms miss: a slope is what that is least sure of; the budgets' ends c_lo, c_hi; and
+    `inside`, the share of the models that have an exponent. NaN where less than half of them do.
     """
     span = np.array([max(costs.min(), target.space.cost[0]), costs.max()])
     budgets = np.geomspace(*span, BUDGETS_OF_EXPONENT)
@@ -151,15 +148,18 @@ def exponents_table(target: Target, costs: np.ndarray, examples: np.ndarray | No
     rows = []
     for size in [None] if examples is None else examples:
         n = np.array([target.ensemble.pool.data_unit if size is None else float(size)])
-        groups = (target.ensemble.pool, target.ensemble.pairs)
-        pool, pairs = (_slopes(target.space, member_choices(group, n, counts)[:, 0], budgets) for group in groups)
-        inside = np.isfinite(pool[:, 0])
+        pool = target.ensemble.pool
+        slopes, plain = (
+            _slopes(target.space, member_choices(models, n, counts)[:, 0], budgets)
+            for models in (pool, replace(pool, level=None, slope=None))
+        )
+        inside = np.isfinite(slopes[:, 0])
         for k, factor in enumerate(target.space.factors):
             found = dict.fromkeys(("exponent", "exponent_lo", "exponent_hi"), np.nan)
             if inside.mean() >= 0.5:
-                ends = [np.nanquantile(group[:, k], TAILS) for group in (pool, pairs) if np.isfinite(group[:, k]).any()]
+                ends = [np.nanquantile(of[:, k], TAILS) for of in (slopes, plain) if np.isfinite(of[:, k]).any()]
                 low, high = np.min(ends, axis=0)[0], np.max(ends, axis=0)[1]
-                found = {"exponent": np.nanmedian(pool[:, k]), "exponent_lo": low, "exponent_hi": high}
+                found = {"exponent": np.nanmedian(slopes[:, k]), "exponent_lo": low, "exponent_hi": high}
             of = {"n": np.nan if size is None else float(size), "factor": factor, **found}
             rows.append(of | {"c_lo": span[0], "c_hi": span[1], "inside": inside.mean()})
     return pd.DataFrame(rows)

@@ -22,8 +22,7 @@ from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.analysis import LawsConfig
 
-Kind = Literal["pairs", "wild"]
-_SEEDS = {"pairs": 2, "wild": 3}  # what a bag's random numbers start at, beside the seed of the laws
+_BAG_SEED = 2  # what a bag's random numbers start at, beside the seed of the laws
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Bag:
     hit_rate: np.ndarray
     aggregate: Literal["median", "mean"] = "median"
     out_of_bag: dict[str, float] | None = None
-    """Metrics of each row predicted by the members that did not see it; None for a wild bag and after `load`."""
+    """Metrics of each row predicted by the members that did not see it; None after `load`."""
 
     def __len__(self) -> int:
         return len(self.theta)
@@ -105,18 +104,16 @@ def bag(
     law: LawFit | str,
     target: str = "avg",
     config: LawsConfig | None = None,
-    kind: Kind = "pairs",
     threads: int | None = None,
 ) -> Bag:
     """Return `config.resamples` fits of a law (or of a form by name, which is fitted first).
 
-    `pairs` redraws configurations with replacement, seeds of one configuration together; `wild` keeps every row and
-    flips the sign of its residual, inflated for the parameters spent, at random per configuration.
+    Each redraws configurations with replacement, seeds of one configuration together: the pairs bootstrap.
     """
     config, table = config or LawsConfig(), table.measured(target)
     law = fit(table, law, target, config, threads) if isinstance(law, str) else law
     problem = problem_for(table, law.form.name, target, config)
-    resampled = _pairs(problem, table) if kind == "pairs" else _wild(problem, table, law)
+    resampled = problem.with_weights(problem.weight * times_drawn(table, problem.config))
     solution = solve(resampled, warm=law.theta[None], threads=threads)
     return Bag(
         form=law.form,
@@ -126,34 +123,17 @@ def bag(
         objective=solution.objective,
         hit_rate=solution.hit_rate,
         aggregate=config.aggregate,
-        out_of_bag=_out_of_bag(resampled, solution.theta, table.error(target)) if kind == "pairs" else None,
+        out_of_bag=_out_of_bag(resampled, solution.theta, table.error(target)),
     )
 
 
 def times_drawn(table: ResultsTable, config: LawsConfig) -> np.ndarray:
     """Return how often each row is in each resample of a pairs bag, (R, m): 0 where the member has not seen it."""
-    rng, count = np.random.default_rng([config.seed, _SEEDS["pairs"]]), table.configurations
+    rng, count = np.random.default_rng([config.seed, _BAG_SEED]), table.configurations
     drawn = rng.integers(0, count, (config.resamples, count))
     times = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(float)
     _, position = np.unique(table.configuration, return_inverse=True)
     return times[:, position]
-
-
-def _pairs(problem: Problem, table: ResultsTable) -> Problem:
-    """Return the problem on resampled configurations: weights count how often each was drawn."""
-    return problem.with_weights(problem.weight * times_drawn(table, problem.config))
-
-
-def _wild(problem: Problem, table: ResultsTable, law: LawFit) -> Problem:
-    """Return the problem on targets made of the fitted law and its residuals with random signs."""
-    rng = np.random.default_rng([problem.config.seed, _SEEDS["wild"]])
-    fitted = np.log(law.predict(table.points()))
-    rows, parameters = len(fitted), len(law.theta)
-    residual = (problem.log_target[0] - fitted) * np.sqrt(rows / (rows - parameters))
-    _, position = np.unique(table.configuration, return_inverse=True)
-    signs = rng.choice([-1.0, 1.0], (problem.config.resamples, table.configurations))[:, position]
-    weight = np.broadcast_to(problem.weight, signs.shape).copy()
-    return problem.with_weights(weight, fitted + signs * residual)
 
 
 def _out_of_bag(problem: Problem, theta: np.ndarray, error: np.ndarray) -> dict[str, float]:

@@ -114,22 +114,27 @@ def polish(problem: Problem, theta: np.ndarray, record: dict[str, Any]) -> str:
     """
     import lmfit  # noqa: PLC0415 — a second to import
 
-    form, weight = problem.form, np.sqrt(problem.weight[0])
+    form = problem.form
     free = free_parameters(form, record["vanished_terms"], record["at_bound"])
     parameters = lmfit.Parameters()
     for name, value, vary, logged in zip(form.parameter_names, theta, free, form.is_logged, strict=True):
         parameters.add(name, value=value, vary=bool(vary), min=0.0 if logged else -np.inf)
 
     def residual(parameters) -> np.ndarray:
-        theta = np.array([parameters[name].value for name in form.parameter_names])
-        difference = _residual(problem, theta)
-        # A wild trial step may overflow: such a residual counts as huge, but stays finite and in its place.
-        return np.nan_to_num(weight * _huber_root(difference, problem.options.delta), nan=1e6, posinf=1e6, neginf=-1e6)
+        return weighted_residual(problem, np.array([parameters[name].value for name in form.parameter_names]))
 
     result = lmfit.minimize(residual, parameters, method="leastsq", max_nfev=2000)
     for parameter in result.params.values():
         parameter.stderr, parameter.correl = None, None
     return lmfit.fit_report(result, show_correl=False)
+
+
+def weighted_residual(problem: Problem, theta: np.ndarray) -> np.ndarray:
+    """Return residuals (m,) of the first row of `problem` whose half squares sum to its loss."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        root = np.sqrt(problem.weight[0]) * _huber_root(_residual(problem, theta), problem.options.delta)
+    # A wild trial step may overflow: such a residual counts as huge, but stays finite and in its place.
+    return np.nan_to_num(root, nan=1e6, posinf=1e6, neginf=-1e6)
 
 
 def _residual(problem: Problem, theta: np.ndarray) -> np.ndarray:

@@ -148,7 +148,7 @@ def fit(
     """
     config, table = config or LawsConfig(), table.measured(target)
     problem = problem_for(table, form, target, config)
-    return _law(table, target, problem, solve(problem, threads=threads))
+    return law_at(table, target, problem, solve(problem, threads=threads))
 
 
 def improved(table: ResultsTable, law: LawFit, starts: np.ndarray, config: LawsConfig | None = None) -> LawFit:
@@ -163,10 +163,10 @@ def improved(table: ResultsTable, law: LawFit, starts: np.ndarray, config: LawsC
     if objective > law.objective * (1 - _SAME):
         return law
     found = Solution(theta[None], np.array([objective]), np.zeros(1), law.diagnostics["starts"])
-    return _law(table, law.target, problem, found)
+    return law_at(table, law.target, problem, found)
 
 
-def _law(table: ResultsTable, target: str, problem: Problem, solution: Solution) -> LawFit:
+def law_at(table: ResultsTable, target: str, problem: Problem, solution: Solution) -> LawFit:
     """Return the law of the first row of `problem` at its solution, with diagnostics and warnings."""
     config, theta, error = problem.config, solution.theta[0], table.error(target)
     X, n = scaled(problem.form, table.points(), table.units, table.data_unit)

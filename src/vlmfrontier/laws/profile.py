@@ -71,9 +71,10 @@ def profiles(
         if progress is not None:
             progress(name)
         found.append(_searched(problem, law, index, points, threads))
+    least = law.diagnostics.get("least_objective", law.objective)  # more where the law shown is off its bounds
     best, lowest = min((each.best for each in found), key=lambda pair: pair[1])
     for each in found:
-        if not each.easy or lowest < law.objective * (1 - _SAME):
+        if not each.easy or lowest < least * (1 - _SAME):
             each.try_from(best)
     frames = [
         pd.DataFrame({"parameter": name, "value": each.values, "objective": each.objective})
@@ -81,7 +82,7 @@ def profiles(
     ]
     frame = pd.concat(frames, ignore_index=True)
     # A law that fits exactly leaves nothing but rounding to count in.
-    rise = (frame.objective - law.objective) / max(law.objective, np.finfo(float).eps)
+    rise = (frame.objective - least) / max(least, np.finfo(float).eps)
     return frame.assign(
         relative_objective=rise,
         delta_chi2=rise * law.degrees_of_freedom,

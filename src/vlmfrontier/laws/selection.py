@@ -1,8 +1,10 @@
 """Which form to believe: every form fitted, bagged, and judged on rows that it has not seen; weights, and a rule.
 
-The rule: the law that is shown is the form with fewest terms among those that have at least a fifth of the pool. So the
-pool, which predicts and recommends, decides which law is shown, and where it does not tell two forms apart the simpler
-one stands. A form whose cross-validation exploded in one fold has next to no weight, and cannot win by being uncertain.
+The rule, for the law that is shown, for the pool and for warnings: the simplest form whose log score on runs left out
+is within one standard error of the best form's. The score of a row is the log density of its log error under Student's
+t with four degrees of freedom at the scale of the form's own left-out errors, so that one exploded fold costs what it
+costs and no more; a row outside the split counts half as left out of its fold, half as predicted from the split. Sums
+over configurations are compared in pairs. The pool weighs the forms by the same scores (pseudo-BMA+, Yao et al. 2018).
 """
 
 import json
@@ -17,20 +19,20 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import bag, cross_validated, extrapolated, leave_one_out
 from vlmfrontier.laws.checks import refuse_low_ceiling, settle
 from vlmfrontier.laws.fit import LawFit, fit, improved, metrics
+from vlmfrontier.laws.forms import Form
+from vlmfrontier.laws.steps import off_bounds
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.paths import LawsFolder
 from vlmfrontier.progress import Progress, Silent
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.analysis import LawsConfig
-from vlmfrontier.study.forms import by_size
 
 _REWEIGHTINGS = 400
-_CONSIDERED = 0.2
-"""A form with a smaller share of the pool than this is not shown, however simple it is. Between two forms that is about
-what one standard error of the difference leaves, where no fold explodes."""
-_EXACT, _WORST = 1e-12, 1e12
-"""Squared log errors count as at least and at most so much: below a millionth of the error rounding decides, and a
-prediction that overflowed has no square."""
+_HALVINGS = 60
+_FREEDOM = 4.0  # degrees of freedom of Student's t
+_EXACT, _WORST = 1e-6, 1e6
+"""Log errors count as at least and at most so much: below a millionth of the error rounding decides, and a prediction
+that overflowed has no logarithm."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ def compare_forms(
         if progress is not None:
             progress(f"judge {form} on runs left out")
         evidence[form] = _evidence(table, laws[form], config, threads)
-    weights = pseudo_bma(table, target, evidence, config)
-    chosen, reason = choose(weights)
+    scores = log_scores(table, target, evidence)
+    weights = pseudo_bma(scores, config.seed)
+    chosen, reason = choose(scores, {form: laws[form].form for form in evidence})
     rows = [row for form in evidence for row in _rows(table, target, form, evidence[form], config)]
     warnings = _poor_fit(table, target, chosen, evidence, config)
     warnings += [*_not_extrapolated(table, evidence), *(f"left_out: {note}" for note in notes)]
@@ -110,31 +113,69 @@ def read_forms(path: Path) -> pd.DataFrame:
     return forms
 
 
-def choose(weights: Mapping[str, float]) -> tuple[str, str]:
-    """Return the form chosen by this module's rule from the forms' weights in the pool, and why, in a sentence."""
-    forms = by_size(weights)
-    heaviest = max(forms, key=lambda form: weights[form])
-    least = _CONSIDERED * sum(weights.values())
-    chosen = next((form for form in forms if weights[form] >= least), heaviest)
-    if len(forms) == 1:
-        return chosen, "the only form"
-    shares = ", ".join(f"{form} {weights[form]:.0%}" for form in forms)
-    if chosen == heaviest:
-        return chosen, f"it has the largest weight in the pool, by cross-validation: {shares}"
-    return chosen, f"it is the simplest form with at least a fifth of the pool, by cross-validation: {shares}"
+Scores = Mapping[str, np.ndarray]
+"""Log scores of every form, a sum for each configuration, (G,)."""
 
 
-def pseudo_bma(
-    table: ResultsTable, target: str, evidence: Mapping[str, Evidence], config: LawsConfig
-) -> dict[str, float]:
-    """Return the pseudo-BMA+ weight of every form: softmax of −m/2 · log MSE of left-out log errors, averaged over
-    Dirichlet reweightings of the rows, so that a lead that hangs on few rows counts for little."""
-    squared = np.stack([_squared(table, target, each) for each in evidence.values()])
-    rows = squared.shape[1]
-    reweighted = np.random.default_rng([config.seed, 6]).dirichlet(np.ones(rows), _REWEIGHTINGS)
-    score = -0.5 * rows * np.log(squared @ reweighted.T)
+def log_scores(table: ResultsTable, target: str, evidence: Mapping[str, Evidence]) -> dict[str, np.ndarray]:
+    """Return how well every form predicts what it has not seen: the sum of its rows' log scores per configuration."""
+    judged = all(each.extrapolation is not None for each in evidence.values())
+    measured, (_, unit) = table.error(target), np.unique(table.configuration, return_inverse=True)
+    scores = {}
+    for form, each in evidence.items():
+        rows = _log_density(_log_error(each.cv, measured))
+        if judged:
+            beyond = ~table.split
+            rows[beyond] = (rows[beyond] + _log_density(_log_error(each.extrapolation, measured[beyond]))) / 2
+        scores[form] = np.bincount(unit, rows)
+    return scores
+
+
+def _log_error(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.clip(np.nan_to_num(np.log(predicted) - np.log(measured), nan=_WORST), -_WORST, _WORST)
+
+
+def _log_density(error: np.ndarray) -> np.ndarray:
+    """Return the log density of errors under Student's t at the scale that is most likely for them, up to a constant.
+
+    That scale solves mean((ν + 1)·r / (ν + r)) = 1 for r = error² / scale², which falls in it: halving finds it.
+    """
+    square = error**2 + _EXACT**2
+    low, high = np.log(square.min()) - 3, np.log(square.max())
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        ratio = square / np.exp(middle)
+        low, high = (middle, high) if np.mean((_FREEDOM + 1) * ratio / (_FREEDOM + ratio)) > 1 else (low, middle)
+    return -0.5 * middle - 0.5 * (_FREEDOM + 1) * np.log1p(ratio / _FREEDOM)
+
+
+def choose(scores: Scores, forms: Mapping[str, Form]) -> tuple[str, str]:
+    """Return the form chosen by this module's rule, and why, in a sentence; fewer parameters are simpler."""
+    names = sorted(scores, key=lambda name: (len(forms[name].parameter_names), len(forms[name].terms)))
+    best = max(names, key=lambda name: scores[name].sum())
+    if len(names) == 1:
+        return best, "the only form"
+    for name in names:
+        behind = scores[best] - scores[name]
+        error = np.sqrt(len(behind)) * behind.std()
+        if name == best:
+            return best, "it predicts runs left out best, and no simpler form is within one standard error"
+        if behind.sum() <= error:
+            said = f"its log score is {behind.sum():.1f} below that of {best}, with a standard error of {error:.1f}"
+            return name, f"it is the simplest form within one standard error of the best: {said}"
+    raise AssertionError("the best form is within one standard error of itself")
+
+
+def pseudo_bma(scores: Scores, seed: int) -> dict[str, float]:
+    """Return the pseudo-BMA+ weight of every form: softmax of its score, averaged over Dirichlet reweightings of the
+    configurations, so that a lead that hangs on few of them counts for little."""
+    each = np.stack(list(scores.values()))
+    units = each.shape[1]
+    reweighted = np.random.default_rng([seed, 6]).dirichlet(np.ones(units), _REWEIGHTINGS)
+    score = units * each @ reweighted.T
     share = np.exp(score - score.max(axis=0))
-    return dict(zip(evidence, map(float, (share / share.sum(axis=0)).mean(axis=1)), strict=True))
+    return dict(zip(scores, map(float, (share / share.sum(axis=0)).mean(axis=1)), strict=True))
 
 
 def _evidence(table: ResultsTable, law: LawFit, config: LawsConfig, threads: int | None) -> Evidence:
@@ -177,13 +218,6 @@ def _measured(table: ResultsTable, target: str, setup: str) -> np.ndarray:
     return table.error(target)[~table.split] if setup == "extrapolation" else table.error(target)
 
 
-def _squared(table: ResultsTable, target: str, evidence: Evidence) -> np.ndarray:
-    """Return squared log errors of the left-out predictions, (m,)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        squared = (np.log(evidence.cv) - np.log(table.error(target))) ** 2
-    return np.clip(np.nan_to_num(squared, nan=_WORST), _EXACT, _WORST)
-
-
 def _poor_fit(
     table: ResultsTable, target: str, chosen: str, evidence: Mapping[str, Evidence], config: LawsConfig
 ) -> list[str]:
@@ -220,8 +254,8 @@ def fit_target(
 ) -> Comparison:
     """Return the comparison of `config.forms`, after writing into `folder`:
 
-    `<form>.json` and `.txt` (law, lmfit's report), `<form>.bag.csv` (pairs bootstrap), `<form>.wild.csv` (wild
-    bootstrap, of the form with most terms only: its interval needs it), `weights.json`, `forms.csv`, `predictions.csv`.
+    `<form>.json` and `.txt` (law, lmfit's report), `<form>.bag.csv` (pairs bootstrap), `weights.json`, `forms.csv`,
+    `predictions.csv`.
     """
     progress = progress or Silent()
     folder.root.mkdir(parents=True, exist_ok=True)
@@ -232,19 +266,17 @@ def fit_target(
         progress(f"fit {form}")
         law = fit(table, form, target, config, threads)
         progress(f"bag {form}")
-        bags[form] = bag(table, law, target, config, threads=threads)
+        bags[form] = bag(table, law, target, config, threads)
         # The paper's own protocol, `scipy`, knows no such help.
         laws[form] = improved(table, law, bags[form].theta, config) if config.backend == "numba" else law
     comparison = compare_forms(table, target, config, laws, threads, progress)
     comparison.warnings.extend(f"left_out: {note}" for note in notes)
     for form, fitted in laws.items():
-        law = bags[form].errors_of(fitted)
+        shown = off_bounds(table, fitted, config) if config.positive_exponents == "main" else fitted
+        law = bags[form].errors_of(shown)
         found = law.diagnostics | {"out_of_bag": bags[form].out_of_bag, "chosen": form == comparison.chosen}
         replace(law, diagnostics=found, warnings=law.warnings + comparison.warnings).save(folder.law(form))
         bags[form].save(folder.bag(form))
-    richest = list(laws)[-1]
-    progress(f"bag {richest} with a wild bootstrap")
-    bag(table, laws[richest], target, config, "wild", threads).save(folder.wild(richest))
     folder.weights.write_text(json.dumps(comparison.weights, indent=2) + "\n")
     comparison.rows.to_csv(folder.forms, index=False)
     comparison.predictions.to_csv(folder.predictions, index=False, float_format="%.10g")
@@ -254,4 +286,4 @@ def fit_target(
 
 def steps_of(config: LawsConfig) -> int:
     """Return how many steps `fit_target` reports."""
-    return 3 * config.form_count + 1
+    return 3 * config.form_count

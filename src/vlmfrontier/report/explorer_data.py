@@ -4,6 +4,7 @@ The page evaluates the very models that the frontier was searched with, so that 
 at those of `frontier/<target>.csv` what stands there.
 """
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,10 @@ import numpy as np
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, per_video
 from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns
-from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS, Ensemble, TargetLaws, shares
+from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS, Ensemble, TargetLaws
 from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE
 from vlmfrontier.frontier.space import RunRange, SearchSpace, named_levels
+from vlmfrontier.laws import discrepancy
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import CEILING
 from vlmfrontier.results import Results
@@ -26,8 +28,6 @@ BEYOND = 2.0
 """The page answers for budgets up to this multiple of the study's largest."""
 CACHED = 6
 """How many targets and data sizes the page keeps computed."""
-WILD = "wild"
-"""What the wild bootstrap is called among the bags."""
 POINTS = 60
 """Points of a curve along one factor, for a study without a cost."""
 MOST_LEVELS = 12
@@ -190,31 +190,45 @@ def _target(results: Results, name: str) -> dict[str, Any]:
 
 
 def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
-    """Return the models of one target: the pool that predicts, and the groups whose ranges make the interval.
+    """Return the models of one target that predict, vote and make the intervals.
 
-    A group is a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`. `ensemble` is that of `laws`,
+    They are a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`. `ensemble` is that of `laws`,
     over any configurations.
     """
     main = laws.bags[laws.main]
-    pairs, wild = [_part(laws.main, range(len(main)))], [_part(WILD, range(len(laws.wild)))]
-    # `shares` needs no more of a bag than how many models it holds.
-    by_form = [] if ensemble.pool is ensemble.pairs else shares(laws.bags, laws.weights, laws.count).items()
-    pool = [_part(form, rows) for form, rows in by_form] or pairs
-    ranges = [
-        pool if group is ensemble.pool else pairs if group is ensemble.pairs else wild for group in ensemble.ranges
-    ]
-    needed: dict[str, int] = {}
-    for part in (part for group in (pool, *ranges) for part in group):
-        needed[part["bag"]] = max(needed.get(part["bag"], 0), max(part["rows"]) + 1)
-    bags = {name: {**laws.bags, WILD: laws.wild}[name] for name in needed}
+    needed = {form: int(rows.max()) + 1 for form, rows in laws.rows.items()}
+    bags = {form: {**_form(laws.bags[form]), "theta": laws.bags[form].theta[:n].tolist()} for form, n in needed.items()}
     return {
         "units": [main.units[name] for name in main.form.factors],
         "dataUnit": main.data_unit,
-        "bags": {name: {**_form(bag), "theta": bag.theta[: needed[name]].tolist()} for name, bag in bags.items()},
-        "pool": pool,
+        "largest": laws.largest if np.isfinite(laws.largest) else None,
+        "bags": bags,
+        "pool": [_part(form, rows) for form, rows in laws.rows.items()],
         "noise": ensemble.noise.tolist(),
-        "ranges": ["pool" if group is pool else group for group in ranges],
+        "widening": ensemble.widening.tolist(),
+        "missed": None if laws.discrepancy is None else _missed(laws.discrepancy),
     }
+
+
+def _missed(found: discrepancy.Discrepancy) -> dict[str, Any]:
+    """Return what the models' forms miss: the sines' box, and the weights of those models that miss anything."""
+    rows = np.flatnonzero((found.level != 0).any(axis=1))
+    return {
+        "centre": found.basis.centre.tolist(),
+        "half": found.basis.half.tolist(),
+        "data": found.basis.data,
+        "box": discrepancy.BOX,
+        "reach": discrepancy.REACH,
+        "waves": discrepancy.WAVES,
+        "rows": rows.tolist(),
+        "level": _float32(found.level[rows]),
+        "slope": _float32(found.slope[rows]),
+    }
+
+
+def _float32(values: np.ndarray) -> str:
+    """Return an array as the bytes of its numbers, row by row, in base 64: a fifth of what they take as text."""
+    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
 
 
 def _part(bag: str, rows: Sequence[int]) -> dict[str, Any]:

@@ -261,8 +261,8 @@ class FrontierConfig(Section):
     """Numbers of finetuning examples n to answer for. Default: the data sizes of the runs."""
 
     pooling: Literal["pool", "paper"] = "pool"
-    """`pool`: resamples of all fitted forms in proportion to their cross-validation weights, with an interval that
-    covers about 90% in simulation. `paper`: the median of the bagged main form; its spread is too narrow for one."""
+    """`pool`: resamples of all fitted forms in proportion to their weights, each with what its form misses; the
+    interval covers about 90% in simulation. `paper`: the median of the bagged main form, whose spread is too narrow."""
 
     members: Annotated[Few, Field(ge=10)] = 200
     """Size of the pool. More makes shares such as `p_best` finer; the search takes longer in proportion."""

@@ -40,6 +40,7 @@ from vlmfrontier.frontier.space import (
 )
 from vlmfrontier.frontier.tables import vision_share_table
 from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.discrepancy import Basis, Discrepancy
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.sweep.collect import VARIABLES
 
@@ -59,6 +60,9 @@ TRUTH = {
 }
 
 
+BASIS = Basis(np.log([5e4, 4.0, 16.0]), np.ones(3), (np.log(600.0), 0.4))
+
+
 def bag(seed):
     form = form_for("add", FACTORS, True)
     rng = np.random.default_rng(seed)
@@ -76,7 +80,8 @@ def runs():
     return frame.assign(run=[f"run{i}" for i in range(len(frame))], sweep=["star"] * 24 + ["isoflop"] * 3)
 
 
-LAWS = TargetLaws("avg", {"add": bag(0)}, bag(1), {"add": 1.0}, "add", count=20)
+FOUND = Discrepancy(BASIS, *np.zeros((2, 20, 90)), np.full(20, 0.01), np.ones(20), 0.0)
+LAWS = TargetLaws("avg", {"add": bag(0)}, "add", {"add": np.arange(20)}, FOUND)
 PREDICTOR = Predictor(LAWS)
 RUNS = runs()
 SPACE = grid_space({"N": np.unique(RUNS.N), "T": np.arange(1, 17), "V": np.arange(1, 9) ** 2}, COST)

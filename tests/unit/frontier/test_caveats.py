@@ -10,8 +10,11 @@ import pytest
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.frontier import caveats
 from vlmfrontier.frontier.answers import Answer, answer
-from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
+from vlmfrontier.frontier.caveats import unheld
+from vlmfrontier.frontier.pool import Members, Target, TargetLaws, as_in_the_paper
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
+from vlmfrontier.laws.discrepancy import Basis, Discrepancy
+from vlmfrontier.laws.table import from_arrays
 
 COST = PaperCost(M=5, W=16)
 SPACE = grid_space({"N": [1.0, 4.0, 9.0], "T": np.arange(1, 9), "V": [1, 4, 9]}, COST)
@@ -153,3 +156,20 @@ def test_what_holds_for_every_answer_comes_with_each():
 def test_a_space_of_one_configuration_has_no_edge():
     alone = SearchSpace({"N": np.ones(1)}, np.ones(1))
     assert alone.at_end({"N": 1.0}) == []
+
+
+def test_a_discrepancy_that_the_residuals_show_is_said_with_its_size():
+    table = from_arrays({"T": np.geomspace(1, 64, 9)}, {"avg": np.arange(10.0, 19)})
+    basis = Basis.over(table)
+    level = np.zeros((3, basis.features(table.factors).shape[1]))
+    level[:, 1] = 0.05
+    for probability, said in ((0.95, True), (0.5, False)):
+        found = Discrepancy(basis, level, 0 * level, np.full(3, 0.01), np.ones(3), probability)
+        sentences = unheld(TargetLaws("avg", {}, "add", {}, found), table)
+        assert bool(sentences) == said
+    (sentence,) = unheld(TargetLaws("avg", {}, "add", {}, replace(found, probability=0.95)), table)
+    size = np.sqrt(np.mean((0.05 * basis.features(table.factors)[:, 1]) ** 2))
+    assert (
+        f"no form holds for avg: neighbouring runs differ from the laws alike, by {size:.1%} of the error" in sentence
+    )
+    assert unheld(TargetLaws("avg", {}, "add", {}, None), table) == []

@@ -20,7 +20,7 @@ def target_of(space: SearchSpace, a: np.ndarray, b: np.ndarray) -> Target:
     N, D = space.factors["N"] / 1e9, space.factors["D"] / 2e10
     A = 1.8 + 0.4 * N ** -a[:, None] + 0.4 * D ** -b[:, None]
     members = Members(A, np.zeros_like(A), np.zeros(len(a)))
-    return Target("loss", space, Ensemble(members, (members,), members), RunRange.of(space.factors, None))
+    return Target("loss", space, Ensemble(members), RunRange.of(space.factors, None))
 
 
 FINE = space_of(np.geomspace(1e7, 1e11, 160), np.geomspace(1e8, 1e13, 200))

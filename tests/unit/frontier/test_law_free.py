@@ -12,6 +12,7 @@ from vlmfrontier.frontier.law_free import columns, in_words, law_free_table
 from vlmfrontier.frontier.pool import Target, TargetLaws
 from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.discrepancy import Basis, Discrepancy
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.study.sweep import IsoflopDesign, SweepConfig
 
@@ -30,10 +31,17 @@ def laws(**changed) -> TargetLaws:
     rng = np.random.default_rng(0)
     theta = np.array([[truth[name] * rng.lognormal(0, 0.01) for name in form.parameter_names] for _ in range(41)])
     bag = Bag(form, dict.fromkeys(FACTORS, 1.0), 1.0, theta, np.zeros(41), np.ones(41))
-    return TargetLaws("avg", {"add": bag}, bag, {"add": 1.0}, "add", count=41, noise=np.array([NOISE]))
+    basis = Basis(np.log([2.8, 5.6, 2.8]), np.ones(3), (0.0, 1.0))
+    found = Discrepancy(basis, *np.zeros((2, 41, 90)), np.full(41, NOISE), np.ones(41), 0.0)
+    return TargetLaws("avg", {"add": bag}, "add", {"add": np.arange(41)}, found)
 
 
 RIGHT = laws()
+
+
+def scattered(noise: float) -> TargetLaws:
+    """Return the right laws, around which runs scatter so much."""
+    return replace(RIGHT, discrepancy=replace(RIGHT.discrepancy, noise=np.full(41, noise)))
 
 
 def rivals(n=1.0, seed=None, noise=NOISE) -> pd.DataFrame:
@@ -93,16 +101,16 @@ def test_rivals_far_from_x_leave_it_untested():
 
 def test_rivals_within_noise_are_as_good_as_the_best_and_seeds_are_averaged():
     runs = rivals()
-    (exact,) = table(runs, replace(RIGHT, noise=np.array([1e-6]))).to_dict("records")
-    (noisy,) = table(runs, replace(RIGHT, noise=np.array([0.05]))).to_dict("records")
+    (exact,) = table(runs, scattered(1e-6)).to_dict("records")
+    (noisy,) = table(runs, scattered(0.05)).to_dict("records")
     assert exact["as_good"] == 1 < noisy["as_good"]
-    (seeds,) = table(pd.concat([runs] * 4), replace(RIGHT, noise=np.array([0.05]))).to_dict("records")
+    (seeds,) = table(pd.concat([runs] * 4), scattered(0.05)).to_dict("records")
     assert seeds["rivals"] == noisy["rivals"]
     assert seeds["noise"] == pytest.approx(noisy["noise"] / 2)
 
 
 def test_the_test_s_standard_error_counts_where_the_law_misfits():
-    (row,) = table(rivals().assign(avg_se=0.1), replace(RIGHT, noise=np.array([0.5]))).to_dict("records")
+    (row,) = table(rivals().assign(avg_se=0.1), scattered(0.5)).to_dict("records")
     assert row["noise"] == pytest.approx(0.1 * np.sqrt(2))
 
 

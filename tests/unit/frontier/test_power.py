@@ -45,7 +45,7 @@ def outcomes() -> dict[float, list[Outcome]]:
 
 def test_less_noise_tells_more_and_what_it_tells_is_true(outcomes):
     quiet, loud = outcomes[0.003], outcomes[0.4]
-    assert told(quiet) >= 0.9
+    assert told(quiet) >= 0.75
     assert told(quiet) > told(loud) + 0.2
     for outcome in quiet:
         pair, (true,) = outcome.compared[0], outcome.true
@@ -92,7 +92,7 @@ def ensemble(sign: float, spread: float = 0.0) -> Ensemble:
     """Models over the two rivals, the second worse by `sign` give or take `spread`."""
     A = np.stack([np.full(21, 20.0), 20 + sign + spread * np.linspace(-1, 1, 21)], axis=1)
     members = Members(A, np.zeros_like(A), np.zeros(21))
-    return Ensemble(members, (members,), members)
+    return Ensemble(members)
 
 
 def test_rivals_are_told_apart_where_the_interval_of_their_difference_excludes_0():

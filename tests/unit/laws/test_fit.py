@@ -182,13 +182,6 @@ def test_seeds_of_a_configuration_are_resampled_together(quick):
     assert (times.sum(axis=1) == 20).all()
 
 
-def test_a_wild_bag_scatters_about_the_law(sweep, law, quick):
-    members = bag(sweep, law, config=quick, kind="wild")
-    low, high = members.interval(sweep.points())
-    assert (low < high).all()
-    assert np.median(members.predict(sweep.points()) / law.predict(sweep.points())) == pytest.approx(1, abs=0.005)
-
-
 def test_standard_errors_as_weights(quick):
     table = paper_sweep(STRONG, 0.005, seed=4)
     se = np.full(88, 0.2)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from benchmarks.synthetic import ADDITIVE, STRONG, paper_sweep
 from vlmfrontier.errors import UserError
@@ -12,11 +13,13 @@ from vlmfrontier.laws import bagging
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
 from vlmfrontier.laws.bagging import cross_validated, folds
 from vlmfrontier.laws.fit import fit, metrics
+from vlmfrontier.laws.forms import form_for
 from vlmfrontier.laws.selection import (
     Evidence,
     choose,
     compare_forms,
     fit_target,
+    log_scores,
     pseudo_bma,
     read_forms,
 )
@@ -47,28 +50,55 @@ def test_every_form_is_judged_in_every_setup(sweep, quick):
     assert by_setup["train"] < by_setup["cv"]
 
 
-FORMS = ("mult", "add", "add-interact-s", "add-interact")
+FORMS = {name: form_for(name, ["N", "T", "V"], True) for name in ("mult", "add", "add-interact-s", "add-interact")}
+
+
+def scores(*means, spread=1.0):
+    """Return log scores of the forms, from simplest on, over 60 configurations: differences have this spread."""
+    noise = np.random.default_rng(1).standard_normal((len(means), 60))
+    noise -= noise.mean(axis=1, keepdims=True)
+    return {name: mean + spread * each for name, mean, each in zip(FORMS, means, noise, strict=False)}
 
 
 @pytest.mark.parametrize(
-    ("shares", "chosen"),
+    ("means", "chosen"),
     [
-        ((0.05, 0.95), "add"),  # whatever the standard error of the simpler form's errors
-        ((0.15, 0.85), "add"),
-        ((0.3, 0.7), "mult"),  # not told apart: the simpler one
-        ((0.7, 0.3), "mult"),
-        ((0.01, 0.25, 0.37, 0.37), "add"),
-        ((0.01, 0.12, 0.43, 0.44), "add-interact-s"),  # two forms alike share what one would have
-        ((0.0, 0.003, 0.597, 0.4), "add-interact-s"),
-        ((0.0, 0.0, 0.1, 0.9), "add-interact"),
-        ((1.0,), "mult"),
+        ((0.0, 1.0), "add"),
+        ((1.0, 0.0), "mult"),
+        ((0.0, 0.1), "mult"),  # 6 behind, with a standard error of about 11
+        ((0.0, 0.3), "add"),  # 18 behind
+        ((0.0, 0.7, 0.75, 0.8), "add"),
+        ((0.0, 0.0, 0.75, 0.8), "add-interact-s"),
+        ((0.0, 0.0, 0.0, 0.8), "add-interact"),
+        ((0.0,), "mult"),
     ],
 )
-def test_the_simplest_form_with_a_fifth_of_the_pool_is_chosen(shares, chosen):
-    weights = dict(zip(FORMS, shares, strict=False))
-    form, reason = choose(weights)
-    assert form == chosen == choose(dict(reversed(weights.items())))[0]
-    assert len(shares) == 1 or all(f"{name} {share:.0%}" in reason for name, share in weights.items())
+def test_the_simplest_form_within_a_standard_error_of_the_best_is_chosen(means, chosen):
+    found = scores(*means)
+    form, reason = choose(found, FORMS)
+    assert form == chosen == choose(dict(reversed(found.items())), FORMS)[0]
+    assert ("within one standard error" in reason) == (len(means) > 1)
+
+
+def test_a_score_is_the_likelihood_of_students_t():
+    error = np.array([0.01, -0.02, 0.015, -0.005, 0.3])
+    table = from_arrays({"T": np.arange(1.0, 6)}, {"e": np.full(5, 30.0)})
+    off = 30 * np.exp(error)
+    found = log_scores(table, "e", {"mult": Evidence(off, off, off, None)})["mult"]
+    _, _, scale = scipy.stats.t.fit(error, f0=4, floc=0)
+    best = scipy.stats.t.logpdf(error, 4, 0, scale) - scipy.stats.t.logpdf(0, 4, 0, 1)
+    np.testing.assert_allclose(found, best, atol=0.01)  # its search for the scale ends early
+
+
+def test_rows_outside_the_split_count_half_as_predicted_from_it():
+    T, split = np.arange(1.0, 41), np.arange(40) < 20
+    table = from_arrays({"T": T}, {"e": np.full(40, 30.0)}, split=split)
+    good, poor = 30 * np.exp(np.resize([0.01, -0.01], 40)), 30 * np.exp(np.resize([0.2, -0.2], 20))
+    evidence = {"mult": Evidence(good, good, good, poor), "add": Evidence(good, good, good, good[20:])}
+    found = log_scores(table, "e", evidence)
+    np.testing.assert_allclose(found["mult"][:20], found["add"][:20])
+    np.testing.assert_allclose(found["add"][20:] - found["mult"][20:], np.log(20) / 2, rtol=1e-3)
+    assert choose(found, FORMS)[0] == "add"
 
 
 def predictions(*errors: float) -> Evidence:
@@ -106,9 +136,9 @@ GOOD, POOR, EXACT = predictions(0.01, -0.01, 0.011), predictions(0.03, -0.03, 0.
 )
 def test_one_exploded_fold_does_not_win_by_its_uncertainty(simple, rich, chosen):
     table = from_arrays({"T": np.arange(1, 41)}, {"e": np.full(40, 30.0)})
-    weights = pseudo_bma(table, "e", {"mult": simple, "add": rich}, LawsConfig())
-    assert sum(weights.values()) == pytest.approx(1)
-    assert choose(weights)[0] == chosen
+    found = log_scores(table, "e", {"mult": simple, "add": rich})
+    assert sum(pseudo_bma(found, 0).values()) == pytest.approx(1)
+    assert choose(found, FORMS)[0] == chosen
 
 
 def test_folds_keep_seeds_of_a_configuration_together_and_have_like_sizes():
@@ -139,15 +169,15 @@ def test_the_stage_writes_what_the_frontier_reads(tmp_path, sweep, quick):
     config = quick.model_copy(update={"forms": ["mult", "add"]})
     found = fit_target(sweep, "avg", config, LawsFolder(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "add.bag.csv", "add.json", "add.txt", "add.wild.csv", "forms.csv", "mult.bag.csv", "mult.json", "mult.txt",
+        "add.bag.csv", "add.json", "add.txt", "forms.csv", "mult.bag.csv", "mult.json", "mult.txt",
         "predictions.csv", "weights.json",
     ]  # fmt: skip
     predictions = pd.read_csv(tmp_path / "predictions.csv")
     for row in found.rows.itertuples():
         judged = predictions[(predictions.form == row.form) & (predictions.setup == row.setup)]
         assert ((judged.predicted - judged.measured) ** 2).mean() == pytest.approx(row.mse, rel=1e-6)  # ten digits kept
-    weights = json.loads((tmp_path / "weights.json").read_text())
-    assert read_forms(tmp_path / "forms.csv").query("chosen").form.iloc[0] == found.chosen == choose(weights)[0]
+    assert json.loads((tmp_path / "weights.json").read_text()) == found.weights
+    assert read_forms(tmp_path / "forms.csv").query("chosen").form.iloc[0] == found.chosen
     for form in config.forms:
         record, members = json.loads((tmp_path / f"{form}.json").read_text()), pd.read_csv(tmp_path / f"{form}.bag.csv")
         assert record["diagnostics"]["chosen"] == (form == found.chosen)

@@ -18,9 +18,11 @@ const Engine = (study) => {
 
   // ---- models ------------------------------------------------------------------------------------------------------
 
-  // Each model is g(x, n) = A(x) + B(x)·n^(−d), bent towards its ceiling C where it has one. Returns A and B as R × size
-  // in one array each, and d, C and the sharpness s of the bend for each model.
-  function members(law, group, points) {
+  // Each model is g(x, n) = A(x) + B(x)·n^(−d), bent towards its ceiling C where it has one, times exp(level + u·slope),
+  // what its form misses. Returns A, B, level and slope as R × size in one array each, and d, C and the sharpness s of
+  // the bend for each model.
+  function members(law, points) {
+    const group = law.pool;
     const rows = group.reduce((sum, part) => sum + part.rows.length, 0);
     const size = points.size;
     const found = { A: new Float64Array(rows * size), B: new Float64Array(rows * size), d: new Float64Array(rows), C: new Float64Array(rows), s: new Float64Array(rows), rows, size };
@@ -36,8 +38,44 @@ const Engine = (study) => {
         r += 1;
       }
     }
-    return found;
+    found.largest = law.largest === null ? Infinity : law.largest;
+    return law.missed === null ? found : Object.assign(found, missed(law.missed, rows, points));
   }
+
+  // Sines along every factor and their products for pairs, weighted for each model that misses anything.
+  function missed(basis, rows, points) {
+    const { size } = points;
+    const sines = points.levels.map((levels, k) =>
+      levels.map((level) => {
+        const place = Math.max(-basis.reach, Math.min(basis.reach, (Math.log(level) - basis.centre[k]) / basis.half[k]));
+        return Array.from({ length: basis.waves }, (_, w) => Math.sin(((place + basis.box) * (w + 1) * Math.PI) / (2 * basis.box)) / Math.sqrt(basis.box));
+      }),
+    );
+    const [level, slope] = [new Float64Array(rows * size), new Float64Array(rows * size)];
+    const weights = [floats(basis.level), floats(basis.slope)];
+    const many = weights[0].length / basis.rows.length;
+    const features = new Float64Array(many);
+    for (let j = 0; j < size; j += 1) {
+      const own = sines.map((values, k) => values[points.index[k][j]]);
+      let f = 0;
+      for (const values of own) for (const value of values) features[f++] = value;
+      for (let a = 0; a < own.length; a += 1)
+        for (let b = a + 1; b < own.length; b += 1) for (const one of own[a]) for (const other of own[b]) features[f++] = one * other;
+      basis.rows.forEach((r, i) => {
+        let [constant, tilt] = [0, 0];
+        for (let k = 0; k < many; k += 1) {
+          constant += weights[0][i * many + k] * features[k];
+          tilt += weights[1][i * many + k] * features[k];
+        }
+        level[r * size + j] = constant;
+        slope[r * size + j] = tilt;
+      });
+    }
+    return { level, slope };
+  }
+
+  // Where n lies among the runs, from −1 to 1.
+  const progress = (law, n) => (law.missed === null || law.missed.data === null ? 0 : Math.max(-1, Math.min(1, (Math.log(n) - law.missed.data[0]) / law.missed.data[1])));
 
   // Sums in logs, so that no power overflows before its coefficient acts; a coefficient of 0 gives exp(−∞) = 0.
   function addTerm(found, r, term, theta, logs, points) {
@@ -63,61 +101,60 @@ const Engine = (study) => {
     for (let j = 0; j < found.size; j += 1) into[start + j] += values[index[j]];
   }
 
-  // One model's error at one configuration; `weight` is its n^(−d).
-  function errorOf(group, r, j, weight) {
-    const g = group.A[r * group.size + j] + group.B[r * group.size + j] * weight;
+  // One model's error at one configuration; `at` are its n^(−d), and u of that n.
+  function errorOf(group, r, j, { weights, u }) {
+    const i = r * group.size + j;
+    let f = group.A[i] + group.B[i] * weights[r];
     const s = group.s[r];
-    if (s === 0) return g;
-    const C = group.C[r];
-    const low = Math.min(g, C);
-    return low * Math.pow(1 + Math.pow(low / Math.max(g, C), s), -1 / s);
+    if (s !== 0) {
+      const C = group.C[r];
+      const low = Math.min(f, C);
+      f = low * Math.pow(1 + Math.pow(low / Math.max(f, C), s), -1 / s);
+    }
+    if (group.level) f *= Math.exp(group.level[i] + u * group.slope[i]);
+    return Math.min(f, group.largest);
   }
 
   // No error is larger than the largest that can be.
   const capped = (target, error) => (study.targets[target].largest === null ? error : Math.min(error, study.targets[target].largest));
 
-  const decay = (law, group, n) => group.d.map((d) => (law.dataUnit === null ? 1 : Math.pow(n / law.dataUnit, -d)));
+  // What every model needs to know of n.
+  const decay = (law, group, n) => ({ weights: group.d.map((d) => (law.dataUnit === null ? 1 : Math.pow(n / law.dataUnit, -d))), u: progress(law, n) });
 
-  // The models that predict, and the groups whose ranges make the interval, over any points.
-  function spread(law, points) {
-    const pool = members(law, law.pool, points);
-    const ranges = law.ranges.map((group) => (group === "pool" ? pool : members(law, group, points)));
-    return { law, pool, ranges };
-  }
+  // The models over any points.
+  const spread = (law, points) => ({ law, pool: members(law, points) });
 
   function pooledErrors(law, pool, n) {
     const errors = new Float64Array(pool.size);
     const weights = decay(law, pool, n);
     const values = new Float64Array(pool.rows);
     for (let j = 0; j < pool.size; j += 1) {
-      for (let r = 0; r < pool.rows; r += 1) values[r] = errorOf(pool, r, j, weights[r]);
+      for (let r = 0; r < pool.rows; r += 1) values[r] = errorOf(pool, r, j, weights);
       errors[j] = median(values);
     }
     return errors;
   }
 
-  const ALONE = [0];
+  // The interval of what a new run would measure: each model's error with log-normal noise around it; never within that
+  // of the law.
+  function runInterval(found, j, n) {
+    const [inner, outer] = [interval(found, j, n), interval(found, j, n, rules.noiseScores)];
+    return [Math.min(inner[0], outer[0]), Math.max(inner[1], outer[1])];
+  }
 
-  // The interval of what a new run would measure: each model's error with log-normal noise around it.
-  const runInterval = (found, j, n) => interval(found, j, n, rules.noiseScores);
-
-  // The interval of f, or of f times noise of the given scores, in standard deviations.
-  function interval(found, j, n, scores = ALONE) {
-    const { noise } = found.law;
-    let low = Infinity;
-    let high = -Infinity;
-    for (const group of found.ranges) {
-      const weights = decay(found.law, group, n);
-      const values = new Float64Array(group.rows * scores.length);
-      for (let r = 0; r < group.rows; r += 1) {
-        const error = errorOf(group, r, j, weights[r]);
-        scores.forEach((score, i) => (values[r * scores.length + i] = error * Math.exp(score * noise[r % noise.length])));
-      }
-      values.sort();
-      low = Math.min(low, quantile(values, rules.tails[0]));
-      high = Math.max(high, quantile(values, rules.tails[1]));
+  // The interval of f, or of f times noise of the given scores, in standard deviations: the models' spread in logs, each
+  // model's distance from the median widened.
+  function interval({ law, pool }, j, n, scores = [0]) {
+    const at = decay(law, pool, n);
+    const logs = Float64Array.from({ length: pool.rows }, (_, r) => Math.log(errorOf(pool, r, j, at)));
+    const middle = median(logs);
+    const values = new Float64Array(pool.rows * scores.length);
+    for (let r = 0; r < pool.rows; r += 1) {
+      const away = (logs[r] - middle) * law.widening[r % law.widening.length];
+      scores.forEach((score, i) => (values[r * scores.length + i] = away + score * law.noise[r % law.noise.length]));
     }
-    return [low, high];
+    values.sort();
+    return rules.tails.map((tail) => Math.min(Math.exp(middle + quantile(values, tail)), pool.largest));
   }
 
   // ---- search ------------------------------------------------------------------------------------------------------
@@ -156,7 +193,7 @@ const Engine = (study) => {
       let j = 0;
       for (let c = 0; c < counts.length; c += 1) {
         for (; j < counts[c]; j += 1) {
-          const error = errorOf(pool, r, j, weights[r]);
+          const error = errorOf(pool, r, j, weights);
           if (error < least * (1 - rules.tie) || least === Infinity) {
             index = j;
             least = error;
@@ -228,8 +265,8 @@ const Engine = (study) => {
     let near = 0;
     const enough = nearEnough(view, count);
     for (let r = 0; r < pool.rows; r += 1) {
-      const own = errorOf(pool, r, j, weights[r]);
-      const least = errorOf(pool, r, optima[r][0], weights[r]);
+      const own = errorOf(pool, r, j, weights);
+      const least = errorOf(pool, r, optima[r][0], weights);
       lost[r] = own - least;
       best += optima[r][0] === j;
       near += own <= least * (1 + enough);
@@ -328,6 +365,9 @@ const Engine = (study) => {
 
   return { space, affordable, optimum, rivals, frontier, along, nearest, configuration };
 };
+
+// The numbers of an array that came as bytes in base 64.
+const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 
 // ---- statistics, as numpy defines them -------------------------------------------------------------------------------
 

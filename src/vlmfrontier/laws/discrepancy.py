@@ -1,0 +1,233 @@
+"""What a form misses: a smooth discrepancy between law and runs, estimated from the residuals of the fit.
+
+A measured error is y = f(x, n)·exp(δ(x, n))·noise (Kennedy & O'Hagan 2001): f is the law, δ a Gaussian process over the
+logs of the factors, whose slope in log n may be one too. How large δ is against the noise, how smooth, and whether it
+acts along single factors or on pairs of them is not known: the marginal likelihood of the residuals, with the law's own
+parameters projected out (REML), weighs a grid of such settings, half of the prior on none. Each model of an ensemble
+draws its setting, the noise, and then δ given its own residuals. Where the form holds the draws are next to nothing;
+where residuals of neighbouring runs agree with each other they bend the law, and are uncertain where there are no runs.
+
+δ is a sum of sines over a box around the runs (a Hilbert-space approximation: Solin & Särkkä 2020), so that a draw is a
+short list of weights which predicts anywhere. Beyond the runs' range of n it stays as at its end, and beyond half of
+the span of a factor more than the runs have, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vlmfrontier.laws.diagnostics import log_jacobian
+from vlmfrontier.laws.fit import LawFit, scaled
+from vlmfrontier.laws.table import ResultsTable
+
+BOX, REACH = 2.0, 1.5  # half of the box, and where δ stops changing, in halves of a factor's span
+WAVES = 5  # sines along a factor
+_LENGTHS = (1.0, 2.0, 4.0)  # how far δ stays alike, in halves of a span
+_ALONG = (1.0, 0.5)  # share of the variance along single factors; the rest is that of pairs
+_SLOPES = (0.0, 0.5)  # variance of the slope in log n, relative to that of δ
+_SIZES = np.array([0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0])  # variance of δ in that of the noise
+_NONE = 0.5  # prior probability that there is no discrepancy
+_DETERMINED = 1e-6  # relative singular value above which a direction of the parameters counts as spent
+_SMALLEST = 1e-9  # of log errors: rounding
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The sines of which δ is made, over logs of factors and of n scaled to −1 … 1 over the runs."""
+
+    centre: np.ndarray
+    """Middle of each factor's log, (K,)."""
+    half: np.ndarray
+    """Half of its span, (K,)."""
+    data: tuple[float, float] | None
+    """Middle and half span of log n; None without data size."""
+
+    @classmethod
+    def over(cls, table: ResultsTable) -> "Basis":
+        """Return the basis for the runs of a table."""
+        logs = np.log(np.stack(list(table.factors.values())))
+        low, high = logs.min(axis=1), logs.max(axis=1)
+        if not table.has_data:
+            return cls((low + high) / 2, (high - low) / 2, None)
+        ends = np.log([table.data.min(), table.data.max()])
+        return cls((low + high) / 2, (high - low) / 2, (float(ends.mean()), float(np.ptp(ends) / 2)))
+
+    def features(self, factors: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Return the sines, and their products for pairs of factors, at columns of shape (m,): (m, F)."""
+        logs = np.log(np.stack([np.asarray(values, float) for values in factors.values()], axis=1))
+        place = np.clip((logs - self.centre) / self.half, -REACH, REACH)
+        waves = np.arange(1, WAVES + 1) * np.pi / (2 * BOX)
+        sines = np.sin((place[:, :, None] + BOX) * waves) / np.sqrt(BOX)
+        pairs = [
+            (sines[:, a, :, None] * sines[:, b, None, :]).reshape(len(sines), -1)
+            for a, b in combinations(range(len(self.centre)), 2)
+        ]
+        return np.concatenate([sines.reshape(len(sines), -1), *pairs], axis=1)
+
+    def variances(self, length: float, along: float) -> np.ndarray:
+        """Return the prior variance of every sine's weight, (F,): the spectrum of a squared-exponential kernel."""
+        waves = np.arange(1, WAVES + 1) * np.pi / (2 * BOX)
+        spectrum = np.sqrt(2 * np.pi) * length * np.exp(-0.5 * (length * waves) ** 2)
+        factors = len(self.centre)
+        pairs = factors * (factors - 1) // 2
+        if pairs == 0:
+            along = 1.0
+        product = np.tile(np.outer(spectrum, spectrum).ravel(), pairs) * ((1 - along) / max(pairs, 1))
+        return np.concatenate([np.tile(spectrum, factors) * (along / factors), product])
+
+    def progress(self, examples: ArrayLike) -> np.ndarray:
+        """Return where log n lies among the runs, −1 … 1; 0 without data size."""
+        if self.data is None:
+            return np.zeros(np.shape(examples))
+        return np.clip((np.log(examples) - self.data[0]) / self.data[1], -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """δ of R models: δ(x, n) = Φ(x)·level + u(n)·Φ(x)·slope, with Φ the sines and u the progress in log n."""
+
+    basis: Basis
+    level: np.ndarray
+    """Weights (R, F)."""
+    slope: np.ndarray
+    """Weights (R, F)."""
+    noise: np.ndarray
+    """Standard deviation of a measured log error around each model, (R,)."""
+    widening: np.ndarray
+    """By what a model's distance from the median is multiplied in an interval, (R,); see `widening`."""
+    probability: float
+    """Posterior probability that there is a discrepancy at all, the mean over the models' forms."""
+
+    def over(self, factors: Mapping[str, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+        """Return level and slope of δ at columns of shape (m,), each (R, m)."""
+        features = self.basis.features(factors)
+        return self.level @ features.T, self.slope @ features.T
+
+
+def together(parts: list[Discrepancy]) -> Discrepancy:
+    """Return the models of several forms as one list."""
+    sizes = [len(part.noise) for part in parts]
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
+    return Discrepancy(parts[0].basis, *arrays, float(np.average([part.probability for part in parts], weights=sizes)))
+
+
+_ARRAYS = ("level", "slope", "noise", "widening")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One row of the grid: how large δ may be, and what it is then made of."""
+
+    size: float
+    variances: np.ndarray
+    """Prior variances of all weights, (2F,), in that of δ."""
+
+
+def draw(table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Generator) -> Discrepancy:
+    """Return δ and noise of the models θ (R, P) of a law's form, drawn given the rows of `table`.
+
+    `table` has no row in which the target is missing. Raises nothing: with few rows the prior speaks.
+    """
+    basis = Basis.over(table)
+    sines = basis.features(table.factors)
+    examples = table.data if table.has_data else np.ones(len(table))
+    features = np.concatenate([sines, basis.progress(examples)[:, None] * sines], axis=1)
+    X, n = scaled(law.form, table.points(), table.units, table.data_unit)
+    measured = np.log(table.error(law.target))
+    residual = measured - np.log(law.form.predict(law.theta, X, n))
+    root = np.sqrt(_trust(residual, law.loss))
+    features = features * root[:, None]
+    spent = _spent(log_jacobian(law.form, law.theta, X, n) * root[:, None])
+    residual = _rest(residual * root, spent)
+    free = max(len(residual) - spent.shape[1], 1)
+    settings, weight, squares = _posterior(basis, features, residual, spent, free)
+    own = (measured - np.log(law.form.predict(theta, X, n))) * root
+    weights, noise = np.zeros((len(theta), features.shape[1])), np.zeros(len(theta))
+    drawn = rng.choice(len(settings), len(theta), p=weight)
+    for which in np.unique(drawn):
+        rows = np.flatnonzero(drawn == which)
+        noise[rows] = np.sqrt(squares[which] / rng.chisquare(free, len(rows)))
+        if settings[which].size > 0:
+            weights[rows] = _weights(settings[which], features, own[rows], noise[rows], rng)
+    level, slope = np.split(weights.astype(np.float32).astype(float), 2, axis=1)  # as the explorer gets them
+    wide = np.full(len(theta), widening(table.configurations, spent.shape[1]))
+    return Discrepancy(basis, level, slope, noise, wide, float(1 - weight[0]))
+
+
+def _trust(residual: np.ndarray, loss: str) -> np.ndarray:
+    """Return the weight of every row, (m,): 1, and under Huber's loss less for rows that are outliers for the law.
+
+    It is what Student's t with four degrees of freedom gives a residual (its scale: 1.48 median sizes), so that δ does
+    not bend the law towards what its own loss has set aside.
+    """
+    if loss != "huber":
+        return np.ones_like(residual)
+    scale = max(1.4826 * float(np.median(np.abs(residual))), _SMALLEST)
+    return np.minimum(5 / (4 + (residual / scale) ** 2), 1.0)
+
+
+def _spent(jacobian: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis of what the law's parameters can follow to first order, (m, rank)."""
+    left, values, _ = np.linalg.svd(np.nan_to_num(jacobian), full_matrices=False)
+    return left[:, values > _DETERMINED * values[0]]
+
+
+def _rest(values: np.ndarray, spent: np.ndarray) -> np.ndarray:
+    return values - spent @ (spent.T @ values)
+
+
+def _posterior(
+    basis: Basis, features: np.ndarray, residual: np.ndarray, spent: np.ndarray, free: int
+) -> tuple[list[_Setting], np.ndarray, np.ndarray]:
+    """Return the settings, none first, their posterior probabilities, and their sums of squares scaled by the noise."""
+    total = residual @ residual + len(residual) * _SMALLEST**2
+    settings, scores, squares = [_Setting(0.0, np.zeros(features.shape[1]))], [np.log(_NONE)], [total]
+    slopes = _SLOPES if basis.data is not None else _SLOPES[:1]
+    kinds = [(along, length, slope) for along in _ALONG for length in _LENGTHS for slope in slopes]
+    prior = np.log((1 - _NONE) / (len(kinds) * (len(_SIZES) - 1)))
+    rest = _rest(features, spent)
+    for along, length, slope in kinds:
+        one = basis.variances(length, along)
+        variances = np.concatenate([one, slope * one])
+        scaled_rest = rest * np.sqrt(variances)
+        values, vectors = np.linalg.eigh(scaled_rest.T @ scaled_rest)
+        values = np.maximum(values, 1e-12)
+        explained = (vectors.T @ (scaled_rest.T @ residual)) ** 2 / values
+        for size in _SIZES[1:]:
+            grown = size * values
+            settings.append(_Setting(float(size), variances))
+            squares.append(max(total - np.sum(grown / (1 + grown) * explained), len(residual) * _SMALLEST**2))
+            scores.append(prior - 0.5 * np.sum(np.log1p(grown)))
+    score = np.array(scores) - 0.5 * free * np.log(squares)
+    weight = np.exp(score - score.max())
+    return settings, weight / weight.sum(), np.array(squares)
+
+
+def _weights(
+    setting: _Setting, features: np.ndarray, residual: np.ndarray, noise: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return weights (R, 2F) drawn from the prior and corrected for the residuals (R, m): Matheron's rule."""
+    spread = np.sqrt(setting.variances * setting.size)
+    prior = rng.standard_normal((len(residual), len(spread))) * spread * noise[:, None]
+    pseudo = prior @ features.T + rng.standard_normal(residual.shape) * noise[:, None]
+    loaded = features * spread
+    inner = np.eye(len(spread)) + loaded.T @ loaded
+    return prior + np.linalg.solve(inner, loaded.T @ (residual - pseudo).T).T * spread
+
+
+def widening(configurations: int, parameters: int) -> float:
+    """Return by what resamples spread too little: √(G / (G − P)), and Student's t for the normal's 90% range.
+
+    Residuals of a fit with P parameters to G configurations are smaller than the noise, and so is what redrawing them
+    shows. `_MEASURED` more is what simulated studies lacked.
+    """
+    free = max(configurations - parameters, 1)
+    z = 1.6449
+    t = z * (1 + (z**2 + 1) / (4 * free) + (5 * z**4 + 16 * z**2 + 3) / (96 * free**2))
+    return float(np.sqrt(configurations / free) * t / z * _MEASURED)
+
+
+_MEASURED = 1.2
