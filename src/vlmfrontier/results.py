@@ -17,10 +17,10 @@ from vlmfrontier import made
 from vlmfrontier.cost.model import CostModel, cost_model, has_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import Answer, answer
-from vlmfrontier.frontier.caveats import contradicted, poor_fit, two_levels, unheld
+from vlmfrontier.frontier.caveats import contradicted, no_form_holds, poor_fit, two_levels
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
-from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name, search_space
+from vlmfrontier.frontier.space import RunRange, SearchSpace, default_budgets, most_frequent, range_name, search_space
 from vlmfrontier.frontier.tables import vision_shares
 from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import LawFit
@@ -32,9 +32,6 @@ from vlmfrontier.study.analysis import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import SIZED, describe
-
-BUDGETS = 300
-"""How many budgets a frontier has by default, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -143,17 +140,13 @@ class Results(ResultsFolder):
     @property
     def center(self) -> dict[str, float]:
         """The level of every factor that most runs have, the largest of several."""
-        return {name: float(max(pd.Series(values).mode())) for name, values in self.table.factors.items()}
+        return {name: most_frequent(values) for name, values in self.table.factors.items()}
 
     @property
     def budgets(self) -> np.ndarray:
         """The budgets to answer for, ascending; by default 300 from the cheapest to the dearest run."""
-        given = self.config.budgets
-        if given is None:
-            known = self.run_costs[np.isfinite(self.run_costs)]
-            dearest = known.max() if len(known) else self.space.cost[-1]
-            return np.linspace(max(known.min(initial=dearest), self.space.cost[0]), dearest, BUDGETS)
-        return np.unique(given if isinstance(given, list) else given.values())
+        given = self.config.given_budgets
+        return default_budgets(self.run_costs, self.space) if given is None else given
 
     @property
     def middle_budget(self) -> float:
@@ -246,8 +239,7 @@ class Results(ResultsFolder):
             return []
         poor = poor_fit(target, self.forms(target), self.study.laws.poor_fit)
         against = [] if self.cost is None else contradicted(self.law_free(target), self.space.unit)
-        fitted = self.laws_folder(target).weights.exists()
-        held = unheld(self.laws(target), self.table.measured(target)) if fitted else []
+        held = no_form_holds(self.laws(target), self.table.measured(target))
         return [*against, *poor, *held, *two_levels(self.table.factors)]
 
     # ---- the frontier ----
@@ -265,7 +257,7 @@ class Results(ResultsFolder):
         named = {
             symbol: v.name if symbol == "n" else v.counts for symbol, v in self.record.variables.items() if v.counts
         }
-        return Target(name, self.space, ensemble, self.range, self.largest_error(name), named)
+        return Target(name, self.space, ensemble, self.range, named)
 
     def largest_error(self, target: str) -> float | None:
         """Return the largest error that a target can have: 100 of tasks, accuracies and scores; None for own errors."""

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from vlmfrontier.errors import UserError
 
@@ -51,6 +52,12 @@ def format_number(value: float, billions: str = "G") -> str:
 def format_count(value: float) -> str:
     """Return parameters, examples, tokens or frames: `format_count(7.5e9) == "7.5B"`."""
     return format_number(value, billions="B")
+
+
+def format_configuration(x: Mapping[str, float], counts: Mapping[str, str] | None = None) -> str:
+    """Return a configuration: `N = 7.5B, T = 16, V = 49`, or with what its values count: `T = 16 frames`."""
+    counts = counts or {}
+    return ", ".join(f"{name} = {format_count(value)} {counts.get(name, '')}".rstrip() for name, value in x.items())
 
 
 def format_flops(value: float) -> str:

@@ -141,7 +141,7 @@ def test_a_law_with_a_ceiling_is_evaluated_as_its_form_does(visit):
     script = """([form, theta, levels, units]) => {
         const group = [{ bag: "own", rows: [0, 1] }];
         const bags = { own: { ...form, theta } };
-        const law = { units, dataUnit: 1, bags, pool: group, noise: [0], widening: [1], largest: 100, missed: null };
+        const law = { units, dataUnit: 1, bags, pool: group, noise: [0], widening: [1], missed: null };
         const own = Engine({ ...data, targets: { own: { laws: law, largest: 100 } } });
         const at = (i) => levels.map((values) => values[i]);
         return levels[0].map((level, i) => own.along("own", 2, 0, at(i), [level])[0].f);

@@ -1,4 +1,4 @@
-"""What runs can tell: `power`, before any of them from a prior of laws, and after from the fitted ones."""
+"""What runs can detect: `power`, before any of them from a prior of laws, and after from the fitted ones."""
 
 import json
 import math
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vlmfrontier.frontier.power import Noise, Outcome
     from vlmfrontier.frontier.prior import Design
     from vlmfrontier.frontier.rivals import Comparison, Configuration
+    from vlmfrontier.frontier.space import RunRange
     from vlmfrontier.results import Results
     from vlmfrontier.study.root import Study
 
@@ -44,13 +45,13 @@ def power_arguments(parser: ArgumentParser) -> None:
 
 
 def power(given: Namespace) -> None:
-    """Say what the runs can tell: vlmfrontier power --study paper --rivals V=49 V=196 [--examples 2M] [--noise 1% 3%]
+    """Say what the runs can detect: vlmfrontier power --study paper --rivals V=49 V=196 [--examples 2M] [--noise 1% 3%]
 
     Before the runs (after `vlmfrontier plan`): draws laws from a prior, simulates the planned runs, fits them, and
-    prints how often the difference of the rivals is told, rightly and wrongly, by its true size; which difference is
-    found in 80% of the cases; and how often a direction in which x* moves with n is stated, rightly and wrongly. An own
-    table's rows are its design. Where laws have been fitted, rivals are compared by these instead: the share of
-    resampled fits that agree, and the difference with its 90% interval.
+    prints how often the difference between the rivals is detected, with the right and with the wrong sign, by its true
+    size; which difference is detected in 80% of the cases; and how often the direction in which x* moves with n is
+    detected, right and wrong. An own table's rows are its design. Where laws have been fitted, rivals are compared by
+    these instead: the share of resampled fits that agree, and the difference with its 90% interval.
     Rivals are levels (N=1e9 N=2.8e9) or whole configurations (N=1e9,T=8,V=49); models may be named.
     """
     from vlmfrontier.frontier.prior import design_of
@@ -66,8 +67,9 @@ def power(given: Namespace) -> None:
         raise UserError(f"there is no target {target!r}; the targets are {', '.join(results.study.targets())}")
     design = design_of(results.study, target)
     rivals = parse_rivals(given.rivals, design.center, named_levels(results.study.models)) if given.rivals else []
-    examples = _examples(design, given.examples)
-    notes = check_rivals(rivals, design.space, RunRange.of(design.factors, design.data), examples)
+    runs = RunRange.of(design.factors, design.data)
+    examples = _examples(runs, given.examples)
+    notes = check_rivals(rivals, design.space, runs, examples)
     if rivals and not given.before and results.laws_folder(target).weights.exists():
         record, lines = _after(results, target, rivals, examples)
         notes += results.caveats(target)
@@ -77,32 +79,30 @@ def power(given: Namespace) -> None:
     print(json.dumps({**record, "notes": notes}, indent=2) if given.json else "\n".join(lines))
 
 
-def _examples(design: "Design", text: str | None) -> float | None:
-    """Return the n at which rivals meet. Raises `UserError` for one that cannot be."""
+def _examples(runs: "RunRange", text: str | None) -> float | None:
+    """Return the n at which rivals meet, by default the runs' largest. Raises `UserError` for one that cannot be."""
+    from vlmfrontier.frontier.answers import check_examples
     from vlmfrontier.units import parse_number
 
-    if design.data is None:
-        if text is not None:
-            raise UserError("this study's table has no data size; leave the number of examples out")
-        return None
-    found = float(design.data.max()) if text is None else parse_number(text)
-    if found <= 0:
-        raise UserError(f"{found:g} examples: the number must be positive")
-    return found
+    largest = None if runs.examples is None else runs.examples[1]
+    examples = largest if text is None else parse_number(text)
+    check_examples(runs, examples)
+    return examples
 
 
 def _after(
     results: "Results", target: str, rivals: "Sequence[Configuration]", examples: float | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what the fitted laws say of the rivals."""
-    from vlmfrontier.frontier.rivals import columns, compare, in_words, shared
+    from vlmfrontier.frontier.rivals import columns, compare, shared
+    from vlmfrontier.units import format_configuration
 
     found = compare(rivals, results.laws(target).ensemble(columns(rivals)), examples)
     lines = [f"By the fitted laws of {results.record.error_name(target)} {shared(rivals, examples)}".rstrip() + ":"]
     lines += [f"  {_compared(pair)}" for pair in found]
     measured = [_runs_at(results, target, rival, examples) for rival in rivals]
     lines += [
-        f"  measured at {in_words(rival)}: {sum(errors) / len(errors):.4g}"
+        f"  measured at {format_configuration(rival)}: {sum(errors) / len(errors):.4g}"
         for rival, errors in zip(rivals, measured, strict=True)
         if errors
     ]
@@ -129,10 +129,10 @@ def _compared(pair: "Comparison") -> str:
     if share < 0.5:
         share, better, worse, sign = 1 - share, second, first, -1
     ends = sorted((sign * pair.lo, sign * pair.hi))
-    told = "" if pair.told else "; not told apart"
+    doubt = "" if pair.detected else "; the difference is not established"
     return (
         f"{better} has less error than {worse} in {format_share(share)} of {pair.fits} resampled fits, by "
-        f"{sign * pair.difference:.3g} (90% interval {ends[0]:.3g} to {ends[1]:.3g}){told}"
+        f"{sign * pair.difference:.3g} (90% interval {ends[0]:.3g} to {ends[1]:.3g}){doubt}"
     )
 
 
@@ -144,13 +144,13 @@ def _before(
     rivals: "Sequence[Configuration]",
     examples: float | None,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return what simulated studies of the design tell."""
+    """Return what simulated studies of the design detect."""
     from vlmfrontier.frontier.power import simulate
     from vlmfrontier.frontier.rivals import shared
     from vlmfrontier.progress import Count
 
     if not rivals and design.grid is None:
-        raise UserError("this study has no cost or no data size, so no direction of x*: name --rivals to tell apart")
+        raise UserError("this study has no cost or no data size, so no direction of x*: name --rivals to compare")
     at = f", rivals {shared(rivals, examples)}".rstrip() if rivals else ""
     lines = [f"{len(next(iter(design.factors.values())))} runs, {given.laws} laws drawn from the prior{at}"]
     parts = []
@@ -208,7 +208,7 @@ def _share(text: str) -> float:
 
 
 def _summary(outcomes: "Sequence[Outcome]", name: str, scale: float) -> tuple[dict[str, Any], list[str]]:
-    """Return what the simulated studies of one noise told, as data and as lines."""
+    """Return what the simulated studies of one noise detected, as data and as lines."""
     from tabulate import tabulate
 
     from vlmfrontier.frontier.power import directed, separated
@@ -225,10 +225,14 @@ def _summary(outcomes: "Sequence[Outcome]", name: str, scale: float) -> tuple[di
         table, smallest = separated(outcomes, number, scale)
         first, second = differing(pair.first, pair.second)
         rows = [
-            (_bin(row["from"], row["to"]), row["laws"], *(percent(row[key]) for key in ("right", "wrong", "untold")))
+            (
+                _bin(row["from"], row["to"]),
+                row["laws"],
+                *(percent(row[key]) for key in ("right", "wrong", "undetected")),
+            )
             for row in table.to_dict("records")
         ]
-        heads = ("true difference", "laws", "right sign", "wrong sign", "not told")
+        heads = ("true difference", "laws", "right sign", "wrong sign", "not detected")
         found = "no difference is found" if smallest is None else f"differences from {smallest:.2g} on are found"
         lines += [f"{first} against {second}:", tabulate(rows, heads), f"{found} in 80% of the cases"]
         record["rivals"].append({
@@ -240,7 +244,10 @@ def _summary(outcomes: "Sequence[Outcome]", name: str, scale: float) -> tuple[di
     table = directed(outcomes)
     if len(table):
         rows = [(f"{row.factor}*", row.moves, percent(row.right), percent(row.wrong)) for row in table.itertuples()]
-        lines += ["", tabulate(rows, ("x* with n", "laws that move it", "of these told", "told wrongly, of all laws"))]
+        lines += [
+            "",
+            tabulate(rows, ("x* with n", "laws that move it", "of these detected", "wrong direction, of all laws")),
+        ]
         record["directions"] = json.loads(table.to_json(orient="records"))
     return record, lines
 

@@ -78,8 +78,6 @@ class Predictor:
     """The pooled prediction of one target and its 90% interval, at any point."""
 
     laws: TargetLaws
-    largest: float = np.inf
-    """The largest error that there can be; no prediction is shown above it."""
 
     @property
     def target(self) -> str:
@@ -93,9 +91,8 @@ class Predictor:
         ensemble = self.laws.ensemble(x)
         points = np.arange(len(next(iter(x.values()))))
         n = ensemble.pool.data_unit if examples is None else examples
-        f = np.median(ensemble.pool.errors(points, n), axis=0)
-        f, low, high = (np.minimum(errors, self.largest) for errors in (f, *ensemble.interval(points, n)))
-        return f, low, high
+        low, high = ensemble.interval(points, n)
+        return np.median(ensemble.pool.errors(points, n), axis=0), low, high
 
 
 def center_line(runs: pd.DataFrame, factor: str, factors: Sequence[str]) -> pd.DataFrame | None:
@@ -106,8 +103,7 @@ def center_line(runs: pd.DataFrame, factor: str, factors: Sequence[str]) -> pd.D
 
 def predictors_of(results: Results, targets: Sequence[str]) -> dict[str, Predictor]:
     """Return the pooled predictions of several targets."""
-    largest = {target: results.largest_error(target) or np.inf for target in targets}
-    return {target: Predictor(results.laws(target), largest[target]) for target in targets}
+    return {target: Predictor(results.laws(target)) for target in targets}
 
 
 class NothingToShow(Exception):  # noqa: N818 — not an error: a study may have nothing of a kind

@@ -20,7 +20,15 @@ from vlmfrontier.frontier.search import (
     search,
 )
 from vlmfrontier.frontier.space import RunRange, check_budgets
-from vlmfrontier.units import format_count, format_difference, format_error, format_number, format_range, format_share
+from vlmfrontier.units import (
+    format_configuration,
+    format_count,
+    format_difference,
+    format_error,
+    format_number,
+    format_range,
+    format_share,
+)
 
 ALTERNATIVES = 2
 NEAREST_RUNS = 3
@@ -108,7 +116,7 @@ def answer(
     `caveats` are those of every answer of the target. Raises `UserError` for a budget that
     affords nothing and for a number of examples that is not positive or that the study does not know.
     """
-    _check_examples(target.runs, examples)
+    check_examples(target.runs, examples)
     check_budgets(target.space, [budget])
     choices = recommend(target, budget, examples, near, 1 + ALTERNATIVES)
     choice = choices[0]
@@ -143,7 +151,7 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
     while len(taken) < count and (second := runner_up(space, errors, counts[0], taken)) >= 0:
         taken.append(second)
     ends = [*target.ensemble.interval(np.array(taken), n), *target.ensemble.run_interval(np.array(taken), n)]
-    f, low, high, run_low, run_high = (target.capped(values) for values in (errors[taken], *ends))
+    f, low, high, run_low, run_high = (errors[taken], *ends)
     enough = float(near_enough(space.cost, errors, counts, near)[0])
     choices = []
     for position, index in enumerate(taken):
@@ -184,7 +192,8 @@ def nearest_runs(
     return tuple({str(key): value for key, value in row.items()} for row in nearest.to_dict("records"))
 
 
-def _check_examples(runs: RunRange, examples: float | None) -> None:
+def check_examples(runs: RunRange, examples: float | None) -> None:
+    """Raise `UserError` for an n that cannot be, is missing, or that the runs do not have."""
     if runs.examples is None and examples is not None:
         raise UserError("this study's table has no data size; leave the number of examples out")
     if runs.examples is not None and examples is None:
@@ -198,7 +207,7 @@ def text(answer: Answer) -> str:
     choice = answer.choice
     lines = [
         f"{_question(answer)}:",
-        f"  {_configuration(choice.x, answer.counts)}, at {format_number(choice.cost)} {answer.unit}",
+        f"  {format_configuration(choice.x, answer.counts)}, at {format_number(choice.cost)} {answer.unit}",
         f"  predicted error {format_error(choice.f, answer.largest)} ({ranges(choice, answer)})",
         f"  {agreement(choice, answer)}; 90% lose at most {_points(choice.regret_p90)} points",
     ]
@@ -221,10 +230,6 @@ def _question(answer: Answer) -> str:
 def per_video(unit: str) -> str:
     """Return what a budget counts: FLOPs are those of one video; another unit is the user's own."""
     return f"{unit} per video" if unit == "FLOPs" else unit
-
-
-def _configuration(x: Mapping[str, float], counts: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} = {format_count(value)} {counts.get(name, '')}".rstrip() for name, value in x.items())
 
 
 def agreement(choice: Choice, answer: Answer) -> str:
@@ -250,7 +255,7 @@ def _points(value: float) -> str:
 
 def _alternative(other: Choice, answer: Answer) -> str:
     cost = f"{format_number(other.cost)} {answer.unit}"
-    return f"{_configuration(other.x, answer.counts)}: {compared(other, answer)}, at {cost}"
+    return f"{format_configuration(other.x, answer.counts)}: {compared(other, answer)}, at {cost}"
 
 
 def compared(other: Choice, answer: Answer) -> str:
@@ -262,7 +267,5 @@ def compared(other: Choice, answer: Answer) -> str:
 
 
 def _run(run: Mapping[str, object], target: str) -> str:
-    x = ", ".join(
-        f"{name} = {format_count(float(value))}" for name, value in run.items() if name not in ("run", target)
-    )
+    x = format_configuration({name: float(value) for name, value in run.items() if name not in ("run", target)})
     return f"{run.get('run', x)}: measured {format_error(run[target])}"

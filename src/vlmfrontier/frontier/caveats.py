@@ -15,7 +15,7 @@ import pandas as pd
 from vlmfrontier.frontier.pool import TAILS, Target, TargetLaws
 from vlmfrontier.frontier.space import RunRange, SearchSpace
 from vlmfrontier.laws.table import ResultsTable
-from vlmfrontier.units import format_count, format_error, format_number, format_range
+from vlmfrontier.units import format_configuration, format_count, format_error, format_number, format_range
 
 if TYPE_CHECKING:
     from vlmfrontier.frontier.answers import Choice
@@ -116,7 +116,7 @@ def _better(measured: Measured, choice: "Choice", target: Target, budget: float)
     if measured.error[best] < choice.f * np.exp(-best_of(len(rivals)) * spread):
         x = dict(zip(target.space.factors, measured.x[best], strict=True))
         yield SENTENCES["better"].format(
-            x=", ".join(f"{name} = {format_count(value)}" for name, value in x.items()),
+            x=format_configuration(x),
             mean=_mean(measured.count[best]),
             measured=format_error(measured.error[best]),
             cost=format_number(measured.cost[best]),
@@ -191,7 +191,7 @@ def poor_fit(target: str, forms: pd.DataFrame, least: float) -> list[str]:
     ]
 
 
-def unheld(laws: TargetLaws, table: ResultsTable) -> list[str]:
+def no_form_holds(laws: TargetLaws, table: ResultsTable) -> list[str]:
     """Return a sentence if the residuals say that none of the pool's forms holds."""
     if laws.discrepancy is None or laws.discrepancy.probability < SURE:
         return []

@@ -118,8 +118,8 @@ def _group(target: Target, laws: TargetLaws, runs: pd.DataFrame, n: float | None
     column = f"{target.name}_se"
     if column in runs and (se := runs[column].median()) > 0:
         noise = np.minimum(noise, np.sqrt(2) * se)
-    predicted = target.capped(np.median(ensemble.pool.errors(every, size), axis=0))
-    low, high = (target.capped(ends) for ends in ensemble.run_interval(every, size))
+    predicted = np.median(ensemble.pool.errors(every, size), axis=0)
+    low, high = ensemble.run_interval(every, size)
     return _Group(measured, noise / np.sqrt(measured.count), predicted, low, high)
 
 
@@ -130,7 +130,7 @@ def _optimum(target: Target, budget: float, n: float | None) -> tuple[np.ndarray
     chosen = int(search(errors[None], affordable(space.cost, np.array([budget])))[0, 0])
     if chosen < 0:
         return np.full(len(space.factors), np.nan), np.nan
-    return np.array(list(space.at(chosen).values())), float(target.capped(errors[[chosen]])[0])
+    return np.array(list(space.at(chosen).values())), float(errors[chosen])
 
 
 def _x_agrees(group: _Group, x: np.ndarray) -> str:

@@ -15,8 +15,9 @@ import numpy as np
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name
 from vlmfrontier.laws.bagging import Bag
-from vlmfrontier.laws.discrepancy import Basis, Discrepancy, draw, together
+from vlmfrontier.laws.discrepancy import Basis, Discrepancy, concatenated, draw
 from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.forms import soft_minimum
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.paths import LawsFolder
 from vlmfrontier.records import Weights, again, read_checked
@@ -68,28 +69,19 @@ class Members:
     def errors(self, configurations: np.ndarray, examples: float) -> np.ndarray:
         """Return f for the configurations at the given indices (I,) and one number of examples, shape (R, I)."""
         g = self.A[:, configurations] + self.B[:, configurations] * self.decay(np.array([examples]))
-        return self.finished(g, configurations, examples)
+        return self.errors_of_sums(g, configurations, examples)
 
     def progress(self, examples: np.ndarray) -> np.ndarray:
         """Return u(n), (S,): where each number of examples lies among the runs, from −1 to 1."""
         return np.zeros(len(examples)) if self.basis is None else self.basis.progress(examples)
 
-    def finished(self, g: np.ndarray, at: np.ndarray | tuple[np.ndarray, ...], examples: float) -> np.ndarray:
+    def errors_of_sums(self, g: np.ndarray, at: np.ndarray | tuple[np.ndarray, ...], examples: float) -> np.ndarray:
         """Return f for sums g of terms, (R, I), at configurations (I,), or (rows, columns) of the models' arrays."""
-        f = self.bent(g)
+        f = g if np.isinf(self.ceiling).all() else soft_minimum(g, self.ceiling[:, None], self.sharpness[:, None])
         if self.level is not None:
             at = at if isinstance(at, tuple) else (slice(None), at)
             f = f * np.exp(self.level[at] + self.progress(np.array([examples]))[0] * self.slope[at])
         return np.minimum(f, self.largest)
-
-    def bent(self, g: np.ndarray) -> np.ndarray:
-        """Return f for sums g of terms, (R, …): below the ceiling where a model has one."""
-        if np.isinf(self.ceiling).all():
-            return g
-        shape = (len(self), *[1] * (g.ndim - 1))
-        ceiling, s = self.ceiling.reshape(shape), self.sharpness.reshape(shape)
-        low = np.minimum(g, ceiling)
-        return low * (1 + (low / np.maximum(g, ceiling)) ** s) ** (-1 / s)
 
     def take(self, rows: np.ndarray) -> "Members":
         """Return the models at `rows`, in that order, without discrepancy; a row may come more than once."""
@@ -139,12 +131,18 @@ class Ensemble:
         return np.minimum(low, least), np.maximum(high, greatest)
 
     def _ends(self, configurations: np.ndarray, examples: float, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logs = np.log(self.pool.errors(configurations, examples))
-        middle = np.median(logs, axis=0)
-        spread = (logs - middle) * self.widening[:, None]
-        noisy = (spread[:, None, :] + self.noise[:, None, None] * scores[:, None]).reshape(-1, spread.shape[1])
-        low, high = np.exp(middle + np.quantile(noisy, TAILS, axis=0))
-        return low, np.minimum(high, self.pool.largest)
+        noise = self.noise[:, None, None] * scores[:, None]
+        ends = np.exp(self.ends(np.log(self.pool.errors(configurations, examples)), noise))
+        low, high = np.minimum(ends, self.pool.largest)  # rounding in logs may lead above it, too
+        return low, high
+
+    def ends(self, values: np.ndarray, noise: np.ndarray | float = 0.0) -> np.ndarray:
+        """Return the ends, (2, I), of the 90% interval of what the models say, `values` (R, I): their spread widened,
+        with `noise` (R or 1, K, 1) added, which stands for K draws of each."""
+        middle = np.median(values, axis=0)
+        spread = (values - middle) * self.widening[:, None]
+        noisy = (spread[:, None, :] + noise).reshape(-1, spread.shape[1])
+        return middle + np.quantile(noisy, TAILS, axis=0)
 
 
 def pooled(bags: Mapping[str, Members], rows: Mapping[str, np.ndarray], found: Discrepancy, x: Mapping) -> Ensemble:
@@ -226,7 +224,7 @@ def target_laws(
         draw(table, laws[form], bags[form].theta[which], np.random.default_rng([seed, 8, i]))
         for i, (form, which) in enumerate(rows.items())
     ]
-    return TargetLaws(target, bags, main, rows, together(drawn), largest=largest)
+    return TargetLaws(target, bags, main, rows, concatenated(drawn), largest=largest)
 
 
 def members_of(bag: Bag, x: Mapping[str, np.ndarray]) -> Members:
@@ -244,8 +242,8 @@ def read_laws(
 
     Raises `UserError` if they have not been fitted yet.
     """
-    bags = {form: Bag.load(_existing(folder.bag(form)), _existing(folder.law(form))) for form in forms}
-    laws = {form: LawFit.load(folder.law(form)) for form in forms}
+    laws = {form: LawFit.load(_existing(folder.law(form))) for form in forms}
+    bags = {form: Bag.load(_existing(folder.bag(form)), law) for form, law in laws.items()}
     path = _existing(folder.weights)
     weights = read_checked(path, Weights, again("laws"))
     if missing := set(forms) - set(weights):
@@ -273,11 +271,10 @@ class Target:
     """The models of this target over that space."""
     runs: RunRange
     """What the runs cover."""
-    largest: float | None = None
-    """The largest error that there can be: 100 of a task; None for a loss, which has no end."""
     counts: Mapping[str, str] = field(default_factory=dict)
     """What the values of factors, and of n, count, as far as somebody has said so."""
 
-    def capped(self, errors: np.ndarray) -> np.ndarray:
-        """Return predicted errors, none above the largest that there can be."""
-        return errors if self.largest is None else np.minimum(errors, self.largest)
+    @property
+    def largest(self) -> float | None:
+        """The largest error that there can be: 100 of a task; None for a loss, which has no end."""
+        return self.ensemble.pool.largest if np.isfinite(self.ensemble.pool.largest) else None

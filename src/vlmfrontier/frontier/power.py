@@ -2,7 +2,7 @@
 
 Every law is fitted as a study's is, but for speed with few starts and forms, and resamples descend from the fit of all
 runs instead of searching anew. In 16 simulated studies of the paper's 88 runs the intervals so found were 0.92 times as
-wide as those of the full way. Exponents may have any sign, or a difference would be told by assumption.
+wide as those of the full way. Exponents may have any sign: otherwise the fits would assume the sign of the difference.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from vlmfrontier.frontier.pool import Target, TargetLaws, target_laws
 from vlmfrontier.frontier.prior import TARGET, Design, Law, draw_law
 from vlmfrontier.frontier.rivals import Comparison, Configuration, columns, compare
 from vlmfrontier.frontier.space import RunRange
-from vlmfrontier.laws.bagging import Bag, folds, times_drawn
+from vlmfrontier.laws.bagging import Bag, descended, folds, times_drawn
 from vlmfrontier.laws.engine import descend
 from vlmfrontier.laws.fit import fit, problem_for
 from vlmfrontier.laws.forms import form_for
@@ -40,11 +40,10 @@ def quick_laws(table: ResultsTable, config: LawsConfig) -> TargetLaws:
     for form in config.forms:
         laws[form] = law = fit(table, form, TARGET, config, threads=1)
         problem = problem_for(table, form, TARGET, config)
-        warm, weight, fold = law.theta[None], problem.weight[0], folds(table, config)
+        warm, weight = law.theta[None], problem.weight[0]
         theta = np.stack([descend(problem, weight * times, warm)[0] for times in times_drawn(table, config)])
         bags[form] = Bag(law.form, table.units, table.data_unit, theta, np.zeros(len(theta)), np.zeros(len(theta)))
-        parts = np.stack([descend(problem, weight * (fold != out), warm)[0] for out in range(fold.max() + 1)])
-        left_out = law.form.predict(parts, *problem.design)[fold, np.arange(len(fold))]
+        left_out = descended(problem, folds(table, config), warm, threads=1)
         evidence[form] = Evidence(law.predict(table.points()), left_out, left_out, None)
     weights = pseudo_bma(log_scores(table, TARGET, evidence), config.seed)
     return target_laws(table, laws, bags, weights, FrontierConfig(members=MEMBERS), config.seed)
@@ -56,13 +55,13 @@ Noise = float | Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one simulated study told, and what was true."""
+    """What one simulated study detected, and what was true."""
 
     compared: list[Comparison]
     true: list[float]
     """True difference of every pair of rivals, the second's error less the first's."""
     directions: pd.DataFrame
-    """Per factor: its true elasticity `e`, and the sign `told` (0 where none is)."""
+    """Per factor: its true elasticity `e`, and the sign that was `detected` (0: none)."""
 
 
 def simulate(
@@ -74,7 +73,7 @@ def simulate(
     seed: int,
     done: Callable[[], None],
 ) -> list[Outcome]:
-    """Return what the design tells of each of `laws` laws of the prior, calling `done` after each."""
+    """Return what the design detects under each of `laws` laws of the prior, calling `done` after each."""
     config = LawsConfig(
         forms=_forms(design),
         ceiling=None,
@@ -100,7 +99,7 @@ def _forms(design: Design) -> list[str]:
     """Return the forms that the runs can carry; the first where they carry none, whose fit then says so."""
     factors, has_data = list(design.factors), design.data is not None
     forms = [form_for(name, factors, has_data) for name in (FORMS if has_data else FORMS[:-1])]
-    carried = [form.name for form in forms if len(form.parameter_names) + 2 <= design.configurations]
+    carried = [form.name for form in forms if form.needed <= design.configurations]
     return carried or [FORMS[0]]
 
 
@@ -121,36 +120,36 @@ def _key(rival: Configuration) -> tuple[float, ...]:
 
 
 def _directions(design: Design, law: Law, fitted: TargetLaws) -> pd.DataFrame:
-    """Return true elasticities and the direction that is told of each factor; no row without space or n."""
+    """Return the true elasticity and the detected direction of each factor; no row without space or n."""
     if design.space is None or design.grid is None:
-        return pd.DataFrame(columns=["factor", "e", "told"])
+        return pd.DataFrame(columns=["factor", "e", "detected"])
     space, grid = design.space, design.grid
     before, after = (
         np.stack([law({**space.factors, "n": np.full(len(space), n)}) for n in sizes])
         for sizes in (grid.examples, grid.examples + grid.step)
     )
     target = Target(TARGET, space, fitted.ensemble(space.factors), RunRange.of(design.factors, design.data))
-    told = elasticity_table(target, grid).direction.map({"up": 1, "down": -1}).fillna(0).to_numpy(int)
+    detected = elasticity_table(target, grid).direction.map({"up": 1, "down": -1}).fillna(0).to_numpy(int)
     return pd.DataFrame(
-        {"factor": list(space.factors), "e": elasticity_of_errors(space, grid, before, after), "told": told}
+        {"factor": list(space.factors), "e": elasticity_of_errors(space, grid, before, after), "detected": detected}
     )
 
 
 def separated(outcomes: Sequence[Outcome], pair: int, scale: float) -> tuple[pd.DataFrame, float | None]:
-    """Return how often the difference of a pair of rivals is told, by its true size, and the smallest one that is told
-    rightly in 80% of the cases (None if that is not reached).
+    """Return how often the difference between two rivals is detected, by its true size, and the smallest difference
+    that is detected with the right sign in 80% of the cases (None if that is not reached).
 
-    Columns: `from`, `to` (points), laws, right, wrong, untold, the last three as shares; the last row is over all.
+    Columns: `from`, `to` (points), laws, and as shares right and wrong sign and undetected; the last row is over all.
     """
     true = np.array([outcome.true[pair] for outcome in outcomes])
-    told = np.array([outcome.compared[pair].told for outcome in outcomes])
-    right, wrong = told * np.sign(true) > 0, told * np.sign(true) < 0
+    detected = np.array([outcome.compared[pair].detected for outcome in outcomes])
+    right, wrong = detected * np.sign(true) > 0, detected * np.sign(true) < 0
     rows = []
     for low, high in [*pairwise(BINS), (BINS[0], BINS[-1])]:
         inside = (np.abs(true) >= low * scale) & (np.abs(true) < high * scale)
-        shares = [float(x[inside].mean()) if inside.any() else np.nan for x in (right, wrong, told == 0)]
+        shares = [float(x[inside].mean()) if inside.any() else np.nan for x in (right, wrong, detected == 0)]
         rows.append((low * scale, high * scale, int(inside.sum()), *shares))
-    return pd.DataFrame(rows, columns=["from", "to", "laws", "right", "wrong", "untold"]), _smallest(
+    return pd.DataFrame(rows, columns=["from", "to", "laws", "right", "wrong", "undetected"]), _smallest(
         np.abs(true), right
     )
 
@@ -175,13 +174,13 @@ def _smallest(size: np.ndarray, right: np.ndarray) -> float | None:
 def directed(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """Return how often a direction in n is stated, by factor: rows of shares.
 
-    Columns: factor, `moves` the laws in which it moves, `right` of these the share that is rightly told,
-    `wrong` the share of all laws in which a direction is told that is not the true one.
+    Columns: factor; `moves`, in how many laws x* moves; `right`, in which share of these that direction is detected;
+    `wrong`, in which share of all laws another direction is detected than the true one.
     """
     rows = pd.concat([outcome.directions for outcome in outcomes], ignore_index=True)
     found = []
     for factor, of in rows.groupby("factor", sort=False):
         moves = of.e.abs() >= MOVES
-        right, wrong = of.told * np.sign(of.e) > 0, (of.told != 0) & (of.told != np.sign(of.e))
+        right, wrong = of.detected * np.sign(of.e) > 0, (of.detected != 0) & (of.detected != np.sign(of.e))
         found.append((factor, int(moves.sum()), right[moves].mean() if moves.any() else np.nan, wrong.mean()))
     return pd.DataFrame(found, columns=["factor", "moves", "right", "wrong"])

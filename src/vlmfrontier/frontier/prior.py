@@ -13,7 +13,7 @@ from vlmfrontier.cost.model import cost_model, has_cost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.rivals import Configuration
-from vlmfrontier.frontier.space import SearchSpace, most_frequent, named_levels, search_space
+from vlmfrontier.frontier.space import SearchSpace, default_budgets, most_frequent, named_levels, search_space
 from vlmfrontier.laws.table import ResultsTable, from_arrays
 from vlmfrontier.laws.user_table import read_table
 from vlmfrontier.study.root import Study
@@ -115,17 +115,13 @@ def design_of(study: Study, target: str) -> Design:
     factors, data, center, scale = _planned(study) if study.trained else _measured(study, target)
     if not has_cost(study):
         return Design(factors, data, center, scale=scale)
-    space, budgets, grid = search_space(study, factors), study.frontier.budgets, None
-    if budgets is None:
-        costs = np.broadcast_to(cost_model(study).cost(factors), len(next(iter(factors.values()))))
-        ends = (max(np.nanmin(costs), space.cost[0]), np.nanmax(costs))
-    else:
-        values = np.unique(budgets if isinstance(budgets, list) else budgets.values())
-        ends = (values[0], values[-1])
+    space, grid = search_space(study, factors), None
     if data is not None:
-        config, largest = study.frontier.elasticity, float(data.max())
-        sizes = largest * np.linspace(config.from_, config.to, SIZES)
-        grid = ElasticityGrid(np.linspace(*ends, BUDGETS), sizes, largest * config.step)
+        budgets = study.frontier.given_budgets
+        if budgets is None:
+            budgets = default_budgets(np.broadcast_to(cost_model(study).cost(factors), len(data)), space)
+        config = study.frontier.elasticity.model_copy(update={"budgets": BUDGETS, "sizes": SIZES})
+        grid = ElasticityGrid.of(config, budgets, data)
     return Design(factors, data, center, space, grid, scale)
 
 

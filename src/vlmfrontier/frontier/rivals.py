@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.errors import UserError, did_you_mean
-from vlmfrontier.frontier.pool import TAILS, Ensemble
+from vlmfrontier.frontier.pool import Ensemble
 from vlmfrontier.frontier.space import RunRange, SearchSpace
-from vlmfrontier.units import format_count, is_number, parse_number
+from vlmfrontier.units import format_configuration, format_count, is_number, parse_number
 
 Configuration = dict[str, float]
 
@@ -28,7 +28,9 @@ def parse_rivals(
         raise UserError("--rivals: name two configurations or more, for example --rivals V=49 V=196")
     for (i, one), (j, other) in combinations(enumerate(found), 2):
         if one == other:
-            raise UserError(f"--rivals: {texts[i]!r} and {texts[j]!r} are the same configuration, {in_words(one)}")
+            raise UserError(
+                f"--rivals: {texts[i]!r} and {texts[j]!r} are the same configuration, {format_configuration(one)}"
+            )
     return found
 
 
@@ -73,19 +75,16 @@ def check_rivals(
                     "choose one inside, or widen `space`"
                 )
         if outside := runs.outside(rival, examples):
-            notes.append(f"{in_words(rival)} lies outside the runs in {', '.join(outside)}: extrapolated")
+            notes.append(f"{format_configuration(rival)} lies outside the runs in {', '.join(outside)}: extrapolated")
     return notes
-
-
-def in_words(x: Mapping[str, float]) -> str:
-    """Return a configuration as text: `N = 1B, T = 8, V = 49`."""
-    return ", ".join(f"{name} = {format_count(value)}" for name, value in x.items())
 
 
 def differing(one: Configuration, other: Configuration) -> tuple[str, str]:
     """Return two configurations by what they differ in: `V = 49`, `V = 196`."""
     names = [name for name in one if one[name] != other[name]]
-    return in_words({name: one[name] for name in names}), in_words({name: other[name] for name in names})
+    return format_configuration({name: one[name] for name in names}), format_configuration(
+        {name: other[name] for name in names}
+    )
 
 
 def shared(rivals: Sequence[Configuration], examples: float | None) -> str:
@@ -93,7 +92,7 @@ def shared(rivals: Sequence[Configuration], examples: float | None) -> str:
     same = {name: value for name, value in rivals[0].items() if all(rival[name] == value for rival in rivals)}
     if examples is not None:
         same["n"] = examples
-    return f"at {in_words(same)}" if same else ""
+    return f"at {format_configuration(same)}" if same else ""
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class Comparison:
     """How many models the pool has."""
 
     @property
-    def told(self) -> int:
+    def detected(self) -> int:
         """The sign of the difference where its interval excludes 0, else 0."""
         return int(self.lo > 0) - int(self.hi < 0)
 
@@ -130,7 +129,7 @@ def compare(rivals: Sequence[Configuration], ensemble: Ensemble, examples: float
         errors = ensemble.pool.errors(np.array([i, j]), n)
         each = errors[:, 1] - errors[:, 0]
         middle, share = float(np.median(each)), float(np.mean(each > 0) + np.mean(each == 0) / 2)
-        low, high = middle + np.quantile((each - middle) * ensemble.widening, TAILS)
+        low, high = ensemble.ends(each[:, None])[:, 0]
         found.append(Comparison(rivals[i], rivals[j], middle, float(low), float(high), share, len(each)))
     return found
 

@@ -56,7 +56,7 @@ def judge(members: Members, examples: float, counts: np.ndarray, chosen: np.ndar
     optimum = member_choices(members, np.array([examples]), counts)[:, 0]
     rows = np.arange(len(members))[:, None]
     least = members.A[rows, optimum] + members.B[rows, optimum] * members.decay(np.array([examples]))
-    return optimum, members.errors(chosen, examples), members.finished(least, (rows, optimum), examples)
+    return optimum, members.errors(chosen, examples), members.errors_of_sums(least, (rows, optimum), examples)
 
 
 def _parts(members: Members, transposed: bool) -> tuple[np.ndarray, ...]:
@@ -72,7 +72,7 @@ def _ends(members: Members) -> tuple[np.ndarray, np.ndarray, float]:
 
 @njit(cache=True)
 def _finished(g: float, ceiling: float, sharpness: float, delta: float, largest: float) -> float:
-    """Return f for a sum of terms, as `Members.finished` does."""
+    """Return f for a sum of terms, as `Members.errors_of_sums` does."""
     if ceiling < np.inf:
         low = min(g, ceiling)
         ratio = low / max(g, ceiling)
@@ -224,10 +224,9 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
     rows = pd.DataFrame({"c": budgets, "n": np.nan if size is None else size, **_configurations(space, chosen)})
     optimum, own, least = judge(ensemble.pool, n, counts, chosen)
     ends = [*ensemble.interval(chosen, n), *ensemble.run_interval(chosen, n)]
-    told = [target.capped(values) for values in (errors[chosen], *ends)]
     enough = near_enough(space.cost, errors, counts, near)
     rows = rows.assign(
-        **dict(zip(("f", "f_lo", "f_hi", "run_lo", "run_hi"), told, strict=True)),
+        **dict(zip(("f", "f_lo", "f_hi", "run_lo", "run_hi"), (errors[chosen], *ends), strict=True)),
         p_best=(optimum == chosen).mean(axis=0),
         p_near=(own <= least * (1 + enough)).mean(axis=0),
         near=enough,
@@ -237,7 +236,7 @@ def _frontier_at(target: Target, budgets: np.ndarray, size: float | None, near: 
     rows["extrapolates"] = [" ".join(target.runs.outside(x, size)) or INSIDE for x in map(space.at, chosen)]
     rows["edge"] = [" ".join(space.at_end(x)) or INSIDE for x in map(space.at, chosen)]
     second = np.array([runner_up(space, errors, *cell) for cell in zip(counts, chosen, strict=True)])
-    return rows.join(_second(space, target.capped(errors), second))
+    return rows.join(_second(space, errors, second))
 
 
 def runner_up(space: SearchSpace, errors: np.ndarray, count: int, taken: int | Sequence[int]) -> int:

@@ -10,8 +10,10 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.sweep import SweepConfig
-from vlmfrontier.units import format_count, format_number
+from vlmfrontier.units import format_configuration, format_number
 
+BUDGETS = 300
+"""How many budgets there are by default, as in the paper."""
 FRAMES_BEYOND = 2
 """By default a trained study's space reaches to this multiple of the most frames among its runs."""
 
@@ -92,7 +94,7 @@ def check_budgets(space: SearchSpace, budgets: Sequence[float]) -> None:
     """Raise `UserError` if a budget cannot pay for the cheapest configuration."""
     least = min(budgets)
     if least < space.cost[0]:
-        cheapest = ", ".join(f"{name} = {format_count(value)}" for name, value in space.at(0).items())
+        cheapest = format_configuration(space.at(0))
         raise UserError(
             f"budget {format_number(least)} {space.unit} is below the cheapest configuration ({cheapest}), "
             f"which costs {format_number(space.cost[0])}; raise the budget"
@@ -140,6 +142,16 @@ def _default(models: ModelsConfig | None, factor: str, runs: np.ndarray) -> np.n
     if factor == "T":
         return np.arange(1.0, FRAMES_BEYOND * np.max(runs) + 1)
     return np.arange(1.0, np.sqrt(models.largest_tower.features) + 1) ** 2
+
+
+def default_budgets(costs: np.ndarray, space: SearchSpace) -> np.ndarray:
+    """Return 300 budgets from the cheapest to the dearest run, ascending, none below the cheapest configuration.
+
+    `costs` are those of the runs, not finite where unknown.
+    """
+    known = costs[np.isfinite(costs)]
+    dearest = known.max() if len(known) else space.cost[-1]
+    return np.linspace(max(known.min(initial=dearest), space.cost[0]), dearest, BUDGETS)
 
 
 def range_name(pooling: str) -> str:

@@ -82,17 +82,16 @@ class Bag:
         frame.assign(objective=self.objective, hit_rate=self.hit_rate).to_csv(path, index=False)
 
     @classmethod
-    def load(cls, path: Path, law: Path) -> "Bag":
-        """Return the bag of a CSV that `save` wrote; form and units come from the law's JSON."""
-        fitted = LawFit.load(law)
-        names = list(fitted.form.parameter_names)
+    def load(cls, path: Path, law: LawFit) -> "Bag":
+        """Return the bag of a CSV that `save` wrote; form and units are those of its law."""
+        names = list(law.form.parameter_names)
         frame = read_frame(Path(path), again("laws"), ["resample", *names, "objective", "hit_rate"])
         if list(frame["resample"]) != list(range(len(frame))):
             raise UserError(f"{path}: damaged: its resamples are not numbered 0 to {len(frame) - 1}; {again('laws')}")
         return cls(
-            fitted.form,
-            fitted.units,
-            fitted.data_unit,
+            law.form,
+            law.units,
+            law.data_unit,
             frame[names].to_numpy(float),
             frame["objective"].to_numpy(),
             frame["hit_rate"].to_numpy(),
@@ -171,7 +170,7 @@ def leave_one_out(
     """
     _, each = np.unique(table.configuration, return_inverse=True)
     if (each.max() + 1) * len(each) > _SEARCHED and config.backend == "numba":
-        return _descended(problem_for(table, form, target, config), each, warm, threads)
+        return descended(problem_for(table, form, target, config), each, warm, threads)
     lighter = config.model_copy(update={"preset": "fast", "starts": min(config.starts, _LEFT_OUT_STARTS)})
     return _left_out(table, form, target, lighter, each, warm, threads)
 
@@ -218,7 +217,7 @@ def _left_out(
     return predicted[fold, np.arange(len(fold))]
 
 
-def _descended(problem: Problem, fold: np.ndarray, warm: np.ndarray, threads: int | None) -> np.ndarray:
+def descended(problem: Problem, fold: np.ndarray, warm: np.ndarray, threads: int | None) -> np.ndarray:
     """Return f̂ of every row from a descent without its fold, one fold at a time."""
     X, n = problem.design
     order = np.argsort(fold, kind="stable")

@@ -143,19 +143,19 @@ def _too_few(table: ResultsTable, form: Form, target: str) -> str:
         f"{table.name}: {table.configurations} distinct configurations in {len(table)} rows{rows}, and form "
         f"{form.name} with {len(form.parameter_names)} parameters needs at least {form.needed}"
     )
-    smaller = [name for name in FORMS if _parameters(name, table) + 2 <= table.configurations]
+    smaller = [name for name in FORMS if _needed(name, table) <= table.configurations]
     hint = (
         f"fit {_listed(smaller)} only (laws.forms)" if smaller else "no form fits so few; measure more configurations"
     )
     return f"{message}; {hint}"
 
 
-def _parameters(name: str, table: ResultsTable) -> int:
-    """Return how many parameters the form has on this table; one that it cannot have counts as too many."""
+def _needed(name: str, table: ResultsTable) -> int:
+    """Return how many configurations the form needs on this table; more than there are where it cannot be."""
     try:
-        return len(form_for(name, list(table.factors), table.has_data).parameter_names)
+        return form_for(name, list(table.factors), table.has_data).needed
     except UserError:
-        return len(table) + 1
+        return table.configurations + 1
 
 
 def _duplicates(table: ResultsTable) -> list[str]:

@@ -30,7 +30,7 @@ _ALONG = (1.0, 0.5)  # share of the variance along single factors; the rest is t
 _SLOPES = (0.0, 0.5)  # variance of the slope in log n, relative to that of δ
 _SIZES = np.array([0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0])  # variance of δ in that of the noise
 _NONE = 0.5  # prior probability that there is no discrepancy
-_DETERMINED = 1e-6  # relative singular value above which a direction of the parameters counts as spent
+_DETERMINED = 1e-6  # relative singular value above which a direction of the parameters counts as fitted
 _SMALLEST = 1e-9  # of log errors: rounding
 
 
@@ -107,7 +107,7 @@ class Discrepancy:
         return self.level @ features.T, self.slope @ features.T
 
 
-def together(parts: list[Discrepancy]) -> Discrepancy:
+def concatenated(parts: list[Discrepancy]) -> Discrepancy:
     """Return the models of several forms as one list."""
     sizes = [len(part.noise) for part in parts]
     arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
@@ -138,12 +138,12 @@ def draw(table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Gen
     X, n = scaled(law.form, table.points(), table.units, table.data_unit)
     measured = np.log(table.error(law.target))
     residual = measured - np.log(law.form.predict(law.theta, X, n))
-    root = np.sqrt(_trust(residual, law.loss))
+    root = np.sqrt(_row_weights(residual, law.loss))
     features = features * root[:, None]
-    spent = _spent(log_jacobian(law.form, law.theta, X, n) * root[:, None])
-    residual = _rest(residual * root, spent)
-    free = max(len(residual) - spent.shape[1], 1)
-    settings, weight, squares = _posterior(basis, features, residual, spent, free)
+    fitted = _column_space(log_jacobian(law.form, law.theta, X, n) * root[:, None])
+    residual = _projected_out(residual * root, fitted)
+    free = max(len(residual) - fitted.shape[1], 1)
+    settings, weight, squares = _posterior(basis, features, residual, fitted, free)
     own = (measured - np.log(law.form.predict(theta, X, n))) * root
     weights, noise = np.zeros((len(theta), features.shape[1])), np.zeros(len(theta))
     drawn = rng.choice(len(settings), len(theta), p=weight)
@@ -153,11 +153,11 @@ def draw(table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Gen
         if settings[which].size > 0:
             weights[rows] = _weights(settings[which], features, own[rows], noise[rows], rng)
     level, slope = np.split(weights.astype(np.float32).astype(float), 2, axis=1)  # as the explorer gets them
-    wide = np.full(len(theta), widening(table.configurations, spent.shape[1]))
+    wide = np.full(len(theta), widening(table.configurations, fitted.shape[1]))
     return Discrepancy(basis, level, slope, noise, wide, float(1 - weight[0]))
 
 
-def _trust(residual: np.ndarray, loss: str) -> np.ndarray:
+def _row_weights(residual: np.ndarray, loss: str) -> np.ndarray:
     """Return the weight of every row, (m,): 1, and under Huber's loss less for rows that are outliers for the law.
 
     It is what Student's t with four degrees of freedom gives a residual (its scale: 1.48 median sizes), so that δ does
@@ -169,18 +169,18 @@ def _trust(residual: np.ndarray, loss: str) -> np.ndarray:
     return np.minimum(5 / (4 + (residual / scale) ** 2), 1.0)
 
 
-def _spent(jacobian: np.ndarray) -> np.ndarray:
+def _column_space(jacobian: np.ndarray) -> np.ndarray:
     """Return an orthonormal basis of what the law's parameters can follow to first order, (m, rank)."""
     left, values, _ = np.linalg.svd(np.nan_to_num(jacobian), full_matrices=False)
     return left[:, values > _DETERMINED * values[0]]
 
 
-def _rest(values: np.ndarray, spent: np.ndarray) -> np.ndarray:
-    return values - spent @ (spent.T @ values)
+def _projected_out(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    return values - fitted @ (fitted.T @ values)
 
 
 def _posterior(
-    basis: Basis, features: np.ndarray, residual: np.ndarray, spent: np.ndarray, free: int
+    basis: Basis, features: np.ndarray, residual: np.ndarray, fitted: np.ndarray, free: int
 ) -> tuple[list[_Setting], np.ndarray, np.ndarray]:
     """Return the settings, none first, their posterior probabilities, and their sums of squares scaled by the noise."""
     total = residual @ residual + len(residual) * _SMALLEST**2
@@ -188,14 +188,14 @@ def _posterior(
     slopes = _SLOPES if basis.data is not None else _SLOPES[:1]
     kinds = [(along, length, slope) for along in _ALONG for length in _LENGTHS for slope in slopes]
     prior = np.log((1 - _NONE) / (len(kinds) * (len(_SIZES) - 1)))
-    rest = _rest(features, spent)
+    rest = _projected_out(features, fitted)
     for along, length, slope in kinds:
         one = basis.variances(length, along)
         variances = np.concatenate([one, slope * one])
-        scaled_rest = rest * np.sqrt(variances)
-        values, vectors = np.linalg.eigh(scaled_rest.T @ scaled_rest)
+        scaled_features = rest * np.sqrt(variances)
+        values, vectors = np.linalg.eigh(scaled_features.T @ scaled_features)
         values = np.maximum(values, 1e-12)
-        explained = (vectors.T @ (scaled_rest.T @ residual)) ** 2 / values
+        explained = (vectors.T @ (scaled_features.T @ residual)) ** 2 / values
         for size in _SIZES[1:]:
             grown = size * values
             settings.append(_Setting(float(size), variances))

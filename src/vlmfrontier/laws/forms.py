@@ -143,6 +143,11 @@ class Form:
         return len(self.parameter_names) + 2
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Parameters and terms: of two forms the one with less is simpler."""
+        return len(self.parameter_names), len(self.terms)
+
+    @property
     def variables(self) -> tuple[str, ...]:
         """Factors, then n if there is one: the columns of the design."""
         return (*self.factors, DATA) if self.has_data else self.factors
@@ -164,16 +169,7 @@ class Form:
 
     def link(self, g: ArrayLike, C: ArrayLike) -> np.ndarray:
         """Return f for the sum of terms g below the ceiling C, which broadcast: g itself in a form without one."""
-        if self.sharpness is None:
-            return np.asarray(g)
-        low = np.minimum(g, C)
-        ratio = low / np.maximum(g, C)  # at most 1, so that no power overflows
-        if self.sharpness == 1:
-            return low / (1 + ratio)
-        if self.sharpness == 4:
-            ratio *= ratio
-            return low / np.sqrt(np.sqrt(1 + ratio * ratio))
-        return low * (1 + ratio**self.sharpness) ** (-1 / self.sharpness)
+        return np.asarray(g) if self.sharpness is None else soft_minimum(g, C, self.sharpness)
 
     def ceilings(self, theta: ArrayLike) -> np.ndarray:
         """Return the ceiling C (R,) of θ (R, P), in the units of the target; infinite in a form without one."""
@@ -216,6 +212,12 @@ class Form:
                     log_value + power.sign * theta[:, self.index(power.exponent)][:, None] * logs[power.variable]
                 )
             return np.broadcast_to(np.exp(log_value), (len(theta), len(next(iter(logs.values())))))
+
+
+def soft_minimum(g: ArrayLike, C: ArrayLike, s: ArrayLike) -> np.ndarray:
+    """Return (g^(−s) + C^(−s))^(−1/s) of arrays that broadcast: g where C is infinite."""
+    low = np.minimum(g, C)
+    return low * (1 + (low / np.maximum(g, C)) ** s) ** (-1 / s)  # of a ratio of at most 1 no power overflows
 
 
 def form_for(name: str, factors: Sequence[str], has_data: bool, text: str | None = None) -> Form:

@@ -35,7 +35,7 @@ def settled(
     names = [*defaults, *config.formulas] if chosen else config.forms
     forms = [form_for(name, factors, has_data, config.formula_of(name)) for name in names]
     kept, notes = _distinct(forms, silent=defaults if chosen else [])
-    kept.sort(key=lambda form: (len(form.parameter_names), len(form.terms)))
+    kept.sort(key=lambda form: form.size)
     if chosen and configurations is not None:
         carried = [form for form in kept if form.text or form.needed <= configurations] or kept[:1]
         notes += [

@@ -23,14 +23,14 @@ def off_bounds(table: ResultsTable, law: LawFit, config: LawsConfig) -> LawFit:
     the most likely exponents under a normal prior around 0 and the residuals' own variance; `diagnostics` keeps the
     least objective, and a warning says where error makes a step. Predictions of the frontier do not rest on it.
     """
-    from scipy.optimize import least_squares  # noqa: PLC0415 — slow to import, and few laws need it
-
-    table = table.measured(law.target)
-    problem = problem_for(table, law.form.name, law.target, config)
     ends = [name for name in law.diagnostics["at_bound"] if law.form.is_exponent[law.form.index(name)]]
     steep = {name: law.parameters[name] for name in ends if law.parameters[name] != 0}
     if not steep:
         return law
+    from scipy.optimize import least_squares  # noqa: PLC0415 — slow to import, and few laws need it
+
+    table = table.measured(law.target)
+    problem = problem_for(table, law.form.name, law.target, config)
     exponents, start = law.form.is_exponent, problem.from_theta(law.theta)
     noise = np.sqrt(2 * law.objective / max(law.degrees_of_freedom, 1))
     # A ceiling whose least and largest value are one is no box for scipy.

@@ -1,13 +1,20 @@
 """The recommendation in words, and what makes a study's results less sure than they look: read first, said first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from vlmfrontier.figures.catalogue import Outline
 from vlmfrontier.frontier.answers import Answer, agreement, per_video, ranges
 from vlmfrontier.frontier.caveats import above
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.study_report import StudyReport
-from vlmfrontier.units import format_count, format_error, format_number, format_percentage, format_share
+from vlmfrontier.units import (
+    format_configuration,
+    format_count,
+    format_error,
+    format_number,
+    format_percentage,
+    format_share,
+)
 
 LIKELY = 0.5
 """A recommendation that fewer models than this share find good enough is a guess among rivals."""
@@ -112,11 +119,6 @@ def _named(names: list[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def configuration(x: Mapping[str, float]) -> str:
-    """Return a configuration: `N = 7.5B, T = 16, V = 49`."""
-    return ", ".join(f"{name} = {format_count(value)}" for name, value in x.items())
-
-
 def question(budget: float, unit: str, examples: float | None) -> str:
     """Return the question that an answer is for: `100M FLOPs per video and 500 examples`."""
     data = "" if examples is None else f" and {format_count(examples)} examples"
@@ -127,7 +129,7 @@ def two_lines(answer: Answer) -> tuple[str, str]:
     """Return a recommendation in two lines: what to deploy with its error, and how sure that is."""
     choice = answer.choice
     deploy = (
-        f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {configuration(choice.x)}: "
+        f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {format_configuration(choice.x)}: "
         f"{answer.target} error {format_error(choice.f, answer.largest)} "
         f"({ranges(choice, answer)})"
     )

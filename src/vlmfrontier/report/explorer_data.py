@@ -201,7 +201,6 @@ def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
     return {
         "units": [main.units[name] for name in main.form.factors],
         "dataUnit": main.data_unit,
-        "largest": laws.largest if np.isfinite(laws.largest) else None,
         "bags": bags,
         "pool": [_part(form, rows) for form, rows in laws.rows.items()],
         "noise": ensemble.noise.tolist(),

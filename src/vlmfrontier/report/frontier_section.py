@@ -9,10 +9,17 @@ from vlmfrontier.frontier.answers import compared, format_near
 from vlmfrontier.frontier.elasticity import UNDETERMINED
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, Lines, Text, table
-from vlmfrontier.report.caveats import configuration, question, recommended
+from vlmfrontier.report.caveats import question, recommended
 from vlmfrontier.report.laws_section import law_free
 from vlmfrontier.report.study_report import StudyReport
-from vlmfrontier.units import format_count, format_error, format_number, format_range, format_share
+from vlmfrontier.units import (
+    format_configuration,
+    format_count,
+    format_error,
+    format_number,
+    format_range,
+    format_share,
+)
 
 BUDGETS = 6
 """Budgets that the table of the frontier shows, of all that were searched."""
@@ -29,12 +36,13 @@ def recommendation(report: StudyReport) -> Iterator[Block]:
     found = report.answer
     yield Highlight(recommended(report))
     items = [
-        f"next best: {configuration(other.x)}: {compared(other, found)}, at {format_number(other.cost)} {found.unit}"
+        f"next best: {format_configuration(other.x)}: {compared(other, found)}, "
+        f"at {format_number(other.cost)} {found.unit}"
         for other in found.alternatives
     ]
     more = {"twice the budget": found.double_budget, f"twice the {_data_word(report)}": found.double_examples}
     items += [
-        f"{name}: {configuration(other.x)}: {compared(other, found)}"
+        f"{name}: {format_configuration(other.x)}: {compared(other, found)}"
         for name, other in more.items()
         if other is not None
     ]
@@ -54,7 +62,7 @@ def recommendation(report: StudyReport) -> Iterator[Block]:
 
 def _run_name(run: dict, target: str) -> str:
     x = {name: float(value) for name, value in run.items() if name not in ("run", target)}
-    return f"`{run['run']}`" if "run" in run else configuration(x)
+    return f"`{run['run']}`" if "run" in run else format_configuration(x)
 
 
 def _data_word(report: StudyReport) -> str:
@@ -240,7 +248,7 @@ def _contested(report: StudyReport) -> Iterator[str]:
         return
     examples = None if pd.isna(row["n"]) else row["n"]
     first, second = ({name: row[prefix + name] for name in report.study.factors()} for prefix in ("", "second_"))
-    pair = f"a run with {configuration(first)} and one with {configuration(second)}"
+    pair = f"a run with {format_configuration(first)} and one with {format_configuration(second)}"
     yield (
         f"With {question(row['c'], report.results.space.unit, examples)} the fits agree least "
         f"({format_share(row['p_near'])}): {pair} is most informative."

@@ -9,9 +9,9 @@ from vlmfrontier.frontier.law_free import in_words
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.words import errors_in_words, formula, missing_error, rounded_error, units_in_words
 from vlmfrontier.report.blocks import Block, Caution, Heading, Lines, Text, table
-from vlmfrontier.report.caveats import configuration
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import (
+    format_configuration,
     format_count,
     format_error,
     format_number,
@@ -154,10 +154,10 @@ def law_free(report: StudyReport) -> Iterator[Block]:
             *((format_count(row["n"]),) if has_data else ()),
             format_number(row["c"]),
             f"{row['as_good']} of {row['rivals']}",
-            configuration({name: row[name] for name in factors}),
+            format_configuration({name: row[name] for name in factors}),
             f"{format_error(row['measured'])} ± {format_error(row['noise'])}",
             f"{format_error(row['predicted'], largest)} ({format_range(row['run_lo'], row['run_hi'], largest)})",
-            configuration({name: row[f"law_{name}"] for name in factors}),
+            format_configuration({name: row[f"law_{name}"] for name in factors}),
             in_words(row),
         )
         for row in rows.to_dict("records")

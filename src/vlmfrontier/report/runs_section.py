@@ -113,9 +113,9 @@ def _winners(report: StudyReport) -> Iterator[Block]:
         best, second = sorted({*group["first"], *group["second"]}, key=lambda run: errors.get(run, np.inf))[:2]
         row = next(row for row in group.to_dict("records") if {row["first"], row["second"]} == {best, second})
         ends = (row["lo"], row["hi"]) if row["first"] == best else (-row["hi"], -row["lo"])
-        told = "yes" if row["real"] else "no"
+        differs = "yes" if row["real"] else "no"
         worse = f"{abs(row['difference']):.2g} ({ends[0]:.2g} to {ends[1]:.2g})"
-        rows.append((format_number(cost), f"`{best}`", f"`{second}`", worse, told))
+        rows.append((format_number(cost), f"`{best}`", f"`{second}`", worse, differs))
     real = f"{int(pairs.real.sum())} of {len(pairs)} compared pairs differ for real (`tables/differences.csv`)"
     if not rows:
         yield Text(f"{real}, by the test videos that they share.")

@@ -276,6 +276,13 @@ class FrontierConfig(Section):
     elasticity: ElasticityConfig = ElasticityConfig()
     """How elasticities with respect to n are averaged."""
 
+    @property
+    def given_budgets(self) -> np.ndarray | None:
+        """The budgets that the study names, ascending; None: the default."""
+        if self.budgets is None:
+            return None
+        return np.unique(self.budgets if isinstance(self.budgets, list) else self.budgets.values())
+
     @model_validator(mode="after")
     def _positive(self) -> Self:
         for name in ("budgets", "examples"):

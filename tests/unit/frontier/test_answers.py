@@ -11,7 +11,7 @@ from tests.made_studies import made
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import answer, nearest_runs, text
-from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
+from vlmfrontier.frontier.pool import Members, Target, TargetLaws, as_in_the_paper
 from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.report.caveats import two_lines
@@ -95,8 +95,8 @@ def test_questions_without_an_answer_are_refused(budget, examples, message):
 
 def scaled(scale: float, largest: float | None = 100.0) -> Target:
     """Return a target whose models predict errors so many times as large."""
-    members = Members(MEMBERS.A * scale, MEMBERS.B * scale, MEMBERS.d, MEMBERS.data_unit)
-    return replace(TARGET, ensemble=as_in_the_paper(members), largest=largest)
+    members = replace(MEMBERS, A=MEMBERS.A * scale, B=MEMBERS.B * scale, largest=largest or np.inf)
+    return replace(TARGET, ensemble=as_in_the_paper(members))
 
 
 @pytest.mark.parametrize(
@@ -157,5 +157,6 @@ def test_a_law_that_explains_little_is_said_with_every_answer(r2, said, tmp_path
         "chosen": [False, True, True],
     }
     pd.DataFrame(rows).to_csv(folder / "forms.csv", index=False)
+    results._laws["avg"] = TargetLaws("avg", {}, "add", {}, None)  # whose bags nobody asks for
     found = results.caveats("avg")
     assert [part in sentence for part, sentence in zip(said, found, strict=True)] == [True] * len(said)

@@ -10,7 +10,7 @@ import pytest
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.frontier import caveats
 from vlmfrontier.frontier.answers import Answer, answer
-from vlmfrontier.frontier.caveats import unheld
+from vlmfrontier.frontier.caveats import no_form_holds
 from vlmfrontier.frontier.pool import Members, Target, TargetLaws, as_in_the_paper
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.laws.discrepancy import Basis, Discrepancy
@@ -21,14 +21,13 @@ SPACE = grid_space({"N": [1.0, 4.0, 9.0], "T": np.arange(1, 9), "V": [1, 4, 9]},
 TRUTH = 20 / SPACE.factors["T"] + 20 / SPACE.factors["V"] + 20 / SPACE.factors["N"] ** 0.5
 SPREAD = np.linspace(0.97, 1.03, 41)[:, None]
 """41 models, each as far from the truth everywhere: they agree on x*, and their 90% range is ±2.7%."""
-MEMBERS = Members(SPREAD * TRUTH, np.full((41, len(SPACE)), 10.0), np.full(41, 0.5), data_unit=100.0)
+MEMBERS = Members(SPREAD * TRUTH, np.full((41, len(SPACE)), 10.0), np.full(41, 0.5), data_unit=100.0, largest=100.0)
 NOISE = 0.02
 TARGET = Target(
     "avg",
     SPACE,
     replace(as_in_the_paper(MEMBERS), noise=np.array([NOISE])),
     RunRange({"N": (1, 9), "T": (1, 8), "V": (1, 9)}, (100, 400)),
-    largest=100.0,
 )
 BUDGET, N = 1100.0, 100.0
 
@@ -136,13 +135,14 @@ def test_a_factor_with_two_values_is_said():
 
 def test_predictions_never_exceed_the_largest_error_nor_fall_below_the_floor():
     floor = 5.0
-    far = Members(MEMBERS.A * 8 + floor, MEMBERS.B, MEMBERS.d, MEMBERS.data_unit)
+    far = replace(MEMBERS, A=MEMBERS.A * 8 + floor)
     ensemble = replace(as_in_the_paper(far), noise=np.array([0.5]))
     found = asked(target=replace(TARGET, ensemble=ensemble), budget=SPACE.cost[2])
     assert found.choice.f == found.choice.f_hi == found.choice.run_hi == 100
     assert found.choice.f_lo >= floor
     assert "the law's own prediction is above 100 and is capped" in found.warnings
-    loss = asked(target=replace(TARGET, ensemble=ensemble, largest=None), budget=SPACE.cost[2])
+    endless = replace(ensemble, pool=replace(far, largest=np.inf))
+    loss = asked(target=replace(TARGET, ensemble=endless), budget=SPACE.cost[2])
     assert loss.choice.f > 100
     assert not any("capped" in one for one in loss.warnings)
 
@@ -165,11 +165,11 @@ def test_a_discrepancy_that_the_residuals_show_is_said_with_its_size():
     level[:, 1] = 0.05
     for probability, said in ((0.95, True), (0.5, False)):
         found = Discrepancy(basis, level, 0 * level, np.full(3, 0.01), np.ones(3), probability)
-        sentences = unheld(TargetLaws("avg", {}, "add", {}, found), table)
+        sentences = no_form_holds(TargetLaws("avg", {}, "add", {}, found), table)
         assert bool(sentences) == said
-    (sentence,) = unheld(TargetLaws("avg", {}, "add", {}, replace(found, probability=0.95)), table)
+    (sentence,) = no_form_holds(TargetLaws("avg", {}, "add", {}, replace(found, probability=0.95)), table)
     size = np.sqrt(np.mean((0.05 * basis.features(table.factors)[:, 1]) ** 2))
     assert (
         f"no form holds for avg: neighbouring runs differ from the laws alike, by {size:.1%} of the error" in sentence
     )
-    assert unheld(TargetLaws("avg", {}, "add", {}, None), table) == []
+    assert no_form_holds(TargetLaws("avg", {}, "add", {}, None), table) == []

@@ -33,7 +33,7 @@ def laws(**changed) -> TargetLaws:
     bag = Bag(form, dict.fromkeys(FACTORS, 1.0), 1.0, theta, np.zeros(41), np.ones(41))
     basis = Basis(np.log([2.8, 5.6, 2.8]), np.ones(3), (0.0, 1.0))
     found = Discrepancy(basis, *np.zeros((2, 41, 90)), np.full(41, NOISE), np.ones(41), 0.0)
-    return TargetLaws("avg", {"add": bag}, "add", {"add": np.arange(41)}, found)
+    return TargetLaws("avg", {"add": bag}, "add", {"add": np.arange(41)}, found, largest=100.0)
 
 
 RIGHT = laws()
@@ -54,7 +54,7 @@ def rivals(n=1.0, seed=None, noise=NOISE) -> pd.DataFrame:
 
 
 def table(runs, of=RIGHT, sweep=None):
-    target = Target("avg", SPACE, of.ensemble(SPACE.factors), RunRange({}, (1, 1)), largest=100.0)
+    target = Target("avg", SPACE, of.ensemble(SPACE.factors), RunRange({}, (1, 1)))
     return law_free_table(target, of, runs, sweep)
 
 

@@ -11,8 +11,9 @@ from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import Ensemble, Members
 from vlmfrontier.frontier.power import Outcome, directed, separated, simulate
 from vlmfrontier.frontier.prior import ERRORS, Design, draw_law
-from vlmfrontier.frontier.rivals import check_rivals, compare, in_words, parse_rivals
+from vlmfrontier.frontier.rivals import check_rivals, compare, parse_rivals
 from vlmfrontier.frontier.space import RunRange, grid_space
+from vlmfrontier.units import format_configuration
 
 CENTER = {"N": 3e9, "T": 8.0, "V": 64.0}
 NAMES = {"N": {"small": 1e9, "large": 8e9}}
@@ -30,8 +31,8 @@ def design(**more) -> Design:
     return Design(factors, np.tile([2e5, 5e5, 1e6], len(rows)), CENTER, **more)
 
 
-def told(outcomes: list[Outcome]) -> float:
-    return float(np.mean([outcome.compared[0].told != 0 for outcome in outcomes]))
+def detected(outcomes: list[Outcome]) -> float:
+    return float(np.mean([outcome.compared[0].detected != 0 for outcome in outcomes]))
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +46,11 @@ def outcomes() -> dict[float, list[Outcome]]:
 
 def test_less_noise_tells_more_and_what_it_tells_is_true(outcomes):
     quiet, loud = outcomes[0.003], outcomes[0.4]
-    assert told(quiet) >= 0.75
-    assert told(quiet) > told(loud) + 0.2
+    assert detected(quiet) >= 0.75
+    assert detected(quiet) > detected(loud) + 0.2
     for outcome in quiet:
         pair, (true,) = outcome.compared[0], outcome.true
-        assert pair.told in (0, np.sign(true))
+        assert pair.detected in (0, np.sign(true))
         assert abs(pair.difference - true) < 0.5
     assert [outcome.true for outcome in quiet] == [outcome.true for outcome in loud]  # the same laws
 
@@ -58,7 +59,7 @@ def test_the_table_of_bins_counts_every_law_once(outcomes):
     table, smallest = separated(outcomes[0.4], 0, 1.0)
     assert table.laws.iloc[:-1].sum() == table.laws.iloc[-1] == 12
     known = table[table.laws > 0]
-    np.testing.assert_allclose(known.right + known.wrong + known.untold, 1)
+    np.testing.assert_allclose(known.right + known.wrong + known.undetected, 1)
     assert smallest is None or smallest >= separated(outcomes[0.003], 0, 1.0)[1]
 
 
@@ -97,10 +98,10 @@ def ensemble(sign: float, spread: float = 0.0) -> Ensemble:
 
 def test_rivals_are_told_apart_where_the_interval_of_their_difference_excludes_0():
     (pair,) = compare(RIVALS, ensemble(1.0, 1.05), None)
-    assert (pair.told, pair.fits) == (1, 21)
+    assert (pair.detected, pair.fits) == (1, 21)
     assert pair.first_better == pytest.approx(20 / 21)
     assert pair.lo == pytest.approx(1 - 1.05 * 0.9)
-    assert compare(RIVALS, ensemble(-1.0, 2.0), None)[0].told == 0
+    assert compare(RIVALS, ensemble(-1.0, 2.0), None)[0].detected == 0
     assert compare(RIVALS, ensemble(0.0), None)[0].first_better == 0.5
 
 
@@ -121,7 +122,7 @@ def test_a_design_that_spans_too_much_has_no_plausible_law():
 def test_rivals_are_levels_models_or_whole_configurations():
     found = parse_rivals(["V=49", "N=large", "N=1B,T=4,V=1k"], CENTER, NAMES)
     assert found[:2] == [{**CENTER, "V": 49.0}, {**CENTER, "N": 8e9}]
-    assert in_words(found[2]) == "N = 1B, T = 4, V = 1k"
+    assert format_configuration(found[2]) == "N = 1B, T = 4, V = 1k"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.synthetic import ADDITIVE, law_of, paper_grid, paper_sweep, true_error
 from vlmfrontier.laws.bagging import bag
-from vlmfrontier.laws.discrepancy import Basis, draw, together, widening
+from vlmfrontier.laws.discrepancy import Basis, concatenated, draw, widening
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.table import from_arrays
 
@@ -82,7 +82,7 @@ def test_the_same_seed_draws_the_same_models(quick):
     again = draw(table, law, theta, np.random.default_rng(0))
     np.testing.assert_array_equal(found.level, again.level)
     np.testing.assert_array_equal(found.noise, again.noise)
-    both = together([found, again])
+    both = concatenated([found, again])
     assert len(both.noise) == 2 * len(found.noise)
     assert both.probability == pytest.approx(found.probability)
 

@@ -149,7 +149,7 @@ def test_a_bag_saved_and_read_predicts_the_same(tmp_path, sweep, law, quick):
     members = bag(sweep, law, config=quick)
     law.save(tmp_path / "law.json")
     members.save(tmp_path / "law.bag.csv")
-    read = Bag.load(tmp_path / "law.bag.csv", tmp_path / "law.json")
+    read = Bag.load(tmp_path / "law.bag.csv", LawFit.load(tmp_path / "law.json"))
     assert members.members(sweep.points()).shape == (12, 88)
     assert np.array_equal(read.predict(sweep.points()), members.predict(sweep.points()))
 

@@ -21,7 +21,7 @@ const Engine = (study) => {
   // Each model is g(x, n) = A(x) + B(x)·n^(−d), bent towards its ceiling C where it has one, times exp(level + u·slope),
   // what its form misses. Returns A, B, level and slope as R × size in one array each, and d, C and the sharpness s of
   // the bend for each model.
-  function members(law, points) {
+  function members({ laws: law, largest }, points) {
     const group = law.pool;
     const rows = group.reduce((sum, part) => sum + part.rows.length, 0);
     const size = points.size;
@@ -38,7 +38,7 @@ const Engine = (study) => {
         r += 1;
       }
     }
-    found.largest = law.largest === null ? Infinity : law.largest;
+    found.largest = largest === null ? Infinity : largest;
     return law.missed === null ? found : Object.assign(found, missed(law.missed, rows, points));
   }
 
@@ -115,21 +115,18 @@ const Engine = (study) => {
     return Math.min(f, group.largest);
   }
 
-  // No error is larger than the largest that can be.
-  const capped = (target, error) => (study.targets[target].largest === null ? error : Math.min(error, study.targets[target].largest));
-
   // What every model needs to know of n.
   const decay = (law, group, n) => ({ weights: group.d.map((d) => (law.dataUnit === null ? 1 : Math.pow(n / law.dataUnit, -d))), u: progress(law, n) });
 
-  // The models over any points.
-  const spread = (law, points) => ({ law, pool: members(law, points) });
+  // The models of a target over any points.
+  const spread = (target, points) => ({ law: study.targets[target].laws, pool: members(study.targets[target], points) });
 
   function pooledErrors(law, pool, n) {
     const errors = new Float64Array(pool.size);
-    const weights = decay(law, pool, n);
+    const at = decay(law, pool, n);
     const values = new Float64Array(pool.rows);
     for (let j = 0; j < pool.size; j += 1) {
-      for (let r = 0; r < pool.rows; r += 1) values[r] = errorOf(pool, r, j, weights);
+      for (let r = 0; r < pool.rows; r += 1) values[r] = errorOf(pool, r, j, at);
       errors[j] = median(values);
     }
     return errors;
@@ -184,7 +181,7 @@ const Engine = (study) => {
 
   // Every model's own optimum at each of the ascending counts, as R arrays.
   function ownOptima(law, pool, n, counts) {
-    const weights = decay(law, pool, n);
+    const at = decay(law, pool, n);
     const optima = [];
     for (let r = 0; r < pool.rows; r += 1) {
       const chosen = new Int32Array(counts.length);
@@ -193,7 +190,7 @@ const Engine = (study) => {
       let j = 0;
       for (let c = 0; c < counts.length; c += 1) {
         for (; j < counts[c]; j += 1) {
-          const error = errorOf(pool, r, j, weights);
+          const error = errorOf(pool, r, j, at);
           if (error < least * (1 - rules.tie) || least === Infinity) {
             index = j;
             least = error;
@@ -229,7 +226,7 @@ const Engine = (study) => {
   function spreadOf(target) {
     if (!spreads.has(target)) {
       if (spreads.size >= rules.cached) spreads.delete(spreads.keys().next().value);
-      spreads.set(target, spread(study.targets[target].laws, space));
+      spreads.set(target, spread(target, space));
     }
     return spreads.get(target);
   }
@@ -241,7 +238,7 @@ const Engine = (study) => {
       if (views.size >= rules.cached) views.delete(views.keys().next().value);
       const found = spreadOf(target);
       const errors = pooledErrors(found.law, found.pool, n);
-      views.set(key, { target, found, n, errors, best: prefixBest(errors) });
+      views.set(key, { found, n, errors, best: prefixBest(errors) });
     }
     return views.get(key);
   }
@@ -258,27 +255,27 @@ const Engine = (study) => {
   function judged(view, j, count) {
     const { found, n, errors } = view;
     const { pool, law } = found;
-    const weights = decay(law, pool, n);
+    const at = decay(law, pool, n);
     const optima = ownOptima(law, pool, n, [count]);
     const lost = new Float64Array(pool.rows);
     let best = 0;
     let near = 0;
     const enough = nearEnough(view, count);
     for (let r = 0; r < pool.rows; r += 1) {
-      const own = errorOf(pool, r, j, weights);
-      const least = errorOf(pool, r, optima[r][0], weights);
+      const own = errorOf(pool, r, j, at);
+      const least = errorOf(pool, r, optima[r][0], at);
       lost[r] = own - least;
       best += optima[r][0] === j;
       near += own <= least * (1 + enough);
     }
     lost.sort();
-    const ends = [...interval(found, j, n), ...runInterval(found, j, n)];
-    const [f, low, high, runLow, runHigh] = [errors[j], ...ends].map((error) => capped(view.target, error));
+    const [low, high] = interval(found, j, n);
+    const [runLow, runHigh] = runInterval(found, j, n);
     return {
       index: j,
       x: configuration(space, j),
       cost: space.cost[j],
-      f,
+      f: errors[j],
       low,
       high,
       runLow,
@@ -307,7 +304,7 @@ const Engine = (study) => {
       if (second < 0) break;
       taken.push(second);
     }
-    return taken.slice(1).map((j) => ({ x: configuration(space, j), cost: space.cost[j], f: capped(target, view.errors[j]) }));
+    return taken.slice(1).map((j) => ({ x: configuration(space, j), cost: space.cost[j], f: view.errors[j] }));
   }
 
   // The frontier at one n: its steps, where x* changes, each with its interval; and the bands over budgets.
@@ -320,9 +317,9 @@ const Engine = (study) => {
     for (let j = first; j < last; j += 1) {
       if (steps.length > 0 && view.best[j] === steps[steps.length - 1].index) continue;
       const index = view.best[j];
-      const [f, low, high] = [view.errors[index], ...interval(view.found, index, n)].map((error) => capped(target, error));
+      const [low, high] = interval(view.found, index, n);
       const from = steps.length > 0 ? space.cost[j] : Math.max(budgets[0], space.cost[j]);
-      steps.push({ index, from, x: configuration(space, index), f, low, high });
+      steps.push({ index, from, x: configuration(space, index), f: view.errors[index], low, high });
     }
     return { steps, bands: bands(view, counts) };
   }
@@ -344,10 +341,9 @@ const Engine = (study) => {
   function along(target, n, factor, held, values) {
     const levels = held.map((value, k) => (k === factor ? values : [value]));
     const index = held.map((_, k) => Int32Array.from(values, (_, j) => (k === factor ? j : 0)));
-    const found = spread(study.targets[target].laws, { levels, index, size: values.length });
+    const found = spread(target, { levels, index, size: values.length });
     const errors = pooledErrors(found.law, found.pool, n);
-    const told = (ends) => ends.map((error) => capped(target, error));
-    return values.map((value, j) => ({ value, f: capped(target, errors[j]), range: told(interval(found, j, n)), run: told(runInterval(found, j, n)) }));
+    return values.map((value, j) => ({ value, f: errors[j], range: interval(found, j, n), run: runInterval(found, j, n) }));
   }
 
   // The runs nearest to x and n: distances in logs, each relative to its span over the runs.
