@@ -191,8 +191,9 @@ class Results(ResultsFolder):
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(known)}")
         folder = self.laws_folder(target)
         self.refuse_outdated(folder.root)
-        laws = read_laws(folder, self.table.measured(target), self.study.laws.forms, self.config, self.study.laws.seed)
-        asked = self.study.laws.resamples
+        settings, _ = settle(self.table, self.study.laws, target)
+        laws = read_laws(folder, self.table.measured(target), settings.forms, self.config, settings.seed)
+        asked = settings.resamples
         for form, bag in laws.bags.items():
             if len(bag) != asked:
                 raise UserError(
