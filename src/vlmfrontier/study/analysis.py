@@ -119,7 +119,10 @@ class LawsConfig(Section):
     @property
     def form_count(self) -> int:
         """How many forms are fitted, at most."""
-        return len(FORM_NAMES) + 2 + len(self.formulas) if self.forms is None else len(self.forms)
+        if self.forms is not None:
+            return len(self.forms)
+        of_a_ceiling = 0 if self.ceiling is None else 2
+        return len(FORM_NAMES) - (self.preset == "paper") + of_a_ceiling + len(self.formulas)
 
     def formula_of(self, form: str) -> str | None:
         """Return the formula of a form by its name, with or without the suffix of a ceiling; None of a shipped one."""

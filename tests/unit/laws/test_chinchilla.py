@@ -10,8 +10,14 @@ from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.user_table import read_table
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import load_study
+from vlmfrontier.study.table import TableConfig
 
 STUDY = Path(__file__).parents[3] / "workflow" / "studies" / "chinchilla.yaml"
+INTERNVL2 = TableConfig(
+    path=STUDY.parents[2] / "examples" / "messy" / "internvl2_mmbench_video.csv",
+    factors={"N": {"column": "total_params_billion"}, "T": {"column": "frames"}},
+    targets={"error": "error_pct_of_max"},
+)
 # 95% intervals of the published fit, for N and D in units of one
 PUBLISHED = {"A": (285, 744), "B": (1042, 5810), "E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
 
@@ -67,3 +73,22 @@ def test_the_papers_mode_and_the_published_formula_reach_the_same_minimum(study,
     assert found.objective == pytest.approx(0.00101827402, rel=1e-8)
     assert found.parameters["alpha"] == pytest.approx(law.parameters["a_N"], rel=1e-5)
     assert found.parameters["E"] == pytest.approx(law.parameters["epsilon"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "loss", "objective"),
+    [
+        ("chinchilla", "mult", "huber", 0.0023446952259220),
+        ("chinchilla", "mult", "mse", 0.0359375817017891),
+        ("chinchilla", "add", "mse", 0.0057309434958493),
+        ("chinchilla", "add-interact-s", "mse", 0.0043924836141629),
+        ("chinchilla", "add-interact", "mse", 0.0037264311441593),
+        ("internvl2", "mult", "mse", 0.0039994786471321),
+        ("internvl2", "add", "mse", 0.0035451694771529),
+        ("internvl2", "add", "huber", 0.0002617698108204),
+    ],
+)
+def test_in_the_papers_mode_minima_of_public_tables_stay_as_they_were(study, name, form, loss, objective):
+    table = read_table(study.table if name == "chinchilla" else INTERNVL2)
+    found = fit(table, form, next(iter(table.targets)), LawsConfig(preset="paper", starts=40, loss=loss))
+    assert found.objective == pytest.approx(objective, rel=1e-9)

@@ -6,6 +6,7 @@ import pytest
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.engine import SCHEDULES
+from vlmfrontier.laws.listing import settled
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import load_study, validate
 
@@ -107,3 +108,21 @@ def test_the_papers_mode_is_its_keys_and_other_keys_win():
     changed = laws(preset="paper", positive_exponents=True, ceiling="fitted", forms=["add-ceiling"])
     assert (changed.ceiling, changed.positive_exponents, changed.forms) == ("fitted", True, ["add-ceiling"])
     assert laws(preset="wide").positive_exponents == "main"
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-generated"])
+def test_the_papers_study_fits_the_papers_laws_unless_told_otherwise(name):
+    file = ROOT / "workflow" / "studies" / f"{name}.yaml"
+    paper = load_study([file]).laws
+    assert (paper.preset, paper.ceiling, paper.positive_exponents, paper.forms) == ("paper", None, False, None)
+    ours = load_study([file], {"laws": {"preset": "wide"}}).laws
+    assert (ours.ceiling, ours.positive_exponents, ours.split) == ("fitted", "main", paper.split)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"ceiling": None}, {"preset": "paper"}, {"preset": "paper", "ceiling": "fitted"}, {"forms": ["add"]}]
+)
+def test_as_many_forms_are_counted_as_a_table_of_all_factors_is_fitted_with(given):
+    config = laws(**given)
+    fitted, _ = settled(config, ("N", "T", "V"), has_data=True, ceiling=True)
+    assert config.form_count == len(fitted.forms)
