@@ -15,8 +15,8 @@ from vlmfrontier.frontier.elasticity import elasticity_table
 from vlmfrontier.frontier.search import frontier_table
 from vlmfrontier.frontier.tables import regret_table, scaling_rules, summary
 from vlmfrontier.laws.profile import profiles
+from vlmfrontier.laws.runs_file import write_runs
 from vlmfrontier.laws.selection import fit_target
-from vlmfrontier.laws.table import write_runs
 from vlmfrontier.laws.user_table import as_runs, read_table
 from vlmfrontier.results import Results
 from vlmfrontier.study.load import load_study, write_study

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmfrontier.laws.table import write_runs
+from vlmfrontier.laws.runs_file import write_runs
 from vlmfrontier.results import Results
 from vlmfrontier.study.load import validate, write_study
 from vlmfrontier.study.root import Study

@@ -43,6 +43,10 @@ class RunFolder:
         """Whether finetuned weights are there; a study may have them dropped once they have been evaluated."""
         return any(self.model.glob("*.safetensors"))
 
+    def tested(self, T: int, V: int) -> Path:
+        """Return the result of the model at T and V that are not its own."""
+        return self.root / "tested" / f"T{T}_V{V}.json"
+
 
 @dataclass(frozen=True)
 class LawsFolder:

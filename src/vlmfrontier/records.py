@@ -159,7 +159,11 @@ class Runs(_Record):
     seeds: bool
     """Whether repeats of a configuration are meant as such."""
     keyed: bool
-    """Whether the column `run` names every row."""
+    """Whether the column `run` names every training, of which each row is a test."""
+    trained: dict[str, str] = {}
+    """Column with the level that a row's model was trained at, by factor, where models are tested elsewhere, too."""
+    elastic: bool = False
+    """Whether the column `elastic` says which models were trained at levels drawn batch by batch."""
     lines: list[Count]
     """The line of each row."""
     notes: list[str]

@@ -24,8 +24,9 @@ from vlmfrontier.frontier.space import RunRange, SearchSpace, default_budgets, m
 from vlmfrontier.frontier.tables import vision_shares
 from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.runs_file import read_runs
 from vlmfrontier.laws.selection import read_forms
-from vlmfrontier.laws.table import ResultsTable, read_runs
+from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import Runs, again, read_checked, read_frame, read_result
 from vlmfrontier.study.analysis import FrontierConfig

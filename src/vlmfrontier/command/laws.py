@@ -26,7 +26,7 @@ def collect(given: Namespace) -> None:
     rows as they are read, factors and n in the table's units, targets as errors. runs.json beside it says what the laws
     must know of them.
     """
-    from vlmfrontier.laws.table import write_runs
+    from vlmfrontier.laws.runs_file import write_runs
     from vlmfrontier.results import Results
     from vlmfrontier.sweep.collect import collect as collect_runs
     from vlmfrontier.sweep.collect import control_errors, describe
@@ -46,7 +46,7 @@ def collect(given: Namespace) -> None:
 
 def _read_table(results: "Results") -> None:
     from vlmfrontier.laws.checks import check_study, table_warnings
-    from vlmfrontier.laws.table import write_runs
+    from vlmfrontier.laws.runs_file import write_runs
     from vlmfrontier.laws.user_table import as_runs, read_table
 
     study = results.study

@@ -145,7 +145,7 @@ def write_result(
     check_measured(run.key, measured["errors"], trained["loss"])
     flops = count_flops(config, run.T, text_tokens=0)
     result = {
-        **asdict(run),
+        **{key: value for key, value in asdict(run).items() if value not in (None, ())},
         "study": study.study,
         "visual_tokens": run.T * run.V,
         **measured,

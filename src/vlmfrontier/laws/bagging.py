@@ -128,10 +128,10 @@ def bag(
 
 def times_drawn(table: ResultsTable, config: LawsConfig) -> np.ndarray:
     """Return how often each row is in each resample of a pairs bag, (R, m): 0 where the member has not seen it."""
-    rng, count = np.random.default_rng([config.seed, _BAG_SEED]), table.configurations
+    rng, count = np.random.default_rng([config.seed, _BAG_SEED]), table.trainings
     drawn = rng.integers(0, count, (config.resamples, count))
     times = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(float)
-    _, position = np.unique(table.configuration, return_inverse=True)
+    _, position = np.unique(table.training, return_inverse=True)
     return times[:, position]
 
 
@@ -168,7 +168,7 @@ def leave_one_out(
     Of many configurations one hardly moves the fit: each is then left out by a descent from the fit of all, without a
     search, so that time grows with the square of the rows and memory with the rows.
     """
-    _, each = np.unique(table.configuration, return_inverse=True)
+    _, each = np.unique(table.training, return_inverse=True)
     if (each.max() + 1) * len(each) > _SEARCHED and config.backend == "numba":
         return descended(problem_for(table, form, target, config), each, warm, threads)
     lighter = config.model_copy(update={"preset": "fast", "starts": min(config.starts, _LEFT_OUT_STARTS)})
@@ -194,7 +194,7 @@ def extrapolated(
 
 def folds(table: ResultsTable, config: LawsConfig) -> np.ndarray:
     """Return the fold of every row, (m,): configurations dealt at random to `config.folds` folds of like size."""
-    which, position = np.unique(table.configuration, return_inverse=True)
+    which, position = np.unique(table.training, return_inverse=True)
     dealt = np.arange(len(which)) % min(config.folds, len(which))
     np.random.default_rng([config.seed, 4]).shuffle(dealt)
     return dealt[position]

@@ -170,7 +170,7 @@ def law_at(table: ResultsTable, target: str, problem: Problem, solution: Solutio
     """Return the law of the first row of `problem` at its solution, with diagnostics and warnings."""
     config, theta, error = problem.config, solution.theta[0], table.error(target)
     X, n = scaled(problem.form, table.points(), table.units, table.data_unit)
-    found = diagnostics.diagnose(problem, theta, solution, table.configuration)
+    found = diagnostics.diagnose(problem, theta, solution, table.training)
     return LawFit(
         form=problem.form,
         target=target,

@@ -120,7 +120,7 @@ Scores = Mapping[str, np.ndarray]
 def log_scores(table: ResultsTable, target: str, evidence: Mapping[str, Evidence]) -> dict[str, np.ndarray]:
     """Return how well every form predicts what it has not seen: the sum of its rows' log scores per configuration."""
     judged = all(each.extrapolation is not None for each in evidence.values())
-    measured, (_, unit) = table.error(target), np.unique(table.configuration, return_inverse=True)
+    measured, (_, unit) = table.error(target), np.unique(table.training, return_inverse=True)
     scores = {}
     for form, each in evidence.items():
         rows = _log_density(_log_error(each.cv, measured))

@@ -1,21 +1,18 @@
-"""The table that laws are fitted to: `runs.csv` with what `runs.json` says of it, the one door of every analysis."""
+"""The table that laws are fitted to: a row for every test of a trained model, and which rows belong together."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.formula import DATA
-from vlmfrontier.records import LAWS_SPLIT, Measure, Runs, again
-from vlmfrontier.tables.columns import condition, factor_column, find, numbers, refuse
 
 LABELS = ("run", "sweep", "seed")
 """Columns of `runs.csv` that say which run a row is."""
-_HINT = f"the file was changed since it was collected; {again('collect')}"
 
 
 @dataclass(frozen=True)
@@ -39,6 +36,9 @@ class ResultsTable:
     """What one unit of n is in a fit."""
     configuration: np.ndarray
     """(m,) whole numbers, equal for rows that differ in nothing but the seed."""
+    training: np.ndarray
+    """(m,) whole numbers, equal for rows whose trainings differ in nothing but the seed, at whatever levels they are
+    tested: the statistical unit of resamples, folds and scores."""
     split: np.ndarray | None
     """(m,) rows to fit on when extrapolation is judged."""
     frame: pd.DataFrame
@@ -55,6 +55,10 @@ class ResultsTable:
     """Lines of each target that have no value: NaN here, and no row of what is fitted (`measured`)."""
     notes: list[str] = field(default_factory=list)
     """Named warnings about how the file was read."""
+    trained: dict[str, np.ndarray] = field(default_factory=dict)
+    """Of the factors that a model may be tested at other levels of: what it was trained at, (m,)."""
+    elastic: np.ndarray | None = None
+    """(m,) whether a model was trained at levels drawn batch by batch, the largest in `trained`; None: none was."""
 
     def __len__(self) -> int:
         return len(self.configuration)
@@ -66,14 +70,33 @@ class ResultsTable:
 
     @property
     def configurations(self) -> int:
-        """Number of distinct configurations."""
-        return len(np.unique(self.configuration))
+        """Number of distinct configurations x and n that were tested, wherever their models were trained."""
+        return len(np.unique(numbered(self.points())))
+
+    @property
+    def trainings(self) -> int:
+        """Number of trainings, those that differ in the seed only as one."""
+        return len(np.unique(self.training))
+
+    @cached_property
+    def elsewhere(self) -> np.ndarray:
+        """(m,) rows whose model was not trained at the levels that it is tested at."""
+        away = np.zeros(len(self), bool) if self.elastic is None else self.elastic.copy()
+        for name, levels in self.trained.items():
+            away |= levels != self.factors[name]
+        return away
 
     @property
     def names(self) -> list[str]:
-        """What each row is called: the run's key, or in an own table its line."""
+        """What each row is called: the run's key, with its levels where it is tested elsewhere; or an own table's line.
+
+        `N83.3k_T16_V36_n400_s0@T4_V9`.
+        """
         frame = self.frame
-        return [str(key) for key in frame["run"]] if "run" in frame else [f"line {line}" for line in frame.index]
+        names = [str(key) for key in frame["run"]] if "run" in frame else [f"line {line}" for line in frame.index]
+        for i in np.flatnonzero(self.elsewhere) if "run" in frame else ():
+            names[i] += "@" + "_".join(f"{name}{self.factors[name][i]:g}" for name in self.trained)
+        return names
 
     def points(self) -> dict[str, np.ndarray]:
         """Return factors and n as columns, the argument of `predict`."""
@@ -93,9 +116,10 @@ class ResultsTable:
         return replace(self.rows(known), missing={target: self.missing.get(target, [])})
 
     def plain(self) -> pd.DataFrame:
-        """Return factors, n, targets and their standard errors as columns named as in `runs.csv`."""
+        """Return factors, n, trained levels, targets and their standard errors as columns named as in `runs.csv`."""
+        trained = {f"{name}_train": levels for name, levels in self.trained.items()}
         errors = {f"{name}_se": values for name, values in self.se.items() if values is not None}
-        return pd.DataFrame(self.points() | self.targets | errors)
+        return pd.DataFrame(self.points() | trained | self.targets | errors)
 
     def rows(self, keep: np.ndarray) -> "ResultsTable":
         """Return the table with these rows only (a mask or indices)."""
@@ -106,132 +130,12 @@ class ResultsTable:
             targets={name: values[keep] for name, values in self.targets.items()},
             se={name: None if values is None else values[keep] for name, values in self.se.items()},
             configuration=self.configuration[keep],
+            training=self.training[keep],
+            trained={name: levels[keep] for name, levels in self.trained.items()},
+            elastic=None if self.elastic is None else self.elastic[keep],
             split=None if self.split is None else self.split[keep],
             frame=self.frame.iloc[keep] if keep.dtype != bool else self.frame[keep],
         )
-
-
-def read_runs(path: Path, record: Runs, split: str | None = None) -> ResultsTable:
-    """Return the rows of `runs.csv`, of which `record` says what they are; `split` is the condition `laws.split`.
-
-    A measured error of 0, which has no logarithm, counts as the record says: half a wrong answer. The lines are kept in
-    `zeros`, and every law fitted to them says so.
-
-    Raises `UserError` naming line and column of everything that no run table has.
-    """
-    frame = _cells(path, record)
-    values = {name: factor_column(frame, name, path, f"column {name}") for name in _variables(record)}
-    errors = {
-        name: numbers(frame, name, path, f"target {name}", may_miss=bool(target.missing))
-        for name, target in record.targets.items()
-    }
-    se = {name: _standard_error(frame, name, path, errors[name]) for name in errors}
-    _refuse_damaged(frame, record, errors, se, path)
-    inside, notes = _split(frame, record, split)
-    frame.index = pd.Index(record.lines)
-    return ResultsTable(
-        name=record.file or str(path),
-        factors={name: values[name] for name in record.factors},
-        data=values.get(DATA),
-        targets={name: _above_zero(error, record.targets[name].least) for name, error in errors.items()},
-        zeros={name: [int(line) for line in frame.index[error == 0]] for name, error in errors.items()},
-        missing={name: target.missing for name, target in record.targets.items()},
-        largest={name: target.largest for name, target in record.targets.items() if target.largest is not None},
-        ceilings={name: _known_ceilings(target) for name, target in record.targets.items()},
-        se=se,
-        units={name: factor.unit for name, factor in record.factors.items()},
-        data_unit=record.data.unit if record.data else None,
-        configuration=configurations(values),
-        split=inside,
-        frame=frame[[name for name in LABELS if name in frame and name not in values]],
-        has_seeds=record.seeds,
-        notes=[*record.notes, *notes],
-    )
-
-
-def write_runs(rows: pd.DataFrame, record: Runs, path: Path) -> None:
-    """Write `runs.csv`, floats with all their digits, and as `runs.json` beside it `record`, a line for each key."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_csv(path, index=False)
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in record.model_dump(mode="json").items()]
-    path.with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def _known_ceilings(target: Measure) -> dict[str, float]:
-    known = {"chance": target.chance, "control": target.control}
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _above_zero(error: np.ndarray, least: float | None) -> np.ndarray:
-    """Return the errors with `least` in the place of 0."""
-    return error if least is None else np.where(error == 0, least, error)
-
-
-def _variables(record: Runs) -> list[str]:
-    """Return the columns that predict: the factors, and n where there is one."""
-    return [*record.factors, *([DATA] if record.data else [])]
-
-
-def _cells(path: Path, record: Runs) -> pd.DataFrame:
-    """Return the file's cells as text, indexed by its own lines."""
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run `snakemake collect` first") from None
-    except (OSError, ValueError) as error:  # pandas' parser errors and wrong bytes among them
-        raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {again('collect')}") from None
-    frame.index = pd.RangeIndex(2, len(frame) + 2)
-    if len(frame) != len(record.lines):
-        raise UserError(f"{path}: {len(frame)} rows, and runs.json knows {len(record.lines)}; {_HINT}")
-    return frame
-
-
-def _standard_error(frame: pd.DataFrame, target: str, path: Path, error: np.ndarray) -> np.ndarray | None:
-    """Return the standard errors of a target, or None where the table has none for every measured row."""
-    column = f"{target}_se"
-    if column not in frame:
-        return None
-    se = numbers(frame, column, path, f"target {target}", may_miss=True)
-    return None if np.isnan(se[~np.isnan(error)]).any() else se
-
-
-def _split(frame: pd.DataFrame, record: Runs, split: str | None) -> tuple[np.ndarray | None, list[str]]:
-    """Return which rows laws are fitted to when extrapolation is judged, and a warning if that divides nothing: some
-    studies have no runs beside those that are fitted."""
-    if record.split != LAWS_SPLIT:
-        return (None if record.split is None else np.array(record.split)), []
-    if split is None:
-        return None, []
-    inside = condition(split, frame, LAWS_SPLIT)
-    if inside.any() and not inside.all():
-        return inside, []
-    which = "all" if inside.all() else "none"
-    said = f"laws.split {split!r} holds for {which} of the {len(inside)} runs, so extrapolation is not judged"
-    return None, [f"no_split: {said}"]
-
-
-def _refuse_damaged(
-    frame: pd.DataFrame, record: Runs, errors: Mapping[str, np.ndarray], se: Mapping[str, np.ndarray | None], path: Path
-) -> None:
-    """Raise `UserError` for what no run table has: a run twice, an error that cannot be, a negative standard error."""
-    if record.keyed:
-        twice = find(frame, "run", path, "column run").loc[lambda runs: runs.duplicated()]
-        refuse([f"line {line}, run {run!r} comes twice" for line, run in twice.items()], path, _HINT)
-    for name, values in errors.items():
-        target = record.targets[name]
-        largest = np.inf if target.largest is None else target.largest + 1e-9
-        wrong = (values < 0) | (values > largest) | ((values == 0) & (target.least is None))
-        _refuse_cells(frame, name, values, wrong, "no possible error", path)
-        if (errors_of := se[name]) is not None:
-            wrong = (errors_of < 0) | np.isinf(errors_of)
-            _refuse_cells(frame, f"{name}_se", errors_of, wrong, "no standard error", path)
-
-
-def _refuse_cells(
-    frame: pd.DataFrame, column: str, values: np.ndarray, wrong: np.ndarray, what: str, path: Path
-) -> None:
-    cells = zip(frame.index[wrong], values[wrong], strict=True)
-    refuse([f"line {line}, column {column!r} has {value:g}, {what}" for line, value in cells], path, _HINT)
 
 
 def from_arrays(
@@ -243,10 +147,12 @@ def from_arrays(
     split: np.ndarray | None = None,
     se: Mapping[str, np.ndarray] | None = None,
     largest: Mapping[str, float] | None = None,
+    trained: Mapping[str, np.ndarray] | None = None,
 ) -> ResultsTable:
     """Return a table from columns at hand, for use from Python: factors and n positive, targets as errors.
 
-    `largest` names the largest possible error of targets that have one, such as 100.
+    `largest` names the largest possible error of targets that have one, such as 100; `trained` are the levels that
+    models were trained at, of factors that they are tested at others of.
     """
     values = {name: np.asarray(column, float) for name, column in factors.items()}
     data = None if data is None else np.asarray(data, float)
@@ -260,13 +166,27 @@ def from_arrays(
         se={name: (se or {}).get(name) for name in targets},
         units={name: (units or {}).get(name, 1.0) for name in factors},
         data_unit=None if data is None else data_unit,
-        configuration=configurations(everything),
+        **rows_alike(everything, trained or {}),
         split=split,
         frame=pd.DataFrame(everything | errors),
         largest=dict(largest or {}),
     )
 
 
-def configurations(values: Mapping[str, np.ndarray]) -> np.ndarray:
+def rows_alike(
+    values: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray], elastic: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Return the fields of a table that say which rows belong together; `values` are factors and n as tested."""
+    how = {} if elastic is None else {"elastic": elastic.astype(float)}
+    at = {f"{name} trained": levels for name, levels in trained.items()}
+    return {
+        "configuration": numbered(values | at | how),
+        "training": numbered(values | dict(trained) | how),
+        "trained": dict(trained),
+        "elastic": elastic,
+    }
+
+
+def numbered(values: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return a number per row, equal where all of `values` are."""
     return np.unique(np.stack(list(values.values()), axis=1), axis=0, return_inverse=True)[1].reshape(-1)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.formula import DATA
-from vlmfrontier.laws.table import LABELS, ResultsTable, configurations
+from vlmfrontier.laws.table import LABELS, ResultsTable, rows_alike
 from vlmfrontier.records import LARGEST_ERROR, Measure, Runs, Variable
 from vlmfrontier.study.table import TableConfig, TargetConfig
 from vlmfrontier.tables.columns import (
@@ -50,9 +50,14 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
     notes += [
         note for name, target in config.targets.items() for note in unused_standard_errors(target, name, se[name])
     ]
-    configuration = configurations(values)
+    trained = {
+        name: factor_column(frame, column.trained, path, f"table.factors.{name}.trained")
+        for name, column in config.factors.items()
+        if column.trained is not None
+    }
+    alike = rows_alike(values, trained)
     if config.seed is not None:
-        notes += _same_seed(find(frame, config.seed, path, "table.seed"), configuration)
+        notes += _same_seed(find(frame, config.seed, path, "table.seed"), alike["configuration"])
     return ResultsTable(
         name=str(path),
         factors={name: values[name] for name in config.factors},
@@ -61,7 +66,7 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
         se=se,
         units={name: column.unit for name, column in config.factors.items()},
         data_unit=config.data.unit if config.data else None,
-        configuration=configuration,
+        **alike,
         split=split,
         frame=frame,
         has_seeds=config.seed is not None,
@@ -89,6 +94,7 @@ def as_runs(table: ResultsTable, config: TableConfig) -> tuple[pd.DataFrame, Run
         split=None if table.split is None else table.split.tolist(),
         seeds=table.has_seeds,
         keyed=False,
+        trained={name: f"{name}_train" for name in table.trained},
         lines=table.frame.index.tolist(),
         notes=table.notes,
     )

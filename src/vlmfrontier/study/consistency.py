@@ -1,7 +1,7 @@
 """Mistakes that no single section can see: the sweep asks for what models or data do not have."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isqrt, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,12 +9,13 @@ from vlmfrontier.errors import did_you_mean
 from vlmfrontier.study.data import DataConfig
 from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.models import ModelsConfig
-from vlmfrontier.study.space import is_square
+from vlmfrontier.study.space import VideoLevels, is_square
 from vlmfrontier.study.sweep import (
     Configuration,
     Design,
     GridDesign,
     IsoflopDesign,
+    LadderDesign,
     RowsDesign,
     StarDesign,
     SweepConfig,
@@ -61,8 +62,10 @@ def _all_problems(study: "Study") -> Iterator[Conflict]:
             )
         return
     models, data, sweep = study.models, study.data, study.sweep
-    levels = list(_levels(sweep))
-    for path, factor, level in (*levels, *_examples(sweep)):
+    levels = list(levels_of(sweep))
+    elsewhere = list(_elsewhere(study))
+    yield from _never_below(elsewhere, levels)
+    for path, factor, level in (*levels, *elsewhere, *_examples(sweep)):
         yield from level_problems(models, data.examples, path, factor, level)
     for name, design in sweep.designs.items():
         yield from _center_problems(sweep.center, study.factors(), ("sweep", "designs", name), design)
@@ -167,15 +170,19 @@ def _design_levels(design: Design) -> Iterator[tuple[KeyPath, str, Any]]:
             given = {("vary", factor): levels for factor, levels in design.vary.given().items()}
         case IsoflopDesign():
             given = {("space", factor): levels for factor, levels in design.space.given().items()}
-        case GridDesign():
+        case GridDesign() | LadderDesign():
             given = {(factor,): levels for factor in FACTORS if (levels := getattr(design, factor)) is not None}
         case RowsDesign():
             given = {("rows", i, f): [getattr(row, f)] for i, row in enumerate(design.rows) for f in FACTORS}
+    for key in ("also", "draw"):
+        more = getattr(design, key)
+        if isinstance(more, VideoLevels):
+            given |= {(key, factor): levels for factor in "TV" if (levels := getattr(more, factor)) is not None}
     for path, levels in given.items():
         yield from ((path, str(path[-1]), level) for level in levels)
 
 
-def _levels(sweep: SweepConfig) -> Iterator[tuple[KeyPath, str, Any]]:
+def levels_of(sweep: SweepConfig) -> Iterator[tuple[KeyPath, str, Any]]:
     """Yield (path, factor, level) for every level named in the sweep."""
     for factor in FACTORS if sweep.center else ():
         yield ("sweep", "center", factor), factor, getattr(sweep.center, factor)
@@ -184,11 +191,33 @@ def _levels(sweep: SweepConfig) -> Iterator[tuple[KeyPath, str, Any]]:
             yield ("sweep", "designs", name, *path), factor, level
 
 
+def _elsewhere(study: "Study") -> Iterator[tuple[KeyPath, str, int]]:
+    """Yield (path, factor, level) of what all runs are tested at besides, and draw from."""
+    given = {("evaluate", "also"): study.evaluate.also, ("finetune", "draw"): study.finetune.draw}
+    for path, levels in given.items():
+        if isinstance(levels, VideoLevels):
+            for factor in ("T", "V"):
+                yield from (((*path, factor), factor, level) for level in getattr(levels, factor) or ())
+
+
+def _never_below(
+    elsewhere: Sequence[tuple[KeyPath, str, int]], levels: Sequence[tuple[KeyPath, str, Any]]
+) -> Iterator[Conflict]:
+    """Yield levels that are above those of every run, which no model is tested at or draws."""
+    for factor in ("T", "V"):
+        most = max((level for _, name, level in levels if name == factor and isinstance(level, int)), default=0)
+        for path, name, level in elsewhere:
+            if name == factor and level > most:
+                yield Conflict(
+                    path, level, f"is above every {factor} of the sweep, so that no run has it; at most {most}"
+                )
+
+
 def _too_many(sweep: SweepConfig) -> Iterator[Conflict]:
     """Yield designs and spaces with more combinations than can be counted through."""
     for name, design in sweep.designs.items():
         levels = [len(v) for v in (design.space.given() if isinstance(design, IsoflopDesign) else {}).values()]
-        if isinstance(design, GridDesign):
+        if isinstance(design, GridDesign | LadderDesign):
             levels = [len(given) for factor in FACTORS if (given := getattr(design, factor)) is not None]
         if isinstance(design, StarDesign):
             levels = [sum(len(given) for given in design.vary.given().values())]

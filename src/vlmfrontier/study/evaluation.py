@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from vlmfrontier.errors import did_you_mean
 from vlmfrontier.study.base import Few, Named, Natural, Number, Positive, Section
 from vlmfrontier.study.files import InputFile
+from vlmfrontier.study.space import VideoLevels
 from vlmfrontier.tasks import BENCHMARKS, PAPER_TASKS, Benchmark, own_benchmark
 
 UNKNOWN_QUESTIONS = 500
@@ -107,6 +108,9 @@ class EvaluateConfig(Section):
     control_videos: Natural = 100
     """Videos of the wrong-video control of `packed`: questions answered while another video is shown; 0 leaves the
     control out."""
+    also: VideoLevels | Literal["all"] | None = None
+    """Where every finetuned model is tested besides its own T and V: {T: [1, 2, 4, 8], V: [4, 9, 16]}, those levels
+    that are not above its own; all: every T and V of the sweep. Each is a row of runs.csv (docs/ladder.md)."""
     max_new_tokens: Positive = 20
     """Longest generated answer, where the task does not say; the longest true caption of the digits study has 15
     words."""

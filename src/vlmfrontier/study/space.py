@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.base import Width
+from vlmfrontier.study.base import Section, Width
 from vlmfrontier.units import parse_number
 
 MOST_LEVELS = 10_000
@@ -59,6 +59,15 @@ Levels = Annotated[
     Field(min_length=1),
 ]
 """Whole positive levels of a factor, in any of the three spellings; validated to a list."""
+
+
+class VideoLevels(Section):
+    """Levels of T and V, of which one may be left out: it stays as the run has it."""
+
+    T: Levels | None = None
+    """Frames per video."""
+    V: Levels | None = None
+    """Visual tokens per frame: squares."""
 
 
 def _level(value: object) -> float | str:

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from vlmfrontier.study.base import Count, Few, Named, Number, Rate, Section, Seed, Width
 from vlmfrontier.study.files import InputFile
-from vlmfrontier.study.space import Levels
+from vlmfrontier.study.space import Levels, VideoLevels
 
 Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
 Seeds = Annotated[list[Seed], Field(min_length=1)]
@@ -55,6 +55,10 @@ class FactorLevels(Section):
 class _Design(Section):
     seeds: Seeds | None = None
     """Seeds of this design's runs; the sweep's `seeds` if left out."""
+    also: VideoLevels | Literal["all", "none"] | None = None
+    """Where this design's runs are tested besides; `evaluate.also` if left out."""
+    draw: VideoLevels | Literal["none"] | None = None
+    """What this design's finetunings draw T and V from; `finetune.draw` if left out."""
 
 
 class StarDesign(_Design):
@@ -92,6 +96,27 @@ class IsoflopDesign(_Design):
         if self.space.T is None or self.space.V is None:
             raise ValueError("needs space: {T: …, V: …}, the levels to choose from")
         return self
+
+
+class LadderDesign(_Design):
+    """Train at the largest T and V only, and test at all levels: many points of few trainings (docs/ladder.md)."""
+
+    design: Literal["ladder"] = "ladder"
+    """This kind of design."""
+    N: Names | None = None
+    """Language models, by name; all if left out."""
+    T: Levels
+    """Frames per video: each training has the largest, and is tested with all."""
+    V: Levels
+    """Visual tokens per frame, squares: likewise."""
+    M: Names | None = None
+    """Vision models, by name, where there are several; all if left out."""
+    n: Examples
+    """Finetuning examples."""
+    elastic: bool = False
+    """Draw T and V of each batch from these levels, at the mean cost, instead of the largest for all."""
+    anchors: Annotated[int, Field(ge=0, le=1000)] = 4
+    """Configurations that are trained where they are tested, too: what shows the price of testing elsewhere."""
 
 
 class GridDesign(_Design):
@@ -132,7 +157,7 @@ def _without_dropped(designs: Any) -> Any:
     return {name: d for name, d in designs.items() if d is not None} if isinstance(designs, dict) else designs
 
 
-Design = Annotated[StarDesign | IsoflopDesign | GridDesign | RowsDesign, Field(discriminator="design")]
+Design = Annotated[StarDesign | IsoflopDesign | LadderDesign | GridDesign | RowsDesign, Field(discriminator="design")]
 
 
 class SweepConfig(Section):

@@ -18,6 +18,13 @@ class ColumnConfig(Section):
     """What one unit of the law is in units of the column: 1.0e9 fits billions of parameters. Values near 1 fit best."""
 
 
+class FactorConfig(ColumnConfig):
+    """A column with the levels of a factor, and where a model was trained at another level, its column."""
+
+    trained: str | None = None
+    """Header of the column with the level that a model was trained at, where `column` has the one it was tested at."""
+
+
 class TargetConfig(Section):
     """A column of results and what its numbers mean."""
 
@@ -46,6 +53,7 @@ def _short(entry: object) -> object:
 
 
 ColumnEntry = Annotated[ColumnConfig, BeforeValidator(_short)]
+FactorEntry = Annotated[FactorConfig, BeforeValidator(_short)]
 TargetEntry = Annotated[TargetConfig, BeforeValidator(_short)]
 
 
@@ -55,7 +63,7 @@ class TableConfig(Section):
     path: InputFile
     """The CSV file, relative to the folder of the YAML that names it."""
 
-    factors: dict[str, ColumnEntry] = Field(min_length=1)
+    factors: dict[str, FactorEntry] = Field(min_length=1)
     """What was varied: a name for formulas, then column and unit, `{N: {column: params, unit: 1.0e9}}`. One or more."""
 
     data: ColumnEntry | None = None
@@ -75,7 +83,7 @@ class TableConfig(Section):
 
     @field_validator("factors")
     @classmethod
-    def _usable_names(cls, factors: dict[str, ColumnConfig]) -> dict[str, ColumnConfig]:
+    def _usable_names(cls, factors: dict[str, FactorConfig]) -> dict[str, FactorConfig]:
         for name in factors:
             if not name.isidentifier() or name in ("n", "c", "f", "d", "xi", "epsilon", "alpha"):
                 raise ValueError(f"{name!r} cannot name a factor; use a word such as N, T or V (n is the data)")
@@ -84,6 +92,7 @@ class TableConfig(Section):
     @model_validator(mode="after")
     def _one_use_per_column(self) -> "TableConfig":
         columns = [factor.column for factor in self.factors.values()] + ([self.data.column] if self.data else [])
+        columns += [factor.trained for factor in self.factors.values() if factor.trained is not None]
         twice = {column for column in columns if columns.count(column) > 1}
         if twice:
             raise ValueError(f"column {sorted(twice)[0]!r} is used for two factors; name each column once")
@@ -100,7 +109,8 @@ class TableConfig(Section):
     @model_validator(mode="after")
     def _one_meaning_per_name(self) -> "TableConfig":
         """Refuse targets that would share a column of `runs.csv` with a factor, with n, or with standard errors."""
-        taken = {*self.factors, "n", "c", "run", "sweep", "seed", *(f"{name}_se" for name in self.targets)}
+        taken = {*self.factors, "n", "c", "run", "sweep", "seed", "elastic", *(f"{name}_se" for name in self.targets)}
+        taken |= {f"{name}_train" for name in self.factors}
         for name in self.targets:
             if name in taken:
                 raise ValueError(f"the target {name!r} is called like another column of runs.csv; give it another name")

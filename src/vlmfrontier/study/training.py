@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from vlmfrontier.study.base import Few, Positive, Rate, Section, Seed, Share
+from vlmfrontier.study.space import VideoLevels
 
 Part = Literal["vision", "projector", "language"]
 Grids = Annotated[list[Few], Field(min_length=1)]
@@ -89,6 +90,9 @@ class FinetuneConfig(OptimizationConfig):
     """Parts that learn; the paper trains all. Without `vision` a run is faster and learns a little less."""
     epochs: Positive = 1
     """Passes over the n examples."""
+    draw: VideoLevels | None = None
+    """Elastic finetuning: each batch has T and V drawn from these levels, up to those of the run, instead of the run's
+    own; it costs the mean of them. null: the run's own T and V (docs/ladder.md)."""
     learning_rates: LearningRates = LearningRates(
         vision=2.0e-4,
         projector={"xxs": 1.2e-3, "xs": 1.2e-3, "s": 1.1e-3, "m": 8.7e-4, "l": 7.5e-4},

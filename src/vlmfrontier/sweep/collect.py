@@ -1,6 +1,7 @@
 """From the results of the runs to `runs.csv`, where the laws start; and what is asked of its columns before that."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,35 @@ from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import LARGEST_ERROR, LAWS_SPLIT, Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.outdated import SHOWN, Identity, named
-from vlmfrontier.sweep.runs import Run, plan_runs
+from vlmfrontier.sweep.runs import Run, Test, plan_runs, tests
 from vlmfrontier.tables.expressions import SafeExpression
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def numbers(factors: Sequence[str]) -> list[str]:
-    """Return the columns of numbers that are known before a run is trained."""
-    return [*factors, "n", "seed", "c"]
+TRAINED = {"T": "T_train", "V": "V_train"}
+"""Columns of the levels that a model was trained at, where some are tested at others."""
 
 
-def identity(run: Run, factors: Sequence[str]) -> dict[str, object]:
-    """Return what `runs.csv` says of a run besides its errors."""
-    return {"run": run.key, "sweep": run.sweeps[0], **{name: getattr(run, name) for name in numbers(factors)}}
+def identities(study: Study, runs: Sequence[Run]) -> list[tuple[Test, dict[str, Any]]]:
+    """Return every test of the runs of a study, run by run, its own T and V first, with what `runs.csv` says of it
+    besides its errors.
+
+    T, V and c are those of the test. T_train and V_train stand there only if some run of the study is tested elsewhere,
+    `elastic` only if some run draws T and V.
+    """
+    elastic = any(run.draw for run in runs)
+    elsewhere = elastic or any(run.tested for run in runs)
+    rows = []
+    for test in tests(study, runs):
+        run = test.run
+        at = {name: getattr(test if name in TRAINED else run, name) for name in study.factors()}
+        how = {column: getattr(run, name) for name, column in TRAINED.items()} if elsewhere else {}
+        how |= {"elastic": int(run.draw is not None)} if elastic else {}
+        labels = {"run": run.key, "sweep": run.sweeps[0]}
+        rows.append((test, {**labels, **at, "n": run.n, "seed": run.seed, "c": test.c, **how}))
+    return rows
 
 
 def check_split(study: Study, runs: Sequence[Run]) -> None:
@@ -38,11 +53,10 @@ def check_split(study: Study, runs: Sequence[Run]) -> None:
     if study.laws.split is None:
         return
     expression = SafeExpression(study.laws.split, "laws.split")
-    rows = [identity(run, study.factors()) for run in runs]
-    names = ["run", "sweep", *numbers(study.factors())]
-    columns = {name: np.array([row[name] for row in rows]) for name in names}
+    rows = [row for _, row in identities(study, runs)]
+    columns = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     columns |= {name: np.full(len(rows), 50.0) for target in study.targets() for name in (target, f"{target}_se")}
-    held = expression.holds(columns, [run.key for run in runs])
+    held = expression.holds(columns, [row["run"] for row in rows])
     if held.any() and not held.all():
         return
     for column, texts in expression.compared_texts().items():
@@ -84,29 +98,32 @@ def collect(study: Study, results: Path) -> tuple["pd.DataFrame", list[str]]:
     """Return the run table and the keys of the runs that have no result: those are no row, never a made-up value.
 
     Columns: run, sweep, N (parameters), T, V, with several vision models M (parameters), n (examples), seed, c (FLOPs),
-    then every target's error on 0–100 and every target's standard error `<target>_se`. Raises `UserError` if a result
-    lacks a target or no run has a result.
+    where models are tested elsewhere T_train, V_train and elastic, then every target's error on 0–100 and every
+    target's standard error `<target>_se`. Raises `UserError` if a result lacks a target or no run has a result.
     """
     import pandas as pd  # noqa: PLC0415 — slow, and the Snakefile, which reads the checks below, has no need of it
 
     rows, missing, foreign = [], [], []
     now = Identity(study, results)
-    for run in plan_runs(study):
-        path = ResultsFolder(results).run(run.key).result
-        if path.exists():
-            result = read_result(path)
-            trained = path.with_name("finetuned.json")
-            why = now.of_result(run, result, read_finetuned(trained) if trained.exists() else None)
-            foreign += [f"{path}: {named(why)}"] if why else []
-            rows.append({**identity(run, study.factors()), **_errors(study.targets(), path, result)})
-        else:
+    for run, tested in groupby(identities(study, plan_runs(study)), key=lambda row: row[0].run):
+        folder = ResultsFolder(results).run(run.key)
+        if not folder.result.exists():
             missing.append(run.key)
+            continue
+        result = read_result(folder.result)
+        trained = read_finetuned(folder.finetuned) if folder.finetuned.exists() else None
+        why = now.of_result(run, result, trained)
+        foreign += [f"{folder.result}: {named(why)}"] if why else []
+        for test, row in tested:
+            path = folder.result if test.own else folder.tested(test.T, test.V)
+            measured = result if test.own else read_result(path)
+            rows.append({**row, **_errors(study.targets(), path, measured)})
     _refuse_foreign(foreign)
     if not rows:
         raise UserError(f"{results}: no run has a result yet; run `snakemake evaluate` first")
     targets = study.targets()
-    columns = ["run", "sweep", *numbers(study.factors()), *targets, *(f"{target}_se" for target in targets)]
-    return pd.DataFrame(rows)[columns], missing
+    errors = [*targets, *(f"{target}_se" for target in targets)]
+    return pd.DataFrame(rows)[[*(name for name in rows[0] if name not in errors), *errors]], missing
 
 
 def control_errors(study: Study, results: Path) -> dict[str, float]:
@@ -147,6 +164,8 @@ def describe(study: Study, rows: "pd.DataFrame", control: Mapping[str, float] | 
         split=LAWS_SPLIT,
         seeds=True,
         keyed=True,
+        trained={name: column for name, column in TRAINED.items() if column in rows},
+        elastic="elastic" in rows,
         lines=list(range(2, len(rows) + 2)),
         notes=[],
     )

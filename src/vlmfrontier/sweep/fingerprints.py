@@ -13,8 +13,9 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import OptimizationConfig
 from vlmfrontier.sweep.runs import Run, plan_runs
 
-# How often a training saves and reports, and whether its weights are kept, changes no result.
-HOUSEKEEPING = {"save_every", "log_every", "keep_model"}
+# How often a training saves and reports, and whether its weights are kept, changes no result; what T and V are drawn
+# from is said of every run by itself.
+HOUSEKEEPING = {"save_every", "log_every", "keep_model", "draw"}
 # Keys that came later than the first results: at their defaults they are left out, so that no finished run is repeated.
 _LATER = {"pretrained", "revision", "kv_heads", "head_size", "vocabulary", "tied", "qkv_bias", "qk_norm", "size"}
 _LATER |= {"precision", "sharding", "lora", "family", "dropped_layers", "registers"}
@@ -114,6 +115,7 @@ def finetune_fingerprint(study: Study, run: Run) -> str:
         [study.models.start, study.models.attention, study.data.turns],
         _training_of(study.finetune, run.language),
         *([study.data.reading()] if study.data.reading() else []),
+        *([run.draw] if run.draw else []),
     )
 
 
@@ -137,13 +139,18 @@ def start_settings(study: Study) -> dict[str, dict[str, Any]]:
 def run_settings(study: Study, run: Run) -> dict[str, Any]:
     """Return the settings that decide the weights of `run`, as the record of its training holds them."""
     return {
-        "run": {"language": run.language, "T": run.T, "V": run.V, "n": run.n, "seed": run.seed},
+        "run": {"language": run.language, "T": run.T, "V": run.V, "n": run.n, "seed": run.seed, **_drawn(run)},
         "study_seed": study.seed,
         "finetune": deciding(study.finetune),
         "turns": study.data.turns,
         "attention": study.models.attention,
         **({"reading": study.data.reading()} if study.data.reading() else {}),
     }
+
+
+def _drawn(run: Run) -> dict[str, Any]:
+    """Return what the batches of an elastic finetuning draw from, as JSON says it."""
+    return {} if run.draw is None else {"draw": {"T": list(run.draw.T), "V": list(run.draw.V)}}
 
 
 def benchmarks_fingerprint(study: Study) -> str:
@@ -182,7 +189,7 @@ def evaluate_settings(study: Study) -> dict[str, Any]:
             "evaluate.lmms_eval.judge.model": settings.judge.model,
         }
     return {
-        "evaluate": study.evaluate.model_dump(exclude={"harness", "lmms_eval"}),
+        "evaluate": study.evaluate.model_dump(exclude={"harness", "lmms_eval", "also"}),
         "tasks": study.tasks(),
         "data.turns": study.data.turns,
         "models.attention": study.models.attention,
@@ -203,7 +210,10 @@ def answered_settings(study: Study, run: Run, weights: str) -> dict[str, Any]:
 def collect_fingerprint(study: Study) -> str:
     """Return what decides `runs.csv`, besides the results in it."""
     ceilings = [known] if (known := _collected_ceilings(study)) else []
-    return digest([(run.key, run.sweeps, run.c) for run in plan_runs(study)], study.targets(), *ceilings)
+    runs = plan_runs(study)
+    tested = [(run.key, run.tested) for run in runs if run.tested]
+    rows = [(run.key, run.sweeps, run.c) for run in runs]
+    return digest(rows, study.targets(), *ceilings, *([tested] if tested else []))
 
 
 def collect_settings(study: Study) -> dict[str, Any]:
@@ -224,12 +234,21 @@ def _collected_ceilings(study: Study) -> list[str]:
 
 def table_fingerprint(study: Study) -> str:
     """Return what decides how a user's own table is read."""
-    return digest(study.table.model_dump(mode="json"))
+    return digest(_table(study))
 
 
 def table_settings(study: Study) -> dict[str, Any]:
     """Return the settings of `table_fingerprint` by their keys in the configuration; a table may be moved."""
-    return {"table": study.table.model_dump(mode="json", exclude={"path"})}
+    return {"table": {key: value for key, value in _table(study).items() if key != "path"}}
+
+
+def _table(study: Study) -> dict[str, Any]:
+    """Return the section `table`, without the later key `trained` of factors that have none."""
+    dumped = study.table.model_dump(mode="json")
+    for factor in dumped["factors"].values():
+        if factor["trained"] is None:
+            del factor["trained"]
+    return dumped
 
 
 def laws_fingerprint(study: Study) -> str:

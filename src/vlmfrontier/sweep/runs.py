@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,17 +11,23 @@ from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.study.models import ModelsConfig, VisionConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.designs import Point, design_points, factor_columns
+from vlmfrontier.sweep.designs import Drawn, Point, design_points, factor_columns, tests_below
 from vlmfrontier.units import format_count, format_number
 
 
-def run_key(N: float, T: int, V: int, n: int, seed: int, M: float | None = None) -> str:
+def run_key(N: float, T: int, V: int, n: int, seed: int, M: float | None = None, draw: Drawn | None = None) -> str:
     """Return the key of a run: N and M (parameters) and n (examples) with three significant digits, the others exactly.
 
-    `N7.5B_T32_V196_M413M_n250k_s0`; without M where the study has one vision model.
+    `N7.5B_T32_V196_M413M_n250k_s0`; without M where the study has one vision model; `T1-32_V16-196` where each batch
+    draws T and V from levels of this range.
     """
     vision = "" if M is None else f"_M{format_count(M)}"
-    return f"N{format_count(N)}_T{T}_V{V}{vision}_n{format_number(n)}_s{seed}"
+    frames, tokens = (T, V) if draw is None else map(_range, draw)
+    return f"N{format_count(N)}_T{frames}_V{tokens}{vision}_n{format_number(n)}_s{seed}"
+
+
+def _range(levels: Sequence[int]) -> str:
+    return "-".join(map(str, dict.fromkeys((levels[0], levels[-1]))))
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,33 @@ class Run:
     """Vision model, by its name in the configuration; empty where there is only one."""
     M: float = 0.0
     """Parameters of the vision model, without pooling head."""
+    draw: Drawn | None = None
+    """Levels that each batch of an elastic finetuning draws T and V from, up to its own; None: all have T and V."""
+    tested: tuple[tuple[int, int], ...] = ()
+    """(T, V) at which it is tested besides its own."""
+
+
+class Test(NamedTuple):
+    """A finetuned model at some T and V."""
+
+    run: Run
+    T: int
+    V: int
+    c: float
+    """Inference cost per video there."""
+
+    @property
+    def own(self) -> bool:
+        """Whether these are the T and V of the run: the largest that its finetuning had."""
+        return (self.T, self.V) == (self.run.T, self.run.V)
+
+
+def tests(study: Study, runs: Sequence[Run]) -> list[Test]:
+    """Return every point at which the runs are tested, run by run, its own T and V first."""
+    points = [(run, T, V) for run in runs for T, V in ((run.T, run.V), *run.tested)]
+    columns = factor_columns(study.models, [(run.language, T, V, run.vision) for run, T, V in points])
+    cost = cost_model(study).cost(columns) if points else []
+    return [Test(*point, float(c)) for point, c in zip(points, cost, strict=True)]
 
 
 def plan_runs(study: Study) -> list[Run]:
@@ -59,23 +93,29 @@ def plan_runs(study: Study) -> list[Run]:
     if not study.trained:
         return []
     sweeps: dict[Point, list[str]] = {}
+    tested: dict[Point, set[tuple[int, int]]] = {}
     for name in study.sweep.designs:
-        for point in dict.fromkeys(design_points(study, name)):
+        asked = list(dict.fromkeys(design_points(study, name)))
+        for point, more in zip(asked, tests_below(study, name, asked), strict=True):
             sweeps.setdefault(point, []).append(name)
+            tested.setdefault(point, set()).update(more)
     points = list(sweeps)
     where = f"study {study.study}: sweep"
     _refuse_fine_grids(study.models.towers, points, where)
     cost = cost_model(study).cost(factor_columns(study.models, [point[:4] for point in points]))
-    runs = [_run(study.models, p, tuple(sweeps[p]), float(c)) for p, c in zip(points, cost, strict=True)]
+    runs = [
+        replace(_run(study.models, p, tuple(sweeps[p]), float(c)), tested=tuple(sorted(tested[p])))
+        for p, c in zip(points, cost, strict=True)
+    ]
     _refuse_collisions([run.key for run in runs], points, where)
     return runs
 
 
 def _run(models: ModelsConfig, point: Point, sweeps: tuple[str, ...], cost: float) -> Run:
     size, seen = models.language[point.language].N, float(models.towers[point.vision].parameters)
-    key = run_key(size, point.T, point.V, point.n, point.seed, seen if models.several_towers else None)
-    language, T, V, vision, n, seed = point
-    return Run(key, sweeps, language, size, T, V, n, seed, cost, vision, seen)
+    key = run_key(size, point.T, point.V, point.n, point.seed, seen if models.several_towers else None, point.draw)
+    language, T, V, vision, n, seed, draw = point
+    return Run(key, sweeps, language, size, T, V, n, seed, cost, vision, seen, draw)
 
 
 def find_run(study: Study, key: str) -> Run:

@@ -10,7 +10,8 @@ from tests.calling import SMOKE
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.checks import above_ceiling, ceiling_of, check_study
 from vlmfrontier.laws.fit import LawFit, fit, problem_for
-from vlmfrontier.laws.table import from_arrays, write_runs
+from vlmfrontier.laws.runs_file import write_runs
+from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.results import Results
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.load import load_study, write_study

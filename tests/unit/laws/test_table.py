@@ -11,8 +11,9 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.laws.checks import refuse_hopeless, table_warnings
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.forms import form_for
+from vlmfrontier.laws.runs_file import read_runs, write_runs
 from vlmfrontier.laws.selection import compare_forms
-from vlmfrontier.laws.table import ResultsTable, from_arrays, read_runs, write_runs
+from vlmfrontier.laws.table import ResultsTable, from_arrays
 from vlmfrontier.laws.user_table import as_runs, read_table
 from vlmfrontier.records import Runs, read_checked
 from vlmfrontier.study.load import validate

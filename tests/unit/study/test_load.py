@@ -128,7 +128,8 @@ def test_a_path_is_relative_to_the_file_that_names_it(write, tmp_path, monkeypat
         ),
         (
             {"sweep": {"designs": {"extra": {"design": "gird"}}}},
-            "study tiny: sweep.designs.extra.design = 'gird': must be one of 'star', 'isoflop', 'grid', 'rows'",
+            "study tiny: sweep.designs.extra.design = 'gird': must be one of 'star', 'isoflop', 'ladder', 'grid', "
+            "'rows'",
         ),
         (
             {"sweep": {"designs": {"extra": {"T": {"from": 1, "too": 4}}}}},
