@@ -54,10 +54,27 @@ def format_count(value: float) -> str:
     return format_number(value, billions="B")
 
 
-def format_configuration(x: Mapping[str, float], counts: Mapping[str, str] | None = None) -> str:
-    """Return a configuration: `N = 7.5B, T = 16, V = 49`, or with what its values count: `T = 16 frames`."""
-    counts = counts or {}
-    return ", ".join(f"{name} = {format_count(value)} {counts.get(name, '')}".rstrip() for name, value in x.items())
+def format_configuration(
+    x: Mapping[str, float],
+    counts: Mapping[str, str] | None = None,
+    names: Mapping[str, Mapping[str, float]] | None = None,
+) -> str:
+    """Return a configuration: `N = 7.5B, T = 16, V = 49`.
+
+    With what its values count: `T = 16 frames`; with the names that values have: `N = 7.5B parameters (8B)`.
+    """
+    counts, names = counts or {}, names or {}
+    parts = []
+    for factor, value in x.items():
+        name = name_of(value, names.get(factor, {}))
+        called = f" ({name})" if name else ""
+        parts.append(f"{factor} = {format_count(value)} {counts.get(factor, '')}".rstrip() + called)
+    return ", ".join(parts)
+
+
+def name_of(value: float, names: Mapping[str, float]) -> str | None:
+    """Return the name of a value; None if it has none. A table rounds values of more than ten digits."""
+    return next((name for name, known in names.items() if math.isclose(value, known, rel_tol=1e-9)), None)
 
 
 def format_flops(value: float) -> str:

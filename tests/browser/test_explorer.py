@@ -94,10 +94,12 @@ def test_rivals_nearest_runs_and_warnings_are_those_of_the_answer(visit, results
     expected = answer(results.target("avg"), results.runs, 2e13, 4e6, results.config.near)
     with visit(address="#target=avg&c=2e13&n=4000000") as seen:
         warnings = seen.page.locator("#warnings li").all_inner_texts()
+        measured = seen.page.locator("#measured li").all_inner_texts()
         rivals = seen.page.locator("#rivals tbody tr").all_inner_texts()
         nearest = seen.page.evaluate("engine.nearest(engine.optimum('avg', 4e6, 2e13).x, 4e6, 3)")
     assert warnings == list(expected.warnings)
     assert warnings
+    assert measured == list(expected.measured)
     assert len(rivals) == len(expected.alternatives) + 2
     for line, other in zip(rivals, expected.alternatives, strict=False):
         assert f"{other.f:.2f}" in line
@@ -110,25 +112,29 @@ def test_rivals_nearest_runs_and_warnings_are_those_of_the_answer(visit, results
 def test_whatever_contradicts_an_answer_is_said_in_the_same_words(visit, results: Results):
     """Run 0 is made one of x* or of a cheaper rival, and measures something else than the law predicts."""
     target, said = results.target("avg"), []
-    for c, n, scale, own in product((3e12, 2e13, 1e18), (1e6, 4e6), (0.6, 1, 1.5), (False, True)):
+    for c, n, scale, own in product((3e12, 2e13, 1e18), (1e6, 4e6), (0.6, 0.99, 1.5), (False, True)):
         choice = answer(target, results.runs, c, n, 0.005).choice
         x = choice.x if own else {**choice.x, "T": 1.0}
         runs = results.runs.copy()
         changed = {**x, "n": n, "c": min(c, choice.cost), "avg": scale * choice.f}
         runs.loc[0, list(changed)] = list(changed.values())
-        expected = answer(target, runs, c, n, 0.005, results.caveats("avg")).warnings
-        said.append({"c": c, "n": n, "run": changed, "expected": expected})
+        found = answer(target, runs, c, n, 0.005, results.caveats("avg"))
+        said.append({"c": c, "n": n, "run": changed, "expected": [*found.measured, *found.warnings]})
     script = """({ c, n, run }) => {
         const own = structuredClone(data);
         own.factors.forEach((factor, k) => (own.runs.factors[k][0] = run[factor.name]));
         [own.runs.n[0], own.runs.cost[0], own.runs.errors.avg[0]] = [run.n, run.c, run.avg];
-        return Caveats(own).ofAnswer("avg", n, c, engine.optimum("avg", n, c));
+        const [chosen, ofRuns] = [engine.optimum("avg", n, c), Caveats(own)];
+        const measured = ofRuns.ofMeasured("avg", n, c, chosen, (x) => engine.prediction("avg", n, x));
+        return [...measured, ...ofRuns.ofAnswer("avg", n, c, chosen)];
     }"""
     with visit() as seen:
         for one in said:
-            assert seen.page.evaluate(script, one) == list(one["expected"])
+            assert seen.page.evaluate(script, one) == one["expected"]
     sentences = " ".join(sentence for one in said for sentence in one["expected"])
-    for part in ("x* itself was measured", "better than the", "is extrapolated", "of the space", "cannot help"):
+    for part in ("outside the", "better than the", "is extrapolated", "of the space", "cannot help"):
+        assert part in sentences
+    for part in ("itself was not measured", "it is the recommendation", "consider it instead", "within noise: the law"):
         assert part in sentences
 
 

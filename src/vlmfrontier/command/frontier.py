@@ -290,7 +290,7 @@ def query(given: Namespace) -> None:
     how sure it is, the next best ones, what twice the budget or the data would buy, the nearest runs, and a warning
     where the answer lies outside the runs.
     """
-    from vlmfrontier.frontier.answers import text
+    from vlmfrontier.frontier.sentences import text
     from vlmfrontier.results import Results
     from vlmfrontier.units import parse_number
 

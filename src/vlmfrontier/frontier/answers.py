@@ -1,6 +1,6 @@
-"""What to deploy: the answer to one question of budget and data, what makes it more or less sure, and it as text."""
+"""What to deploy: the answer to one question of budget and data, and what makes it more or less sure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.caveats import of_answer
+from vlmfrontier.frontier.caveats import of_answer, of_measured
+from vlmfrontier.frontier.measured import Measured, Tested, nearest_runs
 from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import (
     REGRET_QUANTILE,
@@ -20,18 +21,8 @@ from vlmfrontier.frontier.search import (
     search,
 )
 from vlmfrontier.frontier.space import RunRange, check_budgets
-from vlmfrontier.units import (
-    format_configuration,
-    format_count,
-    format_difference,
-    format_error,
-    format_number,
-    format_range,
-    format_share,
-)
 
 ALTERNATIVES = 2
-NEAREST_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -77,6 +68,12 @@ class Answer:
     """How many resampled fits the shares are of."""
     counts: dict[str, str]
     """What the values of factors, and of n, count, as far as that is known."""
+    names: dict[str, dict[str, float]]
+    """Values of factors that have names: language models by `N`, vision models by `M`."""
+    labels: dict[str, str]
+    """What factors are called: `LM size N`."""
+    meaning: str
+    """What the target is, in a few words."""
     range_name: str
     """What f_lo and f_hi are: `90% interval`, or `bagging spread` where the study pools as the paper does."""
     largest: float | None
@@ -88,6 +85,12 @@ class Answer:
     """The recommendation for twice the budget."""
     double_examples: Choice | None
     """The recommendation for twice the examples; None for a table without data size."""
+    itself: Tested | None
+    """The recommendation itself, as it was measured with n; None if it was not."""
+    best_measured: Tested | None
+    """The best run within the budget, with n, the mean over seeds; None if there is none."""
+    measured: tuple[str, str]
+    """What these two say, in plain words."""
     nearest: tuple[dict[str, Any], ...]
     """The runs nearest to the recommendation, with their measured error."""
     extrapolates: tuple[str, ...]
@@ -119,7 +122,7 @@ def answer(
     check_examples(target.runs, examples)
     check_budgets(target.space, [budget])
     choices = recommend(target, budget, examples, near, 1 + ALTERNATIVES)
-    choice = choices[0]
+    choice, measured = choices[0], Measured.of(runs, target, examples)
     return Answer(
         target=target.name,
         budget=budget,
@@ -128,16 +131,22 @@ def answer(
         near=near,
         fits=len(target.ensemble.pool),
         counts=dict(target.counts),
+        names={factor: dict(values) for factor, values in target.names.items()},
+        labels=dict(target.labels),
+        meaning=target.meaning,
         range_name=target.ensemble.range_name,
         largest=target.largest,
         choice=choice,
         alternatives=choices[1:],
         double_budget=recommend(target, 2 * budget, examples, near)[0],
         double_examples=None if examples is None else recommend(target, budget, 2 * examples, near)[0],
+        itself=measured.tested(measured.itself(choice.x), target, examples),
+        best_measured=measured.tested(measured.best(budget), target, examples),
+        measured=of_measured(target, measured, choice, budget, examples),
         nearest=nearest_runs(runs, target, choice.x, examples),
         extrapolates=tuple(target.runs.outside(choice.x, examples)),
         edge=tuple(target.space.at_end(choice.x)),
-        warnings=(*of_answer(target, runs, choice, budget, examples), *caveats),
+        warnings=(*of_answer(target, measured, choice, budget, examples), *caveats),
     )
 
 
@@ -174,24 +183,6 @@ def recommend(target: Target, budget: float, examples: float | None, near: float
     return tuple(choices)
 
 
-def nearest_runs(
-    runs: pd.DataFrame, target: Target, x: dict[str, float], examples: float | None
-) -> tuple[dict[str, Any], ...]:
-    """Return the runs nearest to x and n, with their measured error.
-
-    Distances are taken in the logarithm of every factor and of n, each relative to its span over the runs.
-    """
-    point = {**x} if examples is None else {**x, "n": examples}
-    runs = runs[runs[target.name].notna()]
-    distance = np.zeros(len(runs))
-    for name, value in point.items():
-        logs = np.log(runs[name].to_numpy(float))
-        distance += ((logs - np.log(value)) / (np.ptp(logs) or 1.0)) ** 2
-    columns = [name for name in ("run", *point, target.name) if name in runs]
-    nearest = runs.iloc[np.argsort(distance, kind="stable")[:NEAREST_RUNS]][columns]
-    return tuple({str(key): value for key, value in row.items()} for row in nearest.to_dict("records"))
-
-
 def check_examples(runs: RunRange, examples: float | None) -> None:
     """Raise `UserError` for an n that cannot be, is missing, or that the runs do not have."""
     if runs.examples is None and examples is not None:
@@ -200,72 +191,3 @@ def check_examples(runs: RunRange, examples: float | None) -> None:
         raise UserError("say how many finetuning examples there are, for example --examples 800")
     if examples is not None and examples <= 0:
         raise UserError(f"{examples:g} examples: the number must be positive")
-
-
-def text(answer: Answer) -> str:
-    """Return the answer as lines: what to deploy, how sure that is, what comes close, and what more would buy."""
-    choice = answer.choice
-    lines = [
-        f"{_question(answer)}:",
-        f"  {format_configuration(choice.x, answer.counts)}, at {format_number(choice.cost)} {answer.unit}",
-        f"  predicted error {format_error(choice.f, answer.largest)} ({ranges(choice, answer)})",
-        f"  {agreement(choice, answer)}; 90% lose at most {_points(choice.regret_p90)} points",
-    ]
-    lines += [f"  alternative: {_alternative(other, answer)}" for other in answer.alternatives]
-    lines.append(f"  twice the budget: {_alternative(answer.double_budget, answer)}")
-    if answer.double_examples is not None:
-        lines.append(f"  twice the examples: {_alternative(answer.double_examples, answer)}")
-    lines += [f"  nearest run: {_run(run, answer.target)}" for run in answer.nearest]
-    lines += [f"  warning: {warning}" for warning in answer.warnings]
-    return "\n".join(lines)
-
-
-def _question(answer: Answer) -> str:
-    budget = f"{format_number(answer.budget)} {per_video(answer.unit)}"
-    n, counted = answer.examples, answer.counts.get("n")
-    data = "" if n is None else f" and {format_count(n)} {counted}" if counted else f" and n = {format_count(n)}"
-    return f"With {budget}{data}, for the least error of {answer.target}, deploy"
-
-
-def per_video(unit: str) -> str:
-    """Return what a budget counts: FLOPs are those of one video; another unit is the user's own."""
-    return f"{unit} per video" if unit == "FLOPs" else unit
-
-
-def agreement(choice: Choice, answer: Answer) -> str:
-    """Return how many fits agree: `50% of 200 resampled fits rank it first; for 70% it is within 0.5% of their …`."""
-    near = f"for {format_share(choice.p_near)} it is within {format_near(choice.near)} of their best"
-    return f"{format_share(choice.p_best)} of {answer.fits} resampled fits rank it first; {near}"
-
-
-def format_near(fraction: float) -> str:
-    """Return the fraction of the error that is near enough, in per cent: `0.5%`, `0.12%`."""
-    return f"{100 * fraction:.2g}%"
-
-
-def ranges(choice: Choice, answer: Answer) -> str:
-    """Return both ranges by name: `90% interval of the law 30.10 to 35.22; a new run would measure 29.50 to 36.04`."""
-    law = f"{answer.range_name} of the law {format_range(choice.f_lo, choice.f_hi, answer.largest)}"
-    return f"{law}; a new run would measure {format_range(choice.run_lo, choice.run_hi, answer.largest)}"
-
-
-def _points(value: float) -> str:
-    return f"{value:.2g}" if value > 1e-9 else "0"
-
-
-def _alternative(other: Choice, answer: Answer) -> str:
-    cost = f"{format_number(other.cost)} {answer.unit}"
-    return f"{format_configuration(other.x, answer.counts)}: {compared(other, answer)}, at {cost}"
-
-
-def compared(other: Choice, answer: Answer) -> str:
-    """Return a prediction with its difference from the recommended one's: `33.45 (+0.79)`."""
-    said = format_error(other.f, answer.largest)
-    if answer.largest is not None and max(other.f, answer.choice.f) >= answer.largest:
-        return said
-    return f"{said} ({format_difference(other.f - answer.choice.f, answer.choice.f)})"
-
-
-def _run(run: Mapping[str, object], target: str) -> str:
-    x = format_configuration({name: float(value) for name, value in run.items() if name not in ("run", target)})
-    return f"{run.get('run', x)}: measured {format_error(run[target])}"

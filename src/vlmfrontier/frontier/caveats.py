@@ -1,17 +1,18 @@
-"""What makes an answer less sure, in sentences: the same in `query`, in the report and in the explorer.
+"""What was measured beside an answer, and what makes it less sure: the same sentences in `query`, report and explorer.
 
-Two kinds: what holds for every answer of a target (a poor fit, a factor with two values), and what depends on budget, n
-and x*. The explorer is given the sentences of the second kind with gaps, and fills them in as this module does.
+Caveats are of two kinds: what holds for every answer of a target (a poor fit, a factor with two values), and what
+depends on budget, n and x*. The explorer is given the sentences that depend on these with gaps, and fills them in as
+this module does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from vlmfrontier.frontier.measured import Measured, Tested
 from vlmfrontier.frontier.pool import TAILS, Target, TargetLaws
 from vlmfrontier.frontier.space import RunRange, SearchSpace
 from vlmfrontier.laws.table import ResultsTable
@@ -29,59 +30,39 @@ SURE = 0.9
 """From this posterior probability of a discrepancy on it is said that no form holds."""
 
 SENTENCES = {
-    "measured": "x* itself was measured{mean}: {measured}, outside the {range} that a new run of it should measure",
-    "better": "{x} was measured{mean} at {measured} and costs {cost} {unit}: better than the {f} predicted for x*, by "
-    "more than noise",
+    "measured": "the recommendation itself was measured{mean}: {measured}, outside the {range} that a new run of it "
+    "should measure",
+    "better": "{x} was measured{mean} at {measured} and costs {cost} {unit}: better than the {f} predicted for the "
+    "recommendation, by more than noise",
     "prediction above": "the law's own prediction is above {largest} and is capped",
     "range above": "the upper end of the law's range is above {largest} and is capped",
     "exhausted": "the budget affords the whole space (its dearest configuration costs {cost} {unit}): more budget "
     "cannot help",
+    "itself": "the recommendation itself was measured{mean}: {measured}; a new run of it should measure {range}",
+    "not itself": "the recommendation itself was not measured{at}",
+    "best": "the best run within the budget{at}, {x}, costs {cost} {unit} and measured {measured}{mean}; {verdict}",
+    "no best": "no run{at} lies within the budget",
 }
 """Sentences with gaps, by what they are about."""
+VERDICTS = {
+    "best itself": "it is the recommendation itself",
+    "better": "that is better than the {f} predicted for the recommendation, by more than noise: consider it instead",
+    "lucky": "that is below the {f} predicted for the recommendation, but within noise{law}",
+    "worse": "{f} is predicted for the recommendation",
+}
+"""What fills the gap `verdict`."""
+LAW = ": the law, fitted to all runs, predicts {predicted} for it"
+"""What fills the gap `law` where the law speaks of that run's configuration, too."""
+AT = " with n = {n}"
+"""What fills the gap `at` where there is data size."""
 MEAN = " (mean of {count} runs)"
 """What fills the gap `mean` where a configuration was run with several seeds."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The configurations that were run with one number of examples, the mean over their seeds."""
-
-    x: np.ndarray
-    """Factors, (k, F)."""
-    error: np.ndarray
-    """Mean measured error, (k,)."""
-    count: np.ndarray
-    """Over how many runs, (k,)."""
-    cost: np.ndarray
-    """c(x), (k,); NaN where it is not known."""
-
-    @classmethod
-    def of(cls, runs: pd.DataFrame, target: Target, examples: float | None) -> "Measured":
-        """Return those of `runs`, which has the factors' columns, `n` if there is data size, the target's and `c`."""
-        known = runs[target.name].notna()
-        if examples is not None:
-            known &= np.isclose(runs["n"], examples, rtol=1e-9)
-        factors = list(target.space.factors)
-        runs = runs[known].assign(c=runs.get("c", np.nan))
-        groups = runs.groupby(factors, sort=False).agg(
-            error=(target.name, "mean"), count=(target.name, "size"), c=("c", "first")
-        )
-        x = groups.index.to_frame().to_numpy(float)
-        return cls(x, groups.error.to_numpy(float), groups["count"].to_numpy(), groups.c.to_numpy(float))
-
-    def at(self, x: Mapping[str, float]) -> np.ndarray:
-        """Return which of them is x, (k,): one at most."""
-        return np.isclose(self.x, list(x.values()), rtol=1e-9).all(axis=1)
-
-
 def of_answer(
-    target: Target, runs: pd.DataFrame, choice: "Choice", budget: float, examples: float | None
+    target: Target, measured: Measured, choice: "Choice", budget: float, examples: float | None
 ) -> tuple[str, ...]:
-    """Return a sentence for everything that makes the answer `choice` to budget and n less sure.
-
-    `runs` has the columns that `Measured.of` reads.
-    """
-    measured = Measured.of(runs, target, examples)
+    """Return a sentence for everything that makes the answer `choice` to budget and n less sure."""
     return (
         *_outside_its_range(measured, choice, target.largest),
         *_better(measured, choice, target, budget),
@@ -92,37 +73,83 @@ def of_answer(
     )
 
 
+def of_measured(
+    target: Target, measured: Measured, choice: "Choice", budget: float, examples: float | None
+) -> tuple[str, str]:
+    """Return what was measured of `choice` itself, and the best run within the budget beside it, a sentence each."""
+    itself = measured.tested(measured.itself(choice.x), target, examples)
+    best = measured.tested(measured.best(budget), target, examples)
+    at = "" if examples is None else AT.format(n=format_count(examples))
+    said = SENTENCES["not itself"].format(at=at)
+    if itself is not None:
+        expected = format_range(choice.run_lo, choice.run_hi, target.largest)
+        error = format_error(itself.error)
+        said = SENTENCES["itself"].format(mean=_mean(itself.count), measured=error, range=expected)
+    if best is None:
+        return said, SENTENCES["no best"].format(at=at)
+    beside = SENTENCES["best"].format(
+        at=at,
+        x=format_configuration(best.x),
+        measured=format_error(best.error),
+        mean=_mean(best.count),
+        cost=format_number(best.cost),
+        unit=target.space.unit,
+        verdict=_verdict(measured, best, choice, target, budget),
+    )
+    return said, beside
+
+
+def _verdict(measured: Measured, best: Tested, choice: "Choice", target: Target, budget: float) -> str:
+    """Return how the best measured run compares with what is predicted for `choice`."""
+    f = format_error(choice.f, target.largest)
+    if measured.at(choice.x)[measured.best(budget)]:
+        return VERDICTS["best itself"]
+    if _stands_out(measured, choice, target, budget) is not None:
+        return VERDICTS["better"].format(f=f)
+    if best.error < choice.f:
+        known = best.predicted is not None
+        law = LAW.format(predicted=format_error(best.predicted, target.largest)) if known else ""
+        return VERDICTS["lucky"].format(f=f, law=law)
+    return VERDICTS["worse"].format(f=f)
+
+
 def _outside_its_range(measured: Measured, choice: "Choice", largest: float | None) -> Iterator[str]:
-    for row in np.flatnonzero(measured.at(choice.x)):
-        if not choice.run_lo <= measured.error[row] <= choice.run_hi:
-            yield SENTENCES["measured"].format(
-                mean=_mean(measured.count[row]),
-                measured=format_error(measured.error[row]),
-                range=format_range(choice.run_lo, choice.run_hi, largest),
-            )
+    row = measured.itself(choice.x)
+    if row is not None and not choice.run_lo <= measured.error[row] <= choice.run_hi:
+        yield SENTENCES["measured"].format(
+            mean=_mean(measured.count[row]),
+            measured=format_error(measured.error[row]),
+            range=format_range(choice.run_lo, choice.run_hi, largest),
+        )
 
 
 def _better(measured: Measured, choice: "Choice", target: Target, budget: float) -> Iterator[str]:
-    """Yield a sentence if the best affordable configuration that was measured beats what x* promises, beyond noise.
-
-    Noise is that of the prediction and of the measurement, and the best of many is expected to look better.
-    """
-    rivals = np.flatnonzero((measured.cost <= budget) & ~measured.at(choice.x))
-    if not len(rivals) or choice.f_lo <= 0:
-        return
-    best = rivals[np.argmin(measured.error[rivals])]
-    law = np.log(choice.f / choice.f_lo) / SIDE
-    spread = np.hypot(law, float(np.median(target.ensemble.noise)) / np.sqrt(measured.count[best]))
-    if measured.error[best] < choice.f * np.exp(-best_of(len(rivals)) * spread):
-        x = dict(zip(target.space.factors, measured.x[best], strict=True))
+    """Yield a sentence if the best affordable configuration that was measured beats what x* promises, beyond noise."""
+    best = _stands_out(measured, choice, target, budget)
+    if best is not None:
         yield SENTENCES["better"].format(
-            x=format_configuration(x),
+            x=format_configuration(dict(zip(target.space.factors, measured.x[best], strict=True))),
             mean=_mean(measured.count[best]),
             measured=format_error(measured.error[best]),
             cost=format_number(measured.cost[best]),
             unit=target.space.unit,
             f=format_error(choice.f, target.largest),
         )
+
+
+def _stands_out(measured: Measured, choice: "Choice", target: Target, budget: float) -> int | None:
+    """Return the best affordable configuration but `choice` if it beats what `choice` promises by more than noise.
+
+    Noise is that of the prediction and of the measurement, and the best of many is expected to look better.
+    """
+    rivals = np.flatnonzero((measured.cost <= budget) & ~measured.at(choice.x))
+    if not len(rivals) or choice.f_lo <= 0:
+        return None
+    best = int(rivals[np.argmin(measured.error[rivals])])
+    law = np.log(choice.f / choice.f_lo) / SIDE
+    spread = np.hypot(law, float(np.median(target.ensemble.noise)) / np.sqrt(measured.count[best]))
+    beaten = measured.error[best] < choice.f * np.exp(-best_of(len(rivals)) * spread)
+    return best if beaten else None
 
 
 def best_of(count: int) -> float:
@@ -231,4 +258,5 @@ CONTRADICTS, AGREES, UNTESTED = "contradicts", "agrees", "x* not measured"
 def patterns(most: int) -> dict[str, object]:
     """Return what the explorer needs to say the same: sentences with gaps, and how far the best of k must stand out."""
     scores: Sequence[float] = [best_of(count) for count in range(1, most + 1)]
-    return {"sentences": SENTENCES, "mean": MEAN, "scores": scores, "side": SIDE}
+    gaps = {"mean": MEAN, "law": LAW, "at": AT}
+    return {"sentences": SENTENCES, "verdicts": VERDICTS, **gaps, "scores": scores, "side": SIDE}

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.caveats import AGREES, CONTRADICTS, SIDE, UNTESTED, Measured, best_of
+from vlmfrontier.frontier.caveats import AGREES, CONTRADICTS, SIDE, UNTESTED, best_of
+from vlmfrontier.frontier.measured import Measured
 from vlmfrontier.frontier.pool import Target, TargetLaws
 from vlmfrontier.frontier.search import DISTINCT, affordable, pooled_errors, search
 from vlmfrontier.frontier.space import equal_cost_budgets, equal_cost_rows

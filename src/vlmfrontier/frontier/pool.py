@@ -273,6 +273,12 @@ class Target:
     """What the runs cover."""
     counts: Mapping[str, str] = field(default_factory=dict)
     """What the values of factors, and of n, count, as far as somebody has said so."""
+    names: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Values of factors that have names: language models by `N`, vision models by `M`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What factors are called: `LM size N`."""
+    meaning: str = ""
+    """What the target is, in a few words."""
 
     @property
     def largest(self) -> float | None:

@@ -3,18 +3,10 @@
 from collections.abc import Iterator
 
 from vlmfrontier.figures.catalogue import Outline
-from vlmfrontier.frontier.answers import Answer, agreement, per_video, ranges
-from vlmfrontier.frontier.caveats import above
+from vlmfrontier.frontier.sentences import two_lines
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.study_report import StudyReport
-from vlmfrontier.units import (
-    format_configuration,
-    format_count,
-    format_error,
-    format_number,
-    format_percentage,
-    format_share,
-)
+from vlmfrontier.units import format_percentage, format_share
 
 LIKELY = 0.5
 """A recommendation that fewer models than this share find good enough is a guess among rivals."""
@@ -117,24 +109,3 @@ def _named(names: list[str]) -> str:
     more = len(names) - EXAMPLES_NAMED
     shown = ", ".join(names[:EXAMPLES_NAMED])
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def question(budget: float, unit: str, examples: float | None) -> str:
-    """Return the question that an answer is for: `100M FLOPs per video and 500 examples`."""
-    data = "" if examples is None else f" and {format_count(examples)} examples"
-    return f"{format_number(budget)} {per_video(unit)}{data}"
-
-
-def two_lines(answer: Answer) -> tuple[str, str]:
-    """Return a recommendation in two lines: what to deploy with its error, and how sure that is."""
-    choice = answer.choice
-    deploy = (
-        f"With {question(answer.budget, answer.unit, answer.examples)}, deploy {format_configuration(choice.x)}: "
-        f"{answer.target} error {format_error(choice.f, answer.largest)} "
-        f"({ranges(choice, answer)})"
-    )
-    values = {**choice.x, "n": answer.examples}
-    beyond = ", ".join(f"{name} = {format_count(values[name])}" for name in answer.extrapolates)
-    doubt = f"; beyond the runs: {beyond}" if beyond else ""
-    doubt += "".join(f"; {sentence}" for sentence in above(choice.f, choice.f_hi, answer.largest))
-    return deploy, f"{agreement(choice, answer)}{doubt}"

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.cost.flops import CountedCost
-from vlmfrontier.frontier.answers import ALTERNATIVES, NEAREST_RUNS, per_video
+from vlmfrontier.frontier.answers import ALTERNATIVES
 from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns
+from vlmfrontier.frontier.measured import NEAREST_RUNS
 from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS, Ensemble, TargetLaws
 from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE
+from vlmfrontier.frontier.sentences import per_video
 from vlmfrontier.frontier.space import RunRange, SearchSpace, named_levels
 from vlmfrontier.laws import discrepancy
 from vlmfrontier.laws.bagging import Bag

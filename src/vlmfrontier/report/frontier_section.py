@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.answers import compared, format_near
 from vlmfrontier.frontier.elasticity import UNDETERMINED
+from vlmfrontier.frontier.sentences import compared, format_near, question
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, Lines, Text, table
-from vlmfrontier.report.caveats import question, recommended
+from vlmfrontier.report.caveats import recommended
 from vlmfrontier.report.laws_section import law_free
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import (

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vlmfrontier.frontier.answers import per_video
 from vlmfrontier.frontier.differences import EQUAL_COST
+from vlmfrontier.frontier.sentences import per_video
 from vlmfrontier.provenance import provenance as of_this_process
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.study_report import StudyReport

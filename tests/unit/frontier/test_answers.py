@@ -10,11 +10,12 @@ import pytest
 from tests.made_studies import made
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.answers import answer, nearest_runs, text
+from vlmfrontier.frontier.answers import answer
+from vlmfrontier.frontier.measured import nearest_runs
 from vlmfrontier.frontier.pool import Members, Target, TargetLaws, as_in_the_paper
 from vlmfrontier.frontier.search import frontier_table
+from vlmfrontier.frontier.sentences import text, two_lines
 from vlmfrontier.frontier.space import RunRange, grid_space
-from vlmfrontier.report.caveats import two_lines
 
 SPACE = grid_space({"N": [1e3, 4e3], "T": np.arange(1, 11), "V": [1, 4, 9, 16]}, PaperCost(M=5e3, W=16))
 RNG = np.random.default_rng(0)
@@ -71,12 +72,14 @@ def test_extrapolation_is_said_in_plain_words():
 def test_an_answer_reads_as_text_and_as_json():
     found = answer(TARGET, RUNS, 9e5, 1200, near=0.01)
     lines = text(found).splitlines()
-    assert lines[0] == "With 900k FLOPs per video and 1.2k finetuning examples, for the least error of avg, deploy:"
-    assert "N = 4k parameters" in lines[1]
+    asked = "With 900k FLOPs per video and 1.2k finetuning examples, which N, T and V give the least avg?"
+    assert lines[0] == asked
+    assert lines[1].startswith("  Deploy N = 4k parameters, ")
     assert "(bagging spread of the law " in lines[2]  # one bag, as in the paper, is not called an interval
-    assert sum("alternative" in line for line in lines) == 2
+    assert sum("next best" in line for line in lines) == 2
+    assert sum("measured: " in line and "nearest" not in line for line in lines) == 2
     assert sum("nearest run" in line for line in lines) == 3
-    assert any(line.startswith("  warning: n = 1.2k") for line in lines)
+    assert any(line.startswith("  caveat: n = 1.2k") for line in lines)
     assert json.loads(json.dumps(found.record()))["choice"]["f"] == found.choice.f
 
 
@@ -125,7 +128,7 @@ def test_an_error_that_cannot_be_is_not_shown_as_one(scale, largest, prediction,
 def test_small_losses_keep_their_digits_and_nothing_is_less_than_nothing():
     found = answer(scaled(1e-4, None), RUNS, 9e5, 200, near=0.01)
     lines = text(found)
-    assert f"predicted error {found.choice.f:#.3g} " in lines
+    assert f"predicted avg {found.choice.f:#.3g} " in lines
     assert f"{found.alternatives[0].f:#.3g} (+0.0" in lines
     same = replace(found, double_budget=replace(found.choice, f=found.choice.f * (1 - 1e-6)))
     assert "-0.0" not in text(same).split("twice the budget")[1].splitlines()[0]
@@ -136,7 +139,7 @@ def test_every_cost_has_its_unit(unit):
     found = replace(answer(TARGET, RUNS, 9e5, 200, near=0.01), unit=unit)
     lines = text(found).splitlines()
     assert lines[0].startswith(f"With 900k {unit}" + (" per video and" if unit == "FLOPs" else " and"))
-    assert all(line.endswith(f" {unit}") for line in lines if ", at " in line)
+    assert all(line.removesuffix(" per video").endswith(f" {unit}") for line in lines if ", at " in line)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.frontier import caveats
 from vlmfrontier.frontier.answers import Answer, answer
 from vlmfrontier.frontier.caveats import no_form_holds
+from vlmfrontier.frontier.measured import Measured
 from vlmfrontier.frontier.pool import Members, Target, TargetLaws, as_in_the_paper
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space
 from vlmfrontier.laws.discrepancy import Basis, Discrepancy
@@ -52,7 +53,7 @@ CHEAP = SPACE.at(3)
 
 def test_nothing_is_said_inside_the_space_and_the_runs():
     inside = replace(X, x={"N": 4.0, "T": 5.0, "V": 4.0})
-    assert caveats.of_answer(TARGET, OTHER, inside, BUDGET, N) == ()
+    assert caveats.of_answer(TARGET, Measured.of(OTHER, TARGET, N), inside, BUDGET, N) == ()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_better_run_within_the_budget_is_said_with_its_cost():
     least = X.f * np.exp(-NormalDist().inv_cdf(0.99) * np.hypot(law, NOISE))
     (said,) = [one for one in asked(run(CHEAP, least * 0.999)).warnings if "better than" in one]
     assert said.startswith(f"N = {CHEAP['N']:g}, T = {CHEAP['T']:g}, V = {CHEAP['V']:g} was measured at ")
-    assert f"the {X.f:.2f} predicted for x*" in said
+    assert f"the {X.f:.2f} predicted for the recommendation" in said
     assert not any("better than" in one for one in asked(run(CHEAP, least * 1.001)).warnings)
     beyond = run(SPACE.at(len(SPACE) - 1), least * 0.9)
     assert beyond["c"] > BUDGET
@@ -98,6 +99,41 @@ def test_the_best_of_many_runs_must_stand_out_further():
     assert not any("better than" in one for one in crowd.warnings)
 
 
+def test_what_was_measured_stands_beside_what_is_predicted():
+    """The best run within the budget is worse, better by luck, better beyond noise, or the recommendation itself."""
+    at = f"the best run within the budget with n = {N:g}, N = {CHEAP['N']:g}, T = {CHEAP['T']:g}, V = {CHEAP['V']:g}"
+    law = float(np.median(MEMBERS.errors(np.array([3]), N)))
+    cases = [
+        ([], "no run with n = 100 lies within the budget"),
+        ([1.1], f"and measured {1.1 * X.f:.2f}; {X.f:.2f} is predicted for the recommendation"),
+        (
+            [0.99],
+            f"below the {X.f:.2f} predicted for the recommendation, but within noise: the law, fitted to all runs,",
+        ),
+        ([0.99, 0.98], f"{0.985 * X.f:.2f} (mean of 2 runs); that is below"),
+        ([0.8], "by more than noise: consider it instead"),
+    ]
+    for scales, part in cases:
+        found = asked(*(run(CHEAP, scale * X.f) for scale in scales))
+        assert found.measured[0] == "the recommendation itself was not measured with n = 100"
+        assert part in found.measured[1]
+        assert found.measured[1].startswith(at) == bool(scales)
+        assert (found.best_measured is None) == (not scales)
+    lucky = asked(run(CHEAP, 0.99 * X.f))
+    assert lucky.measured[1].endswith(f"predicts {law:.2f} for it")
+    assert lucky.best_measured.predicted == pytest.approx(law)
+    itself = asked(run(X.x, X.f), run(CHEAP, 1.2 * X.f))
+    assert itself.measured[0].startswith(f"the recommendation itself was measured: {X.f:.2f}; a new run of it should")
+    assert itself.measured[1].endswith("it is the recommendation itself")
+    assert itself.itself == itself.best_measured
+
+
+def test_a_run_outside_the_space_has_no_prediction_of_the_law():
+    found = asked(run({"N": 4.0, "T": 1.5, "V": 4.0}, 0.99 * X.f))
+    assert found.best_measured.predicted is None
+    assert found.measured[1].endswith("but within noise")
+
+
 def test_by_noise_alone_a_better_run_is_rarely_claimed():
     """The law is right and every affordable configuration was run: 1% of the studies at most may be contradicted."""
     rng = np.random.default_rng(0)
@@ -107,7 +143,9 @@ def test_by_noise_alone_a_better_run_is_rarely_claimed():
     claimed = 0
     for _ in range(200):
         table["avg"] = f * rng.lognormal(0, NOISE, len(f))
-        claimed += any("better than" in one for one in caveats.of_answer(TARGET, table, X, BUDGET, N))
+        claimed += any(
+            "better than" in one for one in caveats.of_answer(TARGET, Measured.of(table, TARGET, N), X, BUDGET, N)
+        )
     assert claimed <= 6
 
 

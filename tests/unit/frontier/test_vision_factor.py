@@ -8,7 +8,8 @@ import pandas as pd
 from tests.made_studies import fitted
 from tests.made_towers import error, results, study
 from vlmfrontier.command.frontier import rows_of
-from vlmfrontier.frontier.answers import answer, text
+from vlmfrontier.frontier.answers import answer
+from vlmfrontier.frontier.sentences import text
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.units import format_count
 
@@ -51,5 +52,5 @@ def test_an_answer_names_the_vision_model(tmp_path: Path):
     found = answer(made.target("avg"), made.runs, 1e8, 400, made.config.near)
     assert list(found.choice.x) == ["N", "T", "V", "M"]
     said = text(found)
-    assert f"M = {format_count(found.choice.x['M'])} parameters, at" in said
+    assert f"M = {format_count(found.choice.x['M'])} parameters (vision model " in said
     assert "_M" in said  # runs of several vision models are called by them

@@ -15,8 +15,9 @@ from tests.calling import SMOKE
 from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.command.main import call
 from vlmfrontier.ended import Ended
+from vlmfrontier.frontier.sentences import two_lines
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
-from vlmfrontier.report.caveats import caveats, recommended, two_lines
+from vlmfrontier.report.caveats import caveats, recommended
 from vlmfrontier.report.explorer_data import explorer_data
 from vlmfrontier.report.laws_section import best_form, left_out
 from vlmfrontier.report.page import page_blocks, write_captions, write_report
@@ -309,5 +310,5 @@ def test_captions_state_the_numbers_shown(complete: StudyReport):
     said = rendered("frontier")
     assert "The frontier x\\*(c; n) of avg" in said
     assert "Its numbers" not in said  # a link that leads nowhere there
-    assert f"avg error {complete.answer.choice.f:.2f}" in said
+    assert f": avg {complete.answer.choice.f:.2f} (" in said
     assert f"R² {complete.score('avg', 'cv')['r2']:.3f}" in rendered("forms")

@@ -1,9 +1,11 @@
-// What makes an answer less sure: the sentences of the frontier room, with their gaps filled in as it does.
+// What was measured beside an answer, and what makes it less sure: the sentences of the frontier room, with their gaps
+// filled in as it does.
 "use strict";
 
 const Caveats = (data) => {
   const { caveats, factors, runs } = data;
-  const fill = (name, gaps) => caveats.sentences[name].replace(/\{(\w+)\}/g, (_, gap) => gaps[gap]);
+  const filled = (text, gaps) => text.replace(/\{(\w+)\}/g, (_, gap) => gaps[gap]);
+  const fill = (name, gaps) => filled(caveats.sentences[name], gaps);
   const mean = (count) => (count > 1 ? caveats.mean.replace("{count}", count) : "");
   const same = (one, other) => Math.abs(one - other) <= 1e-9 * Math.abs(other) + 1e-8;
 
@@ -29,14 +31,45 @@ const Caveats = (data) => {
       .map((one) => fill("measured", { mean: mean(one.count), measured: points(one.error), range: `${points(chosen.runLow)} to ${points(chosen.runHigh)}` }));
   }
 
-  // The best affordable configuration that was measured, if it beats what x* promises beyond noise.
-  function better(others, chosen, noise) {
-    if (others.length === 0 || chosen.low <= 0) return [];
-    const best = others.reduce((least, one) => (one.error < least.error ? one : least));
+  const bestOf = (configurations) => configurations.reduce((least, one) => (least === null || one.error < least.error ? one : least), null);
+  const named = (x) => x.map((value, k) => `${factors[k].name} = ${human(value, "B")}`).join(", ");
+
+  // The best affordable configuration that was measured, if it beats what x* promises beyond noise; else null.
+  function standsOut(others, chosen, noise) {
+    if (others.length === 0 || chosen.low <= 0) return null;
+    const best = bestOf(others);
     const spread = Math.hypot(Math.log(chosen.f / chosen.low) / caveats.side, noise / Math.sqrt(best.count));
-    if (best.error >= chosen.f * Math.exp(-caveats.scores[others.length - 1] * spread)) return [];
-    const x = best.x.map((value, k) => `${factors[k].name} = ${human(value, "B")}`).join(", ");
-    return [fill("better", { x, mean: mean(best.count), measured: points(best.error), cost: human(best.cost), unit: data.unit, f: points(chosen.f) })];
+    return best.error >= chosen.f * Math.exp(-caveats.scores[others.length - 1] * spread) ? null : best;
+  }
+
+  function better(others, chosen, noise) {
+    const best = standsOut(others, chosen, noise);
+    if (best === null) return [];
+    return [fill("better", { x: named(best.x), mean: mean(best.count), measured: points(best.error), cost: human(best.cost), unit: data.unit, f: points(chosen.f) })];
+  }
+
+  // What was run with n examples: x* itself, other configurations within the budget, and the noise of a run.
+  function rivals(target, n, budget, chosen) {
+    const known = measured(target, n);
+    const isChosen = (one) => one.x.every((value, k) => same(value, chosen.x[k]));
+    const affordable = known.filter((one) => one.cost !== null && one.cost <= budget);
+    return { itself: known.filter(isChosen), affordable, others: affordable.filter((one) => !isChosen(one)), noise: median(data.targets[target].laws.noise) };
+  }
+
+  // What was measured of x* itself, and the best run within the budget beside it; `predict` says what the law does of a
+  // configuration, null outside the space.
+  function ofMeasured(target, n, budget, chosen, predict) {
+    const { itself, affordable, others, noise } = rivals(target, n, budget, chosen);
+    const at = data.hasData ? caveats.at.replace("{n}", human(n, "B")) : "";
+    const own = itself.map((one) => fill("itself", { mean: mean(one.count), measured: points(one.error), range: `${points(chosen.runLow)} to ${points(chosen.runHigh)}` }))[0];
+    const said = own === undefined ? fill("not itself", { at }) : own;
+    const best = bestOf(affordable);
+    if (best === null) return [said, fill("no best", { at })];
+    const predicted = predict(best.x);
+    const law = predicted === null ? "" : caveats.law.replace("{predicted}", points(predicted));
+    const kind = itself.includes(best) ? "best itself" : standsOut(others, chosen, noise) !== null ? "better" : best.error < chosen.f ? "lucky" : "worse";
+    const verdict = filled(caveats.verdicts[kind], { f: points(chosen.f), law });
+    return [said, fill("best", { at, x: named(best.x), measured: points(best.error), mean: mean(best.count), cost: human(best.cost), unit: data.unit, verdict })];
   }
 
   function above(target, f, high) {
@@ -58,12 +91,9 @@ const Caveats = (data) => {
 
   // Everything that makes the answer `chosen` less sure.
   function ofAnswer(target, n, budget, chosen) {
-    const known = measured(target, n);
-    const isChosen = (one) => one.x.every((value, k) => same(value, chosen.x[k]));
-    const others = known.filter((one) => one.cost !== null && one.cost <= budget && !isChosen(one));
-    const noise = median(data.targets[target].laws.noise);
+    const { itself, others, noise } = rivals(target, n, budget, chosen);
     return [
-      ...outsideItsRange(known.filter(isChosen), chosen),
+      ...outsideItsRange(itself, chosen),
       ...better(others, chosen, noise),
       ...above(target, chosen.f, chosen.high),
       ...extrapolated(chosen.x, n),
@@ -76,5 +106,5 @@ const Caveats = (data) => {
   // The same for a prediction of a study without a cost.
   const ofPrediction = (target, n, f, high) => [...above(target, f, high), ...ofData(n), ...data.targets[target].caveats];
 
-  return { ofAnswer, ofPrediction, extrapolated };
+  return { ofAnswer, ofMeasured, ofPrediction, extrapolated };
 };

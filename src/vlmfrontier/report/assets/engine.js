@@ -295,6 +295,14 @@ const Engine = (study) => {
     return judged(view, view.best[count - 1], count);
   }
 
+  // What the law says of a configuration; null outside the space.
+  function prediction(target, n, x) {
+    const places = x.map((value, k) => space.levels[k].findIndex((level) => Math.abs(level - value) <= 1e-9 * Math.abs(value) + 1e-8));
+    if (places.includes(-1)) return null;
+    const j = space.cost.findIndex((_, i) => places.every((place, k) => space.index[k][i] === place));
+    return j < 0 ? null : viewAt(target, n).errors[j];
+  }
+
   function rivals(target, n, budget, many) {
     const count = affordable(budget);
     const view = viewAt(target, n);
@@ -359,7 +367,7 @@ const Engine = (study) => {
     return Array.from(distance.keys()).sort((a, b) => distance[a] - distance[b] || a - b).slice(0, many);
   }
 
-  return { space, affordable, optimum, rivals, frontier, along, nearest, configuration };
+  return { space, affordable, optimum, prediction, rivals, frontier, along, nearest, configuration };
 };
 
 // The numbers of an array that came as bytes in base 64.

@@ -104,6 +104,8 @@ function showAnswer(view) {
   at("sure").textContent =
     `${percent(chosen.pBest)} of ${data.targets[state.target].fits} resampled fits rank it first; for ${percent(chosen.pNear)} ` +
     `it is within ${Number((100 * chosen.near).toPrecision(2))}% of their best; ${lost}.`;
+  const predict = (x) => engine.prediction(state.target, state.n, x);
+  showMeasured(caveats.ofMeasured(state.target, state.n, state.budget, chosen, predict));
   showWarnings(caveats.ofAnswer(state.target, state.n, state.budget, chosen));
 }
 
@@ -115,6 +117,10 @@ function bothRanges(rangeName, { low, high, runLow, runHigh }) {
 // The 90% range of the fits' own optima at the budget: that of the last band that starts below it.
 function chosenRanges(view) {
   return engine.frontier(state.target, state.n, [state.budget]).bands.map((band) => band[0]);
+}
+
+function showMeasured(sentences) {
+  at("measured").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
 }
 
 function showWarnings(sentences) {
@@ -242,6 +248,7 @@ function showLaw() {
     card(`predicted ${data.targets[state.target].name}`, points(here.f), "", bothRanges(rangeName, { low: here.range[0], high: here.range[1], runLow: here.run[0], runHigh: here.run[1] }), "error", here.f),
   );
   at("sure").textContent = "This study gives no cost, so that there is no frontier: give one in the section “cost” of its configuration. Shown is what its laws predict.";
+  showMeasured([]);
   showWarnings(caveats.ofPrediction(state.target, state.n, here.f, here.range[1]));
   showNearest(state.held);
   const view = { curves, label, rangeName, held: state.held, target: state.target };

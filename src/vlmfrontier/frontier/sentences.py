@@ -1,0 +1,146 @@
+"""An answer in sentences, for everyone who says it: `query`, `status`, the report, its captions."""
+
+from collections.abc import Mapping
+
+from vlmfrontier.frontier.answers import Answer, Choice
+from vlmfrontier.frontier.caveats import above
+from vlmfrontier.units import (
+    format_configuration,
+    format_count,
+    format_difference,
+    format_error,
+    format_number,
+    format_range,
+    format_share,
+)
+
+
+def text(answer: Answer) -> str:
+    """Return the answer as lines: question, what to deploy, how sure that is, what comes close, what more would buy."""
+    choice, n = answer.choice, answer.counts.get("n", "data")
+    lines = [asked(answer), *(f"  {line}" for line in headline(answer))]
+    lines[3] += f"; 90% of them lose at most {_points(choice.regret_p90)} points by it"
+    lines += [f"  measured: {sentence}" for sentence in answer.measured]
+    lines += [f"  caveat: {sentence}" for sentence in answer.warnings]
+    lines += [f"  next best: {_alternative(other, answer)}" for other in answer.alternatives]
+    lines.append(f"  twice the budget: {_alternative(answer.double_budget, answer)}")
+    if answer.double_examples is not None:
+        lines.append(f"  twice the {n}: {_alternative(answer.double_examples, answer)}")
+    lines += [f"  nearest run: {_run(run, answer.target)}" for run in answer.nearest]
+    return "\n".join(lines)
+
+
+def asked(answer: Answer) -> str:
+    """Return the question: `With 160M FLOPs per video and 800 finetuning examples, which LM size N, … give the least
+    error of avg (the mean over 8 tasks, 0–100)?`."""
+    factors = [answer.labels.get(name, name) for name in answer.choice.x]
+    given = _given(answer.budget, answer.unit, answer.examples, answer.counts)
+    error = answer.target if answer.largest is None else f"error of {answer.target}"
+    meaning = f" ({answer.meaning})" if answer.meaning else ""
+    verb = "gives" if len(factors) == 1 else "give"
+    return f"With {given}, which {listed(factors)} {verb} the least {error}{meaning}?"
+
+
+def headline(answer: Answer) -> tuple[str, str, str]:
+    """Return what to deploy at what cost, its predicted error, and how far the resampled fits agree, a line each."""
+    choice = answer.choice
+    kind = "error" if answer.largest is not None else answer.target
+    return (
+        f"Deploy {configuration(choice.x, answer)}, at {format_number(choice.cost)} {per_video(answer.unit)}",
+        f"predicted {kind} {format_error(choice.f, answer.largest)} ({ranges(choice, answer)})",
+        agreement(choice, answer),
+    )
+
+
+def two_lines(answer: Answer) -> tuple[str, str]:
+    """Return a recommendation in two lines: what to deploy with its error, and how sure that is."""
+    choice = answer.choice
+    given = _given(answer.budget, answer.unit, answer.examples, answer.counts)
+    error = answer.target if answer.largest is None else f"{answer.target} error"
+    deploy = (
+        f"With {given}, deploy {configuration(choice.x, answer)}: "
+        f"{error} {format_error(choice.f, answer.largest)} ({ranges(choice, answer)})"
+    )
+    values = {**choice.x, "n": answer.examples}
+    beyond = ", ".join(f"{name} = {format_count(values[name])}" for name in answer.extrapolates)
+    doubt = f"; beyond the runs: {beyond}" if beyond else ""
+    doubt += "".join(f"; {sentence}" for sentence in above(choice.f, choice.f_hi, answer.largest))
+    return deploy, f"{agreement(choice, answer)}{doubt}"
+
+
+def question(budget: float, unit: str, examples: float | None, counts: Mapping[str, str] | None = None) -> str:
+    """Return what an answer is for: `100M FLOPs per video and 500 finetuning examples`."""
+    return _given(budget, unit, examples, counts or {})
+
+
+def _given(budget: float, unit: str, examples: float | None, counts: Mapping[str, str]) -> str:
+    counted = counts.get("n")
+    n = None if examples is None else format_count(examples)
+    data = "" if n is None else f" and {n} {counted}" if counted else f" and n = {n}"
+    return f"{format_number(budget)} {per_video(unit)}{data}"
+
+
+def configuration(x: Mapping[str, float], answer: Answer) -> str:
+    """Return a configuration with units and names: `N = 195k parameters (language model l), T = 6 frames, …`."""
+    kinds = {"N": "language model", "M": "vision model"}
+    names = {
+        factor: {f"{kinds.get(factor, '')} {name}".strip(): value for name, value in values.items()}
+        for factor, values in answer.names.items()
+    }
+    return format_configuration(x, answer.counts, names)
+
+
+def listed(names: list[str]) -> str:
+    """Return names in a sentence: `N, T and V`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def sentence(text: str) -> str:
+    """Return a caveat as a sentence of its own: with a capital, unless it begins with a symbol, and a full stop."""
+    word = text.split(maxsplit=1)[0]
+    begun = text[:1].upper() + text[1:] if word.isalpha() and word.islower() and len(word) > 1 else text
+    return begun if begun.endswith((".", "?", "!")) else f"{begun}."
+
+
+def per_video(unit: str) -> str:
+    """Return what a budget counts: FLOPs are those of one video; another unit is the user's own."""
+    return f"{unit} per video" if unit == "FLOPs" else unit
+
+
+def agreement(choice: Choice, answer: Answer) -> str:
+    """Return how many fits agree: `50% of 200 resampled fits rank it first; for 70% it is within 0.5% of their …`."""
+    near = f"for {format_share(choice.p_near)} it is within {format_near(choice.near)} of their best"
+    return f"{format_share(choice.p_best)} of {answer.fits} resampled fits rank it first; {near}"
+
+
+def format_near(fraction: float) -> str:
+    """Return the fraction of the error that is near enough, in per cent: `0.5%`, `0.12%`."""
+    return f"{100 * fraction:.2g}%"
+
+
+def ranges(choice: Choice, answer: Answer) -> str:
+    """Return both ranges by name: `90% interval of the law 30.10 to 35.22; a new run would measure 29.50 to 36.04`."""
+    law = f"{answer.range_name} of the law {format_range(choice.f_lo, choice.f_hi, answer.largest)}"
+    return f"{law}; a new run would measure {format_range(choice.run_lo, choice.run_hi, answer.largest)}"
+
+
+def _points(value: float) -> str:
+    return f"{value:.2g}" if value > 1e-9 else "0"
+
+
+def _alternative(other: Choice, answer: Answer) -> str:
+    cost = f"{format_number(other.cost)} {answer.unit}"
+    return f"{format_configuration(other.x, answer.counts, answer.names)}: {compared(other, answer)}, at {cost}"
+
+
+def compared(other: Choice, answer: Answer) -> str:
+    """Return a prediction with its difference from the recommended one's: `33.45 (+0.79)`."""
+    said = format_error(other.f, answer.largest)
+    if answer.largest is not None and max(other.f, answer.choice.f) >= answer.largest:
+        return said
+    return f"{said} ({format_difference(other.f - answer.choice.f, answer.choice.f)})"
+
+
+def _run(run: Mapping[str, object], target: str) -> str:
+    x = format_configuration({name: float(value) for name, value in run.items() if name not in ("run", target)})
+    return f"{run.get('run', x)}: measured {format_error(run[target])}"

@@ -1,0 +1,30 @@
+"""What the targets of a study are, in a few words, for people who have not seen its configuration."""
+
+from vlmfrontier.study.root import Study
+from vlmfrontier.tasks import DIGITS_TASKS
+
+
+def meaning(study: Study, target: str) -> str:
+    """Return what a target is: `the mean over 8 tasks, 0–100`, `read one digit in one cell, 0–100`, `column loss`."""
+    if study.table is not None:
+        return _of_column(study, target)
+    tasks = study.tasks()
+    if target not in tasks:
+        return f"the mean over {len(tasks)} tasks, 0–100" if len(tasks) > 1 else f"of one task, {tasks[0]}, 0–100"
+    return f"{asked_by(study, target)}, 0–100"
+
+
+def asked_by(study: Study, task: str) -> str:
+    """Return what a task asks: of the digits study in words, of a benchmark its names in lmms-eval."""
+    if study.evaluate.harness == "packed":
+        said = {known.name: known.stresses.split(": ", 1)[-1] for known in DIGITS_TASKS}
+        return said.get(task, f"the task {task}")
+    names = study.evaluate.lmms_eval.tasks[task].tasks
+    return f"lmms-eval's {', '.join(names)}"
+
+
+def _of_column(study: Study, target: str) -> str:
+    config = study.table.targets[target]
+    if config.kind == "error":
+        return "" if config.column == target else f"column {config.column}"
+    return f"100 less the {config.kind} in column {config.column}, in per cent"
