@@ -139,6 +139,7 @@ _KINDS = {
     "tables/bagging.csv": _OF_TABLE._replace(rule="ablation_tables"),
     "tables/checks.csv": _OF_FRONTIER._replace(rule="checks"),
     "next_runs.csv": _OF_FRONTIER._replace(rule="next_runs"),
+    "recommendation.yaml": _OF_FRONTIER._replace(rule="report"),
     "report.html": _OF_FRONTIER._replace(rule="report"),
     "explorer.html": _OF_FRONTIER._replace(rule="explorer"),
 }

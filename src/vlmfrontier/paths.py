@@ -96,6 +96,8 @@ class ResultsFolder:
     """The study as a page to read; the same as Markdown beside it."""
     explorer_html = _at("explorer.html")
     """The frontier as a page that answers any budget and n."""
+    recommendation_yaml = _at("recommendation.yaml")
+    """What to deploy, for programs: configuration, checkpoint, cost and error."""
     captions = _at("captions")
     """What `snakemake --report` says of every result, a file each."""
     figures = _at("figures")

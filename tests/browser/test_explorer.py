@@ -254,7 +254,7 @@ def test_the_report_is_accessible_fits_and_asks_for_nothing(browser, results: Re
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 — only where there is a browser
 
     save(results, ["runs", "bags"], results.main_target, results.figures)
-    *_, path = write_report(results)
+    _, path, *_ = write_report(results)
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))

@@ -148,7 +148,7 @@ def test_a_report_says_what_is_damaged_and_is_written(copied: Path, file: str, d
             return  # only what was noted tells how many rules there were
         shutil.rmtree(copied / "made")
     results = Results.open(copied / "study.json")
-    *_, page = write_report(results)
+    _, page, *_ = write_report(results)
     assert "Not shown" in page.read_text()
     assert Path(file).parent.name in " ".join(StudyReport(results).set_aside)
 
@@ -209,7 +209,7 @@ def test_laws_of_another_configuration_are_refused(copied: Path, change: dict, s
     status, printed = call("query", copied, capsys, "--budget", "5T", "--examples", "1M")
     assert status == 2
     assert said in printed
-    *_, page = write_report(results)
+    _, page, *_ = write_report(results)
     assert said in page.read_text()
 
 
@@ -224,11 +224,11 @@ def test_a_frontier_of_other_budgets_is_refused_and_the_laws_are_not(copied: Pat
 
 def test_images_and_tables_of_another_configuration_are_named_and_not_shown(copied: Path):
     """Also those that the report shows beside laws that are still the study's."""
-    *_, page = write_report(Results.open(copied / "study.json"))
+    _, page, *_ = write_report(Results.open(copied / "study.json"))
     shown = page.read_text().count("data:image/png")
     assert shown == len(FIGURES)
     results = again(copied, {"frontier": {**SMALL["frontier"], "members": 61}})
-    *_, page = write_report(results)
+    _, page, *_ = write_report(results)
     assert "data:image/png" not in page.read_text()
     said = "figures/runs.png, figures/extrapolation.png, figures/profiles.png: not of the study as it is now"
     assert f"{said}: frontier.members: 60 when it was made, 61 now" in " ".join(StudyReport(results).set_aside)

@@ -24,6 +24,7 @@ rule write_report:
         f"{RESULTS}/report.md",
         directory(f"{RESULTS}/captions"),
         f"{RESULTS}/figures/index.md",
+        [f"{RESULTS}/recommendation.yaml"] if FRONTIER else [],
         [
             report(
                 f"{RESULTS}/{page}.html",

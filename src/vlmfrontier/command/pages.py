@@ -61,8 +61,9 @@ def report_arguments(parser: ArgumentParser) -> None:
 def report(given: Namespace) -> None:
     """Write what was found as two pages: vlmfrontier report --study digits
 
-    report.md and report.html: question, runs, laws, what to deploy, the frontier, what to run next, provenance. What
-    the study lacks, because it failed or has not been made, is said in its place.
+    report.md and report.html: what to deploy, runs, laws, the frontier, what to run next, provenance. What the study
+    lacks, because it failed or has not been made, is said in its place.
+    recommendation.yaml: what to deploy, for programs.
     explorer.html: one interactive file that needs no server and no network: open it in a browser, or send it.
     """
     from vlmfrontier.report.explorer import write_explorer
@@ -73,7 +74,7 @@ def report(given: Namespace) -> None:
     if "report" in given.page:
         paths = write_report(results)
         results.note(results.report_html)
-        print(f"→ {' and '.join(map(str, paths))}")
+        print(f"→ {', '.join(map(str, paths))}")
     if "explorer" in given.page:
         path = write_explorer(results, results.explorer_html)
         results.note(path)

@@ -187,11 +187,11 @@ def print_hours(plan: pd.DataFrame, results: Path) -> None:
 
 
 def print_answer(study: Study, study_json: Path) -> None:
-    """Print the recommendation in two lines, or without a cost the law, and where the report and everything else is."""
+    """Print the recommendation, or without a cost the law, and where the report and everything else is."""
     results = study_json.parent
     if any((results / "laws").glob("*/weights.json")):
         print_found(study, study_json)
-    pages = {"report": "report.html", "explorer": "explorer.html"}
+    pages = {"report": "report.html", "explorer": "explorer.html", "recommendation": "recommendation.yaml"}
     for page in [f"{name}: {results / file}" for name, file in pages.items() if (results / file).exists()]:
         print(page)
     made = [name for name in MADE if (results / name).exists()]
@@ -199,18 +199,14 @@ def print_answer(study: Study, study_json: Path) -> None:
 
 
 def print_found(study: Study, study_json: Path) -> None:
-    """Print the recommendation in two lines, if there is a frontier; else the law, if the study gives no cost."""
-    from vlmfrontier.report.caveats import NO_COST, recommended
-    from vlmfrontier.report.laws_section import best_form, left_out
+    """Print question, recommendation and doubts, if there is a frontier; else the law, if the study gives no cost."""
+    from vlmfrontier.report.first_page import first_lines
     from vlmfrontier.report.study_report import StudyReport
     from vlmfrontier.results import Results
 
     report = StudyReport(Results.open(study_json))
-    if report.has_frontier:
-        print("", *recommended(report), sep="\n")
-        print(f"\nask for other budgets: vlmfrontier query --study {study.study} --budget …")
-    elif report.has_laws and report.results.cost is None:
-        print("", best_form(report), left_out(report), NO_COST, sep="\n")
+    if report.has_frontier or (report.has_laws and report.results.cost is None):
+        print("", *first_lines(report), "", sep="\n")
 
 
 def write_what_is_known(study_json: Path) -> None:
@@ -218,5 +214,5 @@ def write_what_is_known(study_json: Path) -> None:
     from vlmfrontier.report.page import write_report
     from vlmfrontier.results import Results
 
-    *_, page = write_report(Results.open(study_json))
+    _, page, *_ = write_report(Results.open(study_json))
     print(f"\nwhat is known so far: {page}")

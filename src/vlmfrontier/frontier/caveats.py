@@ -40,7 +40,7 @@ SENTENCES = {
     "cannot help",
     "itself": "the recommendation itself was measured{mean}: {measured}; a new run of it should measure {range}",
     "not itself": "the recommendation itself was not measured{at}",
-    "best": "the best run within the budget{at}, {x}, costs {cost} {unit} and measured {measured}{mean}; {verdict}",
+    "best": "the best run within the budget{at} ({x}) costs {cost} {unit} and measured {measured}{mean}; {verdict}",
     "no best": "no run{at} lies within the budget",
 }
 """Sentences with gaps, by what they are about."""

@@ -92,7 +92,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], caption: str =
     return Table(tuple(heads), tuple(tuple(str(cell) for cell in row) for row in rows), caption)
 
 
-_NUMBER = re.compile(r"[+−-]?\d*\.?\d+(e[+-]?\d+)?[kMGBTPE%]?")
+_NUMBER = re.compile(r"[<>]?[+−-]?\d*\.?\d+(e[+-]?\d+)?[kMGBTPE%]?")
 
 
 def markdown(blocks: Iterable[Block], folder: Path) -> str:

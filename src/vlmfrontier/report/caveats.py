@@ -59,8 +59,9 @@ def _fits(report: StudyReport) -> Iterator[str]:
         return
     least = report.study.laws.poor_fit
     poor = [target for target in report.study.targets() if _r2(report, target, "cv") < least]
-    if poor:
-        scores = [f"{target} (R² {_r2(report, target, 'cv'):.2f})" for target in poor]
+    said = {report.main} if report.has_frontier else set()  # beside its answer
+    if others := [target for target in poor if target not in said]:
+        scores = [f"{target} (R² {_r2(report, target, 'cv'):.2f})" for target in others]
         share = f"{least:.0%} of the variance"
         yield f"Poor fit: the law explains less than {share} of left-out runs of {_named(scores)}."
     worthless = [target for target in poor if _r2(report, target, "cv") < 0]

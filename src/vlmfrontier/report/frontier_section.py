@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 
 from vlmfrontier.frontier.elasticity import UNDETERMINED
-from vlmfrontier.frontier.sentences import compared, format_near, question
+from vlmfrontier.frontier.sentences import compared, configuration, format_near, question
 from vlmfrontier.frontier.space import INSIDE
-from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, Lines, Text, table
-from vlmfrontier.report.caveats import recommended
+from vlmfrontier.report.blocks import Block, Caution, Heading, Items, Lines, Text, table
 from vlmfrontier.report.laws_section import law_free
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import (
@@ -28,13 +27,13 @@ SIZES = 3
 
 
 def recommendation(report: StudyReport) -> Iterator[Block]:
-    """Yield what to deploy, the rivals, and what more budget or data would buy."""
-    yield Heading("What to deploy")
+    """Yield what comes close to the recommendation, and what more budget or data would buy."""
+    yield Heading("What else to deploy")
     if not report.has_frontier:
-        yield Caution("There is no frontier, and so nothing to recommend yet.")
+        yield Caution("There is no frontier, so nothing can be recommended yet.")
         return
     found = report.answer
-    yield Highlight(recommended(report))
+    yield Text(f"Beside the recommendation, {configuration(found.choice.x, found)}, for the same question:")
     items = [
         f"next best: {format_configuration(other.x)}: {compared(other, found)}, "
         f"at {format_number(other.cost)} {found.unit}"
@@ -51,13 +50,6 @@ def recommendation(report: StudyReport) -> Iterator[Block]:
         for run in found.nearest
     ]
     yield Items(tuple(items))
-    for warning in found.warnings:
-        yield Caution(warning)
-    examples = "" if found.examples is None else f" --examples {format_count(found.examples)}"
-    yield Text(
-        f"Other questions: `explorer.html` beside this page, or `vlmfrontier query --study {report.study.study} "
-        f"--budget {format_number(found.budget)}{examples}`."
-    )
 
 
 def _run_name(run: dict, target: str) -> str:

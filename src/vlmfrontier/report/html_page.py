@@ -28,20 +28,28 @@ SHORT = 34
 _INLINE = (
     (re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
     (re.compile(r"\*\*([^*]+)\*\*"), r"<strong>\1</strong>"),
-    (re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)"), r'<a href="\2">\1</a>'),
+    (re.compile(r"\[([^\]]+)\]\((https?://[^)\s]+)\)"), r'<a href="\2">\1</a>'),
+    # A file beside the page is named, not linked: the page may be sent alone.
+    (re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)"), r"\1: <code>\2</code>"),
 )
 
 
 def page(blocks: Sequence[Block]) -> str:
     """Return the page; its title is the text of its first heading."""
     title = next(block.text for block in blocks if isinstance(block, Heading))
+    first = next((i for i, block in enumerate(blocks) if isinstance(block, Heading) and block.level == 2), len(blocks))
     parts = {
         "title": html.escape(title),
         "style": asset("report.css"),
         "contents": _contents(blocks),
-        "body": "\n".join(_written(block) for block in blocks),
+        "body": _first_page(blocks[:first]) + "\n".join(map(_written, blocks[first:])),
     }
     return filled("report.html", parts)
+
+
+def _first_page(blocks: Sequence[Block]) -> str:
+    """Return what stands before the first section: in print a page of its own, to be handed on as a summary."""
+    return f'<div class="first">{chr(10).join(map(_written, blocks))}</div>\n'
 
 
 def _contents(blocks: Sequence[Block]) -> str:

@@ -12,21 +12,23 @@ import pandas as pd
 
 from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
 from vlmfrontier.frontier.law_free import in_words
-from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, More, Picture, Text, markdown
-from vlmfrontier.report.caveats import caveats, recommended
+from vlmfrontier.report.blocks import Block, Heading, Items, More, Picture, Text, markdown
+from vlmfrontier.report.caveats import recommended
+from vlmfrontier.report.first_page import first_page
 from vlmfrontier.report.frontier_section import frontier, movement, next_steps, recommendation, regret
 from vlmfrontier.report.html_page import page
 from vlmfrontier.report.laws_section import laws
-from vlmfrontier.report.runs_section import provenance, question, runs
+from vlmfrontier.report.recommendation import write_recommendation
+from vlmfrontier.report.runs_section import measures, provenance, runs
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_error, format_number, format_percentage
 
 
 def write_report(results: Results) -> list[Path]:
-    """Write `report.md`, `report.html`, `captions/` and `figures/index.md` into the results folder.
+    """Write `report.md`, `report.html`, `recommendation.yaml`, `captions/` and `figures/index.md` of a study.
 
-    Returns the paths of the pages.
+    Returns the paths of the pages and, of a study with a cost, of `recommendation.yaml`.
     Whatever the study lacks is said in its place; nothing needs to have succeeded.
     """
     report = StudyReport(results)
@@ -37,14 +39,15 @@ def write_report(results: Results) -> list[Path]:
     write_captions(report, results.captions)
     results.figures.mkdir(exist_ok=True)
     results.figures_index.write_text(index(report), encoding="utf-8")
-    return paths
+    recommendation = write_recommendation(report)
+    return [*paths, *([recommendation] if recommendation else [])]
 
 
 def page_blocks(report: StudyReport) -> list[Block]:
     """Return the whole page."""
     return [
-        *_opening(report),
-        *question(report),
+        *first_page(report),
+        *measures(report),
         *runs(report),
         *figure_section(report, "runs"),
         *laws(report),
@@ -58,16 +61,6 @@ def page_blocks(report: StudyReport) -> list[Block]:
         *provenance(report),
         *figures_left_out(report),
     ]
-
-
-def _opening(report: StudyReport) -> Iterator[Block]:
-    yield Heading(f"{report.study.study}: what was run, what was found, what to deploy", level=1)
-    if report.has_frontier:
-        yield Highlight(recommended(report))
-    found = caveats(report)
-    if not found:
-        yield Text("Nothing failed, the laws hold on runs they have not seen, and nothing is extrapolated.")
-    yield from map(Caution, found)
 
 
 def figures(report: StudyReport, of: str | None = None) -> dict[str, Picture]:

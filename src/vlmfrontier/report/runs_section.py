@@ -1,4 +1,4 @@
-"""The question of a study, the runs that were made to answer it, and where their results come from."""
+"""What a study measures, the runs that were made for it, and where their results come from."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from vlmfrontier.frontier.differences import EQUAL_COST
-from vlmfrontier.frontier.sentences import per_video
+from vlmfrontier.frontier.sentences import listed, per_video
+from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.provenance import provenance as of_this_process
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.study_report import StudyReport
+from vlmfrontier.study.targets import explained
 from vlmfrontier.sweep.status import DONE, FAILED
 from vlmfrontier.units import format_count, format_number
 
@@ -18,26 +20,35 @@ BEST = 5
 """How many of the best runs are shown."""
 
 
-def question(report: StudyReport) -> Iterator[Block]:
-    """Yield what is asked, of which factors and targets."""
+def measures(report: StudyReport) -> Iterator[Block]:
+    """Yield what the runs vary and what is measured of them, each target explained once, and what may be deployed."""
     study = report.study
-    yield Heading("The question")
-    factors = [report.factor_name(factor) for factor in study.factors()]
-    asked = (
-        f"Which {_list(factors)} {'gives' if len(factors) == 1 else 'give'} the least {report.error_name(report.main)}"
-    )
-    given = ["at a given cost"] if report.results.cost is not None else []
-    given += ["for a given amount of data"] if report.has_table and report.results.table.has_data else []
-    yield Text(f"{asked}{' and'.join(f' {condition}' for condition in given)}?")
-    if report.has_table:
+    yield Heading("What is measured")
+    if study.trained:
+        yield Text("Every run finetunes a video language model on n examples and tests it with the tasks below.")
+    elif report.has_table:
         yield from map(Text, report.results.record.about)
+    targets = study.targets()
+    chances = [study.chance(name) if study.trained else None for name in targets]
+    rows = [
+        (f"`{name}`", explained(study, name) or "as in the table", *(_chance(chance) if any(chances) else ()))
+        for name, chance in zip(targets, chances, strict=True)
+    ]
+    heads = ("target", "what it is", *(("error of guessing",) if any(chances) else ()))
+    unit = "Errors are on 0–100, lower" if study.trained else "Lower"
+    guessing = " Error of guessing: of tasks with answers to choose among." if any(chances) else ""
+    yield table(heads, rows, f"{unit} is better.{guessing}")
     if report.results.cost is not None and report.has_table:
         space = report.results.space
-        levels = [f"{len(space.levels(name))} values of {name}" for name in space.factors]
+        levels = [f"{report.factor_name(name)} ({len(space.levels(name))} values)" for name in space.factors]
         yield Text(
-            f"{len(space):,} configurations could be deployed ({', '.join(levels)}). The cheapest costs "
+            f"{len(space):,} configurations may be deployed: {listed(levels)}. The cheapest costs "
             f"{format_number(space.cost[0])}, the dearest {format_number(space.cost[-1])} {per_video(space.unit)}."
         )
+
+
+def _chance(error: float | None) -> tuple[str]:
+    return ("" if error is None else f"{error:.3g}",)
 
 
 def runs(report: StudyReport) -> Iterator[Block]:
@@ -74,7 +85,7 @@ def _coverage(report: StudyReport) -> Iterator[str]:
     results = report.results
     ranges = {**results.range.factors} | ({"n": results.range.examples} if results.range.examples else {})
     columns = {**results.table.factors} | ({"n": results.table.data} if results.table.has_data else {})
-    yield f"{len(results.table)} runs in {results.table.configurations} configurations"
+    yield _counted_runs(results.table)
     for name, (low, high) in ranges.items():
         count = len(np.unique(columns[name]))
         yield f"{report.factor_name(name)}: {count} values from {format_count(low)} to {format_count(high)}"
@@ -82,6 +93,17 @@ def _coverage(report: StudyReport) -> Iterator[str]:
     measured, se = fitted.error(report.main), fitted.se[report.main]
     noise = "" if se is None else f"; standard error {np.mean(se):.2g} on average"
     yield f"{report.error_name(report.main)}: {measured.min():.4g} to {measured.max():.4g}{noise}"
+
+
+def _counted_runs(table: ResultsTable) -> str:
+    """Return how many runs there are, of how many configurations; n and the seed are no part of a configuration."""
+    names = listed(list(table.factors))
+    count = len(np.unique(np.stack(list(table.factors.values())), axis=1)[0])
+    sizes = f", with {len(np.unique(table.data))} numbers of examples" if table.has_data else ""
+    rows = f"{len(table)} runs"
+    if table.elsewhere.any():
+        rows = f"{len(table)} measurements of {table.frame['run'].nunique()} trained models"
+    return f"{rows}, of {count} configurations of {names}{sizes}"
 
 
 def _best(report: StudyReport) -> Iterator[Block]:
@@ -141,12 +163,9 @@ def _control(report: StudyReport) -> Iterator[Block]:
     )
 
 
-def _list(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 STAGES = ("finetune", "evaluate")
 FILES = (
+    ("recommendation.yaml", "what to deploy, for programs"),
     ("runs.csv", "one row per run"),
     ("laws/", "fitted laws and their resamples"),
     ("tables/", "forms, elasticity, checks, regret"),

@@ -5,13 +5,18 @@ from vlmfrontier.tasks import DIGITS_TASKS
 
 
 def meaning(study: Study, target: str) -> str:
-    """Return what a target is: `the mean over 8 tasks, 0–100`, `read one digit in one cell, 0–100`, `column loss`."""
+    """Return what a target is, with its range: `the mean over 8 tasks, 0–100`; empty if its name says it."""
+    return f"{explained(study, target)}, 0–100" if study.table is None else explained(study, target)
+
+
+def explained(study: Study, target: str) -> str:
+    """Return what a target is: `the mean over 8 tasks`, `read one digit in one cell`; empty if its name says it."""
     if study.table is not None:
         return _of_column(study, target)
     tasks = study.tasks()
-    if target not in tasks:
-        return f"the mean over {len(tasks)} tasks, 0–100" if len(tasks) > 1 else f"of one task, {tasks[0]}, 0–100"
-    return f"{asked_by(study, target)}, 0–100"
+    if target in tasks:
+        return asked_by(study, target)
+    return f"the mean over {len(tasks)} tasks" if len(tasks) > 1 else f"of one task, {tasks[0]}"
 
 
 def asked_by(study: Study, task: str) -> str:

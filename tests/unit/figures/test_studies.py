@@ -125,7 +125,7 @@ def test_no_figure_of_any_study_has_empty_axes_and_the_report_says_what_is_missi
         assert all(panel.has_data() or panel.get_label() == "<colorbar>" for panel in drawing.figure.axes), name
         assert not drawing.data.empty, name
         assert "{" not in caption(name, results.study, results.main_target)
-    *_, page = write_report(results)
+    _, page, *_ = write_report(results)
     text = page.with_suffix(".md").read_text()
     assert "### Figures left out" in text
     assert ("No budget has runs of three or more" in text) == (kind in {"one target", "no rivals"})

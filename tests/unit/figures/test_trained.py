@@ -116,7 +116,7 @@ def test_another_process_draws_them_to_the_same_bytes(tmp_path: Path, trained: R
 def test_a_failed_run_is_in_no_figure_and_named_in_the_report(trained: Results):
     failed = plan_runs(trained.study)[0].key
     assert failed not in set(draw(trained, "runs", "avg").data.run)
-    *_, page = write_report(trained)
+    _, page, *_ = write_report(trained)
     text = page.with_suffix(".md").read_text()
     assert f"`{failed}`" in text
     assert "finetune: error: no weights in this folder" in text

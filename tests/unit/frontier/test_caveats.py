@@ -101,7 +101,7 @@ def test_the_best_of_many_runs_must_stand_out_further():
 
 def test_what_was_measured_stands_beside_what_is_predicted():
     """The best run within the budget is worse, better by luck, better beyond noise, or the recommendation itself."""
-    at = f"the best run within the budget with n = {N:g}, N = {CHEAP['N']:g}, T = {CHEAP['T']:g}, V = {CHEAP['V']:g}"
+    at = f"the best run within the budget with n = {N:g} (N = {CHEAP['N']:g}, T = {CHEAP['T']:g}, V = {CHEAP['V']:g}"
     law = float(np.median(MEMBERS.errors(np.array([3]), N)))
     cases = [
         ([], "no run with n = 100 lies within the budget"),

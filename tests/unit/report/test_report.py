@@ -15,7 +15,7 @@ from tests.calling import SMOKE
 from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.command.main import call
 from vlmfrontier.ended import Ended
-from vlmfrontier.frontier.sentences import two_lines
+from vlmfrontier.frontier.sentences import asked, headline, two_lines
 from vlmfrontier.report.blocks import Block, Caution, Heading, Table
 from vlmfrontier.report.caveats import caveats, recommended
 from vlmfrontier.report.explorer_data import explorer_data
@@ -27,7 +27,15 @@ from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.units import format_number
 
-SECTIONS = ["The question", "The runs", "The laws", "What to deploy", "The frontier", "What to run next", "Provenance"]
+SECTIONS = [
+    "What is measured",
+    "The runs",
+    "The laws",
+    "What else to deploy",
+    "The frontier",
+    "What to run next",
+    "Provenance",
+]
 
 
 @pytest.fixture(scope="module")
@@ -76,11 +84,11 @@ def test_a_form_with_too_many_parameters_for_the_split_has_empty_cells(complete:
 
 
 def test_the_report_has_every_section_and_states_the_answer(complete: StudyReport):
-    *_, page = write_report(complete.results)
+    _, page, *_ = write_report(complete.results)
     markdown, html = page.with_suffix(".md").read_text(), page.read_text()
     found = complete.answer
     for text in (markdown, html):
-        assert f"deploy N = {found.choice.x['N'] / 1e9:g}B, T = {found.choice.x['T']:g}" in text
+        assert f"Deploy N = {found.choice.x['N'] / 1e9:g}B, T = {found.choice.x['T']:g}" in text
         assert (
             f"{found.choice.f:.2f} ({found.range_name} of the law {found.choice.f_lo:.2f} to {found.choice.f_hi:.2f}; "
             f"a new run would measure {found.choice.run_lo:.2f} to {found.choice.run_hi:.2f})"
@@ -118,7 +126,7 @@ def test_a_study_before_its_laws_says_so(tmp_path: Path):
     check_whole(blocks)
     assert "The laws have not been fitted, so that there is no frontier yet." in caveats(known)
     said = [block.text for block in blocks if isinstance(block, Caution)]
-    assert "There is no frontier, and so nothing to recommend yet." in said
+    assert "There is no frontier, so nothing can be recommended yet." in said
     write_report(known.results)  # whatever is missing, the files can be written
 
 
@@ -174,7 +182,9 @@ def test_a_recommendation_says_itself_that_its_law_is_poor(tmp_path: Path):
     score = f"R² {known.score('avg', 'cv')['r2']:.2f}"
     _, sure = recommended(known)
     assert sure.endswith(f"; poor fit: {score} on runs left out")
-    assert sure in at_the_end(known)
+    (caveat,) = [said for said in known.answer.warnings if said.startswith("poor fit")]
+    assert score in caveat
+    assert f"  caveat: {caveat}" in at_the_end(known).splitlines()
     assert "predicts worse than their mean" in left_out(known)
 
 
@@ -218,7 +228,7 @@ def test_standard_errors_are_said_to_be_the_bootstrap_s(complete: StudyReport):
 
 
 def test_no_number_of_the_report_lacks_a_meaning(complete: StudyReport):
-    page, _ = write_report(complete.results)
+    page, *_ = write_report(complete.results)
     text = page.read_text()
     assert re.findall(r"\bnan\b|\bNaN\b|-0\.0+\b|\binf\b", text) == []
     shares = [float(share) for share in re.findall(r"(\d+(?:\.\d+)?)% of", text)]
@@ -240,8 +250,8 @@ def test_a_study_without_a_cost_has_laws_and_no_frontier(tmp_path: Path):
 def test_the_terminal_ends_with_the_recommendation_and_where_the_report_is(complete: StudyReport):
     write_report(complete.results)
     told = at_the_end(complete).splitlines()
-    deploy, sure = two_lines(complete.answer)
-    assert told[told.index(deploy) + 1] == sure
+    first = told.index(asked(complete.answer))
+    assert [line.strip() for line in told[first + 1 : first + 4]] == list(headline(complete.answer))
     assert f"report: {complete.results.report_html}" in told
     assert told[-1].startswith(f"results are in {complete.results.root}/: ")
 
@@ -288,7 +298,7 @@ def test_failed_and_missing_runs_are_counted_named_and_what_is_left_is_shown(tra
     (failed, _), *_ = known.failed
     assert f"1 of {total} runs failed and are in no law: `{failed.key}`." in caveats(known)
     assert f"1 of {total} runs have no result yet." in caveats(known)
-    *_, page = write_report(trained)
+    _, page, *_ = write_report(trained)
     text = page.with_suffix(".md").read_text()
     assert f"**{total - 2} of {total} runs are done, 1 failed.**" in text
     assert "finetune: error: no weights in this folder" in text

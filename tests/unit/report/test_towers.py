@@ -13,6 +13,6 @@ def test_report_and_explorer_name_the_vision_models(tmp_path: Path):
     factors = {factor["name"]: factor for factor in explorer_data(made)["factors"]}
     assert factors["M"]["names"] == list(TOWERS)
     assert (factors["M"]["label"], factors["M"]["unit"]) == ("vision model size M", "parameters")
-    *_, page = write_report(made)
+    _, page, *_ = write_report(made)
     said = page.with_suffix(".md").read_text()
     assert "N, T, V, M" in said or "vision model size M" in said
