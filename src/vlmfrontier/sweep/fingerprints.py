@@ -13,9 +13,10 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import OptimizationConfig
 from vlmfrontier.sweep.runs import Run, plan_runs
 
-# How often a training saves and reports, and whether its weights are kept, changes no result; what T and V are drawn
-# from is said of every run by itself.
-HOUSEKEEPING = {"save_every", "log_every", "keep_model", "draw"}
+# How often a training saves and reports, and whether its weights are kept, changes no result.
+HOUSEKEEPING = {"save_every", "log_every", "keep_model"}
+_OF_EACH_RUN = {"draw"}
+"""Settings of all finetunings that every run says by itself."""
 # Keys that came later than the first results: at their defaults they are left out, so that no finished run is repeated.
 _LATER = {"pretrained", "revision", "kv_heads", "head_size", "vocabulary", "tied", "qkv_bias", "qk_norm", "size"}
 _LATER |= {"precision", "sharding", "lora", "family", "dropped_layers", "registers"}
@@ -280,7 +281,7 @@ def frontier_settings(study: Study) -> dict[str, Any]:
 
 def deciding(settings: OptimizationConfig) -> dict[str, Any]:
     """Return the settings of a training that decide its weights."""
-    return {key: value for key, value in settings_of(settings).items() if key not in HOUSEKEEPING}
+    return {k: value for k, value in settings_of(settings).items() if k not in HOUSEKEEPING | _OF_EACH_RUN}
 
 
 def _training(settings: OptimizationConfig) -> dict[str, Any]:

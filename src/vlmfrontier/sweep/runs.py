@@ -61,6 +61,11 @@ class Run:
     tested: tuple[tuple[int, int], ...] = ()
     """(T, V) at which it is tested besides its own."""
 
+    @property
+    def levels(self) -> Drawn:
+        """Levels of T and V that its finetuning has: its own, or those that it draws from."""
+        return self.draw or Drawn((self.T,), (self.V,))
+
 
 class Test(NamedTuple):
     """A finetuned model at some T and V."""

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import IGNORED, PADDING
 from vlmfrontier.models.vision import resize
 from vlmfrontier.study.data import DataConfig
+from vlmfrontier.sweep.designs import Drawn
 from vlmfrontier.training.state import TrainingState
 
 
@@ -179,36 +181,78 @@ def counted_frames(data: DataConfig, split: Path, image_size: int, state: Traini
     return Frames(split, image_size, Reading.of(data), failures)
 
 
-class Examples(Dataset):
-    """The conversations at `order`, each behind frames of its video; subclasses say how many frames and tokens."""
+class VideoShape(NamedTuple):
+    """What all examples of one step have in common."""
 
-    def __init__(self, frames: Frames, conversations: Sequence[Conversation], order: list[int], prompt: PromptBuilder):
+    frames: int
+    tokens_per_frame: int
+
+
+class Examples(Dataset):
+    """The conversations at `order`, each behind frames of its video; subclasses say the shape of each step.
+
+    What a step has does not depend on who takes which of its `batch_size` examples: on micro-batches, processes and
+    workers, and on where a training went on.
+    """
+
+    independent = False
+    """Whether turns of a conversation do not see each other."""
+
+    def __init__(
+        self,
+        frames: Frames,
+        conversations: Sequence[Conversation],
+        order: list[int],
+        prompt: PromptBuilder,
+        batch_size: int,
+        seed: int,
+    ):
         self.frames, self.conversations, self.order, self.prompt = frames, conversations, order, prompt
+        self.batch_size, self.seed = batch_size, seed
+
+    def shape_of(self, step: int) -> VideoShape:
+        """Return T and V of all examples of step number `step`, from 0."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def example(self, index: int, frames: int, tokens: int, independent: bool) -> dict[str, np.ndarray]:
-        """Return an example with so many frames, and `tokens` places for what is seen in each."""
-        conversation = self.conversations[self.order[index]]
-        encoded = encode_turns(self.prompt, frames * tokens, conversation.turns, independent)
-        return self.frames.read(conversation, frames, encoded)
+    def __getitem__(self, index: int) -> dict:
+        """Return an example with the frames of its step, and places for what is seen in them."""
+        conversation, shape = self.conversations[self.order[index]], self.shape_of(index // self.batch_size)
+        places = shape.frames * shape.tokens_per_frame
+        encoded = encode_turns(self.prompt, places, conversation.turns, self.independent)
+        example = self.frames.read(conversation, shape.frames, encoded)
+        return {"tokens_per_frame": shape.tokens_per_frame, **example}
 
-    def collate(self, examples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-        """Return a padded batch with pixel_values (batch, T, height, width, 3) in whole numbers.
+    def collate(self, examples: list[dict]) -> dict:
+        """Return a padded batch with pixel_values (batch, T, height, width, 3) in whole numbers and its V.
 
         A fourth of what floats would take on their way to the GPU.
         """
         pixels = torch.from_numpy(np.stack([e["frames"] for e in examples]))
-        return {"pixel_values": pixels, **pad_batch(examples, self.prompt.pad_token_id)}
+        batch = pad_batch(examples, self.prompt.pad_token_id)
+        return {"pixel_values": pixels, "tokens_per_frame": examples[0]["tokens_per_frame"], **batch}
 
 
 class VideoConversations(Examples):
-    """Conversations about videos, each seen in T frames of V tokens."""
+    """Conversations about videos, in T frames of V tokens that each step draws from `levels`."""
 
-    def __init__(self, *given, T: int, V: int, independent: bool):
-        super().__init__(*given)
-        self.T, self.V, self.independent = T, V, independent
+    def __init__(self, *given, levels: Drawn, independent: bool, **settings):
+        super().__init__(*given, **settings)
+        self.levels, self.independent = levels, independent
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return self.example(index, self.T, self.V, self.independent)
+    def shape_of(self, step: int) -> VideoShape:
+        frames, tokens = (level_of(step, levels, [self.seed, 3, i]) for i, levels in enumerate(self.levels))
+        return VideoShape(frames, tokens)
+
+
+def level_of(step: int, levels: Sequence[int], seed: Sequence[int]) -> int:
+    """Return the level of a step, drawn in rounds: as many steps as there are levels have each of them once.
+
+    So all levels are seen equally often, and a training takes the mean of what they take, also if it is short.
+    """
+    if len(levels) == 1:
+        return levels[0]
+    number, place = divmod(step, len(levels))
+    return int(np.random.default_rng([*seed, number]).permutation(levels)[place])

@@ -100,10 +100,17 @@ def _examples(
     groups = (conversations.lengths, settings.batch_size, study.data.length_groups)
     order = training_order(subset, settings.epochs, seed, *groups)
     frames = counted_frames(study.data, split, study.models.towers[run.vision].image_size, state, run.n)
-    independent = study.data.turns == "independent"
-    return VideoConversations(
-        frames, conversations, order, prompt, T=run.T, V=run.V, independent=independent
-    ), subset_id
+    examples = VideoConversations(
+        frames,
+        conversations,
+        order,
+        prompt,
+        batch_size=settings.batch_size,
+        seed=seed,
+        levels=run.levels,
+        independent=study.data.turns == "independent",
+    )
+    return examples, subset_id
 
 
 def _subset(conversations: Conversations, n: int, seed: int) -> tuple[list[int], str]:

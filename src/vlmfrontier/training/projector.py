@@ -20,7 +20,7 @@ from vlmfrontier.records import read_manifest
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import deciding
-from vlmfrontier.training.examples import Examples, counted_frames, training_order
+from vlmfrontier.training.examples import Examples, VideoShape, counted_frames, training_order
 from vlmfrontier.training.loop import parameter_groups, train
 from vlmfrontier.training.processes import WHOLE_BATCHES, BatchPlan, Loading, num_processes
 from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
@@ -31,21 +31,12 @@ SPLIT = "align"
 class CaptionedImages(Examples):
     """Images and what is said about them, in batches that share a V drawn from `grids`."""
 
-    def __init__(self, *given, grids: list[int], batch_size: int, seed: int):
-        super().__init__(*given)
-        self.grids, self.batch_size, self.seed = grids, batch_size, seed
+    def __init__(self, *given, grids: list[int], **settings):
+        super().__init__(*given, **settings)
+        self.grids = grids
 
-    def tokens_of(self, batch: int) -> int:
-        """Return V of batch number `batch`."""
-        return int(np.random.default_rng([self.seed, 1, batch]).choice(self.grids)) ** 2
-
-    def __getitem__(self, index: int) -> dict:
-        tokens = self.tokens_of(index // self.batch_size)
-        return {"tokens_per_frame": tokens, **self.example(index, 1, tokens, independent=False)}
-
-    def collate(self, examples: list[dict]) -> dict:
-        """Return a padded batch with pixel_values (batch, 1, height, width, 3) in whole numbers and its V."""
-        return {"tokens_per_frame": examples[0]["tokens_per_frame"], **super().collate(examples)}
+    def shape_of(self, step: int) -> VideoShape:
+        return VideoShape(1, int(np.random.default_rng([self.seed, 1, step]).choice(self.grids)) ** 2)
 
 
 def published_model(

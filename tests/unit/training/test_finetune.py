@@ -166,9 +166,11 @@ def wait_for_checkpoint(results: ResultsFolder, key: str, process: subprocess.Po
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_training_goes_on_and_ends_bit_equal(start, results, number):
-    study = study_of(start)
+@pytest.mark.parametrize(
+    ("number", "draw"), [(signal.SIGKILL, {"T": [1, 2], "V": [1, 4]}), (signal.SIGTERM, None)], ids=["kill", "term"]
+)
+def test_a_killed_training_goes_on_and_ends_bit_equal(start, results, number, draw):
+    study = study_of(start, draw=draw)
     run = plan_runs(study)[1]
     process = start_training(study, results, run.key)
     wait_for_checkpoint(results, run.key, process)

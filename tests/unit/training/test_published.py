@@ -159,7 +159,7 @@ def test_16_bits_are_kept_as_16_bits(hub, results):
 
 
 def test_mid_epoch_it_goes_on_to_the_same_weights(hub, results):
-    study = study_of(hub, **LORA)
+    study = study_of(hub, **LORA, draw={"T": [1, 2], "V": [1, 4]})
     run = plan_runs(study)[0]
     whole = finetune(study, run, results)
     with pytest.raises(Interrupted):

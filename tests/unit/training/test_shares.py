@@ -39,6 +39,9 @@ def test_fillers_supervise_nothing():
     assert data[~0]["frames"] == 1
 
 
+DRAW = {"T": [1, 2], "V": [1, 4]}
+
+
 def ragged(start, n: int, **settings):  # noqa: F811
     sweep = {
         "center": {"N": "xs", "T": 2, "V": 4},
@@ -50,12 +53,12 @@ def ragged(start, n: int, **settings):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("n", "options"),
-    [(21, []), (21, ["--micro-batch", "1"]), (1, [])],
+    ("n", "options", "draw"),
+    [(21, [], None), (21, ["--micro-batch", "1"], DRAW), (1, [], None)],
     ids=["ragged", "micro-batches", "fewer than processes"],
 )
-def test_two_processes_see_the_examples_of_one(start, results, n, options):  # noqa: F811
-    study = ragged(start, n)
+def test_two_processes_see_the_examples_of_one(start, results, n, options, draw):  # noqa: F811
+    study = ragged(start, n, draw=draw)
     run = plan_runs(study)[0]
     finetune(study, run, results)
     alone, single = losses(log_of(results, run.key)), weights(results, run.key)
@@ -71,7 +74,7 @@ def test_two_processes_see_the_examples_of_one(start, results, n, options):  # n
 
 @pytest.mark.slow
 def test_two_processes_go_on_where_they_were_stopped(start, results):  # noqa: F811
-    study = ragged(start, 21, save_every=1)
+    study = ragged(start, 21, save_every=1, draw=DRAW)
     run = plan_runs(study)[0]
     finetune(study, run, results)
     alone, single = losses(log_of(results, run.key)), weights(results, run.key)
@@ -87,9 +90,9 @@ def test_two_processes_go_on_where_they_were_stopped(start, results):  # noqa: F
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n", [21, 1])
-def test_two_processes_that_share_weights_see_the_examples_of_one(start, results, n):  # noqa: F811
-    study = ragged(start, n, sharding="fsdp2")
+@pytest.mark.parametrize(("n", "draw"), [(21, DRAW), (1, None)])
+def test_two_processes_that_share_weights_see_the_examples_of_one(start, results, n, draw):  # noqa: F811
+    study = ragged(start, n, sharding="fsdp2", draw=draw)
     run = plan_runs(study)[0]
     finetune(study, run, results)
     alone = losses(log_of(results, run.key))
