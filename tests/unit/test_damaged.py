@@ -156,7 +156,7 @@ def test_a_report_says_what_is_damaged_and_is_written(copied: Path, file: str, d
 READERS = {
     "next": ("laws/avg/forms.csv", ()),
     "profile": ("laws/avg/forms.csv", ("--target", "avg")),
-    "compare": ("laws/avg/forms.csv", ("--tables", "forms")),
+    "law-tables": ("laws/avg/forms.csv", ("--tables", "forms")),
     "frontier checks": ("tables/forms.csv", ()),
     "frontier": ("laws/avg/add.bag.csv", ("--target", "avg")),
     "frontier elasticity": ("laws/avg/weights.json", ()),

@@ -50,7 +50,7 @@ rule compare_laws:
     message:
         "compare the laws"
     shell:
-        command("compare") + " --tables forms profile --threads {threads}"
+        command("law-tables") + " --tables forms profile --threads {threads}"
 
 
 if len(STUDY.targets()) > 1:
@@ -92,4 +92,4 @@ rule ablation_tables:
     message:
         "fit and bag in other ways"
     shell:
-        command("compare") + " --tables fitting bagging --threads {threads}"
+        command("law-tables") + " --tables fitting bagging --threads {threads}"

@@ -1,4 +1,4 @@
-"""Step by step from runs to laws: `collect`, `fit`, `compare` and `profile`."""
+"""Step by step from runs to laws: `collect`, `fit`, `law-tables` and `profile`."""
 
 import sys
 from argparse import ArgumentParser, Namespace
@@ -93,7 +93,7 @@ def fit(given: Namespace) -> None:
         print(f"warning: {warning}", file=sys.stderr)
 
 
-def compare_arguments(parser: ArgumentParser) -> None:
+def law_tables_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all of them")
     command_line.target_argument(parser, "whose law is profiled or varied; default: avg, else the first target")
@@ -101,8 +101,8 @@ def compare_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="default: all cores; changes the time, never the result")
 
 
-def compare(given: Namespace) -> None:
-    """Write the tables about laws: vlmfrontier compare --study digits
+def law_tables(given: Namespace) -> None:
+    """Write the tables about laws: vlmfrontier law-tables --study digits
 
     Into tables/ beside study.json, each as .csv, .md and .tex:
       forms     (Table 2) every form of every target in sample, left out and extrapolated; out of laws/*/forms.csv.

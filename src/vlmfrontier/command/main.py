@@ -38,6 +38,7 @@ COMMANDS = {
     ),
     "what was found": (
         Command("query", "frontier", "what to deploy for a budget and a number of examples"),
+        Command("compare", "compare", "two studies: what differs, the same runs in pairs, what that does to x*"),
         Command("next", "frontier", "which runs to add next"),
         Command("figure", "pages", "draw figures, of any target"),
         Command("report", "pages", "write report.html and explorer.html"),
@@ -45,7 +46,7 @@ COMMANDS = {
     "step by step": (
         Command("collect", "laws", "write runs.csv, from the runs or from your own table"),
         Command("fit", "laws", "fit, resample and compare the laws of a target"),
-        Command("compare", "laws", "tables of the forms, and of other ways to fit them"),
+        Command("law-tables", "laws", "tables of the forms, and of other ways to fit them"),
         Command("profile", "laws", "how well the data determine each parameter of a law"),
         Command("frontier", "frontier", "search the frontier and write its tables"),
     ),

@@ -151,7 +151,7 @@ def _steps(study: "Study", target: str | None) -> list[list[str]]:
     return [
         ["collect"],
         *(["fit", "--target", name] for name in study.targets()),
-        ["compare", "--tables", "forms", "profile"],
+        ["law-tables", "--tables", "forms", "profile"],
         ["frontier"],
         ["figure"],
         ["report"],

@@ -144,3 +144,10 @@ def compared(other: Choice, answer: Answer) -> str:
 def _run(run: Mapping[str, object], target: str) -> str:
     x = format_configuration({name: float(value) for name, value in run.items() if name not in ("run", target)})
     return f"{run.get('run', x)}: measured {format_error(run[target])}"
+
+
+def spread(ranges: Mapping[str, tuple[float, float]]) -> str:
+    """Return what the fits choose: `90% of the fits choose N 83.3k–195k, T 6, V 16–25`."""
+    ends = {name: [format_count(end) for end in pair] for name, pair in ranges.items()}
+    levels = [f"{name} {low if low == high else f'{low}–{high}'}" for name, (low, high) in ends.items()]
+    return f"90% of the fits choose {', '.join(levels)}"

@@ -41,7 +41,7 @@ def test_a_table_becomes_laws_and_tables(tmp_path):
     assert fitted.returncode == 0, fitted.stderr
     assert "warning: duplicates: lines" in fitted.stderr
     assert "warning: two_levels: T has only the values 8 and 16" in fitted.stderr
-    tables = run("compare", "--study", file, "--tables", "forms")
+    tables = run("law-tables", "--study", file, "--tables", "forms")
     assert tables.returncode == 0, tables.stderr
     law = json.loads((file.parent / "laws" / "judge" / "add.json").read_text())
     assert {warning.split(":")[0] for warning in law["warnings"]} >= {"duplicates", "two_levels"}
@@ -70,6 +70,6 @@ def test_a_hopeless_table_ends_in_one_line_and_status_2(tmp_path, name, factors,
 
 
 def test_tables_before_laws_say_what_to_run_first(tmp_path):
-    done = run("compare", "--study", study(tmp_path, INTERNVL))
+    done = run("law-tables", "--study", study(tmp_path, INTERNVL))
     assert done.returncode == 2
     assert "run `snakemake laws` first" in done.stderr
