@@ -114,6 +114,11 @@ class CollectedRuns(ResultsFolder):
         """The study's cost; None for an own table without one."""
         return cost_model(self.study) if has_cost(self.study) else None
 
+    @property
+    def cost_unit(self) -> str:
+        """What budgets and costs count; empty without a cost."""
+        return "" if self.cost is None else self.cost.unit
+
     @cached_property
     def run_costs(self) -> np.ndarray:
         """c(x) of every run; NaN where a measured cost does not know it."""

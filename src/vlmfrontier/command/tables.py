@@ -23,7 +23,7 @@ def write_exponents(results: "Results") -> None:
     costs = costs if len(costs) else results.budgets  # of runs whose cost was not measured
     parts = {name: exponents_table(results.target(name), costs, sizes) for name in results.study.targets()}
     table = pd.concat(parts, names=["target", None]).reset_index(level="target").reset_index(drop=True)
-    path = write_table(table, results.table_csv("exponents"))
+    path = write_table(table, results.table_csv("exponents"), results.cost_unit)
     results.note(path)
     for row in table[table.target == results.main_target].dropna(subset="exponent").itertuples():
         at = "" if np.isnan(row.n) else f" at n = {row.n:g}"
@@ -48,7 +48,7 @@ def write_differences(results: "Results") -> None:
         if noise is not None:
             parts.append(differences_table(results.table, target, noise, costs, budgets, tolerance))
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    path = write_table(table, results.table_csv("differences"))
+    path = write_table(table, results.table_csv("differences"), results.cost_unit)
     results.note(path)
     main = table[table.target == results.main_target]
     said = f"{int(main.real.sum())} of {len(main)} differences are real" if len(main) else "no answers of runs are kept"
@@ -69,7 +69,7 @@ def write_law_free(results: "Results") -> None:
         for name in steps("law-free check", results.study.targets())
     ]
     table = pd.concat(parts, ignore_index=True)
-    path = write_table(table, results.table_csv("law_free"))
+    path = write_table(table, results.table_csv("law_free"), results.cost_unit)
     results.note(path)
     print(f"law-free check: {(table.verdict == CONTRADICTS).sum()} of {len(table)} groups contradict the law → {path}")
 
@@ -87,7 +87,7 @@ def write_checks(results: "Results") -> None:
     if results.cost is not None and results.examples is not None:
         rows += shift_check(results.target(target), results.middle_budget, results.examples)
     table = checks_table(rows)
-    path = write_table(table, results.table_csv("checks"))
+    path = write_table(table, results.table_csv("checks"), results.cost_unit)
     results.note(path)
     for names, rows_of in table.groupby(["check", "form", "factor"], dropna=False, sort=False):
         print(f"{', '.join(name for name in names if isinstance(name, str))}: {rows_of.verdict.iloc[0]}")

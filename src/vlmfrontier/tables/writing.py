@@ -1,12 +1,14 @@
 """Tables as files: CSV with all digits, Markdown and LaTeX to read."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from vlmfrontier.tables.latex import latex
 from vlmfrontier.units import format_count, format_number
 
 _HEADERS = {"mse": "MSE", "e_pct": "E%", "r2": "R²"}
@@ -26,14 +28,28 @@ def write_csv(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def write_table(table: pd.DataFrame, path: Path) -> Path:
-    """Write a table as `path`.csv, .md and .tex, numbers rounded in the latter two; return the path of the CSV."""
+def write_table(table: pd.DataFrame, path: Path, unit: str = "") -> Path:
+    """Write a table as `path`.csv, .md and .tex, numbers rounded in the latter two; return the path of the CSV.
+
+    `unit` is what costs count.
+    """
     rounded = table.apply(lambda column: column.map(_costly if column.name in COSTS else _short))
     csv = write_csv(table, path.with_suffix(".csv"))
-    for suffix, style in ((".md", "github"), (".tex", "latex_booktabs")):
-        text = tabulate(rounded, headers="keys", showindex=False, disable_numparse=True, tablefmt=style)
-        path.with_suffix(suffix).write_text(text + "\n")
+    _write_markdown(rounded, list(table), path)
+    _write_latex(rounded.to_numpy(str).tolist(), list(table), path, unit)
     return csv
+
+
+def _write_markdown(shown: pd.DataFrame, headers: Sequence[str], path: Path) -> None:
+    text = tabulate(shown, headers, tablefmt="github", showindex=False, disable_numparse=True)
+    path.with_suffix(".md").write_text(text + "\n")
+
+
+def _write_latex(
+    rows: Sequence[Sequence[str]], columns: Sequence[str], path: Path, unit: str = "", widths: str = ""
+) -> None:
+    study = path.resolve().parents[1].name
+    path.with_suffix(".tex").write_text(latex(columns, rows, path.stem, study, unit, widths))
 
 
 def _short(cell: object) -> str:
@@ -55,30 +71,17 @@ def write_forms_table(frame: pd.DataFrame, stem: Path) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(stem.with_suffix(".csv"), index=False)
     shown = _rounded(frame)
-    headers = [_HEADERS.get(column, column) for column in frame.columns]
-    stem.with_suffix(".md").write_text(
-        tabulate(shown, headers, tablefmt="github", showindex=False, disable_numparse=True) + "\n"
-    )
-    headers = ["$R^2$" if header == "R²" else header.replace("%", r"\%").replace("_", r"\_") for header in headers]
-    cells = [[str(cell).replace("_", r"\_").replace("%", r"\%") for cell in row] for row in shown.to_numpy()]
-    latex = tabulate(cells, headers, tablefmt="latex_raw", showindex=False, disable_numparse=True)
-    stem.with_suffix(".tex").write_text(latex + "\n")
+    _write_markdown(shown, [_HEADERS.get(column, column) for column in frame.columns], stem)
+    _write_latex(shown.to_numpy(str).tolist(), list(frame.columns), stem)
 
 
 def write_formulas(frame: pd.DataFrame, stem: Path) -> None:
     """Write laws as formulas: `<stem>.csv`, `.md` to read, `.tex` to print what the column `tex` says."""
     write_csv(frame, stem.with_suffix(".csv"))
     shown = frame.drop(columns="tex")
-    stem.with_suffix(".md").write_text(
-        tabulate(shown, "keys", tablefmt="github", showindex=False, disable_numparse=True) + "\n"
-    )
-    rows = [
-        [row.target.replace("_", r"\_"), row.form, f"${row.tex}$", row.units.replace("_", r"\_")]
-        for row in frame.itertuples()
-    ]
-    latex = tabulate(rows, shown.columns, tablefmt="latex_raw", disable_numparse=True)
-    wide = latex.replace("{llll}", r"{llp{0.6\linewidth}l}", 1)  # a law has several lines
-    stem.with_suffix(".tex").write_text(wide + "\n")
+    _write_markdown(shown, list(shown), stem)
+    rows = [[row.target, row.form, f"${row.tex}$", row.units] for row in frame.itertuples()]
+    _write_latex(rows, list(shown), stem, widths=r"llp{0.6\linewidth}l")  # a law has several lines
 
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def test_a_table_becomes_laws_and_tables(tmp_path):
     assert {warning.split(":")[0] for warning in law["warnings"]} >= {"duplicates", "two_levels"}
     assert (file.parent / "tables" / "forms.tex").exists()
     chosen = next(line for line in (file.parent / "tables" / "formulas.tex").read_text().splitlines() if "$f" in line)
-    assert re.match(r" judge +& (mult|add)(-\w+)? +& \$f = .*N\^\{", chosen)
+    assert re.match(r"judge +& (mult|add)(-\w+)? +& \$f = .*N\^\{", chosen)
     assert "0 \\cdot" not in chosen
     assert (file.parent / "runs.csv").read_text().startswith("N,T,judge\n")
 
