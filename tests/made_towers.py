@@ -43,12 +43,15 @@ def error(N: np.ndarray, T: np.ndarray, V: np.ndarray, M: np.ndarray, n: np.ndar
     return models + 15 * T**-0.5 + 20 * V**-0.5 + 30 * n**-0.3
 
 
-def results(folder: Path, made: Study, noise: float = 0.0) -> Results:
-    """Return the results of a study after its runs, in which nothing has been fitted; `noise` is relative."""
+def results(folder: Path, made: Study, noise: float = 0.0, without: int = 0) -> Results:
+    """Return the results of a study after its runs, in which nothing has been fitted; `noise` is relative.
+
+    The first `without` runs have no result.
+    """
     file = folder / "results" / made.study / "study.json"
     write_study(made, file)
     rng = np.random.default_rng(0)
-    for run in plan_runs(made):
+    for run in plan_runs(made)[without:]:
         own = file.parent / "runs" / run.key
         own.mkdir(parents=True)
         value = error(run.N, run.T, run.V, run.M, run.n)
