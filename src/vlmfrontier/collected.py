@@ -29,6 +29,7 @@ from vlmfrontier.study.analysis import FrontierConfig
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import SIZED, describe
+from vlmfrontier.units import format_configuration
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,22 @@ class CollectedRuns(ResultsFolder):
     @cached_property
     def runs(self) -> pd.DataFrame:
         """The runs as plain columns: run (if they have keys), factors and n in units of one, targets, `<target>_se`,
-        and c(x) if the study has a cost."""
+        c(x) if the study has a cost, and where models are tested elsewhere `trained`: at which levels, in words, empty
+        where they are those of the test."""
         runs = self.table.plain()
+        if self.table.elsewhere.any():
+            runs["trained"] = [self._trained(row) if away else "" for row, away in enumerate(self.table.elsewhere)]
         if self.cost is not None:
             runs["c"] = self.run_costs
         if "run" in self.table.frame:
             runs.insert(0, "run", self.table.frame["run"].to_numpy())
         return runs
+
+    def _trained(self, row: int) -> str:
+        """Return at which levels the model of a row was trained: `T = 16, V = 36`."""
+        levels = format_configuration({name: float(values[row]) for name, values in self.table.trained.items()})
+        drawn = self.table.elastic is not None and self.table.elastic[row]
+        return f"levels up to {levels}" if drawn else levels
 
     @cached_property
     def cost(self) -> CostModel | None:

@@ -112,17 +112,19 @@ def test_rivals_nearest_runs_and_warnings_are_those_of_the_answer(visit, results
 def test_whatever_contradicts_an_answer_is_said_in_the_same_words(visit, results: Results):
     """Run 0 is made one of x* or of a cheaper rival, and measures something else than the law predicts."""
     target, said = results.target("avg"), []
-    for c, n, scale, own in product((3e12, 2e13, 1e18), (1e6, 4e6), (0.6, 0.99, 1.5), (False, True)):
+    sides = ((False, ""), (True, ""), (False, "T = 32"), (True, "levels up to T = 32"))
+    for c, n, scale, (own, trained) in product((3e12, 2e13, 1e18), (1e6, 4e6), (0.6, 0.99, 1.5), sides):
         choice = answer(target, results.runs, c, n, 0.005).choice
         x = choice.x if own else {**choice.x, "T": 1.0}
-        runs = results.runs.copy()
-        changed = {**x, "n": n, "c": min(c, choice.cost), "avg": scale * choice.f}
+        runs = results.runs.assign(trained="")
+        changed = {**x, "n": n, "c": min(c, choice.cost), "avg": scale * choice.f, "trained": trained}
         runs.loc[0, list(changed)] = list(changed.values())
         found = answer(target, runs, c, n, 0.005, results.caveats("avg"))
         said.append({"c": c, "n": n, "run": changed, "expected": [*found.measured, *found.warnings]})
     script = """({ c, n, run }) => {
         const own = structuredClone(data);
         own.factors.forEach((factor, k) => (own.runs.factors[k][0] = run[factor.name]));
+        own.runs.trained = own.runs.n.map((_, i) => (i === 0 ? run.trained : ""));
         [own.runs.n[0], own.runs.cost[0], own.runs.errors.avg[0]] = [run.n, run.c, run.avg];
         const [chosen, ofRuns] = [engine.optimum("avg", n, c), Caveats(own)];
         const measured = ofRuns.ofMeasured("avg", n, c, chosen, (x) => engine.prediction("avg", n, x));
@@ -132,9 +134,22 @@ def test_whatever_contradicts_an_answer_is_said_in_the_same_words(visit, results
         for one in said:
             assert seen.page.evaluate(script, one) == one["expected"]
     sentences = " ".join(sentence for one in said for sentence in one["expected"])
-    for part in ("outside the", "better than the", "is extrapolated", "of the space", "cannot help"):
+    for part in (
+        "outside the",
+        "it was not trained there",
+        "better than the",
+        "is extrapolated",
+        "of the space",
+        "cannot help",
+    ):
         assert part in sentences
-    for part in ("itself was not measured", "it is the recommendation", "consider it instead", "within noise: the law"):
+    for part in (
+        "itself was not measured",
+        "it is the recommendation",
+        "consider it instead",
+        "within noise: the law",
+        "not trained",
+    ):
         assert part in sentences
 
 

@@ -39,6 +39,7 @@ SENTENCES = {
     "exhausted": "the budget affords the whole space (its dearest configuration costs {cost} {unit}): more budget "
     "cannot help",
     "itself": "the recommendation itself was measured{mean}: {measured}; a new run of it should measure {range}",
+    "itself elsewhere": "the recommendation itself was measured{mean}: {measured}; it was not trained there",
     "not itself": "the recommendation itself was not measured{at}",
     "best": "the best run within the budget{at} ({x}) costs {cost} {unit} and measured {measured}{mean}; {verdict}",
     "no best": "no run{at} lies within the budget",
@@ -57,6 +58,8 @@ AT = " with n = {n}"
 """What fills the gap `at` where there is data size."""
 MEAN = " (mean of {count} runs)"
 """What fills the gap `mean` where a configuration was run with several seeds."""
+ELSEWHERE = {"one": " (a model trained at {trained})", "many": " (mean of {count} models trained at {trained})"}
+"""What fills it where models were trained at other levels than they were tested at."""
 
 
 def of_answer(
@@ -84,14 +87,15 @@ def of_measured(
     if itself is not None:
         expected = format_range(choice.run_lo, choice.run_hi, target.largest)
         error = format_error(itself.error)
-        said = SENTENCES["itself"].format(mean=_mean(itself.count), measured=error, range=expected)
+        name = "itself elsewhere" if itself.trained else "itself"
+        said = SENTENCES[name].format(mean=_mean(itself.count, itself.trained), measured=error, range=expected)
     if best is None:
         return said, SENTENCES["no best"].format(at=at)
     beside = SENTENCES["best"].format(
         at=at,
         x=format_configuration(best.x),
         measured=format_error(best.error),
-        mean=_mean(best.count),
+        mean=_mean(best.count, best.trained),
         cost=format_number(best.cost),
         unit=target.space.unit,
         verdict=_verdict(measured, best, choice, target, budget),
@@ -115,7 +119,7 @@ def _verdict(measured: Measured, best: Tested, choice: "Choice", target: Target,
 
 def _outside_its_range(measured: Measured, choice: "Choice", largest: float | None) -> Iterator[str]:
     row = measured.itself(choice.x)
-    if row is not None and not choice.run_lo <= measured.error[row] <= choice.run_hi:
+    if row is not None and not measured.trained[row] and not choice.run_lo <= measured.error[row] <= choice.run_hi:
         yield SENTENCES["measured"].format(
             mean=_mean(measured.count[row]),
             measured=format_error(measured.error[row]),
@@ -129,7 +133,7 @@ def _better(measured: Measured, choice: "Choice", target: Target, budget: float)
     if best is not None:
         yield SENTENCES["better"].format(
             x=format_configuration(dict(zip(target.space.factors, measured.x[best], strict=True))),
-            mean=_mean(measured.count[best]),
+            mean=_mean(measured.count[best], measured.trained[best]),
             measured=format_error(measured.error[best]),
             cost=format_number(measured.cost[best]),
             unit=target.space.unit,
@@ -157,7 +161,9 @@ def best_of(count: int) -> float:
     return NormalDist().inv_cdf(1 - DOUBT / count)
 
 
-def _mean(count: int) -> str:
+def _mean(count: int, trained: str = "") -> str:
+    if trained:
+        return ELSEWHERE["many" if count > 1 else "one"].format(count=count, trained=trained)
     return MEAN.format(count=count) if count > 1 else ""
 
 
@@ -258,5 +264,5 @@ CONTRADICTS, AGREES, UNTESTED = "contradicts", "agrees", "x* not measured"
 def patterns(most: int) -> dict[str, object]:
     """Return what the explorer needs to say the same: sentences with gaps, and how far the best of k must stand out."""
     scores: Sequence[float] = [best_of(count) for count in range(1, most + 1)]
-    gaps = {"mean": MEAN, "law": LAW, "at": AT}
+    gaps = {"mean": MEAN, "elsewhere": ELSEWHERE, "law": LAW, "at": AT}
     return {"sentences": SENTENCES, "verdicts": VERDICTS, **gaps, "scores": scores, "side": SIDE}

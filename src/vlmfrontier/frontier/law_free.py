@@ -59,6 +59,8 @@ def law_free_table(target: Target, laws: TargetLaws, runs: pd.DataFrame, sweep: 
     whether the best rival measured what the law predicts; and the `verdict`.
     """
     runs = runs[runs[target.name].notna()]
+    if "trained" in runs:  # what was trained at other levels says nothing of a run of these
+        runs = runs[runs["trained"] == ""]
     sizes: Sequence[float | None] = [None] if target.runs.examples is None else sorted(runs["n"].unique())
     rows = []
     for n in sizes:

@@ -29,11 +29,14 @@ class Tested:
     """The first of these runs; None where rows have no keys."""
     predicted: float | None
     """What the law says of it; None outside the space."""
+    trained: str
+    """At which other levels its model was trained; empty where it was trained there."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The configurations that were run with one number of examples, the mean over their seeds."""
+    """The configurations that were tested with one number of examples, the mean over their seeds; models that were
+    trained at different levels apart."""
 
     x: np.ndarray
     """Factors, (k, F)."""
@@ -45,29 +48,34 @@ class Measured:
     """c(x), (k,); NaN where it is not known."""
     run: np.ndarray
     """The first run of each, (k,); None where rows have no keys."""
+    trained: np.ndarray
+    """At which other levels their models were trained, (k,) in words; empty for those trained there."""
 
     @classmethod
     def of(cls, runs: pd.DataFrame, target: Target, examples: float | None) -> "Measured":
-        """Return those of `runs`, which has the factors' columns, `n` if there is data size, the target's and `c`."""
+        """Return those of `runs`, which has the factors' columns, `n` if there is data size, the target's, `c`, and
+        `trained` where models are tested elsewhere."""
         known = runs[target.name].notna()
         if examples is not None:
             known &= np.isclose(runs["n"], examples, rtol=1e-9)
         factors = list(target.space.factors)
-        runs = runs[known].assign(c=runs.get("c", np.nan), key=runs.get("run"))
-        groups = runs.groupby(factors, sort=False).agg(
+        runs = runs[known].assign(c=runs.get("c", np.nan), key=runs.get("run"), trained=runs.get("trained", ""))
+        groups = runs.groupby([*factors, "trained"], sort=False).agg(
             error=(target.name, "mean"), count=(target.name, "size"), c=("c", "first"), key=("key", "first")
         )
-        x = groups.index.to_frame().to_numpy(float)
-        count = groups["count"].to_numpy()
-        return cls(x, groups.error.to_numpy(float), count, groups.c.to_numpy(float), groups.key.to_numpy(object))
+        levels = groups.index.to_frame()
+        x, trained = levels[factors].to_numpy(float), levels["trained"].to_numpy(object)
+        error, cost = groups.error.to_numpy(float), groups.c.to_numpy(float)
+        return cls(x, error, groups["count"].to_numpy(), cost, groups.key.to_numpy(object), trained)
 
     def at(self, x: Mapping[str, float]) -> np.ndarray:
-        """Return which of them is x, (k,): one at most."""
+        """Return which of them are x, (k,): one at most was trained there."""
         return np.isclose(self.x, list(x.values()), rtol=1e-9).all(axis=1)
 
     def itself(self, x: Mapping[str, float]) -> int | None:
-        """Return which of them is x; None if it was not run."""
+        """Return which of them is x, trained there; else the best that was trained elsewhere; None if there is none."""
         rows = np.flatnonzero(self.at(x))
+        rows = rows[np.lexsort((self.error[rows], self.trained[rows].astype(str) != ""))]
         return int(rows[0]) if len(rows) else None
 
     def best(self, budget: float) -> int | None:
@@ -83,7 +91,7 @@ class Measured:
         cost = None if np.isnan(self.cost[row]) else float(self.cost[row])
         run = self.run[row] if isinstance(self.run[row], str) else None
         predicted = prediction(target, x, examples)
-        return Tested(x, float(self.error[row]), int(self.count[row]), cost, run, predicted)
+        return Tested(x, float(self.error[row]), int(self.count[row]), cost, run, predicted, self.trained[row])
 
 
 def prediction(target: Target, x: Mapping[str, float], examples: float | None) -> float | None:

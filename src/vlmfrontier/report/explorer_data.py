@@ -51,7 +51,7 @@ def explorer_data(results: Results) -> dict[str, Any]:
         "space": None if space is None else _space(space, results.cost),
         "budgets": None if space is None else _budgets(results, space),
         "warnings": _warnings(results, space),
-        "caveats": patterns(table.configurations),
+        "caveats": patterns(len(table)),
         "targets": {name: _target(results, name) for name in study.targets()},
         "main": results.main_target,
         "runs": _run_records(results),
@@ -267,6 +267,7 @@ def _form(bag: Bag) -> dict[str, Any]:
 def _run_records(results: Results) -> dict[str, Any]:
     """Return the runs in columns: names, factors, n, cost, errors by target with standard errors, notes.
 
+    `trained` says at which other levels than those of the test a model was trained; null where all were trained there.
     `notes` has a list of label and text for each run.
     """
     table = results.table
@@ -279,6 +280,7 @@ def _run_records(results: Results) -> dict[str, Any]:
         "cost": None if costs is None else _or_none(costs),
         "errors": {name: _or_none(values) for name, values in table.targets.items()},
         "se": {name: None if se is None else _or_none(se) for name, se in table.se.items()},
+        "trained": results.runs["trained"].tolist() if "trained" in results.runs else None,
         "notes": [_notes(results, row) for row in range(len(table))],
     }
 

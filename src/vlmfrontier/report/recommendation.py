@@ -103,13 +103,14 @@ def _tested(found: Tested | None) -> dict[str, Any] | None:
     if found is None:
         return None
     x: Mapping[str, Any] = {factor: _number(value) for factor, value in found.x.items()}
+    trained = {"trained_at": found.trained} if found.trained else {}
     cost = None if found.cost is None else _number(found.cost)
-    return {**x, "cost": cost, "error": _number(found.error), "runs": found.count, "run": found.run}
+    return {**x, "cost": cost, "error": _number(found.error), "runs": found.count, "run": found.run, **trained}
 
 
 def _checkpoint(results: Results, answer: Answer) -> tuple[str | None, str | None]:
     """Return the folder of weights of the recommended configuration, beside the file, and its run; None where not."""
-    run = None if answer.itself is None else answer.itself.run
+    run = None if answer.itself is None or answer.itself.trained else answer.itself.run
     if run is None:
         return None, None
     folder = results.run(run)

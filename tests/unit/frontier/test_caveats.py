@@ -128,6 +128,21 @@ def test_what_was_measured_stands_beside_what_is_predicted():
     assert itself.itself == itself.best_measured
 
 
+def test_a_model_trained_elsewhere_is_no_run_of_the_recommendation():
+    """It is said where it was trained, contradicts no prediction, and stands back behind one trained there."""
+    away = {**run(X.x, 0.5 * X.f), "trained": "T = 8, V = 9"}
+    found = asked(away)
+    by = "(a model trained at T = 8, V = 9)"
+    assert (
+        found.measured[0] == f"the recommendation itself was measured {by}: {0.5 * X.f:.2f}; it was not trained there"
+    )
+    assert by in found.measured[1]
+    assert not any("outside the" in said for said in found.warnings)
+    there = asked(away, {**run(X.x, X.f), "trained": ""})
+    assert (there.itself.trained, there.itself.error) == ("", X.f)
+    assert there.best_measured.trained == "T = 8, V = 9"
+
+
 def test_a_run_outside_the_space_has_no_prediction_of_the_law():
     found = asked(run({"N": 4.0, "T": 1.5, "V": 4.0}, 0.99 * X.f))
     assert found.best_measured.predicted is None

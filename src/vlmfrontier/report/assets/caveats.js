@@ -6,18 +6,20 @@ const Caveats = (data) => {
   const { caveats, factors, runs } = data;
   const filled = (text, gaps) => text.replace(/\{(\w+)\}/g, (_, gap) => gaps[gap]);
   const fill = (name, gaps) => filled(caveats.sentences[name], gaps);
-  const mean = (count) => (count > 1 ? caveats.mean.replace("{count}", count) : "");
+  const mean = ({ count, trained }) => (trained ? filled(caveats.elsewhere[count > 1 ? "many" : "one"], { count, trained }) : count > 1 ? filled(caveats.mean, { count }) : "");
   const same = (one, other) => Math.abs(one - other) <= 1e-9 * Math.abs(other) + 1e-8;
 
-  // The configurations that were run with n examples and measured, the mean over their seeds.
+  // The configurations that were run with n examples and measured, the mean over their seeds; models that were trained at
+  // other levels apart.
   function measured(target, n) {
     const found = new Map();
     for (let run = 0; run < runs.count; run += 1) {
       const error = runs.errors[target][run];
       if (error === null || (data.hasData && !same(runs.n[run], n))) continue;
       const x = factors.map((_, k) => runs.factors[k][run]);
-      const key = x.join(" ");
-      if (!found.has(key)) found.set(key, { x, sum: 0, count: 0, cost: runs.cost[run] });
+      const trained = runs.trained ? runs.trained[run] : "";
+      const key = `${x.join(" ")} ${trained}`;
+      if (!found.has(key)) found.set(key, { x, trained, sum: 0, count: 0, cost: runs.cost[run] });
       const one = found.get(key);
       one.sum += error;
       one.count += 1;
@@ -27,8 +29,8 @@ const Caveats = (data) => {
 
   function outsideItsRange(itself, chosen) {
     return itself
-      .filter((one) => one.error < chosen.runLow || one.error > chosen.runHigh)
-      .map((one) => fill("measured", { mean: mean(one.count), measured: points(one.error), range: `${points(chosen.runLow)} to ${points(chosen.runHigh)}` }));
+      .filter((one) => !one.trained && (one.error < chosen.runLow || one.error > chosen.runHigh))
+      .map((one) => fill("measured", { mean: mean(one), measured: points(one.error), range: `${points(chosen.runLow)} to ${points(chosen.runHigh)}` }));
   }
 
   const bestOf = (configurations) => configurations.reduce((least, one) => (least === null || one.error < least.error ? one : least), null);
@@ -45,7 +47,7 @@ const Caveats = (data) => {
   function better(others, chosen, noise) {
     const best = standsOut(others, chosen, noise);
     if (best === null) return [];
-    return [fill("better", { x: named(best.x), mean: mean(best.count), measured: points(best.error), cost: human(best.cost), unit: data.unit, f: points(chosen.f) })];
+    return [fill("better", { x: named(best.x), mean: mean(best), measured: points(best.error), cost: human(best.cost), unit: data.unit, f: points(chosen.f) })];
   }
 
   // What was run with n examples: x* itself, other configurations within the budget, and the noise of a run.
@@ -61,15 +63,16 @@ const Caveats = (data) => {
   function ofMeasured(target, n, budget, chosen, predict) {
     const { itself, affordable, others, noise } = rivals(target, n, budget, chosen);
     const at = data.hasData ? caveats.at.replace("{n}", human(n, "B")) : "";
-    const own = itself.map((one) => fill("itself", { mean: mean(one.count), measured: points(one.error), range: `${points(chosen.runLow)} to ${points(chosen.runHigh)}` }))[0];
-    const said = own === undefined ? fill("not itself", { at }) : own;
+    const own = itself.find((one) => !one.trained) || bestOf(itself);
+    const range = `${points(chosen.runLow)} to ${points(chosen.runHigh)}`;
+    const said = own === null ? fill("not itself", { at }) : fill(own.trained ? "itself elsewhere" : "itself", { mean: mean(own), measured: points(own.error), range });
     const best = bestOf(affordable);
     if (best === null) return [said, fill("no best", { at })];
     const predicted = predict(best.x);
     const law = predicted === null ? "" : caveats.law.replace("{predicted}", points(predicted));
     const kind = itself.includes(best) ? "best itself" : standsOut(others, chosen, noise) !== null ? "better" : best.error < chosen.f ? "lucky" : "worse";
     const verdict = filled(caveats.verdicts[kind], { f: points(chosen.f), law });
-    return [said, fill("best", { at, x: named(best.x), measured: points(best.error), mean: mean(best.count), cost: human(best.cost), unit: data.unit, verdict })];
+    return [said, fill("best", { at, x: named(best.x), measured: points(best.error), mean: mean(best), cost: human(best.cost), unit: data.unit, verdict })];
   }
 
   function above(target, f, high) {
