@@ -146,7 +146,7 @@ def answer(
         nearest=nearest_runs(runs, target, choice.x, examples),
         extrapolates=tuple(target.runs.outside(choice.x, examples)),
         edge=tuple(target.space.at_end(choice.x)),
-        warnings=(*of_answer(target, measured, choice, budget, examples), *caveats),
+        warnings=(*caveats, *of_answer(target, measured, choice, budget, examples)),
     )
 
 

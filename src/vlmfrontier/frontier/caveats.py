@@ -42,11 +42,11 @@ SENTENCES = {
     "itself elsewhere": "the recommendation itself was measured{mean}: {measured}; it was not trained there",
     "not itself": "the recommendation itself was not measured{at}",
     "best": "the best run within the budget{at} ({x}) costs {cost} {unit} and measured {measured}{mean}; {verdict}",
+    "best itself": "no run{at} within the budget measured better than it",
     "no best": "no run{at} lies within the budget",
 }
 """Sentences with gaps, by what they are about."""
 VERDICTS = {
-    "best itself": "it is the recommendation itself",
     "better": "that is better than the {f} predicted for the recommendation, by more than noise: consider it instead",
     "lucky": "that is below the {f} predicted for the recommendation, but within noise{law}",
     "worse": "{f} is predicted for the recommendation",
@@ -89,8 +89,8 @@ def of_measured(
         error = format_error(itself.error)
         name = "itself elsewhere" if itself.trained else "itself"
         said = SENTENCES[name].format(mean=_mean(itself.count, itself.trained), measured=error, range=expected)
-    if best is None:
-        return said, SENTENCES["no best"].format(at=at)
+    if best is None or best == itself:
+        return said, SENTENCES["no best" if best is None else "best itself"].format(at=at)
     beside = SENTENCES["best"].format(
         at=at,
         x=format_configuration(best.x),
@@ -106,8 +106,6 @@ def of_measured(
 def _verdict(measured: Measured, best: Tested, choice: "Choice", target: Target, budget: float) -> str:
     """Return how the best measured run compares with what is predicted for `choice`."""
     f = format_error(choice.f, target.largest)
-    if measured.at(choice.x)[measured.best(budget)]:
-        return VERDICTS["best itself"]
     if _stands_out(measured, choice, target, budget) is not None:
         return VERDICTS["better"].format(f=f)
     if best.error < choice.f:

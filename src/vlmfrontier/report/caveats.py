@@ -33,9 +33,11 @@ def recommended(report: StudyReport) -> tuple[str, str]:
 def _runs(report: StudyReport) -> Iterator[str]:
     if report.failed:
         names = _named([f"`{run.key}`" for run, _ in report.failed])
-        yield f"{len(report.failed)} of {len(report.runs)} runs failed and are in no law: {names}."
+        verb = "are" if len(report.failed) > 1 else "is"
+        yield f"{len(report.failed)} of {len(report.runs)} runs failed and {verb} in no law: {names}."
     if report.undone:
-        yield f"{len(report.undone)} of {len(report.runs)} runs have no result yet."
+        verb = "have" if len(report.undone) > 1 else "has"
+        yield f"{len(report.undone)} of {len(report.runs)} runs {verb} no result yet."
     for job, reason in report.failed_jobs.items():
         yield f"The job {job} failed: {reason.removeprefix('error: ')}"
     if not report.has_table:

@@ -37,7 +37,7 @@ def one_task(folder: Path) -> Results:
 
 
 def failed_runs(folder: Path) -> Results:
-    """Two runs have no result: one failed, one has not begun."""
+    """Two runs has no result: one failed, one has not begun."""
     made = study(laws=FEW, study="failed")
     file = folder / "results" / made.study / "study.json"
     for run in plan_runs(made)[:1]:
@@ -134,7 +134,7 @@ def test_the_explorer_starts_at_the_report_s_question(known: StudyReport):
     assert (data["examples"] or {}).get("start") == known.answer.examples
     own = data["targets"][known.main]
     assert own["fits"] == known.answer.fits
-    assert known.answer.warnings[len(known.answer.warnings) - len(own["caveats"]) :] == tuple(own["caveats"])
+    assert known.answer.warnings[: len(own["caveats"])] == tuple(own["caveats"])
 
 
 def test_what_is_special_of_a_study_is_said_first(known: StudyReport):
@@ -142,7 +142,7 @@ def test_what_is_special_of_a_study_is_said_first(known: StudyReport):
     special = {
         "digits": ["the mean over 8 tasks, 0–100", "(language model "],
         "towers": ["of one task, quiz, 0–100", "(vision model "],
-        "failed": ["1 of 18 runs failed and are in no law", "1 of 18 runs have no result yet"],
+        "failed": ["1 of 18 runs failed and is in no law", "1 of 18 runs has no result yet"],
         "made": ["poor fit: the law of avg explains R²", "the mean of the runs predicts better than the law"],
         "sizes": ["Only N was varied", "dollars", "100 less the accuracy in column acc"],
     }

@@ -296,8 +296,8 @@ def test_failed_and_missing_runs_are_counted_named_and_what_is_left_is_shown(tra
     blocks = page_blocks(known)
     check_whole(blocks)
     (failed, _), *_ = known.failed
-    assert f"1 of {total} runs failed and are in no law: `{failed.key}`." in caveats(known)
-    assert f"1 of {total} runs have no result yet." in caveats(known)
+    assert f"1 of {total} runs failed and is in no law: `{failed.key}`." in caveats(known)
+    assert f"1 of {total} runs has no result yet." in caveats(known)
     _, page, *_ = write_report(trained)
     text = page.with_suffix(".md").read_text()
     assert f"**{total - 2} of {total} runs are done, 1 failed.**" in text

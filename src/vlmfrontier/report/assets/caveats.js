@@ -67,10 +67,10 @@ const Caveats = (data) => {
     const range = `${points(chosen.runLow)} to ${points(chosen.runHigh)}`;
     const said = own === null ? fill("not itself", { at }) : fill(own.trained ? "itself elsewhere" : "itself", { mean: mean(own), measured: points(own.error), range });
     const best = bestOf(affordable);
-    if (best === null) return [said, fill("no best", { at })];
+    if (best === null || best === own) return [said, fill(best === null ? "no best" : "best itself", { at })];
     const predicted = predict(best.x);
     const law = predicted === null ? "" : caveats.law.replace("{predicted}", points(predicted));
-    const kind = itself.includes(best) ? "best itself" : standsOut(others, chosen, noise) !== null ? "better" : best.error < chosen.f ? "lucky" : "worse";
+    const kind = standsOut(others, chosen, noise) !== null ? "better" : best.error < chosen.f ? "lucky" : "worse";
     const verdict = filled(caveats.verdicts[kind], { f: points(chosen.f), law });
     return [said, fill("best", { at, x: named(best.x), measured: points(best.error), mean: mean(best), cost: human(best.cost), unit: data.unit, verdict })];
   }
@@ -96,18 +96,18 @@ const Caveats = (data) => {
   function ofAnswer(target, n, budget, chosen) {
     const { itself, others, noise } = rivals(target, n, budget, chosen);
     return [
+      ...data.targets[target].caveats,
       ...outsideItsRange(itself, chosen),
       ...better(others, chosen, noise),
       ...above(target, chosen.f, chosen.high),
       ...extrapolated(chosen.x, n),
       ...ofLevels("edges", chosen.x),
       ...exhausted(budget),
-      ...data.targets[target].caveats,
     ];
   }
 
   // The same for a prediction of a study without a cost.
-  const ofPrediction = (target, n, f, high) => [...above(target, f, high), ...ofData(n), ...data.targets[target].caveats];
+  const ofPrediction = (target, n, f, high) => [...data.targets[target].caveats, ...above(target, f, high), ...ofData(n)];
 
   return { ofAnswer, ofMeasured, ofPrediction, extrapolated };
 };
