@@ -14,7 +14,7 @@ import numpy as np
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name
-from vlmfrontier.laws.bagging import Bag
+from vlmfrontier.laws.bagging import Bag, gap_shifts
 from vlmfrontier.laws.discrepancy import Basis, Discrepancy, concatenated, draw
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.forms import soft_minimum
@@ -221,7 +221,13 @@ def target_laws(
         return TargetLaws(target, bags, main, {main: np.arange(len(bags[main]))}, None, noise, largest)
     rows = shares(bags, weights, config.members)
     drawn = [
-        draw(table, laws[form], bags[form].theta[which], np.random.default_rng([seed, 8, i]))
+        draw(
+            table,
+            laws[form],
+            bags[form].theta[which],
+            np.random.default_rng([seed, 8, i]),
+            gap_shifts(table, target, len(bags[form]), seed)[which],
+        )
         for i, (form, which) in enumerate(rows.items())
     ]
     return TargetLaws(target, bags, main, rows, concatenated(drawn), largest=largest)

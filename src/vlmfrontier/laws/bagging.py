@@ -107,12 +107,14 @@ def bag(
 ) -> Bag:
     """Return `config.resamples` fits of a law (or of a form by name, which is fitted first).
 
-    Each redraws configurations with replacement, seeds of one configuration together: the pairs bootstrap.
+    Each redraws trainings with replacement, seeds and tests of one training together: the pairs bootstrap. Where the
+    transfer gap has been taken off the errors, each takes off its own draw of it.
     """
     config, table = config or LawsConfig(), table.measured(target)
     law = fit(table, law, target, config, threads) if isinstance(law, str) else law
     problem = problem_for(table, law.form.name, target, config)
-    resampled = problem.with_weights(problem.weight * times_drawn(table, problem.config))
+    weight = problem.weight * times_drawn(table, problem.config)
+    resampled = problem.with_weights(weight, problem.log_target - gap_shifts(table, target, len(weight), config.seed))
     solution = solve(resampled, warm=law.theta[None], threads=threads)
     return Bag(
         form=law.form,
@@ -126,17 +128,34 @@ def bag(
     )
 
 
+def gap_shifts(table: ResultsTable, target: str, count: int, seed: int) -> np.ndarray:
+    """Return by how much the transfer gap of each of `count` resamples is above the one taken off, (count, m), in logs;
+    zeros where no gap is."""
+    gap = table.transfer.get(target)
+    return np.zeros((count, len(table))) if gap is None or not gap.anchors else gap.shifts(count, seed)
+
+
 def times_drawn(table: ResultsTable, config: LawsConfig) -> np.ndarray:
-    """Return how often each row is in each resample of a pairs bag, (R, m): 0 where the member has not seen it."""
+    """Return how often each row is in each resample of a pairs bag, (R, m): 0 where the member has not seen it.
+
+    Where models are tested at many levels trainings are few, and a resample without all those of a size could not tell
+    its effect: each training then has an exponential weight of mean 1 (the Bayesian bootstrap; Rubin 1981).
+    """
     rng, count = np.random.default_rng([config.seed, _BAG_SEED]), table.trainings
-    drawn = rng.integers(0, count, (config.resamples, count))
-    times = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(float)
+    if table.trained:
+        times = rng.exponential(1.0, (config.resamples, count))
+        times *= count / times.sum(axis=1, keepdims=True)
+    else:
+        drawn = rng.integers(0, count, (config.resamples, count))
+        times = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(float)
     _, position = np.unique(table.training, return_inverse=True)
     return times[:, position]
 
 
-def _out_of_bag(problem: Problem, theta: np.ndarray, error: np.ndarray) -> dict[str, float]:
-    """Return metrics of each row against the median of the members whose resample left it out."""
+def _out_of_bag(problem: Problem, theta: np.ndarray, error: np.ndarray) -> dict[str, float] | None:
+    """Return metrics of each row against the median of the members whose resample left it out; None if none did."""
+    if (problem.weight > 0).all():
+        return None
     predicted = problem.form.predict(theta, *problem.design)
     unseen = problem.weight == 0
     judged = unseen.any(axis=0)

@@ -88,9 +88,11 @@ def above_ceiling(table: ResultsTable, form: Form, target: str) -> list[str]:
 
 
 def point_weights(table: ResultsTable, target: str, config: LawsConfig) -> np.ndarray:
-    """Return the weight of every row, with mean 1: equal, or the inverse variance of the (log) error."""
+    """Return the weight of every row, with mean 1: equal, or the inverse variance of the (log) error; rows of one
+    training, which share what is special about it, count together as `within_trainings` says."""
+    shared = within_trainings(table)
     if config.weights == "none":
-        return np.ones(len(table))
+        return shared / shared.mean()
     se = table.se[target]
     if se is None or not (se > 0).all():
         raise UserError(
@@ -98,7 +100,22 @@ def point_weights(table: ResultsTable, target: str, config: LawsConfig) -> np.nd
             "set laws.weights to none"
         )
     relative = se / table.error(target) if config.log_space else se
-    return relative**-2.0 / np.mean(relative**-2.0)
+    weight = relative**-2.0 * shared
+    return weight / weight.mean()
+
+
+SHARED = 0.5
+"""Share of the variance of a tested model's error around the law that its training has in common to all of its tests:
+before any data, half."""
+
+
+def within_trainings(table: ResultsTable) -> np.ndarray:
+    """Return 1 / (1 + (k − 1)·`SHARED`) for every row, (m,), with k tests of its training; 1 where each has one."""
+    if not table.trained:
+        return np.ones(len(table))
+    each = np.unique(np.stack([table.training, table.configuration]), axis=1)[0]
+    trainings, tests = np.unique(each, return_counts=True)
+    return 1 / (1 + (tests[np.searchsorted(trainings, table.training)] - 1) * SHARED)
 
 
 def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:

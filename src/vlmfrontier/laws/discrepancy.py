@@ -14,7 +14,7 @@ the span of a factor more than the runs have, too.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -118,18 +118,72 @@ _ARRAYS = ("level", "slope", "noise", "widening")
 
 
 @dataclass(frozen=True)
-class _Setting:
-    """One row of the grid: how large δ may be, and what it is then made of."""
+class _Rows:
+    """The rows of a table if the errors of one training share `shared` times the variance of a single test.
 
+    All arrays are rotated and scaled so that what is not explained is independent and of equal size.
+    """
+
+    blocks: np.ndarray
+    """Number of each row's training, (m,)."""
+    shared: float
+    features: np.ndarray
+    """(m, 2F)."""
+    fitted: np.ndarray
+    """Orthonormal basis of what the law's parameters can follow to first order, (m, rank)."""
+    residual: np.ndarray
+    """Of the law, less what its parameters can follow, (m,)."""
+    log_likelihood: float
+    """What `shared` itself adds to the log marginal likelihood."""
+
+    @classmethod
+    def of(
+        cls, features: np.ndarray, jacobian: np.ndarray, residual: np.ndarray, blocks: np.ndarray, shared: float
+    ) -> "_Rows":
+        """Return the rows, given arrays whose first axis is that of the table's rows."""
+        jacobian = np.nan_to_num(jacobian)
+        left, values, _ = np.linalg.svd(_whitened(jacobian, blocks, shared), full_matrices=False)
+        kept = values > _DETERMINED * values[0]
+        fitted = left[:, kept]
+        own = _projected_out(_whitened(residual, blocks, shared), fitted)
+        score = -0.5 * np.sum(np.log1p(shared * np.bincount(blocks))) - np.sum(np.log(values[kept])) if shared else 0.0
+        if shared:  # relative to independent rows
+            score += np.sum(np.log(np.linalg.svd(jacobian, compute_uv=False)[: kept.sum()]))
+        return cls(blocks, shared, _whitened(features, blocks, shared), fitted, own, float(score))
+
+    def whitened(self, values: np.ndarray) -> np.ndarray:
+        """Return values of the rows, (…, m), rotated and scaled as these are."""
+        return _whitened(values.T, self.blocks, self.shared).T
+
+
+def _whitened(values: np.ndarray, blocks: np.ndarray, shared: float) -> np.ndarray:
+    """Return values (m, …) with the mean of each block shrunk as its variance, 1 + size·shared, asks for."""
+    if shared == 0:
+        return values
+    sizes = np.bincount(blocks)
+    sums = np.zeros((len(sizes), *values.shape[1:]))
+    np.add.at(sums, blocks, values)
+    less = (1 - 1 / np.sqrt(1 + sizes * shared)) / sizes
+    return values - (sums * less.reshape(-1, *[1] * (values.ndim - 1)))[blocks]
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """One row of the grid: how large δ may be, what it is then made of, and how alike tests of one training are."""
+
+    rows: _Rows
     size: float
     variances: np.ndarray
     """Prior variances of all weights, (2F,), in that of δ."""
 
 
-def draw(table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Generator) -> Discrepancy:
+def draw(
+    table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Generator, shift: np.ndarray | float = 0.0
+) -> Discrepancy:
     """Return δ and noise of the models θ (R, P) of a law's form, drawn given the rows of `table`.
 
-    `table` has no row in which the target is missing. Raises nothing: with few rows the prior speaks.
+    `shift` (R, m) is what each model's draw of the transfer gap takes off the log errors besides. `table` has no row in
+    which the target is missing. Raises nothing: with few rows the prior speaks.
     """
     basis = Basis.over(table)
     sines = basis.features(table.factors)
@@ -139,22 +193,45 @@ def draw(table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Gen
     measured = np.log(table.error(law.target))
     residual = measured - np.log(law.form.predict(law.theta, X, n))
     root = np.sqrt(_row_weights(residual, law.loss))
-    features = features * root[:, None]
-    fitted = _column_space(log_jacobian(law.form, law.theta, X, n) * root[:, None])
-    residual = _projected_out(residual * root, fitted)
-    free = max(len(residual) - fitted.shape[1], 1)
-    settings, weight, squares = _posterior(basis, features, residual, fitted, free)
-    own = (measured - np.log(law.form.predict(theta, X, n))) * root
+    scaled_features, jacobian = features * root[:, None], log_jacobian(law.form, law.theta, X, n) * root[:, None]
+    blocks = np.unique(table.names_of_trainings, return_inverse=True)[1]
+    shares = _SHARED if len(np.unique(blocks)) < len(blocks) and table.trained else _SHARED[:1]
+    rows = [_Rows.of(scaled_features, jacobian, residual * root, blocks, shared) for shared in shares]
+    settings, weight, squares = _posterior(basis, rows)
+    free = _free(rows[0])
+    own = (measured - shift - np.log(law.form.predict(theta, X, n))) * root
     weights, noise = np.zeros((len(theta), features.shape[1])), np.zeros(len(theta))
     drawn = rng.choice(len(settings), len(theta), p=weight)
     for which in np.unique(drawn):
-        rows = np.flatnonzero(drawn == which)
-        noise[rows] = np.sqrt(squares[which] / rng.chisquare(free, len(rows)))
-        if settings[which].size > 0:
-            weights[rows] = _weights(settings[which], features, own[rows], noise[rows], rng)
+        at, setting = np.flatnonzero(drawn == which), settings[which]
+        single = np.sqrt(squares[which] / rng.chisquare(free, len(at)))
+        if setting.size > 0:
+            weights[at] = _weights(setting, setting.rows.whitened(own[at]), single, rng)
+        noise[at] = single * np.sqrt(1 + setting.rows.shared)
     level, slope = np.split(weights.astype(np.float32).astype(float), 2, axis=1)  # as the explorer gets them
-    wide = np.full(len(theta), widening(table.configurations, fitted.shape[1]))
-    return Discrepancy(basis, level, slope, noise, wide, float(1 - weight[0]))
+    alike = sum(share * setting.rows.shared for share, setting in zip(weight, settings, strict=True))
+    worth = _independent(rows[0], alike) if len(rows) > 1 else (table.configurations, rows[0].fitted.shape[1])
+    wide = np.full(len(theta), widening(*worth))
+    none = sum(share for share, setting in zip(weight, settings, strict=True) if setting.size == 0)
+    return Discrepancy(basis, level, slope, noise, wide, float(1 - none))
+
+
+_SHARED = (0.0, 0.3, 1.0, 3.0, 10.0)  # variance that the tests of one training share, in that of a single test
+
+
+def _free(rows: _Rows) -> int:
+    return max(len(rows.residual) - rows.fitted.shape[1], 1)
+
+
+def _independent(rows: _Rows, shared: float) -> tuple[float, float]:
+    """Return how many independent rows they are worth, whose trainings share `shared` times the variance of a test, and
+    how many of the parameters these pay for: from all rows and all, to trainings and what differs between these."""
+    sizes = np.bincount(rows.blocks)
+    between = np.zeros((len(sizes), rows.fitted.shape[1]))
+    np.add.at(between, rows.blocks, rows.fitted)
+    worth, (count, parameters) = float(np.sum(sizes * (1 + shared) / (1 + sizes * shared))), rows.fitted.shape
+    of_trainings = float(np.sum(between**2 / sizes[:, None]))
+    return worth, of_trainings + (parameters - of_trainings) * (worth - len(sizes)) / max(count - len(sizes), 1)
 
 
 def _row_weights(residual: np.ndarray, loss: str) -> np.ndarray:
@@ -169,26 +246,30 @@ def _row_weights(residual: np.ndarray, loss: str) -> np.ndarray:
     return np.minimum(5 / (4 + (residual / scale) ** 2), 1.0)
 
 
-def _column_space(jacobian: np.ndarray) -> np.ndarray:
-    """Return an orthonormal basis of what the law's parameters can follow to first order, (m, rank)."""
-    left, values, _ = np.linalg.svd(np.nan_to_num(jacobian), full_matrices=False)
-    return left[:, values > _DETERMINED * values[0]]
-
-
 def _projected_out(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     return values - fitted @ (fitted.T @ values)
 
 
-def _posterior(
-    basis: Basis, features: np.ndarray, residual: np.ndarray, fitted: np.ndarray, free: int
-) -> tuple[list[_Setting], np.ndarray, np.ndarray]:
+def _posterior(basis: Basis, rows: list[_Rows]) -> tuple[list[_Setting], np.ndarray, np.ndarray]:
     """Return the settings, none first, their posterior probabilities, and their sums of squares scaled by the noise."""
-    total = residual @ residual + len(residual) * _SMALLEST**2
-    settings, scores, squares = [_Setting(0.0, np.zeros(features.shape[1]))], [np.log(_NONE)], [total]
+    parts = [_scored(basis, each) for each in rows]
+    settings, scores, squares = (list(chain.from_iterable(each)) for each in zip(*parts, strict=True))
+    score = np.array(scores) - 0.5 * _free(rows[0]) * np.log(squares)
+    weight = np.exp(score - score.max())
+    return settings, weight / weight.sum(), np.array(squares)
+
+
+def _scored(basis: Basis, rows: _Rows) -> tuple[list[_Setting], list[float], list[float]]:
+    """Return the settings for one way that tests of a training are alike, and the terms of their likelihood."""
+    features, residual = rows.features, rows.residual
+    least = len(residual) * _SMALLEST**2
+    total = residual @ residual + least
+    settings = [_Setting(rows, 0.0, np.zeros(features.shape[1]))]
+    scores, squares = [np.log(_NONE) + rows.log_likelihood], [total]
     slopes = _SLOPES if basis.data is not None else _SLOPES[:1]
     kinds = [(along, length, slope) for along in _ALONG for length in _LENGTHS for slope in slopes]
-    prior = np.log((1 - _NONE) / (len(kinds) * (len(_SIZES) - 1)))
-    rest = _projected_out(features, fitted)
+    prior = np.log((1 - _NONE) / (len(kinds) * (len(_SIZES) - 1))) + rows.log_likelihood
+    rest = _projected_out(features, rows.fitted)
     for along, length, slope in kinds:
         one = basis.variances(length, along)
         variances = np.concatenate([one, slope * one])
@@ -198,19 +279,15 @@ def _posterior(
         explained = (vectors.T @ (scaled_features.T @ residual)) ** 2 / values
         for size in _SIZES[1:]:
             grown = size * values
-            settings.append(_Setting(float(size), variances))
-            squares.append(max(total - np.sum(grown / (1 + grown) * explained), len(residual) * _SMALLEST**2))
+            settings.append(_Setting(rows, float(size), variances))
+            squares.append(max(total - np.sum(grown / (1 + grown) * explained), least))
             scores.append(prior - 0.5 * np.sum(np.log1p(grown)))
-    score = np.array(scores) - 0.5 * free * np.log(squares)
-    weight = np.exp(score - score.max())
-    return settings, weight / weight.sum(), np.array(squares)
+    return settings, scores, squares
 
 
-def _weights(
-    setting: _Setting, features: np.ndarray, residual: np.ndarray, noise: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _weights(setting: _Setting, residual: np.ndarray, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return weights (R, 2F) drawn from the prior and corrected for the residuals (R, m): Matheron's rule."""
-    spread = np.sqrt(setting.variances * setting.size)
+    features, spread = setting.rows.features, np.sqrt(setting.variances * setting.size)
     prior = rng.standard_normal((len(residual), len(spread))) * spread * noise[:, None]
     pseudo = prior @ features.T + rng.standard_normal(residual.shape) * noise[:, None]
     loaded = features * spread
@@ -218,7 +295,7 @@ def _weights(
     return prior + np.linalg.solve(inner, loaded.T @ (residual - pseudo).T).T * spread
 
 
-def widening(configurations: int, parameters: int) -> float:
+def widening(configurations: float, parameters: float) -> float:
     """Return by what resamples spread too little: √(G / (G − P)), and Student's t for the normal's 90% range.
 
     Residuals of a fit with P parameters to G configurations are smaller than the noise, and so is what redrawing them

@@ -10,6 +10,7 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.formula import DATA
+from vlmfrontier.laws.transfer import Transfer, columns_of, estimate
 
 LABELS = ("run", "sweep", "seed")
 """Columns of `runs.csv` that say which run a row is."""
@@ -59,6 +60,8 @@ class ResultsTable:
     """Of the factors that a model may be tested at other levels of: what it was trained at, (m,)."""
     elastic: np.ndarray | None = None
     """(m,) whether a model was trained at levels drawn batch by batch, the largest in `trained`; None: none was."""
+    transfer: dict[str, Transfer] = field(default_factory=dict)
+    """The transfer gap that has been taken off the errors of a target, where `measured` has done so."""
 
     def __len__(self) -> int:
         return len(self.configuration)
@@ -98,6 +101,11 @@ class ResultsTable:
             names[i] += "@" + "_".join(f"{name}{self.factors[name][i]:g}" for name in self.trained)
         return names
 
+    @property
+    def names_of_trainings(self) -> list[str]:
+        """Which training each row is a test of: the run's key, or in an own table a number."""
+        return [str(key) for key in self.frame["run"]] if "run" in self.frame else [str(i) for i in self.training]
+
     def points(self) -> dict[str, np.ndarray]:
         """Return factors and n as columns, the argument of `predict`."""
         return {**self.factors, DATA: self.data} if self.has_data else dict(self.factors)
@@ -109,11 +117,29 @@ class ResultsTable:
         return self.targets[target]
 
     def measured(self, target: str) -> "ResultsTable":
-        """Return the rows in which `target` was measured: all, in most tables."""
+        """Return the rows in which `target` was measured: all, in most tables. Errors of models that were tested at
+        other levels than they were trained at are less the transfer gap, as far as anchors tell it."""
         known = ~np.isnan(self.error(target))
-        if known.all() and not any(self.missing.values()):
+        if not known.all() or any(self.missing.values()):
+            return replace(self.rows(known), missing={target: self.missing.get(target, [])})._as_trained(target)
+        return self._as_trained(target)
+
+    def _as_trained(self, target: str) -> "ResultsTable":
+        """Return the table with errors as of models that are trained at the levels that they are tested at."""
+        if not self.elsewhere.any() or target in self.transfer:
             return self
-        return replace(self.rows(known), missing={target: self.missing.get(target, [])})
+        found = self.transfer_gap(target)
+        if not found.anchors:
+            return replace(self, transfer={target: found})
+        error = self.error(target) * np.exp(-found.Z @ found.mean)
+        largest = self.largest.get(target, np.inf)
+        return replace(self, targets={target: np.minimum(error, largest)}, transfer={target: found})
+
+    def transfer_gap(self, target: str) -> Transfer:
+        """Return what the anchors tell of the transfer gap of `target`, every row of which is measured."""
+        columns = columns_of(self.points(), self.trained, self.elastic)
+        Z = columns.of(self.points(), self.trained, self.elastic)
+        return estimate(columns, Z, np.log(self.error(target)), numbered(self.points()), self.elsewhere)
 
     def plain(self) -> pd.DataFrame:
         """Return factors, n, trained levels, targets and their standard errors as columns named as in `runs.csv`."""
@@ -133,6 +159,7 @@ class ResultsTable:
             training=self.training[keep],
             trained={name: levels[keep] for name, levels in self.trained.items()},
             elastic=None if self.elastic is None else self.elastic[keep],
+            transfer={name: gap.rows(keep) for name, gap in self.transfer.items()},
             split=None if self.split is None else self.split[keep],
             frame=self.frame.iloc[keep] if keep.dtype != bool else self.frame[keep],
         )
@@ -148,11 +175,12 @@ def from_arrays(
     se: Mapping[str, np.ndarray] | None = None,
     largest: Mapping[str, float] | None = None,
     trained: Mapping[str, np.ndarray] | None = None,
+    elastic: np.ndarray | None = None,
 ) -> ResultsTable:
     """Return a table from columns at hand, for use from Python: factors and n positive, targets as errors.
 
     `largest` names the largest possible error of targets that have one, such as 100; `trained` are the levels that
-    models were trained at, of factors that they are tested at others of.
+    models were trained at, of factors that they are tested at others of; `elastic`: which drew them.
     """
     values = {name: np.asarray(column, float) for name, column in factors.items()}
     data = None if data is None else np.asarray(data, float)
@@ -166,7 +194,7 @@ def from_arrays(
         se={name: (se or {}).get(name) for name in targets},
         units={name: (units or {}).get(name, 1.0) for name in factors},
         data_unit=None if data is None else data_unit,
-        **rows_alike(everything, trained or {}),
+        **rows_alike(everything, trained or {}, elastic),
         split=split,
         frame=pd.DataFrame(everything | errors),
         largest=dict(largest or {}),

@@ -11,7 +11,8 @@ from vlmfrontier.cost.model import cost_model
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.study.models import ModelsConfig, VisionConfig
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.designs import Drawn, Point, design_points, factor_columns, tests_below
+from vlmfrontier.sweep.designs import design_points, factor_columns
+from vlmfrontier.sweep.points import Drawn, Point, tests_below
 from vlmfrontier.units import format_count, format_number
 
 

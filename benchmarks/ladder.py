@@ -1,0 +1,124 @@
+"""When does it suffice to train once and test at many T and V? Simulated studies with known answers.
+
+    python benchmarks/ladder.py [--truths 4] [--seed 0] [--processes 2] [--output ladder.csv]
+
+Draws truths of several kinds on the paper's sizes, and studies each by four designs: all 88 runs of the paper; a ladder
+of nine trainings (three N, three n) at the largest T and V, each tested at 5 x 5 levels; the same with six anchors; and
+with T and V drawn batch by batch. A model that is tested elsewhere loses `gap` for each halving of T and of V, twice
+that with the smallest n and nothing with the largest where the gap depends on n; a training and a test have noise of
+their own. Prints coverage and width of the 90% interval at x*, regret, and how often the study says that something
+is wrong. The CSV holds all cells.
+"""
+
+import argparse
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from calibration import BUDGETS, EXAMPLES, NEAR, compare, fitted, paper_space
+from simulated import simulate_all
+from tabulate import tabulate
+from truths import DATA_UNIT, FACTORS, GRID, UNITS, Truth, draw
+
+from vlmfrontier.frontier.pool import Target
+from vlmfrontier.frontier.search import frontier_table
+from vlmfrontier.frontier.space import RunRange
+from vlmfrontier.laws.table import ResultsTable, from_arrays
+from vlmfrontier.sweep.points import most_telling
+
+KINDS = ("none", "weak", "mult", "tokens", "ceiling")
+GAPS = {"0%": (0.0, False), "3%": (0.03, False), "3% x n": (0.03, True), "10%": (0.1, False)}
+DESIGNS = ("full", "ladder", "anchors", "elastic")
+SIZES, EXAMPLES_TRAINED = (1e9, 2.8e9, 7.5e9), (250_000.0, 500_000.0, 2_000_000.0)
+FRAMES, TOKENS = (2.0, 5.0, 10.0, 20.0, 40.0), (9.0, 36.0, 100.0, 196.0, 400.0)
+ANCHORS = 6
+TRAINING, TEST = 0.007, 0.007
+"""Noise of a training, which all of its tests share, and of a test."""
+ELASTIC = 0.01
+"""What drawing T and V costs at every level."""
+
+
+def main() -> None:
+    """Simulate, print the tables, write the cells."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--truths", type=int, default=4, help="truths of each kind (default 4)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of truths and noise (default 0)")
+    parser.add_argument("--processes", type=int, default=2, help="studies side by side (default 2)")
+    parser.add_argument("--output", type=Path, default=Path("ladder.csv"), help="where the cells go")
+    options = parser.parse_args()
+    tasks = [
+        (kind, gap, design, options.seed, index)
+        for index in range(options.truths)
+        for kind in KINDS
+        for gap in GAPS
+        for design in DESIGNS
+        if design != "full" or gap == "0%"  # nobody is tested elsewhere
+    ]
+    cells = simulate_all(simulate, tasks, options.processes, options.output)
+    inside = cells[cells.inside]
+    print(f"{options.truths} truths of each of {len(KINDS)} kinds, seed {options.seed}; of n up to that of the runs\n")
+    by = inside.groupby(["design", "gap"], sort=False)
+    means = by[["covered", "width", "regret"]].mean().assign(covered=lambda frame: 100 * frame.covered)
+    means["bias"] = by.apply(lambda rows: 100 * (rows.f / rows.true - 1).mean(), include_groups=False)
+    means["warned"] = 100 * by.warned.mean()
+    print("covered: 90% intervals of f at x* that hold it, %; width, regret, bias (of the error predicted): % of it;")
+    print("warned: studies that say that no gap is known, %\n")
+    print(tabulate(means.reset_index(), headers="keys", showindex=False, floatfmt=".3g"), end="\n\n")
+    kinds = inside.groupby(["design", "kind"], sort=False)[["covered", "regret"]].mean().unstack("kind")
+    print(tabulate((kinds.covered * 100).reset_index(), headers="keys", showindex=False, floatfmt=".3g"))
+    print(f"cells → {options.output}")
+
+
+def simulate(task: tuple[str, str, str, int, int]) -> pd.DataFrame:
+    """Return every cell (n, budget) of one simulated study, with what was said and what is true."""
+    kind, gap, design, seed, index = task
+    truth = draw(kind, np.random.default_rng([seed, KINDS.index(kind), index]))
+    rng = np.random.default_rng([seed, KINDS.index(kind), index, DESIGNS.index(design)])
+    table = study(truth, design, *GAPS[gap], rng)
+    space = paper_space()
+    span = RunRange.of(table.factors, table.data)
+    target = Target("avg", space, fitted(table).ensemble(space.factors), span)
+    cells = compare(
+        frontier_table(target, BUDGETS, EXAMPLES, NEAR), np.ones(len(BUDGETS) * len(EXAMPLES)), truth, space
+    )
+    warned = bool(table.elsewhere.any()) and not table.measured("avg").transfer["avg"].anchors
+    return cells.assign(kind=kind, gap=gap, design=design, truth=index, warned=warned)
+
+
+def study(truth: Truth, design: str, gap: float, with_n: bool, rng: np.random.Generator) -> ResultsTable:
+    """Return the results of a study by `design` whose models lose `gap` for each halving of T and of V."""
+    rows = _rows(design)
+    halvings = np.log2(rows.T_train / rows["T"]) + np.log2(rows.V_train / rows.V)
+    low, high = np.log(min(EXAMPLES_TRAINED)), np.log(max(EXAMPLES_TRAINED))
+    more = 2 * (high - np.log(rows.n)) / (high - low) if with_n else 1.0
+    lost = np.log1p(gap) * halvings * more + ELASTIC * rows.elastic
+    trainings = rows.groupby(["N", "n", "T_train", "V_train", "elastic"]).ngroup().to_numpy()
+    own = TRAINING * rng.standard_normal(trainings.max() + 1)
+    noise = own[trainings] + TEST * rng.standard_normal(len(rows))
+    error = np.minimum(truth.error(rows, rows.n) * np.exp(lost + noise), 100.0)
+    factors = {name: rows[name].to_numpy(float) for name in FACTORS}
+    trained = {name: rows[f"{name}_train"].to_numpy(float) for name in ("T", "V")}
+    elsewhere = {} if design == "full" else {"trained": trained, "elastic": rows.elastic.to_numpy() > 0}
+    table = from_arrays(factors, {"avg": error.to_numpy()}, rows.n.to_numpy(float), UNITS, DATA_UNIT, **elsewhere)
+    return replace(table, largest={"avg": 100.0})
+
+
+def _rows(design: str) -> pd.DataFrame:
+    """Return what a design trains and tests: N, T, V, n, T_train, V_train, elastic."""
+    if design == "full":
+        rows = GRID[[*FACTORS, "n"]]
+        return rows.assign(T_train=rows["T"], V_train=rows.V, elastic=0)
+    tested = pd.DataFrame(product(SIZES, FRAMES, TOKENS, EXAMPLES_TRAINED), columns=[*FACTORS, "n"])
+    rows = tested.assign(T_train=max(FRAMES), V_train=max(TOKENS), elastic=int(design == "elastic"))
+    if design == "ladder":
+        return rows
+    away = rows[(rows["T"] < rows.T_train) | (rows.V_train > rows.V) | (rows.elastic > 0)]
+    below = np.column_stack([away.T_train / away["T"], away.V_train / away.V])
+    chosen = away.iloc[most_telling(below, away[["N", "n"]].to_numpy(), design == "elastic", ANCHORS)]
+    return pd.concat([rows, chosen.assign(T_train=chosen["T"], V_train=chosen.V, elastic=0)], ignore_index=True)
+
+
+if __name__ == "__main__":
+    main()

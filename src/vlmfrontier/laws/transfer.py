@@ -1,0 +1,143 @@
+"""The transfer gap: what a model loses by being tested at other levels than it was trained at.
+
+log y(tested at x) = log y(trained at x) + Z·γ. Z has log(T_train/T) and log(V_train/V), for models whose T and V were
+drawn batch by batch columns of their own and a constant, and all of these times the place of n and of the other
+factors among the runs. γ is estimated from anchors, configurations that were trained as well as tested: a linear
+regression with a normal prior around no gap, its noise integrated over a grid. Laws are fitted to errors less the gap;
+every resample draws its own γ, so that each interval knows how well the gap is known. Without anchors nothing is taken
+off, and the laws are those of tested models.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+_GAP, _WITH = 0.1, 0.03
+"""Standard deviation of the prior, in logs of the error: of the gap for each factor of e, and of how far that changes
+from the middle of n, or of another factor, to its end."""
+_CONSTANT = 0.5
+"""The same of the constant, in that of a factor of e."""
+_NOISES = np.geomspace(1e-3, 0.3, 26)
+"""Standard deviations of one comparison that are tried; the prior on their log is normal around the next numbers."""
+_NOISE, _NOISE_SPREAD = 0.02, 1.0
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How levels become columns of Z, fixed by the runs."""
+
+    trained: tuple[str, ...]
+    """Factors that are tested at other levels than trained at."""
+    beyond: tuple[str, ...]
+    """Those of them that some row is tested at more of than it was trained at."""
+    elastic: bool
+    """Whether some models drew their levels."""
+    fixed: bool
+    """Whether some models tested elsewhere did not."""
+    scales: Mapping[str, tuple[float, float]]
+    """Middle and half span of the log of n and of the other factors, where they vary."""
+
+    @property
+    def names(self) -> list[str]:
+        """What each column is."""
+        own = [f"{name}_train / {name}" for name in self.trained] + [f"{name} / {name}_train" for name in self.beyond]
+        kinds = own * self.fixed + ["elastic", *(f"elastic: {name}" for name in own)] * self.elastic
+        return kinds + [f"{kind} × {name}" for name in self.scales for kind in kinds]
+
+    def of(
+        self, points: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray], elastic: np.ndarray | None
+    ) -> np.ndarray:
+        """Return Z (m, q) of tests at `points` of models trained at `trained`, all columns of shape (m,)."""
+        ratios = [np.log(trained[name] / points[name]) for name in self.trained]
+        own = [np.maximum(ratio, 0.0) for ratio in ratios]
+        own += [np.maximum(-ratios[self.trained.index(name)], 0.0) for name in self.beyond]
+        drawn = np.zeros(len(ratios[0])) if elastic is None else np.asarray(elastic, float)
+        kinds = [column * (1 - drawn) for column in own] * self.fixed
+        kinds += [drawn, *(column * drawn for column in own)] * self.elastic
+        place = [np.clip((np.log(points[name]) - middle) / half, -1, 1) for name, (middle, half) in self.scales.items()]
+        return np.stack(kinds + [column * where for where in place for column in kinds], axis=1)
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Prior standard deviation of every γ, (q,)."""
+        one = [
+            _CONSTANT if name == "elastic" else 1.0 for name in self.names[: len(self.names) // (1 + len(self.scales))]
+        ]
+        return np.concatenate([_GAP * np.array(one), *[_WITH * np.array(one)] * len(self.scales)])
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """γ of one target as its anchors tell it: a mixture over the noise, each part normal."""
+
+    columns: Columns
+    Z: np.ndarray
+    """Of every row of the table, (m, q); zero where a model was trained at the levels that it is tested at."""
+    anchors: int
+    """Configurations that were trained as well as tested."""
+    share: np.ndarray
+    """Weight of each part, (S,)."""
+    means: np.ndarray
+    """(S, q)."""
+    roots: np.ndarray
+    """Square roots of the covariances, (S, q, q)."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """γ's posterior mean, (q,)."""
+        return self.share @ self.means
+
+    def draws(self, count: int, seed: int) -> np.ndarray:
+        """Return `count` draws of γ, (count, q), the same for the same seed."""
+        rng = np.random.default_rng([seed, 9])
+        part = rng.choice(len(self.share), count, p=self.share)
+        return self.means[part] + np.einsum(
+            "rij,rj->ri", self.roots[part], rng.standard_normal((count, len(self.mean)))
+        )
+
+    def shifts(self, count: int, seed: int) -> np.ndarray:
+        """Return by how much each draw's gap is above the mean's at every row, (count, m), in logs."""
+        return (self.draws(count, seed) - self.mean) @ self.Z.T
+
+    def rows(self, keep: np.ndarray) -> "Transfer":
+        """Return it for these rows only; what the anchors said stays."""
+        return Transfer(self.columns, self.Z[keep], self.anchors, self.share, self.means, self.roots)
+
+
+def columns_of(
+    points: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray], elastic: np.ndarray | None
+) -> Columns:
+    """Return the columns that the rows of a table need."""
+    scales = {}
+    for name, values in points.items():
+        low, high = np.log(values.min()), np.log(values.max())
+        if name not in trained and high > low:
+            scales[name] = (float(low + high) / 2, float(high - low) / 2)
+    drawn = np.zeros(len(next(iter(points.values()))), bool) if elastic is None else elastic
+    away = np.any([levels != points[name] for name, levels in trained.items()], axis=0)
+    beyond = tuple(name for name, levels in trained.items() if (points[name] > levels).any())
+    return Columns(tuple(trained), beyond, bool(drawn.any()), bool((away & ~drawn).any()), scales)
+
+
+def estimate(columns: Columns, Z: np.ndarray, log_error: np.ndarray, point: np.ndarray, away: np.ndarray) -> Transfer:
+    """Return γ given the log errors (m,) of all rows; `point` numbers the x and n at which they were tested.
+
+    `away` are rows whose model was not trained there. Without a point that has both kinds γ is the prior.
+    """
+    both = np.intersect1d(point[away], point[~away])
+    there = {number: log_error[~away & (point == number)].mean() for number in both}
+    rows = np.flatnonzero(away & np.isin(point, both))
+    gap = np.array([log_error[row] - there[point[row]] for row in rows])
+    X, prior = Z[rows], columns.prior**2
+    means, roots, scores = [], [], []
+    for noise in _NOISES:
+        precision = np.diag(1 / prior) + X.T @ X / noise**2
+        covariance = np.linalg.inv(precision)
+        marginal = (X * prior) @ X.T + noise**2 * np.eye(len(rows))
+        means.append(covariance @ (X.T @ gap) / noise**2)
+        roots.append(np.linalg.cholesky((covariance + covariance.T) / 2))
+        fit = gap @ np.linalg.solve(marginal, gap) + np.linalg.slogdet(marginal)[1] if len(rows) else 0.0
+        scores.append(-0.5 * fit - 0.5 * (np.log(noise / _NOISE) / _NOISE_SPREAD) ** 2)
+    share = np.exp(np.array(scores) - max(scores))
+    return Transfer(columns, Z, len(both), share / share.sum(), np.array(means), np.array(roots))
