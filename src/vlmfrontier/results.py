@@ -14,7 +14,7 @@ import pandas as pd
 from vlmfrontier.collected import CollectedRuns
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import Answer, answer
-from vlmfrontier.frontier.caveats import contradicted, no_form_holds, poor_fit, two_levels
+from vlmfrontier.frontier.caveats import contradicted, no_form_holds, poor_fit, tested_elsewhere, two_levels
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
 from vlmfrontier.frontier.space import (
     named_levels,
@@ -102,8 +102,9 @@ class Results(CollectedRuns):
             return []
         poor = poor_fit(target, self.forms(target), self.study.laws.poor_fit)
         against = [] if self.cost is None else contradicted(self.law_free(target), self.space.unit)
-        held = no_form_holds(self.laws(target), self.table.measured(target))
-        return [*against, *poor, *held, *two_levels(self.table.factors)]
+        table = self.table.measured(target)
+        held = no_form_holds(self.laws(target), table)
+        return [*against, *poor, *held, *tested_elsewhere(table, target), *two_levels(self.table.factors)]
 
     # ---- the frontier ----
 

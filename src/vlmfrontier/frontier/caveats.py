@@ -245,6 +245,19 @@ def two_levels(factors: Mapping[str, np.ndarray]) -> list[str]:
     ]
 
 
+def tested_elsewhere(table: ResultsTable, target: str) -> list[str]:
+    """Return a sentence if errors are of models tested at levels that they were not trained at, and nothing says what
+    training there would change; `table` has the rows of `target`."""
+    gap = table.transfer.get(target)
+    if gap is None or gap.anchors:
+        return []
+    names = " and ".join(table.trained)
+    return [
+        f"models were tested at {names} that they were not trained at, and no such configuration was trained as well: "
+        "errors are of models as tested, and what training there would change is not known"
+    ]
+
+
 def contradicted(table: pd.DataFrame, unit: str) -> list[str]:
     """Return a sentence if measured runs of equal cost contradict a target's law; `table` is its `law_free` rows."""
     rows = table[table.verdict == CONTRADICTS]

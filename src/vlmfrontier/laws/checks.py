@@ -149,8 +149,20 @@ FARTHEST, FARTHEST_ERRORS = 1e7, 1e4
 def table_warnings(table: ResultsTable) -> list[str]:
     """Return what a reader must know about the table: how it was read, what it lacks, duplicates, factors with too few
     levels for an exponent."""
-    found = (_missing, _duplicates, _far_apart, _few_levels, _zeros)
+    found = (_missing, _duplicates, _far_apart, _few_levels, _zeros, _tested_elsewhere)
     return [*table.notes, *(warning for warnings in found for warning in warnings(table))]
+
+
+def _tested_elsewhere(table: ResultsTable) -> list[str]:
+    """Return how the transfer gap was taken off, or that nobody knows it."""
+    said = []
+    for target, gap in table.transfer.items():
+        rows = f"{table.elsewhere.sum()} of {len(table)} rows are tests at levels that the model was not trained at"
+        if gap.anchors:
+            said.append(f"transfer: {rows}; {target} is fitted less the gap that {gap.anchors} anchors tell")
+        else:
+            said.append(f"transfer: {rows}, and no configuration was trained as well: the law is one of tested models")
+    return said
 
 
 def _too_few(table: ResultsTable, form: Form, target: str) -> str:
