@@ -351,7 +351,7 @@ def test_a_study_whose_laws_are_to_be_made_again_has_no_answer_and_no_error(own,
     file = tmp_path / "made" / "study.json"
     shutil.copytree(own.root, file.parent)
     print_answer(own.study, file)
-    assert "deploy" in capsys.readouterr().out
+    assert "Deploy" in capsys.readouterr().out
     other = own.study.model_copy(update={"laws": own.study.laws.model_copy(update={"ceiling": 90.0})})
     write_study(other, file)
     print_answer(other, file)
