@@ -115,7 +115,7 @@ def test_whatever_contradicts_an_answer_is_said_in_the_same_words(visit, results
     sides = ((False, ""), (True, ""), (False, "T = 32"), (True, "levels up to T = 32"))
     for c, n, scale, (own, trained) in product((3e12, 2e13, 1e18), (1e6, 4e6), (0.6, 0.99, 1.5), sides):
         choice = answer(target, results.runs, c, n, 0.005).choice
-        x = choice.x if own else {**choice.x, "T": 1.0}
+        x = choice.x if own else {**choice.x, "T": 1.5 if scale > 1 else 1.0}
         runs = results.runs.assign(trained="")
         changed = {**x, "n": n, "c": min(c, choice.cost), "avg": scale * choice.f, "trained": trained}
         runs.loc[0, list(changed)] = list(changed.values())
@@ -148,7 +148,7 @@ def test_whatever_contradicts_an_answer_is_said_in_the_same_words(visit, results
         "measured better than it",
         "consider it instead",
         "within noise: the law",
-        "not trained",
+        "not in the space",
     ):
         assert part in sentences
 

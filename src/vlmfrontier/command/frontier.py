@@ -1,6 +1,5 @@
-"""From the laws to answers: `frontier` and its tables, `next` and `query`."""
+"""From the laws to the frontier: `frontier` with its tables, and `next`."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -273,28 +272,3 @@ WRITERS: "dict[str, Callable[[Results], None]]" = {
     "exponents": write_exponents,
     "differences": write_differences,
 }
-
-
-def query_arguments(parser: ArgumentParser) -> None:
-    command_line.study_argument(parser)
-    parser.add_argument("--budget", required=True, help="cost per video that may be spent, for example 100M")
-    parser.add_argument("--examples", help="number of finetuning examples, for example 500")
-    command_line.target_argument(parser, "what to optimise for (default: avg, or the first target)", "--task")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-
-
-def query(given: Namespace) -> None:
-    """Say what to deploy: vlmfrontier query --study digits --budget 100M --examples 500 [--target order] [--json]
-
-    Budget and examples take human units: 10T, 250k. Prints the recommended configuration with its predicted error and
-    how sure it is, the next best ones, what twice the budget or the data would buy, the nearest runs, and a warning
-    where the answer lies outside the runs.
-    """
-    from vlmfrontier.frontier.sentences import text
-    from vlmfrontier.results import Results
-    from vlmfrontier.units import parse_number
-
-    results = Results.open(given.study)
-    examples = None if given.examples is None else parse_number(given.examples)
-    found = results.answer(given.target or results.main_target, parse_number(given.budget), examples)
-    print(json.dumps(found.record(), indent=2) if given.json else text(found))

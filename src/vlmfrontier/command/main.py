@@ -37,8 +37,8 @@ COMMANDS = {
         Command("recover", "recover", "let a new Snakemake in after the last one was killed on a cluster"),
     ),
     "what was found": (
-        Command("query", "frontier", "what to deploy for a budget and a number of examples"),
-        Command("compare", "compare", "two studies: what differs, the same runs in pairs, what that does to x*"),
+        Command("query", "ask", "what to deploy for a budget and a number of examples"),
+        Command("compare", "ask", "two studies: what differs, the same runs in pairs, what that does to x*"),
         Command("next", "frontier", "which runs to add next"),
         Command("figure", "pages", "draw figures, of any target"),
         Command("report", "pages", "write report.html and explorer.html"),

@@ -41,7 +41,8 @@ SENTENCES = {
     "itself": "the recommendation itself was measured{mean}: {measured}; a new run of it should measure {range}",
     "itself elsewhere": "the recommendation itself was measured{mean}: {measured}; it was not trained there",
     "not itself": "the recommendation itself was not measured{at}",
-    "best": "the best run within the budget{at} ({x}) costs {cost} {unit} and measured {measured}{mean}; {verdict}",
+    "best": "the best run within the budget{at} ({x}{outside}) costs {cost} {unit} and measured {measured}{mean}; "
+    "{verdict}",
     "best itself": "no run{at} within the budget measured better than it",
     "no best": "no run{at} lies within the budget",
 }
@@ -54,6 +55,8 @@ VERDICTS = {
 """What fills the gap `verdict`."""
 LAW = ": the law, fitted to all runs, predicts {predicted} for it"
 """What fills the gap `law` where the law speaks of that run's configuration, too."""
+OUTSIDE = ", not in the space"
+"""What fills the gap `outside` of a configuration that may not be deployed."""
 AT = " with n = {n}"
 """What fills the gap `at` where there is data size."""
 MEAN = " (mean of {count} runs)"
@@ -94,6 +97,7 @@ def of_measured(
     beside = SENTENCES["best"].format(
         at=at,
         x=format_configuration(best.x),
+        outside="" if best.predicted is not None else OUTSIDE,
         measured=format_error(best.error),
         mean=_mean(best.count, best.trained),
         cost=format_number(best.cost),
@@ -275,5 +279,5 @@ CONTRADICTS, AGREES, UNTESTED = "contradicts", "agrees", "x* not measured"
 def patterns(most: int) -> dict[str, object]:
     """Return what the explorer needs to say the same: sentences with gaps, and how far the best of k must stand out."""
     scores: Sequence[float] = [best_of(count) for count in range(1, most + 1)]
-    gaps = {"mean": MEAN, "elsewhere": ELSEWHERE, "law": LAW, "at": AT}
+    gaps = {"mean": MEAN, "elsewhere": ELSEWHERE, "law": LAW, "at": AT, "outside": OUTSIDE}
     return {"sentences": SENTENCES, "verdicts": VERDICTS, **gaps, "scores": scores, "side": SIDE}

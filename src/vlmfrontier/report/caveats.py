@@ -18,7 +18,7 @@ EXAMPLES_NAMED = 4
 
 
 def caveats(report: StudyReport) -> list[str]:
-    """Return a sentence for everything that is missing, failed, poor, narrow or extrapolated; none if nothing is."""
+    """Return a sentence for everything in a study that is missing, failed, poor, narrow or extrapolated."""
     aside = [f"Not shown: {reason}." for reason in report.set_aside]
     return [*_runs(report), *aside, *_narrow(report), *_fits(report), *_frontier(report)]
 
@@ -49,9 +49,9 @@ def _runs(report: StudyReport) -> Iterator[str]:
 def _narrow(report: StudyReport) -> Iterator[str]:
     factors, targets = report.study.factors(), report.study.targets()
     if report.has_table and report.results.table.has_data is False:
-        yield "The table has no data size: nothing is said about how x* moves with it."
+        yield "The table has no data size n: how x* moves with n is not known."
     if report.has_table and len(factors) == 1:
-        yield f"Only {factors[0]} was varied: what it costs to leave the other factors as they are is not known."
+        yield f"Only {factors[0]} was varied: what other factors could gain is not known."
     if report.has_table and len(targets) == 1:
         yield f"Only {targets[0]} was measured: another task may ask for another configuration."
 
@@ -73,14 +73,14 @@ def _fits(report: StudyReport) -> Iterator[str]:
     beyond = report.score(report.main, "extrapolation")
     if beyond is None:
         yield (
-            "No runs were kept apart from the fit (`split`), such as isoFLOP runs: how the law does among rivals of "
+            "No runs were held out of the fit (`split`), such as isoFLOP runs: how the law ranks configurations of "
             "equal cost is judged by cross-validation alone."
         )
     elif beyond["r2"] < least:
         off = f"off by {format_percentage(beyond['e_pct'], 1)}% on average"
         yield (
             f"Fitted without the runs that `split` keeps apart, the law of {report.main} predicts them with R² "
-            f"{beyond['r2']:.2f} and is {off}: on such runs it is less reliable than its fit looks."
+            f"{beyond['r2']:.2f} and is {off}: on such runs it is less reliable than its fit suggests."
         )
 
 
@@ -96,15 +96,15 @@ def _frontier(report: StudyReport) -> Iterator[str]:
     outline = Outline.of(report.study, report.results.table)
     if len(outline.varied) > 1 and not outline.has_rivals:
         yield (
-            "No budget has runs of three or more configurations at equal cost and equal n, as isoFLOP runs are: "
-            "which of several rivals of equal cost is best rests on the law alone."
+            "No budget has runs of three or more configurations of equal cost and n, such as isoFLOP runs: which of "
+            "them is best rests on the law alone."
         )
     outside = (report.frontier.extrapolates != INSIDE).mean()
     if outside > 0:
         yield f"{format_share(outside)} of the frontier of {report.main} lies outside the runs and is extrapolated."
     if report.answer.choice.p_near < LIKELY:
-        share = f"only {format_share(report.answer.choice.p_near)} of the fits"
-        yield f"On the recommendation {share} agree within what is near enough: read it as one of several rivals."
+        share = format_share(report.answer.choice.p_near)
+        yield f"Only {share} of the fits find the recommendation near their best: read it as one of several rivals."
 
 
 def _named(names: list[str]) -> str:

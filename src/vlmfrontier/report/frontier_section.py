@@ -205,9 +205,9 @@ def _missing(report: StudyReport) -> Iterator[Block]:
         missing = len(report.failed) + len(report.undone)
         yield Text(f"First the {missing} runs without a result: `snakemake` trains only what is missing.")
     if not report.has_laws:
-        yield Text("Until the laws are fitted nothing can be said of what is worth running beyond that.")
+        yield Text("Which new runs would help is only known once the laws are fitted.")
     elif not report.has_frontier:
-        yield Text("Without a frontier there is no telling which runs would make it surer.")
+        yield Text("Which new runs would help is only known once there is a frontier.")
 
 
 def _surer(report: StudyReport) -> Iterator[Block]:
@@ -240,19 +240,17 @@ def _contested(report: StudyReport) -> Iterator[str]:
         return
     examples = None if pd.isna(row["n"]) else row["n"]
     first, second = ({name: row[prefix + name] for name in report.study.factors()} for prefix in ("", "second_"))
-    pair = f"a run with {format_configuration(first)} and one with {format_configuration(second)}"
+    pair = f"to run both {format_configuration(first)} and {format_configuration(second)}"
     yield (
         f"With {question(row['c'], report.results.space.unit, examples)} the fits agree least "
-        f"({format_share(row['p_near'])}): {pair} is most informative."
+        f"({format_share(row['p_near'])}): {pair} is most informative there."
     )
 
 
 def _suggested(report: StudyReport) -> Iterator[Block]:
     rows, factors = report.next_runs, report.study.factors()
     if rows.empty:
-        yield Text(
-            "Every rival of the frontier has been run at every number of examples; only a wider `space` has more."
-        )
+        yield Text("Every configuration near the frontier has been run at every n; only a wider `space` has new ones.")
         return
     cells = [
         (
@@ -265,8 +263,8 @@ def _suggested(report: StudyReport) -> Iterator[Block]:
     yield table(
         (*factors, "n", f"training cost ({report.results.space.unit})", "expected regret"),
         cells,
-        "Runs that would make the frontier surest for what they cost; regret in points of error. Where it is far below "
-        "the noise of a run, none is worth it.",
+        "The runs that reduce the frontier's expected regret, in points of error, most for what they cost. Where it is "
+        "far below the noise of a run, none is worth training.",
     )
     if report.study.sweep is not None:
         yield Text("To train them, with the study's own configuration in the place of config.yaml:")

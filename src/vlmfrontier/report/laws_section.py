@@ -31,7 +31,7 @@ def best_form(report: StudyReport) -> str:
     if weights[heaviest] <= weights[form]:
         return f"The {error} follows `{form}` best, of {_forms(report)}."
     return (
-        f"The law shown for {error} is `{form}`, the simplest of the forms that the runs do not count out: it has "
+        f"The law shown for {error} is `{form}`, the simplest form that the runs do not rule out: it has "
         f"{format_share(weights[form])} of the pool, `{heaviest}` has {format_share(weights[heaviest])}."
     )
 

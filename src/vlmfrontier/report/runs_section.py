@@ -99,7 +99,7 @@ def _counted_runs(table: ResultsTable) -> str:
     """Return how many runs there are, of how many configurations; n and the seed are no part of a configuration."""
     names = listed(list(table.factors))
     count = len(np.unique(np.stack(list(table.factors.values())), axis=1)[0])
-    sizes = f", with {len(np.unique(table.data))} numbers of examples" if table.has_data else ""
+    sizes = f", with {len(np.unique(table.data))} values of n" if table.has_data else ""
     rows = f"{len(table)} runs"
     if table.elsewhere.any():
         rows = f"{len(table)} measurements of {table.frame['run'].nunique()} trained models"
@@ -125,7 +125,7 @@ def _best(report: StudyReport) -> Iterator[Block]:
 
 
 def _winners(report: StudyReport) -> Iterator[Block]:
-    """Yield for each budget of rivals the best run and the next best, and whether they differ for real."""
+    """Yield for each budget the best run and the next best of equal cost, and whether that is more than noise."""
     if report.differences is None or report.differences.empty:
         return
     pairs = report.differences[report.differences.target == report.main]
@@ -138,12 +138,12 @@ def _winners(report: StudyReport) -> Iterator[Block]:
         differs = "yes" if row["real"] else "no"
         worse = f"{abs(row['difference']):.2g} ({ends[0]:.2g} to {ends[1]:.2g})"
         rows.append((format_number(cost), f"`{best}`", f"`{second}`", worse, differs))
-    real = f"{int(pairs.real.sum())} of {len(pairs)} compared pairs differ for real (`tables/differences.csv`)"
+    real = f"{int(pairs.real.sum())} of {len(pairs)} differences are more than noise (`tables/differences.csv`)"
     if not rows:
-        yield Text(f"{real}, by the test videos that they share.")
+        yield Text(f"Of runs of equal cost, and neighbours along a factor, {real}.")
         return
-    heads = ("budget", "best run", "next best", "points worse (90% interval)", "real")
-    yield table(heads, rows, f"Runs of equal cost and n. All runs answer the same questions: {real}.")
+    heads = ("budget", "best run", "next best", "points worse (90% interval)", "more than noise")
+    yield table(heads, rows, f"Runs of equal cost and n, on the same test questions. Of all compared pairs {real}.")
 
 
 def _control(report: StudyReport) -> Iterator[Block]:

@@ -146,6 +146,7 @@ def test_a_model_trained_elsewhere_is_no_run_of_the_recommendation():
 def test_a_run_outside_the_space_has_no_prediction_of_the_law():
     found = asked(run({"N": 4.0, "T": 1.5, "V": 4.0}, 0.99 * X.f))
     assert found.best_measured.predicted is None
+    assert "(N = 4, T = 1.5, V = 4, not in the space)" in found.measured[1]
     assert found.measured[1].endswith("but within noise")
 
 

@@ -159,7 +159,7 @@ def test_one_factor_one_task_no_data_and_no_split_are_said(tmp_path: Path):
     assert "Only N was varied" in said
     assert "Only avg was measured" in said
     assert "no data size" in said
-    assert "No runs were kept apart" in said
+    assert "No runs were held out" in said
     check_whole(page_blocks(known))
     write_report(known.results)
 

@@ -72,7 +72,7 @@ const Caveats = (data) => {
     const law = predicted === null ? "" : caveats.law.replace("{predicted}", points(predicted));
     const kind = standsOut(others, chosen, noise) !== null ? "better" : best.error < chosen.f ? "lucky" : "worse";
     const verdict = filled(caveats.verdicts[kind], { f: points(chosen.f), law });
-    return [said, fill("best", { at, x: named(best.x), measured: points(best.error), mean: mean(best), cost: human(best.cost), unit: data.unit, verdict })];
+    return [said, fill("best", { at, x: named(best.x), outside: predicted === null ? caveats.outside : "", measured: points(best.error), mean: mean(best), cost: human(best.cost), unit: data.unit, verdict })];
   }
 
   function above(target, f, high) {

@@ -1,4 +1,4 @@
-"""Two studies side by side: `compare`."""
+"""What one study recommends, and two side by side: `query` and `compare`."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -18,6 +18,31 @@ BUDGETS = 5
 """Budgets at which x* is compared by default, evenly in their logarithm over what both studies answer for."""
 SHOWN = 5
 """Pairs of runs, those that differ most, that are shown."""
+
+
+def query_arguments(parser: ArgumentParser) -> None:
+    command_line.study_argument(parser)
+    parser.add_argument("--budget", required=True, help="cost per video that may be spent, for example 100M")
+    parser.add_argument("--examples", help="number of finetuning examples, for example 500")
+    command_line.target_argument(parser, "what to optimise for (default: avg, or the first target)", "--task")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def query(given: Namespace) -> None:
+    """Say what to deploy: vlmfrontier query --study digits --budget 100M --examples 500 [--target order] [--json]
+
+    Budget and examples take human units: 10T, 250k. Prints the recommended configuration with its predicted error and
+    how far the resampled fits agree, what was measured of it, the best run within the budget, caveats, the next best
+    configurations, what twice the budget or the data would buy, and the nearest runs.
+    """
+    from vlmfrontier.frontier.sentences import text
+    from vlmfrontier.results import Results
+    from vlmfrontier.units import parse_number
+
+    results = Results.open(given.study)
+    examples = None if given.examples is None else parse_number(given.examples)
+    found = results.answer(given.target or results.main_target, parse_number(given.budget), examples)
+    print(json.dumps(found.record(), indent=2) if given.json else text(found))
 
 
 def compare_arguments(parser: ArgumentParser) -> None:
@@ -44,7 +69,11 @@ def compare(given: Namespace) -> None:
     _check(first, second, target)
     configuration = _configuration(first, second)
     pairs = pair(_runs(first, target), _runs(second, target))
-    optima = list(_optima(first, second, target, given))
+    optima, lacking = [], ""
+    try:
+        optima = list(_optima(first, second, target, given))
+    except UserError as error:
+        lacking = str(error)
     if given.json:
         rows = pairs.rows.to_dict("records")
         runs = {"pairs": rows, "alone": pairs.alone, "mean": pairs.mean}
@@ -55,7 +84,7 @@ def compare(given: Namespace) -> None:
     print(f"A: {names[0]}\nB: {names[1]}\ncompared: {first.record.error_name(target)}\n")
     print("Configuration:", *(configuration or ["  no difference"]), sep="\n")
     print("\nRuns:", *_of_pairs(pairs), sep="\n")
-    print("\nRecommendations:", *_of_optima(optima, first, second, target), sep="\n")
+    print("\nRecommendations:", *([f"  {lacking}"] if lacking else _of_optima(optima, first, second, target)), sep="\n")
 
 
 def _names(first: "Results", second: "Results") -> tuple[str, str]:
