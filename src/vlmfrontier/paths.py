@@ -13,6 +13,11 @@ def _at(name: str) -> property:
     return property(lambda folder: folder.root / name)
 
 
+def level_name(T: int, V: int) -> str:
+    """Return what the levels that a model is tested at are called, in files and behind the @ of a row's name."""
+    return f"T{T}_V{V}"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The folder of one run."""
@@ -45,7 +50,11 @@ class RunFolder:
 
     def tested(self, T: int, V: int) -> Path:
         """Return the result of the model at T and V that are not its own."""
-        return self.root / "tested" / f"T{T}_V{V}.json"
+        return self.root / "tested" / f"{level_name(T, V)}.json"
+
+    def tested_answers(self, T: int, V: int) -> Path:
+        """Return the folder of answers at T and V that are not the model's own, where a study keeps them."""
+        return self.root / "tested" / level_name(T, V)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ if STUDY.evaluate.harness == "packed":
         resources:
             **evaluation_job(),
         params:
-            fingerprint=fingerprints.evaluate_fingerprint(STUDY),
+            fingerprint=lambda wildcards: fingerprints.evaluate_fingerprint(STUDY, planned(wildcards)),
         message:
             "evaluate {wildcards.run}"
         shell:

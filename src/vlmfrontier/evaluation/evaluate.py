@@ -5,7 +5,7 @@ ones, and write its result.
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,19 +21,22 @@ from vlmfrontier.evaluation.result import (
     drop_weights,
     exact_match,
     facts_f1,
+    has_test,
     most_likely,
     task_errors,
     write_answers,
     write_result,
+    write_test,
 )
 from vlmfrontier.models.prompt import PromptBuilder
-from vlmfrontier.models.video_vlm import VideoVLM
+from vlmfrontier.models.video_vlm import VideoVLM, VideoVLMConfig
 from vlmfrontier.models.vision import resize
 from vlmfrontier.models.weights import device_name, load_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.progress import Count
 from vlmfrontier.provenance import provenance
-from vlmfrontier.records import read_manifest
+from vlmfrontier.records import read_finetuned, read_manifest
+from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.tasks import DIGITS_TASKS
@@ -62,31 +65,34 @@ def answer_all(
     folder: Path,
     groups: list[tuple[str, list[dict]]],
     frames: int,
-    batch_size: int,
-    max_new_tokens: int,
+    tokens: Sequence[int],
+    settings: EvaluateConfig,
     name: str = "answer",
-) -> dict[str, list[dict]]:
-    """Return the answered questions by task: id, video, shown, question, truth, answer, score in 0–1.
+) -> dict[int, dict[str, list[dict]]]:
+    """Return for each number of `tokens` per frame the answered questions by task: id, video, shown, question, truth,
+    answer, score in 0–1.
 
-    Says under `name` how many videos are completed.
+    Every frame is seen once for all of them. Says under `name` how many videos are completed.
     """
     reader = FrameReader(folder, resize=partial(resize, side=model.config.vision_config.image_size))
     model.eval()
-    answered: dict[str, list[dict]] = {task: [] for task in KINDS}
+    answered: dict[int, dict[str, list[dict]]] = {V: {task: [] for task in KINDS} for V in tokens}
     count = Count(name, len(groups), "videos")
-    for first in range(0, len(groups), batch_size):
-        batch = groups[first : first + batch_size]
+    for first in range(0, len(groups), settings.batch_size):
+        batch = groups[first : first + settings.batch_size]
         pixels = torch.from_numpy(np.stack([reader.read(video, frames) for video, _ in batch])).to(model.device)
         shown = [video for video, _ in batch]
         with new_tensors_on(model.device):
-            packed = PackedReader(model, prompt, pixels)
-            records = _choices(packed, prompt, shown, _of_kind(batch, choice=True))
-            records += _texts(packed, prompt, shown, _of_kind(batch, choice=False), max_new_tokens)
-        for record in records:
-            answered[record["task"]].append(record)
+            features = model.encode_images(pixels)
+            for V in tokens:
+                packed = PackedReader(model, prompt, model.project(features, V))
+                records = _choices(packed, prompt, shown, _of_kind(batch, choice=True))
+                records += _texts(packed, prompt, shown, _of_kind(batch, choice=False), settings.max_new_tokens)
+                for record in records:
+                    answered[V][record["task"]].append(record)
         count.add(len(batch))
     count.done()
-    return {task: records for task, records in answered.items() if records}
+    return {V: {task: records for task, records in tasks.items() if records} for V, tasks in answered.items()}
 
 
 def _of_kind(batch: list[tuple[str, list[dict]]], choice: bool) -> list[list[dict]]:
@@ -136,38 +142,72 @@ def _texts(
 
 
 def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
-    """Answer the test questions with the weights of `run`; write `result.json` last and return it."""
-    folder, split, settings = results.run(run.key), results.split("test"), study.evaluate
+    """Answer the test questions with the weights of `run`, at all T and V that it is tested at; write `result.json`, of
+    its own T and V, last and return it.
+
+    A test elsewhere is written as soon as all of its T are done, and one that stands is not repeated.
+    """
+    folder, split = results.run(run.key), results.split("test")
     check_model(folder)
-    manifest = read_manifest(split)
+    test = {key: read_manifest(split)[key] for key in ("videos", "questions", "hash_videos", "hash_conversations")}
     groups = group_by_video(json.loads((split / "questions.json").read_text()))
-    tokenizer = AutoTokenizer.from_pretrained(folder.model, local_files_only=True)
-    prompt = PromptBuilder(tokenizer)
+    prompt = PromptBuilder(AutoTokenizer.from_pretrained(folder.model, local_files_only=True))
     model = load_model(folder.model, run.V, study.models.attention)
     if torch.cuda.is_available():
         model = model.cuda()
 
+    def answer(T: int, tokens: Sequence[int], name: str, groups: list = groups) -> dict[int, dict[str, list[dict]]]:
+        return answer_all(model, prompt, split, groups, T, tokens, study.evaluate, name)
+
+    weights = read_finetuned(folder.finetuned)["weights"]
+    missing = [(T, V) for T, V in run.tested if not has_test(study, run, folder, T, V, weights, test)]
+    for T in sorted({T for T, _ in missing} - {run.T}):
+        _test(study, run, results, model.config, test, T, [V for t, V in missing if t == T], answer)
+    elsewhere = [V for T, V in missing if T == run.T]
     started = time.monotonic()
-    answers = answer_all(model, prompt, split, groups, run.T, settings.batch_size, settings.max_new_tokens)
+    answers = answer(run.T, [run.V], "answer")[run.V]
     seconds = time.monotonic() - started
+    if elsewhere:
+        _test(study, run, results, model.config, test, run.T, elsewhere, answer)
     write_answers(folder.answers, answers)
-    tasks = study.tasks()
-    control = None
-    if settings.control_videos:
-        wrong = show_wrong_videos(groups, min(settings.control_videos, len(groups)))
-        blind = answer_all(
-            model, prompt, split, wrong, run.T, settings.batch_size, settings.max_new_tokens, "answer with wrong videos"
-        )
+    control, count = None, min(study.evaluate.control_videos, len(groups))
+    if count:
+        blind = answer(run.T, [run.V], "answer with wrong videos", show_wrong_videos(groups, count))[run.V]
         write_answers(folder.answers, blind, ".wrong_video")
-        control = task_errors(tasks, blind)
+        control = task_errors(study.tasks(), blind)
     measured = {
-        "errors": task_errors(tasks, answers),
+        "errors": task_errors(study.tasks(), answers),
         "wrong_video": control,
         "decode_failures": 0,
-        "test": {key: manifest[key] for key in ("videos", "questions", "hash_videos", "hash_conversations")},
+        "test": test,
         "provenance": provenance(device_name()),
     }
     result = write_result(study, run, results, model.config, seconds, measured)
     if not study.finetune.keep_model:
         drop_weights(folder)
     return result
+
+
+def _test(
+    study: Study,
+    run: Run,
+    results: ResultsFolder,
+    config: VideoVLMConfig,
+    test: dict,
+    T: int,
+    tokens: Sequence[int],
+    answer: Callable[[int, Sequence[int], str], dict[int, dict[str, list[dict]]]],
+) -> None:
+    """Test `run` at T frames and each number of `tokens`, and write a result of each."""
+    folder, started = results.run(run.key), time.monotonic()
+    answered = answer(T, tokens, f"answer at T = {T}, V = {', '.join(map(str, tokens))}")
+    seconds = (time.monotonic() - started) / len(tokens)
+    for V, answers in answered.items():
+        if study.evaluate.keep_answers == "all":
+            write_answers(folder.tested_answers(T, V), answers)
+        measured = {
+            "errors": task_errors(study.tasks(), answers),
+            "test": test,
+            "provenance": provenance(device_name()),
+        }
+        write_test(study, run, results, config, (T, V), seconds, measured)

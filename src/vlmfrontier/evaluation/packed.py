@@ -34,15 +34,14 @@ def _check_finite(outputs: torch.Tensor) -> None:
 class PackedReader:
     """One batch of videos read into a cache, ready to be asked.
 
-    `pixel_values` are what `VideoVLM.encode_images` takes, T frames of each video. What is asked afterwards is a list
-    of lists: for each video its texts.
+    `visual` are the tokens of each video as `VideoVLM.project` gives them, (batch, T·V, width). What is asked
+    afterwards is a list of lists: for each video its texts.
     """
 
-    def __init__(self, model: VideoVLM, prompt: PromptBuilder, pixel_values: torch.Tensor):
+    def __init__(self, model: VideoVLM, prompt: PromptBuilder, visual: torch.Tensor):
         self.model, self.prompt = model, prompt
-        visual = model.encode_video(pixel_values)
         self.visual_tokens = visual.shape[1]
-        prefix = torch.tensor([prompt.prefix(self.visual_tokens)] * len(pixel_values))
+        prefix = torch.tensor([prompt.prefix(self.visual_tokens)] * len(visual))
         self.prefix_length = prefix.shape[1]
         embeddings = model.embed(prefix, visual)
         self.cache = DynamicCache()

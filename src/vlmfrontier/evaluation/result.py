@@ -19,9 +19,9 @@ from vlmfrontier.models.build import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.models.weights import check_saved
 from vlmfrontier.paths import ResultsFolder, RunFolder
-from vlmfrontier.records import read_finetuned
+from vlmfrontier.records import read_finetuned, read_result
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.fingerprints import result_settings
+from vlmfrontier.sweep.fingerprints import result_settings, settings_of_test
 from vlmfrontier.sweep.runs import Run
 
 
@@ -157,3 +157,43 @@ def write_result(
     }
     write_json(folder.result, result)
     return result
+
+
+def write_test(
+    study: Study,
+    run: Run,
+    results: ResultsFolder,
+    config: VideoVLMConfig,
+    levels: tuple[int, int],
+    seconds: float,
+    measured: dict[str, Any],
+) -> None:
+    """Write the result of a run at T and V that are not its own: what was measured there, and what a video costs."""
+    folder, (T, V) = results.run(run.key), levels
+    trained = read_finetuned(folder.finetuned)
+    check_measured(run.key, measured["errors"], trained["loss"])
+    here = VideoVLMConfig.from_dict({**config.to_dict(), "tokens_per_frame": V})
+    flops = count_flops(here, T, text_tokens=0)
+    result = {
+        "run": run.key,
+        "T": T,
+        "V": V,
+        "visual_tokens": T * V,
+        **measured,
+        "counted_flops": {**flops, "total": sum(flops.values())},
+        "seconds": {"evaluate": round(seconds, 2)},
+        "recipe": settings_of_test(study, run, T, V, trained["weights"], measured.get("test")),
+    }
+    write_json(folder.tested(T, V), result)
+
+
+def has_test(
+    study: Study, run: Run, folder: RunFolder, T: int, V: int, weights: str, test: dict[str, Any] | None = None
+) -> bool:
+    """Return whether the result of a run at T and V stands, of these weights and this test."""
+    path = folder.tested(T, V)
+    try:
+        found = read_result(path)["recipe"] if path.exists() else None
+    except (UserError, KeyError):  # damaged
+        return False
+    return found == json.loads(json.dumps(settings_of_test(study, run, T, V, weights, test)))

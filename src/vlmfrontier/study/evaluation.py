@@ -111,6 +111,9 @@ class EvaluateConfig(Section):
     also: VideoLevels | Literal["all"] | None = None
     """Where every finetuned model is tested besides its own T and V: {T: [1, 2, 4, 8], V: [4, 9, 16]}, those levels
     that are not above its own; all: every T and V of the sweep. Each is a row of runs.csv (docs/ladder.md)."""
+    keep_answers: Literal["own", "all"] = "own"
+    """Whose answers are kept question by question: `own`, of a model at its own T and V; `all`, also at every other
+    that it is tested at, which takes as much disk for each. What test videos add to an error is kept of all."""
     max_new_tokens: Positive = 20
     """Longest generated answer, where the task does not say; the longest true caption of the digits study has 15
     words."""

@@ -176,9 +176,10 @@ def answer_settings(study: Study) -> dict[str, Any]:
     }
 
 
-def evaluate_fingerprint(study: Study) -> str:
-    """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks."""
-    return digest(*evaluate_settings(study).values())
+def evaluate_fingerprint(study: Study, run: Run | None = None) -> str:
+    """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks; of a
+    run also where else it is tested."""
+    return digest(*evaluate_settings(study).values(), *([run.tested] if run is not None and run.tested else []))
 
 
 def evaluate_settings(study: Study) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def evaluate_settings(study: Study) -> dict[str, Any]:
             "evaluate.lmms_eval.judge.model": settings.judge.model,
         }
     return {
-        "evaluate": study.evaluate.model_dump(exclude={"harness", "lmms_eval", "also"}),
+        "evaluate": study.evaluate.model_dump(exclude={"harness", "lmms_eval", "also", "keep_answers"}),
         "tasks": study.tasks(),
         "data.turns": study.data.turns,
         "models.attention": study.models.attention,
@@ -201,6 +202,16 @@ def result_settings(study: Study, weights: str, test: Mapping[str, Any] | None =
     """Return everything that decides `result.json`: settings, finetuned weights, test data where it is the study's."""
     hashes = {key: test[key] for key in ("hash_videos", "hash_conversations") if key in test} if test else {}
     return {**evaluate_settings(study), "weights": weights, **({"test": hashes} if hashes else {})}
+
+
+def settings_of_test(
+    study: Study, run: Run, T: int, V: int, weights: str, test: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return everything that decides the result of `run` at T and V; the control is one of its own T and V only."""
+    settings = {**result_settings(study, weights, test), "T": T, "V": V}
+    if (T, V) != (run.T, run.V) and study.evaluate.harness == "packed":
+        settings["evaluate"] = {key: value for key, value in settings["evaluate"].items() if key != "control_videos"}
+    return settings
 
 
 def answered_settings(study: Study, run: Run, weights: str) -> dict[str, Any]:

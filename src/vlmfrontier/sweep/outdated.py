@@ -31,6 +31,7 @@ from vlmfrontier.sweep.fingerprints import (
     data_settings,
     result_settings,
     run_settings,
+    settings_of_test,
     start_settings,
 )
 from vlmfrontier.sweep.runs import Run
@@ -188,7 +189,20 @@ class Identity:
         if "recipe" not in result:
             now = _as_old(now, result, self.study.evaluate.control_videos)
             then = {key: then[key] for key in now}
-        return found + differences(then, now, "evaluated")
+        return found + differences(then, now, "evaluated") + self.of_tests(run, weights, test or then.get("test"))
+
+    def of_tests(self, run: Run, weights: str, test: Mapping[str, Any] | None) -> list[str]:
+        """Return what is missing or differs among the tests of a run at T and V that are not its own."""
+        folder, found = self.results.run(run.key), []
+        hashes = test or self.manifest("test") if self.study.evaluate.harness == "packed" else None
+        for T, V in run.tested:
+            path = folder.tested(T, V)
+            if not path.exists():
+                found.append(f"there is no test at T = {T}, V = {V} yet")
+                continue
+            then = read_result(path).get("recipe") or {}
+            found += differences(then, settings_of_test(self.study, run, T, V, weights, hashes), "tested")
+        return found
 
     def of_answers(self, run: Run, answered: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:
         """Return what differs between the settings of a run's answers to benchmarks and what decides them now."""

@@ -11,6 +11,7 @@ from vlmfrontier.evaluation.evaluate import KINDS, answer_all, group_by_video, s
 from vlmfrontier.models.build import build_model, digits_tokenizer
 from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.vision import normalise
+from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.models import ModelsConfig
 
 FRAMES, TOKENS = 3, 4
@@ -37,7 +38,8 @@ def groups(small_results):
 
 
 def answers(model, tokenizer, small_results, groups, batch_size=4):
-    return answer_all(model, PromptBuilder(tokenizer), small_results / "data/test", groups, FRAMES, batch_size, 12)
+    settings, V = EvaluateConfig(batch_size=batch_size, max_new_tokens=12), model.config.tokens_per_frame
+    return answer_all(model, PromptBuilder(tokenizer), small_results / "data/test", groups, FRAMES, [V], settings)[V]
 
 
 def alone(model, prompt, pixels, question) -> str | list[float]:

@@ -131,7 +131,7 @@ def test_outputs_that_are_no_numbers_answer_nothing(start, asked):  # noqa: F811
     with torch.no_grad():
         for parameter in model.language.parameters():
             parameter.fill_(3e38)
-        packed = PackedReader(model, prompt, torch.zeros(1, 2, 3, 64, 64))
+        packed = PackedReader(model, prompt, model.encode_video(torch.zeros(1, 2, 3, 64, 64)))
         question, answer = [5, 6], [7]
         with pytest.raises(UserError, match="outputs are NaN or infinite"):
             packed.generate([[question]], 2) if asked == "generate" else packed.log_likelihoods(

@@ -101,7 +101,8 @@ def test_a_trained_tower_is_saved_and_loads_bit_equal(hub, aligned, settings, tm
         assert torch.equal(once(**ask).logits, logits)
         written = once.generate(**ask, max_new_tokens=4, do_sample=False)[0, ask["input_ids"].shape[1] :].tolist()
         prompt = PromptBuilder(AutoTokenizer.from_pretrained(folder))
-        packed = PackedReader(once, prompt, ask["pixel_values"])  # as benchmarks are answered: colours are the model's
+        # As benchmarks are answered: colours are the model's.
+        packed = PackedReader(once, prompt, once.encode_video(ask["pixel_values"]))
         (answer,) = packed.generate([[prompt.question("describe the video")]], 4)[0]
     assert 0 < len(written) <= 4
     ends = {prompt.tokenizer.eos_token_id, prompt.pad_token_id}  # a model that has hardly learned says padding too

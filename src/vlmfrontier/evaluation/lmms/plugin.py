@@ -162,7 +162,7 @@ class FinetunedModel(lmms):
         model, prompt = self._loaded()
         pixels = torch.from_numpy(np.ascontiguousarray(frames))[None].to(model.device)
         with new_tensors_on(model.device):
-            reader, answers = PackedReader(model, prompt, pixels), []
+            reader, answers = PackedReader(model, prompt, model.encode_video(pixels)), []
             for first in range(0, len(questions), PACKED_QUESTIONS):
                 pack = questions[first : first + PACKED_QUESTIONS]
                 texts = reader.generate([[prompt.question(question.prompt) for question in pack]], pack[0].longest)[0]
