@@ -95,8 +95,10 @@ class CollectedRuns(ResultsFolder):
         return read_checked(self.runs_json, Runs, again("collect"), as_model=True)
 
     def result(self, run: str) -> dict[str, Any]:
-        """Return the result of a run; empty if it is not there, as where only the run table was handed on."""
-        path = self.run(run).result
+        """Return the result of a run, or of its test elsewhere, called as in `ResultsTable.names`; empty if it is not
+        there, as where only the run table was handed on."""
+        key, _, at = run.partition("@")
+        path = self.run(key).root / "tested" / f"{at}.json" if at else self.run(key).result
         return read_result(path) if path.exists() else {}
 
     @cached_property

@@ -97,7 +97,8 @@ class ResultsTable:
         """
         frame = self.frame
         names = [str(key) for key in frame["run"]] if "run" in frame else [f"line {line}" for line in frame.index]
-        for i in np.flatnonzero(self.elsewhere) if "run" in frame else ():
+        away = np.any([levels != self.factors[name] for name, levels in self.trained.items()], axis=0)
+        for i in np.flatnonzero(away) if "run" in frame else ():
             names[i] += "@" + "_".join(f"{name}{self.factors[name][i]:g}" for name in self.trained)
         return names
 

@@ -22,7 +22,7 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import IGNORED, PADDING
 from vlmfrontier.models.vision import resize
 from vlmfrontier.study.data import DataConfig
-from vlmfrontier.sweep.designs import Drawn
+from vlmfrontier.sweep.points import Drawn
 from vlmfrontier.training.state import TrainingState
 
 

@@ -42,6 +42,17 @@ def answers(model, tokenizer, small_results, groups, batch_size=4):
     return answer_all(model, PromptBuilder(tokenizer), small_results / "data/test", groups, FRAMES, [V], settings)[V]
 
 
+def test_answers_are_the_same_whatever_other_levels_are_tested_with_them(model, tokenizer, small_results, groups):
+    """Bit by bit: log-likelihoods and texts."""
+    settings, given = EvaluateConfig(batch_size=4, max_new_tokens=12), groups[:6]
+    many = answer_all(
+        model, PromptBuilder(tokenizer), small_results / "data/test", given, FRAMES, [1, TOKENS, 9], settings
+    )
+    assert list(many) == [1, TOKENS, 9]
+    assert many[TOKENS] == answers(model, tokenizer, small_results, given)
+    assert many[1] != many[TOKENS]
+
+
 def alone(model, prompt, pixels, question) -> str | list[float]:
     """Answer one question by itself, with transformers' own generation or a plain forward pass."""
     ids = prompt.prefix(FRAMES * TOKENS) + prompt.question(question["question"])

@@ -11,7 +11,7 @@ from tests.unit.training.test_finetune import log_of, results, same, start, stud
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.designs import Drawn
+from vlmfrontier.sweep.points import Drawn
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.training.examples import VideoConversations, level_of
 from vlmfrontier.training.finetune import finetune
