@@ -184,6 +184,7 @@ def write_test(
         "seconds": {"evaluate": round(seconds, 2)},
         "recipe": settings_of_test(study, run, T, V, trained["weights"], measured.get("test")),
     }
+    folder.tested(T, V).parent.mkdir(exist_ok=True)
     write_json(folder.tested(T, V), result)
 
 
