@@ -184,7 +184,7 @@ CATALOGUE = {
         (ONE_TARGET, ONE_FACTOR),
     ),
     "isoflop": Entry(
-        "by_factor",
+        "isoflop",
         "Runs of equal cost (points; ringed: the best of each budget, joined by the empirical frontier) and the least "
         "predicted error of {target} with one factor held at a level (lines); star: x*.",
         "frontier",
@@ -193,7 +193,7 @@ CATALOGUE = {
         main=True,
     ),
     "isoflop-tasks": Entry(
-        "by_factor",
+        "isoflop",
         "Runs of equal cost and the least predicted error of every other target; star: x*.",
         "frontier",
         ("laws", "frontier"),
@@ -203,7 +203,7 @@ CATALOGUE = {
         "frontier",
         "The frontier x*(c; n) of {target} and its error with its {shaded}; dotted: outside the runs.",
         "frontier",
-        ("frontier",),
+        ("laws", "frontier"),
         (NO_COST,),
         main=True,
     ),
@@ -211,7 +211,7 @@ CATALOGUE = {
         "frontier",
         "The frontier of every other target at one number of examples; shaded: 90% of the fits' optima.",
         "frontier",
-        ("frontier",),
+        ("laws", "frontier"),
         (ONE_TARGET, NO_COST),
     ),
     "elasticity": Entry(

@@ -54,6 +54,11 @@ class Labels:
         return fill(self.names[name], SMALL)
 
     @property
+    def factors(self) -> list[str]:
+        """The symbols of the factors."""
+        return [name for name in self.names if name != "n"]
+
+    @property
     def range(self) -> str:
         """What all errors are measured in, behind the word error: ` (0–100)`; empty if own tables do not say."""
         return RANGE if all(label.endswith(RANGE) for label in self.errors.values()) else ""

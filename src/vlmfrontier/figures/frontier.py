@@ -11,64 +11,69 @@ from matplotlib.ticker import MaxNLocator
 
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, labels_of, other_targets
+from vlmfrontier.figures.labels import SIZE, end_labels
+from vlmfrontier.figures.optima import map_panel, optima_data, shares_bar
 from vlmfrontier.frontier.elasticity import UNDETERMINED, elasticity_by_budget
-from vlmfrontier.frontier.space import INSIDE
+from vlmfrontier.frontier.space import INSIDE, RunRange, SearchSpace
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count
 
 COLUMNS = (2, 3)
 """Columns of panels, the preferred number first."""
-TASK_HEIGHT = 1.5
+TASK_HEIGHT = 1.35
+ERROR = "error"
+"""Kind of the rows of a frontier's error, beside those of `optima_data`."""
 
 
 @style.styled
-def frontier_figure(table: pd.DataFrame, factors: Sequence[str], labels: Labels, range_name: str) -> Figure:
-    """Return x_k*(c; n) of every factor and f along the frontier, a line per n.
+def frontier_figure(
+    maps: pd.DataFrame, table: pd.DataFrame, space: SearchSpace, runs: RunRange, labels: Labels, range_name: str
+) -> Figure:
+    """Return a map of what the fits choose per factor, and f along the frontier, a line per n with its range.
 
-    `table` is `frontier_table`'s. Lines are wider for smaller n, so that all show where they agree. Shaded: 90% of the
-    models' own optima, for the middle n, and the range of f, which is called `range_name`. Dotted where x* or n lies
-    outside the runs.
+    `maps` is `optima_data`'s for one n, `table` `frontier_table`'s. The range of f is called `range_name`. Dotted where
+    x* or n lies outside the runs.
     """
-    figure, tiles = style.tiles(len(factors) + 1, COLUMNS, sharex=True)
-    slices = _slices(table)
+    factors = list(space.factors)
+    figure, tiles = style.tiles(len(factors) + 1, COLUMNS)
     for panel, factor in zip(tiles.all, factors, strict=False):
-        _factor_panel(panel, slices, factor)
-        panel.set_ylabel(labels.names[factor])
-    _error_panel(tiles.all[-1], slices, labels.error, range_name)
-    style.number_axis(tiles.all[0].xaxis, log=True)
-    for panel in tiles.bottom:
+        map_panel(panel, maps[maps.factor == factor], space.levels(factor), labels.names[factor], runs.factors[factor])
+    _error_panel(tiles.all[-1], _slices(table), labels.error, range_name)
+    for panel in tiles.all:
         panel.set_xlabel(labels.budget)
-    style.legend_below(figure, tiles.all[0])
+    shares_bar(figure, tiles.all, maps.n.iloc[0])
+    style.legend_below(figure, tiles.all[:-1])
     return figure
 
 
 @style.styled
-def frontier_tasks_figure(tables: Mapping[str, pd.DataFrame], factors: Sequence[str], labels: Labels) -> Figure:
-    """Return a row of panels per target: x_k*(c; n) of every factor and f, at the middle n.
+def frontier_tasks_figure(
+    maps: pd.DataFrame, tables: Mapping[str, pd.DataFrame], space: SearchSpace, runs: RunRange, labels: Labels
+) -> Figure:
+    """Return a row of panels per target: a map of what the fits choose per factor, and f, at the middle n.
 
-    Shaded: 90% of the fits' own optima, and the interval of f. Dotted where x* or n lies outside the runs.
+    Dotted where x* or n lies outside the runs.
     """
-    figure, axes = style.panels(len(tables), len(factors) + 1, TASK_HEIGHT, sharex=True)
+    factors = list(space.factors)
+    figure, axes = style.panels(len(tables), len(factors) + 1, TASK_HEIGHT)
     for row, (target, table) in zip(axes, tables.items(), strict=True):
-        line = middle(_slices(table))
+        own = maps[maps.target == target]
         for panel, factor in zip(row, factors, strict=False):
-            _factor_panel(panel, [line], factor)
-            panel.set_ylabel("")
+            map_panel(panel, own[own.factor == factor], space.levels(factor), "", runs.factors[factor])
+        line = middle(_slices(table))
         _error_panel(row[-1], [line], "", "")
         low, high = line.rows.f.min(), line.rows.f.max()  # a band of one budget shall not flatten the rest
-        row[-1].set_ylim(low - 0.2 * (high - low) - 0.5, high + 0.2 * (high - low) + 0.5)
+        row[-1].set_ylim(max(0.0, low - 0.2 * (high - low) - 0.5), high + 0.2 * (high - low) + 0.5)
         row[0].set_ylabel(target)
     for panel, name in zip(axes[0], factors, strict=False):
         panel.set_title(labels.names[name])
-    axes[0, -1].set_title(f"error{labels.range}" + ("" if line.label == "frontier" else f", {line.label}"))
+    axes[0, -1].set_title(f"error{labels.range}" + (f", {line.label}" if line.label else ""))
+    for panel in axes[:-1].ravel():
+        panel.tick_params(labelbottom=False)
     for panel in axes[-1]:
         panel.set_xlabel(labels.budget)
-    style.number_axis(axes[0, 0].xaxis, log=True)
-    for column, factor in zip(axes.T, factors, strict=False):
-        levels = [_levels([middle(_slices(table))], factor) for table in tables.values()]
-        for panel in column:
-            style.factor_axis(panel.yaxis, panel.get_ylabel(), np.unique(np.concatenate(levels)))
-            panel.set_ylim(0.9 * np.min(np.concatenate(levels)), 1.12 * np.max(np.concatenate(levels)))
+    shares_bar(figure, axes.ravel().tolist(), maps.n.iloc[0])
+    style.legend_below(figure, axes[:, :-1].ravel().tolist())
     return figure
 
 
@@ -79,44 +84,19 @@ class _Slice:
     label: str
     rows: pd.DataFrame
     color: tuple[float, ...]
-    width: float
 
 
 def _slices(table: pd.DataFrame) -> list[_Slice]:
     """Return a line for every n; one without label for a table without data size."""
     groups = list(table.groupby("n", dropna=False))
-    widths = np.linspace(1.2 + 1.3 * (len(groups) - 1), 1.2, len(groups))
-    look = zip(style.sequence(len(groups)), widths, strict=True)
-    names = ["frontier" if np.isnan(n) else f"n = {format_count(n)}" for n, _ in groups]
-    return [
-        _Slice(name, rows, color, width) for name, (_, rows), (color, width) in zip(names, groups, look, strict=True)
-    ]
+    names = ["" if np.isnan(n) else f"n = {format_count(n)}" for n, _ in groups]
+    colors = style.sequence(len(groups))
+    return [_Slice(name, rows, color) for name, (_, rows), color in zip(names, groups, colors, strict=True)]
 
 
 def middle(slices: Sequence[_Slice]) -> _Slice:
-    """Return the line of the middle n, whose band is shown."""
+    """Return the line of the middle n, which stands for all where one must."""
     return slices[len(slices) // 2]
-
-
-def _factor_panel(panel: Axes, slices: Sequence[_Slice], factor: str) -> None:
-    """Draw one factor of x* as steps, since its values are discrete."""
-    shown = middle(slices)
-    low, high = shown.rows[f"{factor}_lo"], shown.rows[f"{factor}_hi"]
-    name = "90% of the fits' optima" + (f" ({shown.label})" if len(slices) > 1 else "")
-    panel.fill_between(shown.rows.c, low, high, step="post", color=shown.color, alpha=0.18, lw=0, label=name)
-    for line in slices:
-        inside = line.rows[factor].where(line.rows.extrapolates == INSIDE)
-        panel.step(line.rows.c, inside, where="post", color=line.color, lw=line.width, label=line.label)
-        panel.step(line.rows.c, line.rows[factor], where="post", color=line.color, lw=1, ls=":")
-    style.factor_axis(panel.yaxis, "", _levels(slices, factor))
-
-
-def _levels(slices: Sequence[_Slice], factor: str) -> np.ndarray:
-    """Return every value that a panel shows of a factor, once: what comes often is no better tick here."""
-    rows = middle(slices).rows
-    return np.unique(
-        np.concatenate([rows[f"{factor}_lo"], rows[f"{factor}_hi"], *(line.rows[factor] for line in slices)])
-    )
 
 
 def _error_panel(panel: Axes, slices: Sequence[_Slice], label: str, range_name: str) -> None:
@@ -125,28 +105,39 @@ def _error_panel(panel: Axes, slices: Sequence[_Slice], label: str, range_name: 
         panel.fill_between(rows.c, rows.f_lo, rows.f_hi, color=line.color, alpha=0.18, lw=0)
         panel.plot(rows.c, rows.f.where(rows.extrapolates == INSIDE), color=line.color)
         panel.plot(rows.c, rows.f, color=line.color, lw=1, ls=":")
+    style.number_axis(panel.xaxis, log=True)
     panel.set_ylabel(label)
     panel.set_title(f"along the frontier, with {range_name}" if range_name else "")
+    if len(slices) > 1:
+        end_labels(panel, [(float(line.rows.f.iloc[-1]), line.label) for line in slices])
+
+
+def maps_of(results: Results, target: str) -> pd.DataFrame:
+    """Return what the fits of a target choose over the study's budgets, at the middle n."""
+    sizes, budgets = results.examples, results.budgets
+    examples = None if sizes is None else float(sizes[len(sizes) // 2])
+    return optima_data(results.target(target), (float(budgets[0]), float(budgets[-1])), examples)
 
 
 def draw_frontier(results: Results, target: str) -> Drawing:
     """Return the frontier of one target."""
-    table = results.frontier(target)
-    return Drawing(
-        frontier_figure(table, results.study.factors(), labels_of(results, target), results.range_name), table
-    )
+    table, maps = results.frontier(target), maps_of(results, target)
+    axes = (results.space, results.range, labels_of(results, target))
+    along = table.assign(kind=ERROR, target=target)
+    return Drawing(frontier_figure(maps, table, *axes, results.range_name), pd.concat([maps, along], ignore_index=True))
 
 
 def draw_frontier_tasks(results: Results, target: str) -> Drawing:
     """Return the frontier of every other target, at the middle n."""
     tables = {name: results.frontier(name) for name in other_targets(results, target)}
-    shown = {name: middle(_slices(table)).rows for name, table in tables.items()}
-    figure = frontier_tasks_figure(tables, results.study.factors(), labels_of(results, target))
-    return Drawing(figure, pd.concat(shown, names=["target"]).reset_index("target"))
+    maps = pd.concat([maps_of(results, name) for name in tables], ignore_index=True)
+    shown = [middle(_slices(table)).rows.assign(kind=ERROR, target=name) for name, table in tables.items()]
+    figure = frontier_tasks_figure(maps, tables, results.space, results.range, labels_of(results, target))
+    return Drawing(figure, pd.concat([maps, *shown], ignore_index=True))
 
 
-BUDGETS = 40
-"""Budgets at which the elasticity is shown."""
+BUDGETS, NEAR = 60, 0.12
+"""Budgets at which the elasticity is shown, each the mean over those up to this share of the range away, in logs."""
 ELASTICITY_COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""
 
@@ -183,7 +174,7 @@ def _draw(panel: Axes, rows: pd.DataFrame) -> None:
 
 @style.styled
 def elasticity_budget_figure(table: pd.DataFrame, labels: Labels) -> Figure:
-    """Return a panel per factor with the median of e_k and its band at each budget, averaged over the data sizes.
+    """Return a panel per factor with the median of e_k over the fits and its band, along the budgets.
 
     `table` is `elasticity_by_budget`'s.
     """
@@ -192,16 +183,20 @@ def elasticity_budget_figure(table: pd.DataFrame, labels: Labels) -> Figure:
     for panel, factor in zip(tiles.all, factors, strict=True):
         rows = table[table.factor == factor]
         panel.axhline(0, color=style.MUTED, lw=1)
-        panel.fill_between(rows.c, rows.e_lo, rows.e_hi, step="mid", color=style.CATEGORIES[0], alpha=0.2, lw=0)
-        panel.step(rows.c, rows.e_median, where="mid", color=style.CATEGORIES[0], lw=1.4, label="median of the fits")
-        panel.step(rows.c, rows.e, where="mid", color=style.CATEGORIES[1], lw=1, label="frontier of the pooled median")
+        panel.fill_between(rows.c, rows.e_lo, rows.e_hi, color=style.CATEGORIES[0], alpha=0.25, lw=0)
+        panel.plot(rows.c, rows.e_median, color=style.CATEGORIES[0])
         panel.set_title(f"{factor}*")
-    style.number_axis(tiles.all[0].xaxis, log=True)
+    low, high = table.e_lo.min(), table.e_hi.max()
+    least = 0.3 * max(high, -low, 0.1)
+    tiles.all[0].set_ylim(1.25 * min(low, -least), 1.25 * max(high, least))
     for panel in tiles.left:
         panel.set_ylabel("elasticity in n (% per %)")
+        look = {"fontsize": SIZE, "color": style.MUTED, "transform": panel.transAxes}
+        panel.text(0.02, 0.98, "up with more data", va="top", **look)
+        panel.text(0.02, 0.02, "down with more data", va="bottom", **look)
+    style.number_axis(tiles.all[0].xaxis, log=True)
     for panel in tiles.bottom:
         panel.set_xlabel(labels.budget)
-    style.legend_below(figure, tiles.all[0])
     return figure
 
 
@@ -215,7 +210,8 @@ def draw_elasticity_budget(results: Results, target: str) -> Drawing:
     """Return the elasticity of one target against the budget."""
     grid = results.elasticity_grid
     budgets = np.geomspace(grid.budgets[0], grid.budgets[-1], BUDGETS)
-    table = elasticity_by_budget(results.target(target), replace(grid, budgets=budgets))
+    near = (budgets[-1] / budgets[0]) ** NEAR
+    table = elasticity_by_budget(results.target(target), replace(grid, budgets=budgets), near)
     return Drawing(elasticity_budget_figure(table, labels_of(results, target)), table)
 
 

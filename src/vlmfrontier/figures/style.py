@@ -1,4 +1,4 @@
-"""How every figure looks: sizes, colours, labels with units, and the two files it is saved as."""
+"""How every figure looks: sizes, colours, labels with units, and the files it is saved as."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,6 +55,7 @@ _SETTINGS = {
     "figure.constrained_layout.h_pad": 0.07,  # titles and labels do not touch the edge
     "figure.constrained_layout.w_pad": 0.07,
     "svg.hashsalt": "vlmfrontier",  # the same data gives the same file
+    "pdf.fonttype": 42,  # journals refuse type 3
 }
 
 
@@ -109,7 +110,7 @@ def tiles(count: int, wide: Sequence[int], height: float = PANEL[1], **sharing: 
 
 @styled
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as `path`.png and `path`.svg; `path` has no suffix."""
+    """Write the figure as `path`.png, .svg and .pdf; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _lay_out(figure)
     figure.set_dpi(DOTS_PER_INCH)
@@ -118,6 +119,7 @@ def save(figure: Figure, path: Path) -> None:
     few = pixels.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)  # a third of the size
     few.save(path.with_name(path.name + ".png"), optimize=True, dpi=(DOTS_PER_INCH, DOTS_PER_INCH))
     figure.savefig(path.with_name(path.name + ".svg"), metadata={"Date": None})
+    figure.savefig(path.with_name(path.name + ".pdf"), metadata={"CreationDate": None})
 
 
 def _lay_out(figure: Figure) -> None:

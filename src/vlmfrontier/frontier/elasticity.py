@@ -73,8 +73,9 @@ def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def elasticity_by_budget(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
-    """Return e_k (Eq. 9) at every budget of the grid, averaged over its data sizes only (the paper's Figure 4).
+def elasticity_by_budget(target: Target, grid: ElasticityGrid, near: float = 1.0) -> pd.DataFrame:
+    """Return e_k (Eq. 9) at every budget of the grid, averaged over its data sizes and over the budgets up to a ratio
+    of `near` away, so that rounding to whole levels makes no peaks (the paper's Figure 5).
 
     Columns: c, factor, e, e_median, e_lo and e_hi, as `elasticity_table`'s.
     """
@@ -84,7 +85,8 @@ def elasticity_by_budget(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     choices = [member_choices(target.ensemble.pool, examples, counts) for examples in ends]
     rows = []
     for i, budget in enumerate(grid.budgets):
-        at = (..., slice(i, i + 1))
+        first, last = np.searchsorted(grid.budgets, [budget / near / (1 + 1e-9), budget * near * (1 + 1e-9)])
+        at = (..., slice(min(first, i), max(last, i + 1)))
         of_median, models = (_average(target.space, grid, *(each[at] for each in pair)) for pair in (point, choices))
         for k, factor in enumerate(target.space.factors):
             low, high = np.quantile(models[:, k], TAILS)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.made_towers import results, study
 from vlmfrontier.cost.model import cost_model
-from vlmfrontier.figures.contours import contour_data, contours_tasks_figure, grid_cost
+from vlmfrontier.figures.contours import contours_tasks_figure
+from vlmfrontier.figures.surfaces import contour_data, grid_cost
 from vlmfrontier.figures.cost import vision_share_figure
 from vlmfrontier.figures.drawing import Labels, draw
 from vlmfrontier.laws.selection import fit_target
