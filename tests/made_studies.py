@@ -107,7 +107,7 @@ def assert_another_process_draws_the_same(results: Results, names: Sequence[str]
     """Draw figures here, into `folder`, and in a process that orders its sets in another way; compare every byte."""
     save(results, names, results.main_target, folder)
     here = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(here) == {f"{name}{suffix}" for name in names for suffix in (".csv", ".png", ".svg")}
+    assert set(here) == {f"{name}{suffix}" for name in names for suffix in (".csv", ".pdf", ".png", ".svg")}
     command = [sys.executable, "-m", "vlmfrontier", "figure", *names, "--study", str(results.study_json)]
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
     environment = {**os.environ, "PYTHONHASHSEED": seed}

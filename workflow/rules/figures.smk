@@ -20,7 +20,7 @@ rule draw_figures:
             )
             for name in FIGURES
         ],
-        expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "csv"]),
+        expand(f"{RESULTS}/figures/{{figure}}.{{kind}}", figure=FIGURES, kind=["svg", "pdf", "csv"]),
     log:
         f"{RESULTS}/logs/figures.log",
     localrule: True

@@ -36,8 +36,8 @@ def _figures() -> list[str]:
 def figure(given: Namespace) -> None:
     """Draw a study's figures: vlmfrontier figure isoflop star --study digits [--target order]
 
-    Writes PNG, SVG and the numbers as CSV into results/<study>/figures/: all figures that apply to the study, or those
-    named. With --target order, the figures are of that target instead of the main one, in figures/order/.
+    Writes PNG, SVG, PDF and the numbers as CSV into results/<study>/figures/: all figures that apply to the study, or
+    those named. With --target order, the figures are of that target instead of the main one, in figures/order/.
     docs/figures.md shows them all.
     """
     from vlmfrontier.figures.catalogue import Outline, drawn
@@ -158,6 +158,11 @@ def _steps(study: "Study", target: str | None) -> list[list[str]]:
     ]
 
 
+PAPER = {
+    **{"contours": 1, "star": 2, "isoflop": 2, "fit": 3, "frontier": 4, "elasticity": 5, "vision-share": 6, "runs": 7},
+    **{"contours-tasks": 8, "star-tasks": 9, "isoflop-tasks": 9, "frontier-tasks": 10},
+}
+"""Which figure of the paper shows the same of the paper's runs."""
 LARGEST = 80_000
 """Bytes of one image of the documentation."""
 MOST, FEWEST = 224, 64
@@ -165,16 +170,17 @@ MOST, FEWEST = 224, 64
 INTRODUCTION = """\
 # Figures
 
-`snakemake figures` draws every figure that applies to a study into `results/<study>/figures/`: PNG, SVG, and as CSV
-the numbers that they show, the same bytes again for the same results. Figures that do not apply to a study, such as
-those that compare tasks where there is one, are left out, and the report says why. `vlmfrontier figure` draws some of
-them again, for any target:
+`snakemake figures` draws every figure that applies to a study into `results/<study>/figures/`: PNG, SVG and PDF, and
+as CSV the numbers that they show, the same bytes again for the same results. Figures that do not apply to a study, such
+as those that compare tasks where there is one, are left out, and the report says why. `vlmfrontier figure` draws some
+of them again, for any target:
 
 ```
 vlmfrontier figure isoflop star --study digits --target order
 ```
 
-Readers with any common colour blindness can distinguish the colours. An own table's axes are called after its columns.
+Readers with any common colour blindness can distinguish the colours, and lines and maps can be read in grey. An own
+table's axes are called after its columns. “Paper” says which figure of the paper shows the same of the paper's runs.
 `vlmfrontier gallery --study digits chinchilla` makes this page.
 """
 
@@ -211,7 +217,9 @@ def _entry(results: "Results", name: str, docs: Path) -> str:
     small = docs / "images" / f"{study}-{name}.png"
     _shrink(results.figure(name), small)
     text = caption(name, results.study, results.main_target)
-    return f"### {name}\n\n![{text}](images/{small.name})\n\n{text}\n\n`vlmfrontier figure {name} --study {study}`\n"
+    paper = f" Paper: Figure {PAPER[name]}." if name in PAPER else ""
+    image = f"![{text}](images/{small.name})"
+    return f"### {name}\n\n{image}\n\n{text}{paper}\n\n`vlmfrontier figure {name} --study {study}`\n"
 
 
 def _shrink(picture: Path, small: Path) -> None:

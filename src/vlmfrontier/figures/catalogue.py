@@ -26,8 +26,7 @@ class Outline:
     study: Study
     factors: Mapping[str, np.ndarray]
     """Values of every factor, a row per run, each of shape (m,)."""
-    examples: np.ndarray | None
-    """n of every run, (m,); None for a table without data size."""
+    examples: np.ndarray | None  # n of every run, (m,); None for a table without data size
 
     @classmethod
     def of(cls, study: Study, table: "ResultsTable") -> "Outline":
@@ -91,7 +90,7 @@ class Entry:
     module: str
     """Where it is drawn: the function draw_<name> of this module of `vlmfrontier.figures`."""
     caption: str
-    """What it shows; `{target}`, `{shaded}` and `{factors}` are filled in."""
+    """What it shows; `caption` fills in what differs between studies."""
     section: str
     """Where the report puts it: one of `SECTIONS`."""
     reads: tuple[str, ...] = ()
@@ -105,27 +104,27 @@ class Entry:
 CATALOGUE = {
     "runs": Entry(
         "runs",
-        "All runs: error of {target} against {factors}, by number of examples; bars: standard errors.",
+        "All runs: error of {target} against {factors}{by_n}{bars}{front}.",
         "runs",
         main=True,
     ),
     "learning": Entry(
         "runs",
-        "Training loss of the runs in which one factor varies (others in grey), against the examples seen.",
+        "Training loss against the examples seen, of a few runs that differ in one factor only.",
         "runs",
         ("results",),
         (NOT_TRAINED,),
     ),
     "cost": Entry(
         "cost",
-        "Cost planned against measured: inference as the plan counts it and as counted in the models; training time.",
+        "Measured cost as a multiple of the planned one, and the speed of training, by run; dashed: the median.",
         "runs",
         ("results",),
         (NOT_TRAINED,),
     ),
     "star": Entry(
         "by_factor",
-        "Measured and predicted error of {target} along each factor, the others at the center; shaded: {shaded}.",
+        "Measured and predicted error of {target} along {each}; shaded: {shaded}.",
         "laws",
         ("laws",),
         (NO_LINE,),
@@ -133,7 +132,7 @@ CATALOGUE = {
     ),
     "star-tasks": Entry(
         "by_factor",
-        "Measured and predicted error of every other target along each factor; shaded: {shaded}.",
+        "Measured and predicted error of {others} along {each}; shaded: {shaded}.",
         "laws",
         ("laws",),
         (ONE_TARGET, NO_LINE),
@@ -169,8 +168,7 @@ CATALOGUE = {
     ),
     "contours": Entry(
         "contours",
-        "Predicted error of {target} over pairs of factors (of one factor and n where only one varies); dashed: equal "
-        "cost; points: runs, by measured error.",
+        "Predicted error of {target} over {pairs}{equal}; points: runs, by measured error.",
         "laws",
         ("laws",),
         (ONE_FACTOR,),
@@ -178,15 +176,15 @@ CATALOGUE = {
     ),
     "contours-tasks": Entry(
         "contours",
-        "Predicted error of every other target over pairs of factors, the others at the center.",
+        "Predicted error of {others} over {pairs}{equal}.",
         "laws",
         ("laws",),
         (ONE_TARGET, ONE_FACTOR),
     ),
     "isoflop": Entry(
         "isoflop",
-        "Runs of equal cost (points; ringed: the best of each budget, joined by the empirical frontier) and the least "
-        "predicted error of {target} with one factor held at a level (lines); star: x*.",
+        "Above: runs of equal cost (points; ringed: the best of each budget) and the least predicted error of {target} "
+        "with a factor held at a level (lines, with the {shaded}); star: x*. Below: the optimum against the budget.",
         "frontier",
         ("laws", "frontier"),
         (NO_COST, NO_RIVALS),
@@ -194,14 +192,15 @@ CATALOGUE = {
     ),
     "isoflop-tasks": Entry(
         "isoflop",
-        "Runs of equal cost and the least predicted error of every other target; star: x*.",
+        "Runs of equal cost and the least predicted error of {others}, with its {shaded}; star: x*.",
         "frontier",
         ("laws", "frontier"),
         (ONE_TARGET, NO_COST, NO_RIVALS),
     ),
     "frontier": Entry(
         "frontier",
-        "The frontier x*(c; n) of {target} and its error with its {shaded}; dotted: outside the runs.",
+        "What minimizes {target} at each budget: the share of the fits that choose a level (blue), x* of their median "
+        "(dots) and the fits' trend, where there is one; last, the error with its {shaded}; dotted: outside the runs.",
         "frontier",
         ("laws", "frontier"),
         (NO_COST,),
@@ -209,7 +208,8 @@ CATALOGUE = {
     ),
     "frontier-tasks": Entry(
         "frontier",
-        "The frontier of every other target at one number of examples; shaded: 90% of the fits' optima.",
+        "What minimizes {others} at each budget: the share of the fits that choose a level (blue), x* of their median "
+        "(dots) and the fits' trend, where there is one; last, the error with its {shaded}.",
         "frontier",
         ("laws", "frontier"),
         (ONE_TARGET, NO_COST),
@@ -224,7 +224,7 @@ CATALOGUE = {
     ),
     "elasticity-budget": Entry(
         "frontier",
-        "Elasticity of x* of {target} in n against the budget: median and 90% band over the fits.",
+        "Elasticity of x* of {target} in n along the budgets, smoothed: median and 90% band over the fits.",
         "frontier",
         ("laws", "frontier"),
         (NO_COST, NO_DATA),
@@ -266,10 +266,21 @@ def _reason(entry: Entry, outline: Outline) -> str:
 
 
 def caption(name: str, study: Study, target: str) -> str:
-    """Return what a figure of a target shows."""
-    *most, last = [*study.factors(), *(["cost"] if has_cost(study) else [])]
-    factors = f"{', '.join(most)} and {last}" if most else last
-    return CATALOGUE[name].caption.format(target=target, shaded=range_name(study.frontier.pooling), factors=factors)
+    """Return what a figure of a target shows, in words that are true of this study."""
+    factors, cost, data = study.factors(), has_cost(study), study.trained or study.table.data is not None
+    *most, last = [*factors, *(["cost"] if cost else [])]
+    return CATALOGUE[name].caption.format(
+        target=target,
+        others="every other target" if len(study.targets()) > 2 else "the other target",
+        shaded=range_name(study.frontier.pooling),
+        factors=f"{', '.join(most)} and {last}" if most else last,
+        each="each factor, the others at the center" if len(factors) > 1 else last if not cost else factors[0],
+        pairs=("pairs of factors" if len(factors) > 2 else "two factors") if len(factors) > 1 else "a factor and n",
+        by_n=", by number of examples" if data else "",
+        bars="; bars: standard errors" if study.trained else "",
+        front="; line: the least error for a cost" if cost else "",
+        equal="; dashed: equal cost; star: the least error on it" if cost and len(factors) > 1 else "",
+    )
 
 
 def files_read(name: str, study: Study, results: str, target: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Contours of predicted error over two factors, the others at the center, with lines of equal cost and the least error
 on them (the paper's Figures 1 and 8)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 
 import matplotlib
 import numpy as np

@@ -54,48 +54,55 @@ def planned_data(study: Study, records: Mapping[str, Mapping[str, Any]], hours: 
 
 @style.styled
 def planned_figure(data: pd.DataFrame, labels: Labels, counts_flops: bool) -> Figure:
-    """Return panels of measured against planned: inference, if both are FLOPs; training time; GPU-hours on a cluster.
+    """Return panels of what was measured as a multiple of what was planned: inference, if both are FLOPs, GPU-hours on
+    a cluster; and of the speed of training.
 
-    Points are runs, coloured by N. Solid: equal; dashed: the median ratio.
+    Points are runs, a colour and a marker per N. Solid: as planned; dashed: the median.
     """
-    kinds = [("c", "counted", f"planned {labels.cost}", "counted in the model (FLOPs)", True)] if counts_flops else []
-    kinds += [
-        ("training_flops", "train_seconds", "planned training (FLOPs)", "training took (s, all processes)", False)
-    ]
+    kinds = [("c", data.counted / data.c, f"planned {labels.cost}", "counted in the model ÷ planned")]
+    kinds = kinds if counts_flops else []
+    speed = data.training_flops / data.train_seconds
+    kinds += [("training_flops", speed, "planned training (FLOPs)", "training speed (FLOPs per second)")]
     if data.measured_gpu_hours.notna().any():
-        kinds += [("gpu_hours", "measured_gpu_hours", "planned GPU-hours", "GPU-hours taken", True)]
+        kinds += [("gpu_hours", data.measured_gpu_hours / data.gpu_hours, "planned GPU-hours", "taken ÷ planned")]
     figure, axes = style.panels(1, len(kinds), height=2.8)
     sizes = np.unique(data.N)
-    colors = dict(zip(sizes.tolist(), style.sequence(len(sizes)), strict=True))
-    for panel, (planned, measured, x_name, y_name, equal) in zip(axes[0], kinds, strict=True):
-        known = data[data[measured].notna() & (data[measured] > 0)]
-        _draw(panel, known[planned], known[measured], equal)
-        for N, rows in known.groupby("N"):
-            name = f"N = {format_count(N)}"
-            panel.plot(rows[planned], rows[measured], "o", ms=4.5, mec="white", mew=0.5, color=colors[N], label=name)
+    looks = dict(
+        zip(sizes.tolist(), zip(style.sequence(len(sizes)), style.MARKERS * len(sizes), strict=False), strict=True)
+    )
+    for panel, (planned, values, x_name, y_name) in zip(axes[0], kinds, strict=True):
+        known = (values > 0) & np.isfinite(values)
+        _draw(panel, values[known], "÷" in y_name)
+        for N, rows in data[known].groupby("N"):
+            color, marker = looks[N]
+            look = {"ms": 4.5, "mec": "white", "mew": 0.5, "color": color, "label": f"N = {format_count(N)}"}
+            panel.plot(rows[planned], values[rows.index], marker, **look)
         style.number_axis(panel.xaxis, log=True)
-        style.number_axis(panel.yaxis, log=True)
         panel.set_xlabel(x_name)
         panel.set_ylabel(y_name)
     style.legend_below(figure, axes[0].tolist())
     return figure
 
 
-def _draw(panel: Axes, planned: pd.Series, measured: pd.Series, equal: bool) -> None:
-    """Draw the median ratio, and the diagonal where both axes count the same."""
-    ratio = float(np.median(measured / planned))
-    ends = np.array([planned.min(), planned.max()])
-    panel.plot(ends, ratio * ends, color=style.MUTED, lw=1, ls="--", zorder=1)
-    if equal:
-        panel.plot(ends, ends, color=style.MUTED, lw=1, zorder=1)
-        panel.set_title(f"measured = {ratio:.2f} × planned (median)")
+def _draw(panel: Axes, values: pd.Series, ratio: bool) -> None:
+    """Draw the median, as title too, and where the values are ratios the plan, 1."""
+    if values.empty:
+        return
+    middle, low, high = np.median(values), values.min(), values.max()
+    panel.axhline(middle, color=style.MUTED, lw=1, ls="--", zorder=1)
+    if ratio:
+        panel.axhline(1, color=style.MUTED, lw=1, zorder=1)
+        panel.set_ylim(min(0.0, low), 1.12 * max(high, 1.0))
+        panel.set_title(f"{middle:.2f} × planned (median; {low:.2f} to {high:.2f})")
     else:
-        panel.set_title(f"{format_number(1 / ratio)} FLOPs per second (median)")
+        style.number_axis(panel.yaxis)
+        panel.set_ylim(0, 1.12 * high)
+        panel.set_title(f"{format_number(middle)} FLOPs per second (median)")
 
 
 def draw_cost(results: Results, target: str) -> Drawing:
     """Return the cost of the runs as planned against what they took."""
-    paths = {key: results.run(key).result for key in results.table.names}
+    paths = {key: results.run(key).result for key in results.table.names_of_trainings}
     records = {key: read_result(path) for key, path in paths.items() if path.exists()}
     if not records:
         raise NothingToShow("The results of the runs, runs/<run>/result.json, are not here.")

@@ -134,11 +134,13 @@ def other_targets(results: Results, target: str) -> list[str]:
 
 
 def runs_with_sweeps(results: Results) -> pd.DataFrame:
-    """Return the runs with what each is called, its sweep where it belongs to one, and its cost where it is known."""
+    """Return the runs with what each is called, its sweep where it belongs to one, its cost where it is known, and
+    `elsewhere` where some were tested at other levels than they were trained at."""
     table = results.table
     columns: dict[str, object] = {"run": table.names}
     columns |= {"sweep": table.frame["sweep"].to_numpy()} if "sweep" in table.frame else {}
     columns |= {} if results.cost is None else {"c": results.run_costs}
+    columns |= {"elsewhere": table.elsewhere} if table.elsewhere.any() else {}
     runs = results.runs.drop(columns=["run", "c"], errors="ignore")
     return pd.concat([pd.DataFrame(columns, index=runs.index), runs], axis=1)
 
@@ -164,7 +166,7 @@ def draw(results: Results, name: str, target: str) -> Drawing:
 
 
 def save(results: Results, names: Sequence[str], target: str, folder: Path) -> list[Path]:
-    """Draw figures as `folder`/<name>.png, .svg and .csv, and return the paths of the PNGs.
+    """Draw figures as `folder`/<name>.png, .svg, .pdf and .csv, and return the paths of the PNGs.
 
     Raises `UserError` for a name that is not in the catalogue, and for a figure that does not apply to the study.
     """

@@ -108,7 +108,16 @@ def bags_figure(data: pd.DataFrame, chosen: str) -> Figure:
         looks = {"boxprops": line, "whiskerprops": line, "capprops": line, "medianprops": {"color": color, "lw": 2.4}}
         panel.bxp([box], positions=[place], widths=0.5, orientation="horizontal", showfliers=False, **looks)
         bagged = rows.e_pct[rows.member < 0].item()
-        panel.plot(bagged, place, "D", ms=6, color=style.CATEGORIES[1], mec="white", zorder=4, label="their bag")
+        panel.plot(
+            bagged,
+            place,
+            "D",
+            ms=6,
+            color=style.CATEGORIES[1],
+            mec="white",
+            zorder=4,
+            label="median of the resampled fits",
+        )
     panel.set_yticks(range(len(forms)), [f"{form} (chosen)" if form == chosen else form for form in forms])
     panel.invert_yaxis()
     panel.grid(axis="y", visible=False)

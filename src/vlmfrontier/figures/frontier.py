@@ -254,6 +254,8 @@ def regret_figure(data: pd.DataFrame) -> Figure:
 
 def draw_regret(results: Results, target: str) -> Drawing:
     """Return what simpler rules lose, as the table of regrets has it."""
+    if target != results.main_target:
+        raise NothingToShow(f"The table of regrets is of {results.main_target} only.")
     data = shown_regret(results.made_table(results.table_csv("regret"), ["mean_regret"], ["rule"]))
     if data.empty:
         raise NothingToShow("No simpler rule can meet any of the budgets.")

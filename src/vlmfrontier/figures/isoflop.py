@@ -22,8 +22,6 @@ RUN, LAW = "run", "law"
 LEGEND_COLUMNS = 4
 HEIGHT = 1.5
 """Of a row of panels, in inches, where every target has one."""
-LINE_STYLES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-"""Of the budgets, so that curves differ where colours do not."""
 ASIDE = 1.1
 """Where the best run of a budget stands beside its x*, as a ratio of budgets."""
 DODGE = 1.035
@@ -104,7 +102,7 @@ def isoflop_figure(data: pd.DataFrame, optima: pd.DataFrame, labels: Labels) -> 
         panel.set_ylabel(labels.names[factor])
         panel.set_xlabel(labels.budget)
     style.legend_below(figure, axes.ravel().tolist(), LEGEND_COLUMNS)
-    figure.draw_without_rendering()  # a panel's size decides where labels have room
+    style.lay_out(figure)  # a panel's size decides where labels have room
     _label_stars(axes[0], data)
     return figure
 
@@ -122,7 +120,13 @@ def _panel(panel: Axes, rows: pd.DataFrame, labels: Labels) -> None:
         group = rows[rows.c == budget]
         law, runs = group[group.kind == LAW], group[group.kind == RUN]
         panel.fill_between(law.level, law.f_lo, law.f_hi, color=color, alpha=0.16, lw=0)
-        panel.plot(law.level, law.f, color=color, ls=LINE_STYLES[place % 4], label=_name(group, labels))
+        panel.plot(
+            law.level,
+            law.f,
+            color=color,
+            ls=style.LINE_STYLES[place % len(style.LINE_STYLES)],
+            label=_name(group, labels),
+        )
         star, ringed = law[law.best], runs[runs.best]
         panel.plot(star.level, star.f, "*", color=color, ms=12, mec="white", mew=0.8, zorder=6)
         aside = DODGE ** (place - (len(budgets) - 1) / 2)

@@ -21,9 +21,8 @@ EDGE = 0.015
 """How far from the edge of a panel a label stays, as a share of the panel."""
 STEPS = ((0.0, 1.0, -1.0, 0.6, -0.6), (-1.0, 1.0, -1.8, 1.8, -2.6, 2.6, -3.4, 3.4, 0.0))
 """Where a label may stand beside its point: in widths, and in heights, of the label."""
-COVERED, CROSSED = 1.0, 12.0
-"""What it costs a label to cover a point, and another label; a distance of its height costs `FAR`."""
-FAR = 0.35
+COVERED, FAR = 1.0, 0.35
+"""What it costs a label to cover a point, and to stand away by its height."""
 
 
 def end_labels(panel: Axes, ends: Sequence[tuple[float, str]]) -> None:
@@ -87,9 +86,10 @@ def _free_place(at: np.ndarray, size: np.ndarray, obstacles: np.ndarray, taken: 
         low, high = middle - size / 2, middle + size / 2
         if (low < EDGE).any() or (high > 1 - EDGE).any() or (right == 0 and up == 0):
             continue
+        if any((low < other[2:]).all() and (high > other[:2]).all() for other in taken):
+            continue
         covered = ((obstacles > low) & (obstacles < high)).all(axis=1).sum()
-        crossed = sum(bool((low < other[2:]).all() and (high > other[:2]).all()) for other in taken)
-        cost = COVERED * covered + CROSSED * crossed + FAR * (abs(up) + abs(right))
+        cost = COVERED * covered + FAR * (abs(up) + abs(right))
         if cost < least:
             best, least = middle, cost
     return best

@@ -11,6 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
+from vlmfrontier.figures.labels import HALO
 from vlmfrontier.frontier.pool import TAILS, Target
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.space import LEAST_LEVELS
@@ -136,7 +137,8 @@ def map_panel(panel: Axes, rows: pd.DataFrame, levels: np.ndarray, label: str, r
     panel.pcolormesh(edges, heights, values, cmap=SHADES, norm=Normalize(0, 1), rasterized=True, zorder=0.5)
     trend = rows[rows.kind == TREND]
     panel.plot(best.c, best.level, "o", ms=3.2, color=MARK, mec="white", mew=0.5, zorder=4, label="x*")
-    panel.plot(trend.c, trend.level, color=MARK, lw=1.1, zorder=3, label="mean of the fits, smoothed")
+    look = {"color": MARK, "lw": 1.2, "zorder": 3, "path_effects": HALO}
+    panel.plot(trend.c, trend.level, label="mean of the fits, smoothed", **look)
     style.factor_axis(panel.yaxis, label, shown)
     panel.set_ylim(heights[0], heights[-1])
     style.number_axis(panel.xaxis, log=True)

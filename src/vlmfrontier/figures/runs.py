@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vlmfrontier.figures import style
 from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, center_line, labels_of, runs_with_sweeps
+from vlmfrontier.figures.labels import end_labels, point_labels
 from vlmfrontier.frontier.space import most_frequent
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.results import Results
@@ -20,24 +22,39 @@ MOST_SIZES = 6
 """With more data sizes than this, n has an axis of its own."""
 COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""
+CURVES = 4
+"""Runs of a line whose learning is drawn: the least level, the greatest and some between."""
+FEW = 80
+"""More runs than this are drawn smaller and lighter."""
+DODGE = 1.03
+"""By what runs of one n stand aside of those of the next, as a ratio."""
+NAMED, MOST_RINGED = 4, 15
+"""At most as many runs of the Pareto front are named; a front of more than so many is a line without rings."""
+
+
+def with_front(data: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return the runs with the column `best`: no run that costs as much or less has as small an error."""
+    if "c" not in data:
+        return data
+    kept = data.dropna(subset=["c", target]).sort_values(["c", target], kind="stable")
+    least = kept[target].cummin().shift(fill_value=np.inf)
+    return data.assign(best=data.index.isin(kept.index[kept[target] < least]))
 
 
 @style.styled
 def runs_figure(data: pd.DataFrame, factors: Sequence[str], target: str, labels: Labels) -> Figure:
     """Return a panel per factor, for n if it has many values, and for the cost `c`: runs as points, a colour per n.
 
-    Markers tell sweeps apart where `data` has the column `sweep`. Bars are one standard error.
+    Markers tell sweeps apart where `data` has the column `sweep`; runs of several n stand side by side; those that were
+    tested elsewhere than trained are small. Bars are one standard error. Over the cost a line joins the runs that are
+    `best`, which are ringed in every panel.
     """
     many = "n" in data and data["n"].nunique() > MOST_SIZES
     axes = [*factors, *(["n"] if many else []), *(["c"] if "c" in data and data.c.notna().any() else [])]
     figure, tiles = style.tiles(len(axes), COLUMNS, sharey=True)
     colors = _colors(data)
     for panel, name in zip(tiles.all, axes, strict=True):
-        for (size, sweep), rows in data.groupby([data.get("n", pd.Series(0, data.index)), _sweeps(data)], sort=True):
-            marker = style.MARKERS[list(dict.fromkeys(_sweeps(data))).index(sweep) % len(style.MARKERS)]
-            se = rows.get(f"{target}_se")
-            look = {"ms": 4.5, "mec": "white", "mew": 0.5, "elinewidth": 0.7, "alpha": 0.9}
-            panel.errorbar(rows[name], rows[target], se, fmt=marker, color=colors[size], **look)
+        _runs_panel(panel, data, name, target, colors, aside=1.0 if many or name == "c" else DODGE)
         if name == "c":
             style.number_axis(panel.xaxis, log=True)
             panel.set_xlabel(labels.cost)
@@ -46,7 +63,50 @@ def runs_figure(data: pd.DataFrame, factors: Sequence[str], target: str, labels:
     for panel in tiles.left:
         panel.set_ylabel(labels.error)
     _legend(figure, tiles.all[0], data, colors)
+    if "c" in axes and data.best.any():
+        _front(figure, tiles.all[-1], data, factors, target)
     return figure
+
+
+def _runs_panel(
+    panel: Axes, data: pd.DataFrame, name: str, target: str, colors: Mapping[float, object], aside: float
+) -> None:
+    """Draw all runs over one column, those of the front on top."""
+    order, sweeps = list(colors), list(dict.fromkeys(_sweeps(data)))
+    large = len(data) <= FEW
+    for (size, sweep, away), rows in data.groupby([_sizes(data), _sweeps(data), _elsewhere(data)], sort=True):
+        marker = style.MARKERS[sweeps.index(sweep) % len(style.MARKERS)]
+        se = None if away else rows.get(f"{target}_se")
+        look = {"mec": "white", "mew": 0.4, "elinewidth": 0.7, "alpha": 0.45 if away else 0.85 if large else 0.6}
+        x = rows[name] * aside ** (order.index(size) - (len(order) - 1) / 2)
+        ms = 2.2 if away else 4 if large else 3
+        panel.errorbar(x, rows[target], se, fmt=marker, color=colors[size], ms=ms, **look)
+        if "best" in rows and data.best.sum() <= MOST_RINGED:
+            front = rows[target].where(rows.best)
+            panel.plot(x, front, "o", ls="none", ms=8, mfc="none", mec=style.MEASURED, mew=0.9, zorder=5)
+
+
+def _front(figure: Figure, panel: Axes, data: pd.DataFrame, factors: Sequence[str], target: str) -> None:
+    """Draw the least error that any run has for its cost as steps, with the configurations of some of its runs."""
+    front = data[data.best].sort_values("c")
+    panel.step(
+        [*front.c, data.c.max()], [*front[target], front[target].min()], where="post", color=style.MEASURED, lw=1
+    )
+    style.lay_out(figure)  # a panel's size decides where labels have room
+    places = np.unique(np.linspace(0, len(front) - 1, min(len(front), NAMED)).round().astype(int))
+    named = [
+        (row.c, getattr(row, target), f"({', '.join(format_count(getattr(row, name)) for name in factors)})")
+        for row in front.iloc[places][["c", *factors, target]].rename(columns=str).itertuples(index=False)
+    ]
+    point_labels(panel, named, data[["c", target]].dropna().to_numpy())
+
+
+def _sizes(data: pd.DataFrame) -> pd.Series:
+    return data["n"] if "n" in data else pd.Series(0.0, data.index)
+
+
+def _elsewhere(data: pd.DataFrame) -> pd.Series:
+    return data["elsewhere"] if "elsewhere" in data else pd.Series(False, data.index)
 
 
 def _sweeps(data: pd.DataFrame) -> pd.Series:
@@ -59,7 +119,8 @@ def _colors(data: pd.DataFrame) -> dict[float, object]:
 
 
 def _legend(figure: Figure, panel, data: pd.DataFrame, colors: dict[float, object]) -> None:
-    """Say which colour is which n, and which marker which sweep; of many sizes the first, the last and some between."""
+    """Say which colour is which n, which marker which sweep, and what rings are; of many sizes the first, the last and
+    some between."""
     if "n" in data:
         sizes = list(colors)
         places = np.unique(np.linspace(0, len(sizes) - 1, min(len(sizes), MOST_SIZES)).round().astype(int))
@@ -68,13 +129,17 @@ def _legend(figure: Figure, panel, data: pd.DataFrame, colors: dict[float, objec
             panel.plot([], [], "o", ms=5, color=colors[size], label=name)
     sweeps = list(dict.fromkeys(_sweeps(data)))
     for sweep, marker in zip(sweeps, style.MARKERS * len(sweeps), strict=False) if len(sweeps) > 1 else ():
-        panel.plot([], [], marker, ms=5, color=style.MEASURED, label=sweep)
+        panel.plot([], [], marker, ms=5, color=style.MUTED, label=sweep)
+    if _elsewhere(data).any():
+        panel.plot([], [], "o", ms=2.5, color=style.MUTED, label="tested elsewhere than trained")
+    if "best" in data and 0 < data.best.sum() <= MOST_RINGED:
+        panel.plot([], [], "o", ms=8, mfc="none", mec=style.MEASURED, mew=0.9, label="least error for its cost")
     style.legend_below(figure, panel)
 
 
 def draw_runs(results: Results, target: str) -> Drawing:
     """Return all runs with the error of one target."""
-    data = runs_with_sweeps(results)
+    data = with_front(runs_with_sweeps(results), target)
     return Drawing(runs_figure(data, results.study.factors(), target, labels_of(results, target)), data)
 
 
@@ -127,46 +192,45 @@ def learning_data(runs: pd.DataFrame, factors: Sequence[str], folder: ResultsFol
 
 @style.styled
 def learning_figure(data: pd.DataFrame, factors: Sequence[str], labels: Labels) -> Figure:
-    """Return a panel per factor that is varied alone: the loss of its runs in colours, all others in grey.
+    """Return a panel per factor that is varied alone: the loss of a few of its runs, each with its level at its end.
 
-    Without such a factor, one panel with the runs of every n in a colour.
+    Without such a factor, one panel with a run of some n each.
     """
     lines = [factor for factor in factors if data.line.str.split().map(lambda names, one=factor: one in names).any()]
-    figure, tiles = style.tiles(max(1, len(lines)), COLUMNS, height=3.3, sharey=True)
+    figure, tiles = style.tiles(max(1, len(lines)), COLUMNS, height=2.9, sharey=True)
+    named = []
     for panel, factor in zip(tiles.all, lines or ["n"], strict=True):
-        on_line = data.line.str.split().map(lambda names, one=factor: one == "n" or one in names)
-        if factor != "n":
-            _plot(panel, data[~on_line], factor, {})
-        levels = np.unique(data[factor][on_line])
-        colors = dict(zip(levels.tolist(), style.sequence(len(levels)), strict=True))
-        _plot(panel, data[on_line], factor, colors)
+        rows = data[data.line.str.split().map(lambda names, one=factor: one == "n" or one in names)]
+        levels = np.unique(rows[factor])
+        levels = levels[np.unique(np.linspace(0, len(levels) - 1, min(len(levels), CURVES)).round().astype(int))]
+        ends = []
+        for level, color, dashes in zip(levels, style.sequence(len(levels)), style.LINE_STYLES, strict=False):
+            run = rows[rows[factor] == level]
+            run = run[run.run == run.run.iloc[0]].sort_values("step")
+            panel.plot(run.examples, run.loss, color=color, ls=dashes)
+            ends.append((float(run.loss.iloc[-1]), f"{factor} = {format_count(level)}"))
         panel.set_xlabel("finetuning examples seen")
-        style.number_axis(panel.xaxis, log=True)
-        n = np.unique(data.n[on_line])
-        panel.set_title(f"n = {format_count(n[0])}" if len(n) == 1 else "all runs")
-        panel.legend(title=factor, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        style.number_axis(panel.xaxis)
+        held = [name for name in [*factors, "n"] if name != factor and rows[name].nunique() == 1]
+        panel.set_title(", ".join(f"{name} = {format_count(rows[name].iloc[0])}" for name in held))
+        named.append(ends)
+    for panel, ends in zip(tiles.all, named, strict=True):
+        end_labels(panel, ends)
     for panel in tiles.left:
         panel.set_ylabel("training loss (nats per answer token)")
     return figure
 
 
-def _plot(panel, data: pd.DataFrame, factor: str, colors: Mapping[float, object]) -> None:
-    """Draw a line per run, in the colour of its level; in grey without colours."""
-    named = set()
-    for _, run in data.sort_values([factor, "run", "step"]).groupby("run", sort=False):
-        level = float(run[factor].iloc[0])
-        color = colors.get(level, "#DDDDDD")
-        label = format_count(level) if colors and level not in named else None
-        named.add(level)
-        panel.plot(
-            run.examples, run.loss, color=color, lw=1.6 if colors else 0.6, label=label, zorder=3 if colors else 1
-        )
+def trainings(results: Results) -> pd.DataFrame:
+    """Return a row per training, with the levels that it was trained at."""
+    runs = runs_with_sweeps(results).assign(run=results.table.names_of_trainings, **results.table.trained)
+    return runs.drop_duplicates("run", ignore_index=True)
 
 
 def draw_learning(results: Results, target: str) -> Drawing:
     """Return the learning curves of all runs whose logs are there."""
     factors = results.study.factors()
-    data = learning_data(runs_with_sweeps(results), factors, results, results.study.finetune.epochs)
+    data = learning_data(trainings(results), factors, results, results.study.finetune.epochs)
     if data.empty:
         raise NothingToShow("No run has kept its training log, runs/<run>/state/train.jsonl.")
     return Drawing(learning_figure(data, factors, labels_of(results, target)), data)

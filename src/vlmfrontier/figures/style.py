@@ -26,6 +26,9 @@ MEASURED = "#222222"
 MUTED = "#777777"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
+LINE_STYLES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+"""Beside colours of a sequence, so that lines differ in grey."""
+
 PANEL = (3.1, 2.6)
 """Width and height of one panel in inches; a row of three is readable across a page."""
 DOTS_PER_INCH = 160
@@ -112,7 +115,7 @@ def tiles(count: int, wide: Sequence[int], height: float = PANEL[1], **sharing: 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as `path`.png, .svg and .pdf; `path` has no suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _lay_out(figure)
+    lay_out(figure)
     figure.set_dpi(DOTS_PER_INCH)
     figure.canvas.draw()
     pixels = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
@@ -122,8 +125,8 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path.with_name(path.name + ".pdf"), metadata={"CreationDate": None})
 
 
-def _lay_out(figure: Figure) -> None:
-    """Place everything once for both files, which takes longest; a figure without axes has nothing to place."""
+def lay_out(figure: Figure) -> None:
+    """Place everything once, for all files, which takes longest; a figure without axes has nothing to place."""
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)

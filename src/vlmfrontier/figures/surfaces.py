@@ -89,7 +89,7 @@ def stars_of(surface: pd.DataFrame) -> pd.DataFrame:
         found = np.concatenate(candidates)
         best = found[np.argmin(found[:, 2])]
         rows.append(surface.iloc[0].to_dict() | dict(zip([*pair, "f"], best, strict=True)) | {"c": level, "kind": STAR})
-    return pd.DataFrame(rows, columns=surface.columns)
+    return pd.DataFrame(rows, columns=surface.columns) if rows else surface[:0]
 
 
 def grid_cost(cost: CostModel, point: Mapping[str, np.ndarray], pair: tuple[str, str], grid: int) -> np.ndarray:

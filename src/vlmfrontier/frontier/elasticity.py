@@ -75,7 +75,7 @@ def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
 
 def elasticity_by_budget(target: Target, grid: ElasticityGrid, near: float = 1.0) -> pd.DataFrame:
     """Return e_k (Eq. 9) at every budget of the grid, averaged over its data sizes and over the budgets up to a ratio
-    of `near` away, so that rounding to whole levels makes no peaks (the paper's Figure 5).
+    of `near` away, so that rounding to whole levels makes no peaks (the paper's Figure 4).
 
     Columns: c, factor, e, e_median, e_lo and e_hi, as `elasticity_table`'s.
     """

@@ -170,7 +170,7 @@ FILES = (
     ("laws/", "fitted laws and their resamples"),
     ("tables/", "forms, elasticity, checks, regret"),
     ("frontier/", "x* for every budget and n, a file per target"),
-    ("figures/", "figures, as PNG and SVG"),
+    ("figures/", "figures, as PNG, SVG and PDF"),
     ("explorer.html", "the frontier, interactive, in a browser"),
     ("study.json", "the study with every key"),
 )

@@ -3,19 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.figures import style
-from vlmfrontier.figures.by_factor import (
-    isoflop_data,
-    isoflop_figure,
-    isoflop_tasks_figure,
-    least_errors,
-    line_data,
-    star_figure,
-    star_tasks_figure,
-)
-from vlmfrontier.figures.contours import contour_data, contours_figure, contours_tasks_figure
+from vlmfrontier.figures.by_factor import line_data, star_figure, star_tasks_figure
+from vlmfrontier.figures.contours import contours_figure, contours_tasks_figure
 from vlmfrontier.figures.cost import planned_figure, vision_share_figure
 from vlmfrontier.figures.drawing import Labels, Predictor
 from vlmfrontier.figures.fit_quality import bags_figure, extrapolation_figure, fit_quality_figure, profiles_figure
@@ -27,7 +20,17 @@ from vlmfrontier.figures.frontier import (
     regret_figure,
     shown_regret,
 )
-from vlmfrontier.figures.runs import learning_figure, runs_figure
+from vlmfrontier.figures.isoflop import (
+    isoflop_data,
+    isoflop_figure,
+    isoflop_tasks_figure,
+    least_errors,
+    optima_of,
+)
+from vlmfrontier.figures.labels import point_labels, spread
+from vlmfrontier.figures.optima import optima_data
+from vlmfrontier.figures.runs import learning_figure, runs_figure, with_front
+from vlmfrontier.figures.surfaces import contour_data
 from vlmfrontier.frontier.elasticity import ElasticityGrid, elasticities_of_members, elasticity_by_budget
 from vlmfrontier.frontier.pool import Target, TargetLaws
 from vlmfrontier.frontier.search import frontier_table
@@ -96,6 +99,8 @@ GRID = ElasticityGrid(np.array([5e7, 1e8, 2e8]), np.array([400.0, 800.0, 1600.0]
 
 def all_figures():
     table = frontier_table(TARGET, np.linspace(2e7, 3e8, 20), np.array([400.0, 800.0]), near=0.005)
+    maps = optima_data(TARGET, (2e7, 3e8), 800.0)
+    both = pd.concat([maps, maps.assign(target="again")])
     elasticities = pd.DataFrame(
         {
             "target": "avg",
@@ -123,7 +128,7 @@ def all_figures():
     )
     costs = costs.assign(train_seconds=[3.0, 6.0], gpu_hours=[1.0, 2.0], measured_gpu_hours=[1.5, 2.5])
     return {
-        "runs": runs_figure(RUNS.assign(c=COST.cost(X)), FACTORS, "avg", LABELS),
+        "runs": runs_figure(with_front(RUNS.assign(c=COST.cost(X)), "avg"), FACTORS, "avg", LABELS),
         "learning": learning_figure(curves.assign(examples=[8.0, 400.0], loss=[1.2, 0.9]), FACTORS, LABELS),
         "cost": planned_figure(costs, LABELS, True),
         "star": star_figure(lines, LABELS),
@@ -133,11 +138,11 @@ def all_figures():
         "extrapolation": extrapolation_figure(forms, 0.85),
         "profiles": profiles_figure(profile.assign(delta_chi2=[4.0, 1.0, 0.0, 1.0, 4.0])),
         "contours": contours_figure(surfaces, RUNS, "avg", LABELS),
-        "contours-tasks": contours_tasks_figure(pd.concat([surfaces, surfaces.assign(target="again")]), LABELS),
-        "isoflop": isoflop_figure(rivals, LABELS),
+        "contours-tasks": contours_tasks_figure(pd.concat([surfaces, surfaces.assign(target="again")]), RUNS, LABELS),
+        "isoflop": isoflop_figure(rivals, optima_of(TARGET, GROUPS), LABELS),
         "isoflop-tasks": isoflop_tasks_figure(pd.concat([rivals, rivals.assign(target="again")]), LABELS),
-        "frontier": frontier_figure(table, FACTORS, LABELS, "90% interval"),
-        "frontier-tasks": frontier_tasks_figure({"avg": table, "again": table}, FACTORS, LABELS),
+        "frontier": frontier_figure(maps, table, SPACE, TARGET.runs, LABELS, "90% interval"),
+        "frontier-tasks": frontier_tasks_figure(both, {"avg": table, "again": table}, SPACE, TARGET.runs, LABELS),
         "elasticity": elasticity_figure(elasticities, FACTORS),
         "elasticity-budget": elasticity_budget_figure(elasticity_by_budget(TARGET, GRID), LABELS),
         "regret": regret_figure(losses),
@@ -175,7 +180,8 @@ def test_many_data_sizes_share_a_few_colours():
 
 
 def test_isoflop_lines_are_the_least_error_at_each_level():
-    levels, errors = least_errors(TARGET, 1e8, "T", 800.0)
+    levels, errors, at = least_errors(TARGET, 1e8, "T", 800.0)
+    np.testing.assert_array_equal(SPACE.factors["T"][at], levels)
     for level, error in zip(levels, errors, strict=True):
         rivals = (SPACE.factors["T"] == level) & (SPACE.cost <= 1e8)
         medians = np.median(TARGET.ensemble.pool.errors(np.flatnonzero(rivals), 800.0), axis=0)
@@ -183,6 +189,8 @@ def test_isoflop_lines_are_the_least_error_at_each_level():
     data = isoflop_data(GROUPS, {"avg": TARGET})
     law = data[(data.factor == "T") & (data.kind == "law")]
     np.testing.assert_allclose(law.f, errors)
+    assert (law.f_lo <= law.f).all()
+    assert (law.f <= law.f_hi).all()
     runs = data[(data.factor == "T") & (data.kind == "run")]
     assert runs.f[runs.best].item() == GROUPS[1e8].avg.min()
 
@@ -202,8 +210,9 @@ def test_files_are_the_same_for_the_same_data(tmp_path, figures):
     again = star_figure(line_data(RUNS, FACTORS, {"avg": PREDICTOR}), LABELS)
     style.save(figures["star"], tmp_path / "a")
     style.save(again, tmp_path / "b")
-    for suffix in (".png", ".svg"):
+    for suffix in (".pdf", ".png", ".svg"):
         assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+    assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
 
 
 def test_nothing_is_cut_off_at_the_edge(tmp_path, figures):
@@ -241,8 +250,9 @@ def test_the_share_of_the_vision_model_is_drawn_per_size_and_along_the_frontier(
 def test_a_bag_as_in_the_paper_is_not_called_an_interval():
     table = frontier_table(TARGET, np.linspace(2e7, 3e8, 5), np.array([400.0]), near=0.005)
     for pooling, words in (("paper", "bagging spread"), ("pool", "90% interval")):
-        figure = frontier_figure(table, FACTORS, LABELS, range_name(pooling))
-        assert figure.axes[-1].get_title() == f"along the frontier, with {words}"
+        maps = optima_data(TARGET, (2e7, 3e8), 400.0)
+        figure = frontier_figure(maps, table, SPACE, TARGET.runs, LABELS, range_name(pooling))
+        assert figure.axes[3].get_title() == f"along the frontier, with {words}"
 
 
 def test_the_elasticity_at_single_budgets_averages_to_that_of_all():
@@ -266,3 +276,91 @@ def test_a_frontier_is_not_compared_with_itself():
         ("frontier at n = 400", 800.0),
         ("scale T alone", 800.0),
     ]
+
+
+def test_shares_of_the_fits_add_up_and_x_star_is_that_of_the_frontier():
+    maps = optima_data(TARGET, (2e7, 3e8), 800.0)
+    shares = maps[maps.kind == "share"]
+    np.testing.assert_allclose(shares.groupby(["factor", "c"]).share.sum(), 1.0)
+    best = maps[maps.kind == "x*"].pivot_table(index="c", columns="factor", values="level")
+    table = frontier_table(TARGET, best.index.to_numpy(), np.array([800.0]), near=0.005)
+    for factor in FACTORS:
+        np.testing.assert_array_equal(best[factor], table[factor])
+    rising = maps[(maps.kind == "trend") & (maps.factor == "T")].level.to_numpy()
+    assert rising[-1] > 2 * rising[0]  # a larger budget pays for more frames
+    assert SPACE.factors["T"].min() <= rising.min()
+
+
+def test_one_budget_has_a_map_of_one_column():
+    maps = optima_data(TARGET, (1e8, 1e8), None)
+    assert set(maps.kind) == {"share", "x*"}
+    assert maps[maps.kind == "share"].c.nunique() == 1
+
+
+def test_stars_of_contours_cost_what_their_line_says_and_nothing_cheaper_is_better():
+    data = contour_data(RUNS, FACTORS, {"avg": PREDICTOR}, COST, grid=16)
+    stars = data[data.kind == "star"]
+    assert not stars.empty
+    for star in stars.to_dict("records"):
+        x = {name: np.array([star[name]]) for name in FACTORS}
+        assert COST.cost(x)[0] <= star["c"] * 1.01
+        same = (data["first"] == star["first"]) & (data["second"] == star["second"]) & (data.kind == "surface")
+        assert star["f"] <= data.f[same & (data.c <= star["c"])].min() + 1e-9
+        assert float(f"{star['c']:.2g}") == pytest.approx(star["c"])  # a round number
+
+
+def test_all_tasks_share_one_scale_that_ends_at_the_largest_error(figures):
+    *panels, bar = figures["contours-tasks"].axes
+    assert bar.get_label() == "<colorbar>"
+    assert all(panel.get_label() != "<colorbar>" for panel in panels)
+    assert bar.get_ylim()[1] <= 100
+    two = Labels("loss", LABELS.names, errors={"avg": "loss", "again": "accuracy: error (0–100)"})
+    data = contour_data(RUNS, FACTORS, {"avg": PREDICTOR}, COST, grid=8)
+    apart = contours_tasks_figure(pd.concat([data, data.assign(target="again")]), RUNS, two)
+    assert len([axes for axes in apart.axes if axes.get_label() == "<colorbar>"]) == 2
+
+
+def test_the_front_has_no_run_that_another_beats_at_its_cost():
+    runs = with_front(RUNS.assign(c=COST.cost(X)), "avg")
+    assert runs.best.any()
+    for run in runs.itertuples():
+        others = runs[(runs.c <= run.c) & (runs.index != run.Index)]
+        if run.best:
+            assert not (others.avg < run.avg).any()
+        else:
+            assert (others.avg <= run.avg).any()
+    assert "best" not in with_front(RUNS, "avg")
+
+
+def test_labels_lie_inside_their_panels_and_apart(figures):
+    for name, count in (("isoflop", 1), ("runs", 2)):
+        figure = figures[name]
+        figure.draw_without_rendering()
+        found = [(panel, text) for panel in figure.axes for text in panel.texts if text.get_text().startswith("(")]
+        assert len(found) >= count, name
+        boxes = []
+        for panel, text in found:
+            box, page = Text.get_window_extent(text), panel.get_window_extent().padded(2)
+            assert page.x0 <= box.x0 <= box.x1 <= page.x1, name
+            assert page.y0 <= box.y0 <= box.y1 <= page.y1, name
+            assert not any(box.overlaps(other) for other in boxes), name
+            boxes.append(box)
+
+
+def test_a_label_without_room_is_left_out():
+    _, axes = style.panels(1, 1)
+    point_labels(axes[0, 0], [(0.5, 0.5, "x" * 90), (0.5, 0.5, "fits")])
+    assert [text.get_text() for text in axes[0, 0].texts] == ["fits"]
+
+
+def test_names_at_the_ends_of_lines_keep_their_order_and_distance():
+    places = spread([0.5, 0.9, 0.51, 0.1], 0.1)
+    assert np.argsort(places).tolist() == [3, 0, 2, 1]
+    assert np.diff(np.sort(places)).min() >= 0.1 - 1e-12
+    assert places[1] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_colours_of_ordered_levels_differ_in_grey(count):
+    grey = np.array(style.sequence(count))[:, :3] @ [0.299, 0.587, 0.114]
+    assert (np.diff(grey) > 0.08).all()

@@ -9,9 +9,9 @@ import pytest
 from tests.made_towers import results, study
 from vlmfrontier.cost.model import cost_model
 from vlmfrontier.figures.contours import contours_tasks_figure
-from vlmfrontier.figures.surfaces import contour_data, grid_cost
 from vlmfrontier.figures.cost import vision_share_figure
 from vlmfrontier.figures.drawing import Labels, draw
+from vlmfrontier.figures.surfaces import contour_data, grid_cost
 from vlmfrontier.laws.selection import fit_target
 from vlmfrontier.sweep.collect import VARIABLES, describe
 from vlmfrontier.sweep.runs import plan_runs
@@ -26,7 +26,9 @@ def test_contours_have_lines_of_equal_cost_between_the_models(tmp_path: Path, co
     assert np.isfinite(drawing.data.c).all()
     *panels, bar = drawing.figure.axes
     assert len(panels) == 6
-    assert all(len(panel.collections) == 4 for panel in panels)  # surface, lines of error and of cost, points
+    for panel in panels:  # surface, lines of error and of cost, points; a star on lines of cost
+        assert len(panel.collections) == 4
+        assert any(line.get_marker() == "*" and len(line.get_xdata()) for line in panel.get_lines())
     assert bar.get_ylabel() == "avg: error (0–100)"
 
 
@@ -37,10 +39,12 @@ def test_six_pairs_of_factors_make_two_rows_a_target():
     }
     data = contour_data(runs, list("NTVM"), law, None, 6)
     labels = Labels.of(describe(study(), runs), "avg")
-    figure = contours_tasks_figure(data, labels)
-    assert [panel.get_ylabel() for panel in figure.axes] == [labels.small_name(name) for name in "TVMVMM"] * 2
-    assert len({panel.get_position().y0 for panel in figure.axes}) == 4
-    assert all(panel.get_xlabel() for panel in figure.axes)
+    figure = contours_tasks_figure(data, runs, labels)
+    *panels, bar = figure.axes
+    assert bar.get_label() == "<colorbar>"
+    assert [panel.get_ylabel() for panel in panels] == [labels.small_name(name) for name in "TVMVMM"] * 2
+    assert len({panel.get_position().y0 for panel in panels}) == 4
+    assert all(panel.get_xlabel() for panel in panels)
 
 
 @pytest.mark.parametrize("cost", ["paper", "counted"])
