@@ -98,7 +98,7 @@ class CollectedRuns(ResultsFolder):
         """Return the result of a run, or of its test elsewhere, called as in `ResultsTable.names`; empty if it is not
         there, as where only the run table was handed on."""
         key, _, at = run.partition("@")
-        path = self.run(key).root / "tested" / f"{at}.json" if at else self.run(key).result
+        path = self.run(key).tested_at(at) if at else self.run(key).result
         return read_result(path) if path.exists() else {}
 
     @cached_property

@@ -50,7 +50,11 @@ class RunFolder:
 
     def tested(self, T: int, V: int) -> Path:
         """Return the result of the model at T and V that are not its own."""
-        return self.root / "tested" / f"{level_name(T, V)}.json"
+        return self.tested_at(level_name(T, V))
+
+    def tested_at(self, levels: str) -> Path:
+        """Return the same of levels by their name."""
+        return self.root / "tested" / f"{levels}.json"
 
     def tested_answers(self, T: int, V: int) -> Path:
         """Return the folder of answers at T and V that are not the model's own, where a study keeps them."""

@@ -65,7 +65,7 @@ if STUDY.evaluate.harness == "packed":
         resources:
             **evaluation_job(),
         params:
-            fingerprint=lambda wildcards: fingerprints.evaluate_fingerprint(STUDY, planned(wildcards)),
+            fingerprint=fingerprints.evaluate_fingerprint(STUDY),
         message:
             "evaluate {wildcards.run}"
         shell:

@@ -23,6 +23,7 @@ from vlmfrontier.evaluation.result import (
     facts_f1,
     has_test,
     most_likely,
+    residuals_by_task,
     task_errors,
     write_answers,
     write_result,
@@ -163,12 +164,8 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
     missing = [(T, V) for T, V in run.tested if not has_test(study, run, folder, T, V, weights, test)]
     for T in sorted({T for T, _ in missing} - {run.T}):
         _test(study, run, results, model.config, test, T, [V for t, V in missing if t == T], answer)
-    elsewhere = [V for T, V in missing if T == run.T]
-    started = time.monotonic()
-    answers = answer(run.T, [run.V], "answer")[run.V]
-    seconds = time.monotonic() - started
-    if elsewhere:
-        _test(study, run, results, model.config, test, run.T, elsewhere, answer)
+    levels = [run.V, *(V for T, V in missing if T == run.T)]
+    answers, seconds = _test(study, run, results, model.config, test, run.T, levels, answer)
     write_answers(folder.answers, answers)
     control, count = None, min(study.evaluate.control_videos, len(groups))
     if count:
@@ -197,17 +194,23 @@ def _test(
     T: int,
     tokens: Sequence[int],
     answer: Callable[[int, Sequence[int], str], dict[int, dict[str, list[dict]]]],
-) -> None:
-    """Test `run` at T frames and each number of `tokens`, and write a result of each."""
+) -> tuple[dict[str, list[dict]], float]:
+    """Test `run` at T frames and each number of `tokens`, and write a result of each that is not its own; return the
+    answers and the seconds of the first."""
     folder, started = results.run(run.key), time.monotonic()
-    answered = answer(T, tokens, f"answer at T = {T}, V = {', '.join(map(str, tokens))}")
+    own = (T, tokens[0]) == (run.T, run.V)
+    levels = f" at T = {T}, V = {', '.join(map(str, tokens))}"
+    answered = answer(T, tokens, "answer" if own and len(tokens) == 1 else f"answer{levels}")
     seconds = (time.monotonic() - started) / len(tokens)
-    for V, answers in answered.items():
+    for V in tokens[1:] if own else tokens:
+        answers = answered[V]
         if study.evaluate.keep_answers == "all":
             write_answers(folder.tested_answers(T, V), answers)
         measured = {
             "errors": task_errors(study.tasks(), answers),
             "test": test,
             "provenance": provenance(device_name()),
+            "residuals": residuals_by_task(answers),
         }
         write_test(study, run, results, config, (T, V), seconds, measured)
+    return answered[tokens[0]], seconds

@@ -14,7 +14,7 @@ import numpy as np
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import write_json
-from vlmfrontier.laws.noise import measure_weights, video_residuals
+from vlmfrontier.laws.noise import measure_weights, residuals_of, video_residuals
 from vlmfrontier.models.build import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.models.weights import check_saved
@@ -85,6 +85,11 @@ def task_errors(tasks: Sequence[str], answers: dict[str, list[dict]]) -> dict[st
     weights = [weight / len(tasks) for task in tasks for weight in measure_weights(answers[task])]
     total = sum(entry["questions"] for entry in report.values())
     return report | {"avg": {**_error(everything, weights), "questions": total}}
+
+
+def residuals_by_task(answers: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
+    """Return by task what each video adds to its error, in points: all that joint noise needs of answers that go."""
+    return {task: {v: round(value, 6) for v, value in residuals_of([task], answers).items()} for task in answers}
 
 
 def _error(records: Sequence[dict], weights: Sequence[float]) -> dict[str, float | int]:

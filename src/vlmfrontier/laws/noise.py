@@ -16,7 +16,7 @@ import numpy as np
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.paths import ResultsFolder
-from vlmfrontier.records import again
+from vlmfrontier.records import again, read_result
 from vlmfrontier.study.root import Study
 
 _SAME = 1e-6
@@ -74,14 +74,19 @@ class JointNoise:
 def kept_noise(study: Study, results: ResultsFolder, table: ResultsTable, target: str) -> JointNoise | None:
     """Return the joint noise of a target in the runs of `table` whose answers are kept; None of fewer than two.
 
-    A run whose answers give another error than the table has is left out: they are not those of its result. Raises
-    `UserError` naming file and line of what is no answer.
+    A run whose answers give another error than the table has is left out: they are not those of its result. Of a test
+    elsewhere its result says what videos add. Raises `UserError` naming file and line of what is no answer.
     """
     tasks = study.tasks() if target not in study.tasks() else [target]
     measured = dict(zip(table.names, table.error(target), strict=True)) if tasks else {}
     found = {}
     for run, error in measured.items():
-        folder = results.run(run).answers
+        key, _, at = run.partition("@")
+        if at:
+            if residuals := _of_test(results.run(key).tested_at(at), tasks):
+                found[run] = residuals
+            continue
+        folder = results.run(key).answers
         files = [folder / f"{task}.jsonl" for task in tasks]
         if all(file.is_file() for file in files):
             said, residuals = _of_run(files)
@@ -106,16 +111,31 @@ def joint_noise(
 
 def _of_run(files: Sequence[Path]) -> tuple[float, dict[str, float]]:
     """Return the mean error of a run over tasks, in points, and what each video adds to it."""
-    scores, videos, strata, weights = [], [], [], []
-    for file in files:
-        records = _read(file)
-        scores += [record["score"] for record in records]
-        videos += [record["video"] for record in records]
-        strata += [(file.stem, record.get("measure")) for record in records]
-        weights += [weight / len(files) for weight in measure_weights(records)]
-    residuals = video_residuals(scores, videos, strata, weights)
-    error = 100 * (1 - float(np.dot(scores, weights)))
-    return error, {video: -100 * value for video, value in residuals.items()}
+    answers = {file.stem: _read(file) for file in files}
+    scores = [record["score"] for records in answers.values() for record in records]
+    weights = [weight / len(files) for records in answers.values() for weight in measure_weights(records)]
+    return 100 * (1 - float(np.dot(scores, weights))), residuals_of(list(answers), answers)
+
+
+def residuals_of(tasks: Sequence[str], answers: Mapping[str, Sequence[Mapping]]) -> dict[str, float]:
+    """Return what each video adds to the mean error of `tasks`, in points."""
+    records = [(task, record) for task in tasks for record in answers[task]]
+    scores, videos = [record["score"] for _, record in records], [record["video"] for _, record in records]
+    strata = [(task, record.get("measure")) for task, record in records]
+    weights = [weight / len(tasks) for task in tasks for weight in measure_weights(answers[task])]
+    return {video: -100 * value for video, value in video_residuals(scores, videos, strata, weights).items()}
+
+
+def _of_test(path: Path, tasks: Sequence[str]) -> dict[str, float]:
+    """Return what each video adds to the mean error of `tasks` at other levels; empty if the result does not say it."""
+    of_task = read_result(path).get("residuals", {}) if path.exists() else {}
+    if not set(tasks) <= set(of_task):
+        return {}
+    total: Counter[str] = Counter()
+    for task in tasks:
+        for video, value in of_task[task].items():
+            total[video] += value / len(tasks)
+    return dict(total)
 
 
 def _read(file: Path) -> list[dict]:

@@ -40,7 +40,7 @@ class StudyReport:
     @cached_property
     def runs(self) -> list[tuple[Run, Status]]:
         """Every planned run with its status; empty for an own table."""
-        return [(run, run_status(self.results.run(run.key).root)) for run in plan_runs(self.study)]
+        return [(run, run_status(self.results.run(run.key).root, tested=run.tested)) for run in plan_runs(self.study)]
 
     @property
     def failed(self) -> list[tuple[Run, Status]]:

@@ -10,7 +10,7 @@ import numpy as np
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.laws.listing import default_forms
-from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.paths import ResultsFolder, level_name
 from vlmfrontier.records import LARGEST_ERROR, LAWS_SPLIT, Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.outdated import SHOWN, Identity, named
@@ -95,7 +95,8 @@ SIZED = ("N", "M", "n")
 
 
 def collect(study: Study, results: Path) -> tuple["pd.DataFrame", list[str]]:
-    """Return the run table and the keys of the runs that have no result: those are no row, never a made-up value.
+    """Return the run table and what is left out: the keys of the runs that have no result, and the names of tests that
+    are missing. Those are no row, never a made-up value.
 
     Columns: run, sweep, N (parameters), T, V, with several vision models M (parameters), n (examples), seed, c (FLOPs),
     where models are tested elsewhere T_train, V_train and elastic, then every target's error on 0–100 and every
@@ -116,7 +117,12 @@ def collect(study: Study, results: Path) -> tuple["pd.DataFrame", list[str]]:
         foreign += [f"{folder.result}: {named(why)}"] if why else []
         for test, row in tested:
             path = folder.result if test.own else folder.tested(test.T, test.V)
+            if not path.exists():
+                missing.append(f"{run.key}@{level_name(test.T, test.V)}")
+                continue
             measured = result if test.own else read_result(path)
+            if not test.own and (why := now.of_test(run, test.T, test.V, measured, (trained or {}).get("weights"))):
+                foreign.append(f"{path}: {named(why)}")
             rows.append({**row, **_errors(study.targets(), path, measured)})
     _refuse_foreign(foreign)
     if not rows:

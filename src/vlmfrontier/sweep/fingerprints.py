@@ -176,10 +176,12 @@ def answer_settings(study: Study) -> dict[str, Any]:
     }
 
 
-def evaluate_fingerprint(study: Study, run: Run | None = None) -> str:
-    """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks; of a
-    run also where else it is tested."""
-    return digest(*evaluate_settings(study).values(), *([run.tested] if run is not None and run.tested else []))
+def evaluate_fingerprint(study: Study) -> str:
+    """Return what decides a result, besides the weights and the test data, or besides the answers to benchmarks.
+
+    Not where else a run is tested: tests that are missing are found by their files, and those too many hurt nobody.
+    """
+    return digest(*evaluate_settings(study).values())
 
 
 def evaluate_settings(study: Study) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.files import remembered_hash
-from vlmfrontier.paths import ResultsFolder, RunFolder
+from vlmfrontier.paths import ResultsFolder, RunFolder, level_name
 from vlmfrontier.records import (
     Training,
     read_answered,
@@ -189,27 +189,44 @@ class Identity:
         if "recipe" not in result:
             now = _as_old(now, result, self.study.evaluate.control_videos)
             then = {key: then[key] for key in now}
-        return found + differences(then, now, "evaluated") + self.of_tests(run, weights, test or then.get("test"))
+        return found + differences(then, now, "evaluated")
 
-    def of_tests(self, run: Run, weights: str, test: Mapping[str, Any] | None) -> list[str]:
-        """Return what is missing or differs among the tests of a run at T and V that are not its own."""
-        folder, found = self.results.run(run.key), []
-        hashes = test or self.manifest("test") if self.study.evaluate.harness == "packed" else None
+    def of_test(self, run: Run, T: int, V: int, result: Mapping[str, Any], weights: str | None = None) -> list[str]:
+        """Return what differs between the settings of a run's result at T and V and what decides it now.
+
+        `weights` are those of its training, if that is there.
+        """
+        then = result.get("recipe") or {}
+        test = self.manifest("test") if self.study.evaluate.harness == "packed" else None
+        now = settings_of_test(self.study, run, T, V, weights or then.get("weights", ""), test or then.get("test"))
+        return differences(then, now, "tested")
+
+    def of_tests(self, run: Run, weights: str | None = None) -> list[str]:
+        """Return which tests of a run at T and V that are not its own are missing, and what differs in the others."""
+        folder, missing, found = self.results.run(run.key), [], []
         for T, V in run.tested:
             path = folder.tested(T, V)
             if not path.exists():
-                found.append(f"there is no test at T = {T}, V = {V} yet")
+                missing.append(level_name(T, V))
                 continue
-            then = read_result(path).get("recipe") or {}
-            found += differences(then, settings_of_test(self.study, run, T, V, weights, hashes), "tested")
-        return found
+            try:
+                why = self.of_test(run, T, V, read_result(path), weights)
+            except UserError as damaged:
+                why = [str(damaged)]
+            found += [f"tested/{path.name}: {each}" for each in why]
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        return ([f"not tested at {', '.join(missing[:SHOWN])}{more}"] if missing else []) + found
 
     def of_answers(self, run: Run, answered: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:
         """Return what differs between the settings of a run's answers to benchmarks and what decides them now."""
         weights = (trained or answered)["weights"]
         if "recipe" not in answered:
-            return differences({"weights": answered["weights"]}, {"weights": weights}, "answered")
-        return differences(answered["recipe"], answered_settings(self.study, run, weights), "answered")
+            found = differences({"weights": answered["weights"]}, {"weights": weights}, "answered")
+        else:
+            found = differences(answered["recipe"], answered_settings(self.study, run, weights), "answered")
+        levels = [level_name(*at) for at in run.tested if level_name(*at) not in answered.get("tested", {})]
+        more = f" and {len(levels) - SHOWN} more" if len(levels) > SHOWN else ""
+        return found + ([f"not answered at {', '.join(levels[:SHOWN])}{more}"] if levels else [])
 
 
 def _settings_of_old_manifest(manifest: Mapping[str, Any], split: str, now: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -282,7 +299,9 @@ def _compare_run(identity: Identity, run: Run, found: Outdated) -> None:
     compare = partial(identity.of_answers, run, trained=trained)
     _compare(identity, folder.answered, read_answered, compare, found)
     compare = partial(identity.of_result, run, trained=trained)
-    _compare(identity, folder.result, read_result, compare, found)
+    if _compare(identity, folder.result, read_result, compare, found):
+        weights = trained["weights"] if trained else None
+        _compare(identity, folder.result, read_result, lambda _: identity.of_tests(run, weights), found)
     again = folder.result if identity.study.evaluate.harness == "packed" else folder.answered
     why = found.files.get(_name(identity, again))
     if why and trained is not None and not folder.has_weights:

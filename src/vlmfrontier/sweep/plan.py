@@ -71,7 +71,7 @@ def plan_table(
         resources = plan_training(training, site)
         folder = ResultsFolder(results).run(run.key).root
         hours = hours_used(folder / "state" / "train.jsonl") * resources.processes
-        status = _planned_status(run_status(folder, (live or {}).get(run.key)), resources)
+        status = _planned_status(run_status(folder, (live or {}).get(run.key), run.tested), resources)
         rows.append(
             {
                 "run": run.key,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from vlmfrontier.cluster.slurm import RUN_RULES, QueuedJob, ended_state, job_of
 from vlmfrontier.ended import ATTEMPT_LINE, STAGES, Ended, as_it_is, read_ended, record_file, record_of
-from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.paths import ResultsFolder, RunFolder
 
 DONE, TRAINED, FAILED, STARTED, MISSING = "done", "finetuned", "failed", "started", "missing"
 QUEUED, RUNNING, REFUSED = "queued", "running", "refused"
@@ -29,11 +29,11 @@ class Status(NamedTuple):
     """Why a run failed or is refused, in one line; the Slurm job of a live one."""
 
 
-def run_status(folder: Path, job: QueuedJob | None = None) -> Status:
+def run_status(folder: Path, job: QueuedJob | None = None, tested: Sequence[tuple[int, int]] = ()) -> Status:
     """Return the status of a run from its job in the queue, else from the files in its `folder`.
 
-    Failed is a run whose last attempt at a stage ended so by its own record, even if an older result is there; what its
-    log says decides nothing.
+    Done is one with its result and those at all T and V of `tested`. Failed is one whose last attempt at a stage ended
+    so by its own record, even if an older result is there; what its log says decides nothing.
     """
     if job is not None:
         state = QUEUED if job.state == "PENDING" else RUNNING
@@ -44,10 +44,12 @@ def run_status(folder: Path, job: QueuedJob | None = None) -> Status:
     for stage, end in ends.items():
         if end is not None and end.state == FAILED:
             return Status(FAILED, f"{stage}: {end.reason}")
-    if (folder / "result.json").exists():
+    missing = [at for at in tested if not RunFolder(folder).tested(*at).exists()]
+    if (folder / "result.json").exists() and not missing:
         return Status(DONE)
     if (folder / "finetuned.json").exists():
-        return Status(TRAINED)
+        done = len(tested) - len(missing)
+        return Status(TRAINED, f"tested at {done} of {len(tested)} other T and V" if done else "")
     begun = ends["finetune"]
     if begun is not None:
         job = f"Slurm job {begun.slurm_job_id}, " if begun.slurm_job_id else ""

@@ -6,7 +6,7 @@ weights, or rated by this judge, is not asked again.
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,16 @@ from vlmfrontier.evaluation.relay import Answering, Collecting, serving
 from vlmfrontier.evaluation.result import (
     check_model,
     drop_weights,
+    has_test,
     model_config,
+    residuals_by_task,
     task_errors,
     write_answers,
     write_result,
+    write_test,
 )
-from vlmfrontier.files import hash_file, read_lines, write_json
-from vlmfrontier.paths import ResultsFolder
+from vlmfrontier.files import hash_file, read_lines, read_record, write_json
+from vlmfrontier.paths import ResultsFolder, level_name
 from vlmfrontier.records import read_answered
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
 from vlmfrontier.study.root import Study
@@ -43,14 +46,25 @@ from vlmfrontier.sweep.runs import Run
 
 
 class Evaluation:
-    """One run's evaluation: its settings and where its files are."""
+    """One run's evaluation at some T and V, by default its own: its settings and where its files are."""
 
-    def __init__(self, study: Study, run: Run, results: ResultsFolder):
+    def __init__(self, study: Study, run: Run, results: ResultsFolder, levels: tuple[int, int] | None = None):
         self.study, self.run, self.results = study, run, results
         self.settings: LmmsEvalConfig = study.evaluate.lmms_eval
         self.run_folder = results.run(run.key)
-        self.folder = self.run_folder.benchmarks
+        self.T, self.V = levels or (run.T, run.V)
+        own = self.run_folder.benchmarks
+        self.folder = own if (self.T, self.V) == (run.T, run.V) else own / level_name(self.T, self.V)
         self.benchmarks = results.benchmarks(study.evaluate)
+
+    def elsewhere(self) -> "Iterator[Evaluation]":
+        """Yield this evaluation at every T and V that the run is tested at besides its own."""
+        yield from (Evaluation(self.study, self.run, self.results, levels) for levels in self.run.tested)
+
+    @property
+    def name(self) -> str:
+        """What these levels are called."""
+        return level_name(self.T, self.V)
 
     @property
     def requests(self) -> Path:
@@ -68,8 +82,8 @@ class Evaluation:
         return AnswerJob(
             model=str(self.run_folder.model.absolute()),
             weights=weights,
-            T=self.run.T,
-            V=self.run.V,
+            T=self.T,
+            V=self.V,
             rule=asdict(reading.rule),
             timeout=reading.timeout,
             precision=self.study.finetune.precision,
@@ -94,7 +108,8 @@ class Evaluation:
 
 
 def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
-    """Answer all questions of the benchmarks with the weights of `run`; write `answered.json` last and return it.
+    """Answer all questions of the benchmarks with the weights of `run`, at all T and V that it is tested at; write
+    `answered.json` last and return it.
 
     What the judge will be asked is taken down on the way. Raises `UserError` if weights, environment or answers are
     missing, or too many videos cannot be read.
@@ -102,8 +117,36 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     evaluation = Evaluation(study, run, results)
     weights = check_model(evaluation.run_folder)
     harness.python_of(evaluation.settings)
-    started = time.monotonic()
     prompts = prompts_hash(evaluation.run_folder.model)
+    elsewhere = {each.name: _answered_elsewhere(each, weights, prompts) for each in evaluation.elsewhere()}
+    summary = {"run": run.key, **_answer(evaluation, weights, prompts)}
+    if elsewhere:
+        summary["tested"] = elsewhere
+    write_json(evaluation.run_folder.answered, summary)
+    return summary
+
+
+def _answered_elsewhere(evaluation: Evaluation, weights: str, prompts: str) -> dict[str, Any]:
+    """Return the summary of the answers at levels that are not the run's own; those that stand are not given again."""
+    kept = evaluation.folder / "answered.json"
+    now = {"weights": weights, "prompts": prompts, "recipe": _recipe(evaluation, weights)}
+    found = read_record(kept)
+    if {key: found.get(key) for key in now} == json.loads(json.dumps(now)) and not found.get("unreadable"):
+        return found
+    summary = _answer(evaluation, weights, prompts)
+    write_json(kept, summary)
+    return summary
+
+
+def _recipe(evaluation: Evaluation, weights: str) -> dict[str, Any]:
+    """Return everything that decides the answers at these levels."""
+    own = answered_settings(evaluation.study, evaluation.run, weights)
+    return {**own, "T": evaluation.T, "V": evaluation.V}
+
+
+def _answer(evaluation: Evaluation, weights: str, prompts: str) -> dict[str, Any]:
+    """Answer all questions at the levels of `evaluation` and return a summary."""
+    started = time.monotonic()
     job = evaluation.job(weights, prompts, recorded=False)
     evaluation.requests.unlink(missing_ok=True)  # answers are kept; what they ask of the judge is taken down anew
     with serving(Collecting(evaluation.requests)) as address:
@@ -111,19 +154,16 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     answers = read_answers(Path(job.answers), weights)
     unreadable = check_videos(evaluation.settings, answers)
     counts = {leaf: count["effective"] for leaf, count in output.results["n-samples"].items()}
-    summary = {
-        "run": run.key,
+    return {
         "weights": weights,
         "prompts": prompts,
-        "recipe": answered_settings(study, run, weights),
-        "visual_tokens": _visual_tokens(answers, run),
+        "recipe": _recipe(evaluation, weights),
+        "visual_tokens": _visual_tokens(answers, evaluation),
         "questions": counts,
         "unreadable": unreadable,
         "seconds": round(time.monotonic() - started, 2),
         "provenance": json.loads(environment_file(job).read_text()),
     }
-    write_json(evaluation.run_folder.answered, summary)
-    return summary
 
 
 def prompts_hash(model: Path) -> str:
@@ -152,21 +192,62 @@ def check_videos(settings: LmmsEvalConfig, answers: GivenAnswers) -> dict[str, s
     return {a.video: a.unreadable for a in answers.values() if a.unreadable}
 
 
-def _visual_tokens(answers: GivenAnswers, run: Run) -> int:
+def _visual_tokens(answers: GivenAnswers, evaluation: Evaluation) -> int:
     """Return the visual tokens that questions were asked behind, measured. Raises `AssertionError` unless T·V."""
     counted = {a.visual_tokens for a in answers.values() if not a.unreadable}
-    assert counted <= {run.T * run.V}, f"{run.key}: asked behind {sorted(counted)} visual tokens"
-    return run.T * run.V
+    expected = evaluation.T * evaluation.V
+    assert counted <= {expected}, f"{evaluation.run.key}: asked behind {sorted(counted)} visual tokens"
+    return expected
 
 
 def score(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
-    """Have the open answers of `run` rated, score all answers, write `result.json` last and return it.
+    """Have the open answers of `run` rated, score all answers, at all T and V that it is tested at; write
+    `result.json`, of its own T and V, last and return it.
 
     Raises `UserError` if the judge fails, or if lmms-eval's files do not hold a score for every question.
     """
     evaluation = Evaluation(study, run, results)
-    settings, started = evaluation.settings, time.monotonic()
     summary = read_answered(evaluation.run_folder.answered)
+    for each in evaluation.elsewhere():
+        _score_elsewhere(each, summary)
+    scored, measured, seconds = _score(evaluation, summary)
+    write_answers(evaluation.run_folder.answers, scored)
+    config = model_config(evaluation.run_folder, run.V)
+    result = write_result(study, run, results, config, seconds, measured)
+    if not study.finetune.keep_model:
+        drop_weights(evaluation.run_folder)
+    return result
+
+
+def _score_elsewhere(evaluation: Evaluation, answered: Mapping[str, Any]) -> None:
+    """Score the answers at levels that are not the run's own and write their result, unless it stands.
+
+    It does if it is of these very answers.
+    """
+    folder, levels = evaluation.run_folder, (evaluation.T, evaluation.V)
+    if (summary := answered.get("tested", {}).get(evaluation.name)) is None:
+        raise UserError(f"{folder.answered}: no answers at {evaluation.name}; run `snakemake evaluate` again")
+    answers = read_answers(evaluation.folder / "answers.jsonl", summary["weights"])
+    given = digest(sorted((a.task, a.doc_id, a.key, a.answer) for a in answers.values()))[:16]
+    stands = has_test(
+        evaluation.study, evaluation.run, folder, *levels, summary["weights"], tested(answers.values())
+    ) and given == read_record(folder.tested(*levels)).get("answers")
+    if stands:
+        return
+    scored, measured, seconds = _score(evaluation, summary)
+    if evaluation.study.evaluate.keep_answers == "all":
+        write_answers(folder.tested_answers(*levels), scored)
+    measured |= {"answers": given, "residuals": residuals_by_task(scored)}
+    config = model_config(folder, evaluation.V)
+    write_test(evaluation.study, evaluation.run, evaluation.results, config, levels, seconds, measured)
+
+
+def _score(
+    evaluation: Evaluation, summary: Mapping[str, Any]
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any], float]:
+    """Have the answers at the levels of `evaluation` rated and return all with their scores, what is measured by them,
+    and the seconds of both stages."""
+    settings, started = evaluation.settings, time.monotonic()
     job = evaluation.job(summary["weights"], summary.get("prompts", ""), recorded=True)
     answers = read_answers(Path(job.answers), summary["weights"])
     outputs = {False: Output(evaluation.folder / "answered")}
@@ -181,7 +262,6 @@ def score(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
         name: score_task(name, task.benchmark, outputs[task.benchmark.judged], answers, settings.limit is not None)
         for name, task in settings.tasks.items()
     }
-    write_answers(evaluation.run_folder.answers, scored)
     measured = {
         "errors": task_errors(list(scored), scored),
         "wrong_video": None,
@@ -193,12 +273,7 @@ def score(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
         "limit": settings.limit,
         "provenance": summary["provenance"],
     }
-    seconds = summary["seconds"] + time.monotonic() - started
-    config = model_config(evaluation.run_folder, run.V)
-    result = write_result(study, run, results, config, seconds, measured)
-    if not study.finetune.keep_model:
-        drop_weights(evaluation.run_folder)
-    return result
+    return scored, measured, summary["seconds"] + time.monotonic() - started
 
 
 def _rated(evaluation: Evaluation) -> tuple[list[Body], Replies]:
