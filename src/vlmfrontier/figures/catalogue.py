@@ -199,7 +199,7 @@ CATALOGUE = {
     ),
     "frontier": Entry(
         "frontier",
-        "What minimizes {target} at each budget: the share of the fits that choose a level (blue), x* of their median "
+        "The frontier x*(c; n) of {target}: the share of the fits that choose a level (blue), x* of their median "
         "(dots) and the fits' trend, where there is one; last, the error with its {shaded}; dotted: outside the runs.",
         "frontier",
         ("laws", "frontier"),
@@ -208,7 +208,7 @@ CATALOGUE = {
     ),
     "frontier-tasks": Entry(
         "frontier",
-        "What minimizes {others} at each budget: the share of the fits that choose a level (blue), x* of their median "
+        "The frontier x*(c; n) of {others}: the share of the fits that choose a level (blue), x* of their median "
         "(dots) and the fits' trend, where there is one; last, the error with its {shaded}.",
         "frontier",
         ("laws", "frontier"),
