@@ -136,7 +136,7 @@ def draw_frontier_tasks(results: Results, target: str) -> Drawing:
     return Drawing(figure, pd.concat([maps, *shown], ignore_index=True))
 
 
-BUDGETS, NEAR = 60, 0.12
+BUDGETS, NEAR = 40, 0.12
 """Budgets at which the elasticity is shown, each the mean over those up to this share of the range away, in logs."""
 ELASTICITY_COLUMNS = (3, 2, 4)
 """Columns of panels, the preferred number first."""

@@ -83,14 +83,18 @@ def elasticity_by_budget(target: Target, grid: ElasticityGrid, near: float = 1.0
     counts = affordable(target.space.cost, grid.budgets)
     point = [search(pooled_errors(target.ensemble.pool, examples), counts)[None] for examples in ends]
     choices = [member_choices(target.ensemble.pool, examples, counts) for examples in ends]
+    columns = [(..., slice(i, i + 1)) for i in range(len(grid.budgets))]
+    of_median, models = (
+        np.stack([_average(target.space, grid, *(each[at] for each in pair)) for at in columns])
+        for pair in (point, choices)
+    )  # (C, 1, K) and (C, R, K)
     rows = []
-    for i, budget in enumerate(grid.budgets):
-        first, last = np.searchsorted(grid.budgets, [budget / near / (1 + 1e-9), budget * near * (1 + 1e-9)])
-        at = (..., slice(min(first, i), max(last, i + 1)))
-        of_median, models = (_average(target.space, grid, *(each[at] for each in pair)) for pair in (point, choices))
+    for budget in grid.budgets:
+        within = np.abs(np.log(grid.budgets / budget)) <= np.log(near) + 1e-9
+        smooth = models[within].mean(axis=0)
         for k, factor in enumerate(target.space.factors):
-            low, high = np.quantile(models[:, k], TAILS)
-            e = {"e": of_median[0, k], "e_median": np.median(models[:, k]), "e_lo": low, "e_hi": high}
+            low, high = np.quantile(smooth[:, k], TAILS)
+            e = {"e": of_median[within, 0, k].mean(), "e_median": np.median(smooth[:, k]), "e_lo": low, "e_hi": high}
             rows.append({"c": budget, "factor": factor, **e})
     return pd.DataFrame(rows)
 

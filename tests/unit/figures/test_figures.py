@@ -264,6 +264,14 @@ def test_the_elasticity_at_single_budgets_averages_to_that_of_all():
         np.testing.assert_allclose(table.e_median[table.c == c], np.median(values, axis=0), atol=1e-12)
 
 
+def test_a_smoothed_elasticity_is_the_mean_of_those_near_by():
+    alone, smooth = elasticity_by_budget(TARGET, GRID), elasticity_by_budget(TARGET, GRID, near=2.0)
+    for factor in FACTORS:
+        e = alone.e[alone.factor == factor].to_numpy()
+        wanted = [e[:2].mean(), e.mean(), e[1:].mean()]  # the budgets lie a factor of two apart
+        np.testing.assert_allclose(smooth.e[smooth.factor == factor], wanted, atol=1e-12)
+
+
 def at(budget):
     return ElasticityGrid(np.array([budget]), GRID.examples, GRID.step)
 
@@ -345,6 +353,16 @@ def test_labels_lie_inside_their_panels_and_apart(figures):
             assert page.y0 <= box.y0 <= box.y1 <= page.y1, name
             assert not any(box.overlaps(other) for other in boxes), name
             boxes.append(box)
+
+
+def test_runs_tested_elsewhere_than_trained_are_small_and_without_bars():
+    runs = RUNS.assign(elsewhere=RUNS["T"] < 4, avg_se=1.0)
+    panel = runs_figure(runs, FACTORS, "avg", LABELS).axes[0]
+    drawn = [(container.lines[0], container.has_yerr) for container in panel.containers]
+    sizes = {line.get_markersize(): bars for line, bars in drawn}
+    assert [sizes[size] for size in sorted(sizes)] == [False, True]
+    small = sum(len(line.get_xdata()) for line, _ in drawn if line.get_markersize() == min(sizes))
+    assert small == runs.elsewhere.sum()
 
 
 def test_a_label_without_room_is_left_out():
