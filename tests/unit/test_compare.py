@@ -88,7 +88,7 @@ def test_a_study_is_like_itself(studies, capsys: pytest.CaptureFixture):
     call(["compare", file, file])
     said = capsys.readouterr().out
     assert "Configuration:\n  no difference\n" in said
-    assert "no difference is established" in said
+    assert "their errors are the same" in said
     assert "the same at 5 of 5 budgets" in said
 
 
@@ -98,5 +98,18 @@ def test_studies_with_nothing_in_common_are_refused(studies, tmp_path: Path):
     other = made(tmp_path, {**QUICK, "table": table, "cost": cost, "space": {"N": ["1B", "3B"]}, "frontier": {}})
     with pytest.raises(UserError, match="vary other factors: N, T, V, n and N, n"):
         call(["compare", str(studies[0].study_json), str(other.study_json)])
+    files = [str(results.study_json) for results in studies]
+    with pytest.raises(UserError, match="'10,5M' is not a number"):
+        call(["compare", *files, "--budgets", "10,5M"])
+    with pytest.raises(UserError, match="budget 1 FLOPs is below the cheapest"):
+        call(["compare", *files, "--budgets", "1"])
     with pytest.raises(UserError, match="study made has no target 'order'; its targets are avg"):
-        call(["compare", *(str(results.study_json) for results in studies), "--target", "order"])
+        call(["compare", *files, "--target", "order"])
+
+
+def test_without_laws_the_runs_are_compared_all_the_same(studies, tmp_path: Path, capsys: pytest.CaptureFixture):
+    bare = made(tmp_path, QUICK)
+    call(["compare", str(studies[0].study_json), str(bare.study_json)])
+    said = capsys.readouterr().out
+    assert "their errors are the same" in said
+    assert "fit the laws first" in said

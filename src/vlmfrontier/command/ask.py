@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vlmfrontier.frontier.pairing import Both, Optimum, Pairs
+    from vlmfrontier.frontier.pool import Target
     from vlmfrontier.results import Results
 
 BUDGETS = 5
@@ -69,11 +70,12 @@ def compare(given: Namespace) -> None:
     _check(first, second, target)
     configuration = _configuration(first, second)
     pairs = pair(_runs(first, target), _runs(second, target))
-    optima, lacking = [], ""
     try:
-        optima = list(_optima(first, second, target, given))
+        targets = [] if None in (first.cost, second.cost) else [one.target(target) for one in (first, second)]
+        lacking = ""
     except UserError as error:
-        lacking = str(error)
+        targets, lacking = [], str(error)
+    optima = list(_optima(first, second, targets, given)) if targets else []
     if given.json:
         rows = pairs.rows.to_dict("records")
         runs = {"pairs": rows, "alone": pairs.alone, "mean": pairs.mean}
@@ -139,7 +141,9 @@ def _of_pairs(pairs: "Pairs") -> Iterator[str]:
 
     rows = pairs.rows
     yield f"  {len(rows)} in both (same factors, n and seed), {pairs.alone[0]} in A alone, {pairs.alone[1]} in B alone"
-    if rows.empty:
+    if not rows.difference.any():
+        if len(rows):
+            yield "  their errors are the same"
         return
     mean, se = pairs.mean
     beside = float(rows["first"].mean())
@@ -160,14 +164,14 @@ def _of_pairs(pairs: "Pairs") -> Iterator[str]:
         yield f"    {x}{seed}: {change} ({format_difference(row['difference'], row['first'])}{noise})"
 
 
-def _optima(first: "Results", second: "Results", target: str, given: Namespace) -> Iterator["Both"]:
-    """Yield what both studies say at common budgets and numbers of examples; nothing where one has no cost."""
+def _optima(first: "Results", second: "Results", targets: Sequence["Target"], given: Namespace) -> Iterator["Both"]:
+    """Yield what both studies say at common budgets and numbers of examples; nothing where costs differ in unit."""
     import numpy as np
 
     from vlmfrontier.frontier.pairing import both
     from vlmfrontier.units import parse_number
 
-    if None in (first.cost, second.cost) or first.space.unit != second.space.unit:
+    if first.space.unit != second.space.unit:
         return
     if given.budgets:
         budgets = sorted(map(parse_number, given.budgets))
@@ -178,7 +182,6 @@ def _optima(first: "Results", second: "Results", target: str, given: Namespace) 
     if first.examples is not None:
         common = np.intersect1d(first.examples, second.examples)[-1:]
         sizes = [parse_number(n) for n in given.examples] if given.examples else list(common)
-    targets = [results.target(target) for results in (first, second)]
     for n in sizes:
         for budget in budgets:
             yield both(*targets, float(budget), n if n is None else float(n), first.config.near)
