@@ -170,3 +170,24 @@ def test_chinchilla_without_a_cost_says_its_law(tmp_path: Path, capsys: pytest.C
     assert f"\n{law}\n{left_out}\n" in status
     assert f"{law.replace('`add`', '<code>add</code>')}</p><p>{left_out}</p>" in page
     assert not known.results.recommendation_yaml.exists()
+
+
+def test_the_checkpoint_of_a_recommendation_that_was_trained_is_named(tmp_path: Path):
+    space = {"N": ["m"], "T": [4], "V": [16], "M": ["fine"]}
+    budgets = {"budgets": [1e9], "examples": [400], "members": 20}
+    made = fitted(results(tmp_path, study(laws=FEW, space=space, frontier=budgets), noise=0.02))
+    (run,) = [
+        run
+        for run in plan_runs(made.study)
+        if (run.language, run.T, run.V, run.vision, run.n) == ("m", 4, 16, "fine", 400)
+    ]
+    found = []
+    for _ in range(2):
+        call(["report", "--study", str(made.study_json), "--page", "report"])
+        found += yaml.safe_load(made.recommendation_yaml.read_text())["recommendations"]
+        made.run(run.key).model.mkdir(exist_ok=True)
+        (made.run(run.key).model / "model.safetensors").write_bytes(b"")
+    assert [one["run"] for one in found] == [run.key] * 2
+    assert [one["checkpoint"] for one in found] == [None, f"runs/{run.key}/model"]
+    assert found[0]["measured"]["error"] == pytest.approx(made.runs.set_index("run").avg[run.key])
+    assert found[0]["model"] == "m"
