@@ -2,7 +2,7 @@
 
 Each run's error is a weighted mean over questions. What a video adds to it, beyond what videos add on average, is the
 video's residual; a bootstrap over test videos, all questions of one together, adds up residuals. So the residuals of
-all runs give each one's standard error, their covariance, and draws that are joint over runs.
+all runs give each one's standard error and their covariance, of which the errors of differences between runs are made.
 """
 
 import json
@@ -59,12 +59,6 @@ class JointNoise:
         videos = self.residuals.shape[1]
         return self.residuals @ self.residuals.T * videos / (videos - 1)
 
-    def draws(self, count: int, seed: int) -> np.ndarray:
-        """Return `count` joint draws of the runs' noise, shape (count, runs): a bootstrap over the test videos."""
-        videos = self.residuals.shape[1]
-        times = np.random.default_rng([seed, 7]).multinomial(videos, np.full(videos, 1 / videos), count)
-        return (times - 1.0) @ self.residuals.T * np.sqrt(videos / (videos - 1))
-
     def errors_of_differences(self) -> np.ndarray:
         """Return the standard error of the difference of every pair of runs, shape (runs, runs)."""
         variance = np.diag(self.covariance)
@@ -99,14 +93,6 @@ def kept_noise(study: Study, results: ResultsFolder, table: ResultsTable, target
     for row, residuals in zip(matrix, found.values(), strict=True):
         row[[videos[name] for name in residuals]] = list(residuals.values())
     return JointNoise(tuple(found), matrix)
-
-
-def joint_noise(
-    study: Study, results: ResultsFolder, table: ResultsTable, target: str, draws: int, seed: int
-) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """Return the runs whose answers are kept and joint draws of their test noise in points, (draws, runs); or None."""
-    noise = kept_noise(study, results, table, target)
-    return None if noise is None else (noise.runs, noise.draws(draws, seed))
 
 
 def _of_run(files: Sequence[Path]) -> tuple[float, dict[str, float]]:

@@ -10,7 +10,7 @@ import pytest
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.evaluation.result import task_errors, write_answers
-from vlmfrontier.laws.noise import joint_noise, kept_noise
+from vlmfrontier.laws.noise import kept_noise
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.paths import ResultsFolder
 
@@ -58,16 +58,14 @@ def test_each_runs_variance_is_that_of_its_reported_standard_error(made, target)
     np.testing.assert_allclose(np.sqrt(np.diag(noise.covariance)), reported, rtol=1e-12)
 
 
-def test_the_covariance_is_that_of_a_plain_bootstrap_over_videos_and_so_are_the_draws(made):
+def test_the_covariance_is_that_of_a_plain_bootstrap_over_videos(made):
     folder, given, reports = made
     noise = kept_noise(STUDY, folder, table_of(reports), "avg")
     times = np.random.default_rng(0).multinomial(VIDEOS, np.full(VIDEOS, 1 / VIDEOS), 2000)
     errors = [100 - 100 * np.mean([resampled(own, times) for own in each.values()], axis=0) for each in given.values()]
     plain = np.cov(errors)
     np.testing.assert_allclose(noise.covariance, plain, atol=0.12 * plain.max())
-    runs, draws = joint_noise(STUDY, folder, table_of(reports), "avg", 20000, 0)
-    assert runs == tuple(reports)
-    np.testing.assert_allclose(np.cov(draws.T), noise.covariance, atol=0.08 * plain.max())
+    assert noise.runs == tuple(reports)
 
 
 def resampled(records: list[dict], times: np.ndarray) -> np.ndarray:
@@ -100,7 +98,6 @@ def test_a_run_without_answers_or_with_those_of_another_result_is_left_out(made,
     assert kept_noise(STUDY, kept, table_of(reports), "avg").runs == ("a", "b")
     (kept.run("b").answers / "caption.jsonl").unlink()
     assert kept_noise(STUDY, kept, table_of(reports), "avg") is None
-    assert joint_noise(STUDY, kept, table_of(reports), "avg", 5, 0) is None
 
 
 @pytest.mark.parametrize("line", ['{"video": "1.mp4"}', "{", '{"video": "1.mp4", "score": "x"}', "[]"])
