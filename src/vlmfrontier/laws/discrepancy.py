@@ -307,4 +307,4 @@ def widening(configurations: float, parameters: float) -> float:
     return float(np.sqrt(configurations / free) * t / z * _MEASURED)
 
 
-_MEASURED = 1.2
+_MEASURED = 1.1
