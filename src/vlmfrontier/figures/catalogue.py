@@ -184,7 +184,7 @@ CATALOGUE = {
     "isoflop": Entry(
         "isoflop",
         "Above: runs of equal cost (points; ringed: the best of each budget) and the least predicted error of {target} "
-        "with a factor held at a level (lines, with the {shaded}); star: x*. Below: the optimum against the budget.",
+        "with a factor held at a level (lines, with the {shaded}); star: x*. Below, of several budgets: the optimum.",
         "frontier",
         ("laws", "frontier"),
         (NO_COST, NO_RIVALS),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vlmfrontier.figures import style
 from vlmfrontier.figures.by_factor import by_target_and_factor
@@ -87,22 +88,24 @@ def isoflop_figure(data: pd.DataFrame, optima: pd.DataFrame, labels: Labels) -> 
     """Return two panels per factor. Above, the runs of each budget (points), the least predicted error that the budget
     allows at each level of the factor with its band, and its minimum, x*, a star with its configuration.
 
-    Below, as Chinchilla's, the optimum against the budget: x* with 90% of the fits' own, the best run, and the trend
-    of the fits, where there is one: `optima` has rows of kind trend, x* (with low and high) and run.
+    Below, as Chinchilla's, the optimum against the budget, if there are several: x* with 90% of the fits' own, the best
+    run, and the trend of the fits, where there is one: `optima` has rows of kind trend, x* (with low and high) and run.
     """
     factors = list(data.factor.unique())
-    figure, axes = style.panels(2, len(factors))
+    several = data.c.nunique() > 1
+    figure, axes = style.panels(2 if several else 1, len(factors))
     for panel, factor in zip(axes[0], factors, strict=True):
         _panel(panel, data[data.factor == factor], labels)
         panel.set_ylim(*_limits(data))
+        panel.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))  # the same ticks before and after layout
         panel.tick_params(labelleft=panel is axes[0, 0])
     axes[0, 0].set_ylabel(labels.error)
-    for panel, factor in zip(axes[1], factors, strict=True):
+    for panel, factor in zip(axes[1], factors, strict=True) if several else ():
         _optimum_panel(panel, optima[optima.factor == factor], data[data.factor == factor])
         panel.set_ylabel(labels.names[factor])
         panel.set_xlabel(labels.budget)
     style.legend_below(figure, axes.ravel().tolist(), LEGEND_COLUMNS)
-    style.lay_out(figure)  # a panel's size decides where labels have room
+    style.lay_out(figure, passes=2)  # a panel's size decides where labels have room
     _label_stars(axes[0], data)
     return figure
 
@@ -176,7 +179,8 @@ def _optimum_panel(panel: Axes, optima: pd.DataFrame, data: pd.DataFrame) -> Non
     trend."""
     best, trend = optima[optima.kind == CHOICE], optima[optima.kind == TREND]
     runs = data[(data.kind == RUN) & data.best]
-    panel.plot(trend.c, trend.level, color=style.MUTED, lw=1.2, zorder=1, label="mean of the fits, smoothed")
+    if len(trend):
+        panel.plot(trend.c, trend.level, color=style.MUTED, lw=1.2, zorder=1, label="mean of the fits, smoothed")
     colors = style.sequence(len(best))
     panel.vlines(best.c, best.low, best.high, color=colors, lw=2.2, alpha=0.55)
     panel.plot([], [], color=style.MUTED, lw=2.2, alpha=0.55, label="90% of the fits' own optima")

@@ -138,7 +138,8 @@ def map_panel(panel: Axes, rows: pd.DataFrame, levels: np.ndarray, label: str, r
     trend = rows[rows.kind == TREND]
     panel.plot(best.c, best.level, "o", ms=3.2, color=MARK, mec="white", mew=0.5, zorder=4, label="x*")
     look = {"color": MARK, "lw": 1.2, "zorder": 3, "path_effects": HALO}
-    panel.plot(trend.c, trend.level, label="mean of the fits, smoothed", **look)
+    if len(trend):
+        panel.plot(trend.c, trend.level, label="mean of the fits, smoothed", **look)
     style.factor_axis(panel.yaxis, label, shown)
     panel.set_ylim(heights[0], heights[-1])
     style.number_axis(panel.xaxis, log=True)

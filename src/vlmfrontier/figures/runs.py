@@ -92,7 +92,7 @@ def _front(figure: Figure, panel: Axes, data: pd.DataFrame, factors: Sequence[st
     panel.step(
         [*front.c, data.c.max()], [*front[target], front[target].min()], where="post", color=style.MEASURED, lw=1
     )
-    style.lay_out(figure)  # a panel's size decides where labels have room
+    style.lay_out(figure, passes=2)  # a panel's size decides where labels have room
     places = np.unique(np.linspace(0, len(front) - 1, min(len(front), NAMED)).round().astype(int))
     named = [
         (row.c, getattr(row, target), f"({', '.join(format_count(getattr(row, name)) for name in factors)})")

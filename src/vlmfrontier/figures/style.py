@@ -125,11 +125,15 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path.with_name(path.name + ".pdf"), metadata={"CreationDate": None})
 
 
-def lay_out(figure: Figure) -> None:
-    """Place everything once, for all files, which takes longest; a figure without axes has nothing to place."""
+def lay_out(figure: Figure, passes: int = 1) -> None:
+    """Place everything once, for all files, which takes longest; a figure without axes has nothing to place.
+
+    A second of the `passes` knows the ticks that the panels have got in the first.
+    """
     layout = figure.get_layout_engine()
     if layout is not None:
-        layout.execute(figure)
+        for _ in range(passes):
+            layout.execute(figure)
         figure.set_layout_engine("none")
 
 

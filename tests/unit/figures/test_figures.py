@@ -382,3 +382,13 @@ def test_names_at_the_ends_of_lines_keep_their_order_and_distance():
 def test_colours_of_ordered_levels_differ_in_grey(count):
     grey = np.array(style.sequence(count))[:, :3] @ [0.299, 0.587, 0.114]
     assert (np.diff(grey) > 0.08).all()
+
+
+def test_one_budget_has_no_row_of_optima_and_no_trend_in_the_legend():
+    data = isoflop_data(GROUPS, {"avg": TARGET})
+    two = pd.concat([data, data.assign(c=2e8)])
+    optima = optima_of(TARGET, GROUPS)
+    assert len(isoflop_figure(data, optima, LABELS).axes) == 3
+    again = isoflop_figure(two, pd.concat([optima, optima.assign(c=2e8)]), LABELS)
+    assert len(again.axes) == 6
+    assert "mean of the fits, smoothed" not in [text.get_text() for text in again.legends[0].get_texts()]
