@@ -230,7 +230,7 @@ def no_form_holds(laws: TargetLaws, table: ResultsTable) -> list[str]:
     """Return a sentence if the residuals say that none of the pool's forms holds."""
     if laws.discrepancy is None or laws.discrepancy.probability < SURE:
         return []
-    level, slope = laws.discrepancy.over(table.factors)
+    level, slope = laws.discrepancy.missed(table.factors)
     progress = laws.discrepancy.basis.progress(table.data) if table.has_data else 0.0
     size = np.sqrt(np.mean(np.median(level + slope * progress, axis=0) ** 2))
     return [

@@ -14,7 +14,7 @@ import numpy as np
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.space import RunRange, SearchSpace, range_name
-from vlmfrontier.laws.bagging import Bag, gap_shifts
+from vlmfrontier.laws.bagging import Bag, gap_draws
 from vlmfrontier.laws.discrepancy import Basis, Discrepancy, concatenated, draw
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.forms import soft_minimum
@@ -220,16 +220,11 @@ def target_laws(
         noise = float(np.sqrt(np.sum(residual**2) / max(law.degrees_of_freedom, 1)))
         return TargetLaws(target, bags, main, {main: np.arange(len(bags[main]))}, None, noise, largest)
     rows = shares(bags, weights, config.members)
-    drawn = [
-        draw(
-            table,
-            laws[form],
-            bags[form].theta[which],
-            np.random.default_rng([seed, 8, i]),
-            gap_shifts(table, target, len(bags[form]), seed)[which],
-        )
-        for i, (form, which) in enumerate(rows.items())
-    ]
+    drawn = []
+    for i, (form, which) in enumerate(rows.items()):
+        gamma = gap_draws(table, target, len(bags[form]), seed)
+        own = None if gamma is None else gamma[which]
+        drawn.append(draw(table, laws[form], bags[form].theta[which], np.random.default_rng([seed, 8, i]), own))
     return TargetLaws(target, bags, main, rows, concatenated(drawn), largest=largest)
 
 

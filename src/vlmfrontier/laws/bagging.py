@@ -114,7 +114,11 @@ def bag(
     law = fit(table, law, target, config, threads) if isinstance(law, str) else law
     problem = problem_for(table, law.form.name, target, config)
     weight = problem.weight * times_drawn(table, problem.config)
-    resampled = problem.with_weights(weight, problem.log_target - gap_shifts(table, target, len(weight), config.seed))
+    gamma, log_target = gap_draws(table, target, len(weight), config.seed), None
+    if gamma is not None:
+        gap = table.transfer[target]
+        log_target = problem.log_target - (gamma - gap.mean) @ gap.Z.T
+    resampled = problem.with_weights(weight, log_target)
     solution = solve(resampled, warm=law.theta[None], threads=threads)
     return Bag(
         form=law.form,
@@ -128,11 +132,10 @@ def bag(
     )
 
 
-def gap_shifts(table: ResultsTable, target: str, count: int, seed: int) -> np.ndarray:
-    """Return by how much the transfer gap of each of `count` resamples is above the one taken off, (count, m), in logs;
-    zeros where no gap is."""
+def gap_draws(table: ResultsTable, target: str, count: int, seed: int) -> np.ndarray | None:
+    """Return the draw of the transfer gap of each of `count` resamples, (count, q); None where no anchor tells it."""
     gap = table.transfer.get(target)
-    return np.zeros((count, len(table))) if gap is None or not gap.anchors else gap.shifts(count, seed)
+    return gap.draws(count, seed) if gap is not None and gap.anchors else None
 
 
 def times_drawn(table: ResultsTable, config: LawsConfig) -> np.ndarray:

@@ -13,7 +13,7 @@ the span of a factor more than the runs have, too.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from vlmfrontier.laws.diagnostics import log_jacobian
 from vlmfrontier.laws.fit import LawFit, scaled
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.laws.transfer import GapDraws
 
 BOX, REACH = 2.0, 1.5  # half of the box, and where δ stops changing, in halves of a factor's span
 WAVES = 5  # sines along a factor
@@ -100,18 +101,31 @@ class Discrepancy:
     """By what a model's distance from the median is multiplied in an interval, (R,); see `widening`."""
     probability: float
     """Posterior probability that there is a discrepancy at all, the mean over the models' forms."""
+    gap: GapDraws | None = None
+    """What each model takes off its law for training where it is tested; None: that is all that the law knows of."""
 
-    def over(self, factors: Mapping[str, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    def missed(self, factors: Mapping[str, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
         """Return level and slope of δ at columns of shape (m,), each (R, m)."""
         features = self.basis.features(factors)
         return self.level @ features.T, self.slope @ features.T
+
+    def over(self, factors: Mapping[str, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+        """Return level and slope of δ less the transfer gap at columns of shape (m,), each (R, m)."""
+        level, slope = self.missed(factors)
+        if self.gap is None:
+            return level, slope
+        gap_level, gap_slope = self.gap.over(factors)
+        return level - gap_level, slope - gap_slope
 
 
 def concatenated(parts: list[Discrepancy]) -> Discrepancy:
     """Return the models of several forms as one list."""
     sizes = [len(part.noise) for part in parts]
     arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
-    return Discrepancy(parts[0].basis, *arrays, float(np.average([part.probability for part in parts], weights=sizes)))
+    probability = float(np.average([part.probability for part in parts], weights=sizes))
+    gaps = [part.gap for part in parts]
+    gap = gaps[0] and replace(gaps[0], gamma=np.concatenate([gap.gamma for gap in gaps]))
+    return Discrepancy(parts[0].basis, *arrays, probability, gap)
 
 
 _ARRAYS = ("level", "slope", "noise", "widening")
@@ -178,13 +192,15 @@ class _Setting:
 
 
 def draw(
-    table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Generator, shift: np.ndarray | float = 0.0
+    table: ResultsTable, law: LawFit, theta: np.ndarray, rng: np.random.Generator, gamma: np.ndarray | None = None
 ) -> Discrepancy:
     """Return δ and noise of the models θ (R, P) of a law's form, drawn given the rows of `table`.
 
-    `shift` (R, m) is what each model's draw of the transfer gap takes off the log errors besides. `table` has no row in
-    which the target is missing. Raises nothing: with few rows the prior speaks.
+    `gamma` (R, q) are the draws of the transfer gap that the models were fitted with, if its anchors tell any. `table`
+    has no row in which the target is missing. Raises nothing: with few rows the prior speaks.
     """
+    found = table.transfer.get(law.target)
+    shift = 0.0 if gamma is None else (gamma - found.mean) @ found.Z.T
     basis = Basis.over(table)
     sines = basis.features(table.factors)
     examples = table.data if table.has_data else np.ones(len(table))
@@ -213,7 +229,9 @@ def draw(
     worth = _independent(rows[0], alike) if len(rows) > 1 else (table.configurations, rows[0].fitted.shape[1])
     wide = np.full(len(theta), widening(*worth))
     none = sum(share for share, setting in zip(weight, settings, strict=True) if setting.size == 0)
-    return Discrepancy(basis, level, slope, noise, wide, float(1 - none))
+    # What anchors leave open of the gap is all there in its draws, and is not to be widened as resamples are.
+    gap = gamma if gamma is None else GapDraws(found.columns, found.place, found.mean + (gamma - found.mean) / wide[0])
+    return Discrepancy(basis, level, slope, noise, wide, float(1 - none), gap)
 
 
 _SHARED = (0.0, 0.3, 1.0, 3.0, 10.0)  # variance that the tests of one training share, in that of a single test

@@ -10,7 +10,7 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.formula import DATA
-from vlmfrontier.laws.transfer import Transfer, columns_of, estimate
+from vlmfrontier.laws.transfer import Transfer, columns_of, estimate, place_of
 
 LABELS = ("run", "sweep", "seed")
 """Columns of `runs.csv` that say which run a row is."""
@@ -61,7 +61,7 @@ class ResultsTable:
     elastic: np.ndarray | None = None
     """(m,) whether a model was trained at levels drawn batch by batch, the largest in `trained`; None: none was."""
     transfer: dict[str, Transfer] = field(default_factory=dict)
-    """The transfer gap that has been taken off the errors of a target, where `measured` has done so."""
+    """The transfer gap of a target, where `measured` has estimated it."""
 
     def __len__(self) -> int:
         return len(self.configuration)
@@ -118,15 +118,18 @@ class ResultsTable:
         return self.targets[target]
 
     def measured(self, target: str) -> "ResultsTable":
-        """Return the rows in which `target` was measured: all, in most tables. Errors of models that were tested at
-        other levels than they were trained at are less the transfer gap, as far as anchors tell it."""
+        """Return the rows in which `target` was measured: all, in most tables.
+
+        Where models were tested at other levels than they were trained at, with errors as of models that were all
+        trained at the largest, as far as anchors tell.
+        """
         known = ~np.isnan(self.error(target))
         if not known.all() or any(self.missing.values()):
-            return replace(self.rows(known), missing={target: self.missing.get(target, [])})._as_trained(target)
-        return self._as_trained(target)
+            return replace(self.rows(known), missing={target: self.missing.get(target, [])})._at_one_place(target)
+        return self._at_one_place(target)
 
-    def _as_trained(self, target: str) -> "ResultsTable":
-        """Return the table with errors as of models that are trained at the levels that they are tested at."""
+    def _at_one_place(self, target: str) -> "ResultsTable":
+        """Return the table with errors as of models that were all trained at one place, whose tests they are."""
         if not self.elsewhere.any() or target in self.transfer:
             return self
         found = self.transfer_gap(target)
@@ -138,9 +141,11 @@ class ResultsTable:
 
     def transfer_gap(self, target: str) -> Transfer:
         """Return what the anchors tell of the transfer gap of `target`, every row of which is measured."""
-        columns = columns_of(self.points(), self.trained, self.elastic)
-        Z = columns.of(self.points(), self.trained, self.elastic)
-        return estimate(columns, Z, np.log(self.error(target)), numbered(self.points()), self.elsewhere)
+        points, away = self.points(), self.elsewhere
+        columns = columns_of(points, self.trained, self.elastic)
+        Z = columns.of(points, self.trained, self.elastic)
+        place = place_of(self.trained, self.elastic, away)
+        return estimate(columns, points, Z, place, np.log(self.error(target)), numbered(points), away)
 
     def plain(self) -> pd.DataFrame:
         """Return factors, n, trained levels, targets and their standard errors as columns named as in `runs.csv`."""

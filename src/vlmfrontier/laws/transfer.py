@@ -3,24 +3,27 @@
 log y(tested at x) = log y(trained at x) + Z·γ. Z has log(T_train/T) and log(V_train/V), for models whose T and V were
 drawn batch by batch columns of their own and a constant, and all of these times the place of n and of the other
 factors among the runs. γ is estimated from anchors, configurations that were trained as well as tested: a linear
-regression with a normal prior around no gap, its noise integrated over a grid. Laws are fitted to errors less the gap;
-every resample draws its own γ, so that each interval knows how well the gap is known. Without anchors nothing is taken
-off, and the laws are those of tested models.
+regression with a normal prior around no gap, its noise integrated over a grid.
+
+Laws are fitted to errors of models trained at one place, the largest levels of the study: of most rows nothing is
+taken off, and anchors are given the gap that they were spared. What the frontier predicts is a model trained where it
+is deployed: every model of the ensemble takes its own draw of the gap off its law, so that each interval knows how well
+the gap is known. Without anchors nothing is taken off, and errors are those of tested models.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-_GAP, _WITH = 0.1, 0.03
+_GAP, _WITH = 0.08, 0.015
 """Standard deviation of the prior, in logs of the error: of the gap for each factor of e, and of how far that changes
 from the middle of n, or of another factor, to its end."""
 _CONSTANT = 0.5
 """The same of the constant, in that of a factor of e."""
 _NOISES = np.geomspace(1e-3, 0.3, 26)
 """Standard deviations of one comparison that are tried; the prior on their log is normal around the next numbers."""
-_NOISE, _NOISE_SPREAD = 0.02, 1.0
+_NOISE, _NOISE_SPREAD = 0.015, 0.7
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,10 @@ class Transfer:
     """γ of one target as its anchors tell it: a mixture over the noise, each part normal."""
 
     columns: Columns
+    place: "Place"
+    """Where the models of the laws were trained."""
     Z: np.ndarray
-    """Of every row of the table, (m, q); zero where a model was trained at the levels that it is tested at."""
+    """Of every row of the table less those that it would have if its model had been trained at `place`, (m, q)."""
     anchors: int
     """Configurations that were trained as well as tested."""
     share: np.ndarray
@@ -96,13 +101,44 @@ class Transfer:
             "rij,rj->ri", self.roots[part], rng.standard_normal((count, len(self.mean)))
         )
 
-    def shifts(self, count: int, seed: int) -> np.ndarray:
-        """Return by how much each draw's gap is above the mean's at every row, (count, m), in logs."""
-        return (self.draws(count, seed) - self.mean) @ self.Z.T
-
     def rows(self, keep: np.ndarray) -> "Transfer":
         """Return it for these rows only; what the anchors said stays."""
-        return Transfer(self.columns, self.Z[keep], self.anchors, self.share, self.means, self.roots)
+        return replace(self, Z=self.Z[keep])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Levels that the models of the laws were trained at, whatever they are tested at."""
+
+    levels: Mapping[str, float]
+    elastic: bool
+    """Whether they drew their levels, up to these."""
+
+    def Z(self, columns: Columns, points: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return Z of tests at `points`, columns of shape (m,): (m, q). Beyond these levels there is no gap."""
+        size = len(next(iter(points.values())))
+        trained = {name: np.maximum(np.full(size, level), points[name]) for name, level in self.levels.items()}
+        return columns.of(points, trained, np.full(size, self.elastic))
+
+
+@dataclass(frozen=True)
+class GapDraws:
+    """The gap between tested at x and trained there, of R models each with its own γ, as level and slope in u(n)."""
+
+    columns: Columns
+    place: Place
+    gamma: np.ndarray
+    """(R, q)."""
+
+    def over(self, factors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the gap in logs at columns of shape (m,): level and slope, each (R, m)."""
+        middle = {name: np.exp(self.columns.scales[name][0]) for name in ("n",) if name in self.columns.scales}
+        size = len(next(iter(factors.values())))
+        Z = self.place.Z(self.columns, {**factors, **{name: np.full(size, value) for name, value in middle.items()}})
+        with_n = np.array([name.endswith("× n") for name in self.columns.names])
+        kinds = Z[:, : len(self.columns.names) // (1 + len(self.columns.scales))]
+        slope = self.gamma[:, with_n] @ kinds.T if with_n.any() else np.zeros((len(self.gamma), size))
+        return self.gamma @ Z.T, slope
 
 
 def columns_of(
@@ -120,8 +156,22 @@ def columns_of(
     return Columns(tuple(trained), beyond, bool(drawn.any()), bool((away & ~drawn).any()), scales)
 
 
-def estimate(columns: Columns, Z: np.ndarray, log_error: np.ndarray, point: np.ndarray, away: np.ndarray) -> Transfer:
-    """Return γ given the log errors (m,) of all rows; `point` numbers the x and n at which they were tested.
+def place_of(trained: Mapping[str, np.ndarray], elastic: np.ndarray | None, away: np.ndarray) -> Place:
+    """Return where most models that are tested elsewhere, the rows `away`, were trained: at the largest levels."""
+    drawn = elastic is not None and bool(np.mean(elastic[away]) > 0.5)
+    return Place({name: float(levels.max()) for name, levels in trained.items()}, drawn)
+
+
+def estimate(
+    columns: Columns,
+    points: Mapping[str, np.ndarray],
+    Z: np.ndarray,
+    place: Place,
+    log_error: np.ndarray,
+    point: np.ndarray,
+    away: np.ndarray,
+) -> Transfer:
+    """Return γ given Z (m, q) and the log errors (m,) of all rows; `point` numbers the x and n of each test.
 
     `away` are rows whose model was not trained there. Without a point that has both kinds γ is the prior.
     """
@@ -140,4 +190,5 @@ def estimate(columns: Columns, Z: np.ndarray, log_error: np.ndarray, point: np.n
         fit = gap @ np.linalg.solve(marginal, gap) + np.linalg.slogdet(marginal)[1] if len(rows) else 0.0
         scores.append(-0.5 * fit - 0.5 * (np.log(noise / _NOISE) / _NOISE_SPREAD) ** 2)
     share = np.exp(np.array(scores) - max(scores))
-    return Transfer(columns, Z, len(both), share / share.sum(), np.array(means), np.array(roots))
+    off = Z - place.Z(columns, points)
+    return Transfer(columns, place, off, len(both), share / share.sum(), np.array(means), np.array(roots))

@@ -6,11 +6,13 @@ from itertools import product
 import numpy as np
 import pytest
 
+from vlmfrontier.frontier.pool import target_laws
 from vlmfrontier.laws.bagging import bag, folds, times_drawn
 from vlmfrontier.laws.checks import point_weights, table_warnings
 from vlmfrontier.laws.fit import fit
 from vlmfrontier.laws.table import ResultsTable, from_arrays
-from vlmfrontier.study.analysis import LawsConfig
+from vlmfrontier.laws.transfer import GapDraws
+from vlmfrontier.study.analysis import FrontierConfig, LawsConfig
 
 CONFIG = LawsConfig(forms=["add"], starts=10, resamples=30, preset="fast")
 LOST = {"T": 0.05, "V": 0.03}
@@ -47,7 +49,7 @@ def ladder(anchors: int, noise: float = 0.0, drawn: float | None = None, seed: i
     return from_arrays({"N": N, "T": T, "V": V}, {"avg": error}, n, trained=trained, elastic=elastic)
 
 
-def test_anchors_tell_the_gap_and_the_law_is_that_of_models_trained_there():
+def test_anchors_tell_the_gap_and_the_ensemble_is_of_models_trained_there():
     table = ladder(anchors=5)
     gap = table.measured("avg").transfer["avg"]
     assert gap.anchors == 5
@@ -56,9 +58,28 @@ def test_anchors_tell_the_gap_and_the_law_is_that_of_models_trained_there():
     assert found["T_train / T"] == pytest.approx(LOST["T"], rel=0.03)
     assert found["V_train / V"] == pytest.approx(LOST["V"], rel=0.03)
     fitted = fit(table, "add", "avg", CONFIG)
-    x = {"N": np.array([3.0]), "T": np.array([4.0]), "V": np.array([9.0]), "n": np.array([1.0])}
-    assert fitted.predict(x)[0] == pytest.approx(law(3, 4, 9, 1), rel=0.01)
+    x = {"N": np.array([3.0]), "T": np.array([4.0]), "V": np.array([9.0])}
+    laws = target_laws(
+        table, {"add": fitted}, {"add": bag(table, fitted, "avg", CONFIG)}, {"add": 1.0}, FrontierConfig()
+    )
+    lost = LOST["T"] * np.log(16 / 4) + LOST["V"] * np.log(64 / 9)
+    tested, there = law(3, 4, 9, 1) * np.exp(lost), law(3, 4, 9, 1)
+    # The law is that of models trained at (16, 64), the ensemble's that of models trained where they are tested.
+    assert fitted.predict(x | {"n": np.array([1.0])})[0] == pytest.approx(tested, rel=0.02)
+    assert np.median(laws.ensemble(x).pool.errors(np.array([0]), 1.0)) == pytest.approx(there, rel=0.02)
     assert any(said.startswith("transfer: ") and "5 anchors" in said for said in fitted.warnings)
+
+
+def test_what_the_gap_takes_off_changes_with_n_as_it_was_estimated():
+    table = ladder(anchors=5, noise=0.005).measured("avg")
+    gap = table.transfer["avg"]
+    gamma = gap.draws(7, 0)
+    x = {"N": np.array([2.0, 5.0]), "T": np.array([2.0, 32.0]), "V": np.array([9.0, 64.0])}
+    level, slope = GapDraws(gap.columns, gap.place, gamma).over(x)
+    for n, u in ((0.5, -1.0), (1.1, np.log(1.1 / 2**0.5) / np.log(8**0.5)), (4.0, 1.0)):
+        points = x | {"n": np.full(2, n)}
+        assert level + u * slope == pytest.approx(gamma @ gap.place.Z(gap.columns, points).T, abs=1e-12)
+    assert (level[:, 1] == 0).all()  # nothing is lost at more than the models were trained at
 
 
 def test_models_that_drew_their_levels_have_a_gap_at_every_level():
@@ -69,8 +90,10 @@ def test_models_that_drew_their_levels_have_a_gap_at_every_level():
     assert away[:144].all()
     assert not away[144:].any()
     lost = LOST["T"] * np.log(16 / table.factors["T"]) + LOST["V"] * np.log(64 / table.factors["V"]) + 0.04
-    assert gap.Z[away] @ gap.mean == pytest.approx(lost[away], abs=0.02)
-    assert (gap.Z[~away] == 0).all()
+    found = gap.place.Z(gap.columns, table.points()) @ gap.mean
+    assert found[away] == pytest.approx(lost[away], abs=0.02)
+    assert (gap.Z[away] == 0).all()  # as those that the laws are of
+    assert table.measured("avg").error("avg")[-1] == pytest.approx(table.error("avg")[-1] * np.exp(found[-1]))
 
 
 def test_without_anchors_nothing_is_taken_off_and_that_is_said():
@@ -80,15 +103,13 @@ def test_without_anchors_nothing_is_taken_off_and_that_is_said():
     assert any("the law is one of tested models" in said for said in table_warnings(measured))
 
 
-def test_fewer_anchors_leave_more_open_and_every_resample_takes_off_its_own_gap():
+def test_fewer_anchors_leave_more_open():
     spread = {}
     for anchors in (1, 5):
-        measured = ladder(anchors, noise=0.005).measured("avg")
-        spread[anchors] = measured.transfer["avg"].shifts(400, 0).std(axis=0).max()
+        gap = ladder(anchors, noise=0.005).measured("avg").transfer["avg"]
+        x = {"N": np.array([3.0]), "T": np.array([1.0]), "V": np.array([4.0])}
+        spread[anchors] = GapDraws(gap.columns, gap.place, gap.draws(400, 0)).over(x)[0].std()
     assert spread[1] > 2 * spread[5]
-    x = {"N": np.array([3.0]), "T": np.array([1.0]), "V": np.array([4.0]), "n": np.array([1.0])}
-    few, many = (bag(ladder(anchors, noise=0.005), "add", "avg", CONFIG).members(x) for anchors in (1, 5))
-    assert np.log(few).std() > 2 * np.log(many).std()
 
 
 def test_tests_of_one_training_are_drawn_left_out_and_weighed_together():
