@@ -24,7 +24,7 @@ from vlmfrontier.study.load import load_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import check_split
 from vlmfrontier.sweep.outdated import Outdated, has_finished, named, outdated_runs
-from vlmfrontier.sweep.runs import Run, plan_runs
+from vlmfrontier.sweep.runs import Run, configurations, plan_runs
 
 if TYPE_CHECKING:
     from vlmfrontier.laws.table import ResultsTable
@@ -117,8 +117,8 @@ def with_forms(study: Study, runs: Sequence[Run], table: "ResultsTable | None") 
     Raises `UserError` for a form that cannot be.
     """
     if table is None:
-        configurations = {tuple(getattr(run, name) for name in [*study.factors(), "n"]) for run in runs}
-        laws, notes = settled(study.laws, study.factors(), True, True, len(configurations) or None)
+        distinct = set(configurations(study, runs))
+        laws, notes = settled(study.laws, study.factors(), True, True, len(distinct) or None)
     else:
         from vlmfrontier.laws.checks import settle  # noqa: PLC0415 — as above
 
@@ -136,9 +136,8 @@ def _with_nulls(given: Any) -> Any:
 def outline(study: Study, runs: Iterable[Run]) -> Outline:
     """Return what decides which figures apply: the configurations of the given runs, or of the user's own table."""
     if study.trained:
-        rows = list(runs)
-        factors = {name: np.array([getattr(run, name) for run in rows], float) for name in study.factors()}
-        return Outline(study, factors, np.array([run.n for run in rows], float))
+        *levels, n = np.array(configurations(study, runs), float).reshape(-1, len(study.factors()) + 1).T
+        return Outline(study, dict(zip(study.factors(), levels, strict=True)), n)
     return Outline.of(study, own_table(study))
 
 

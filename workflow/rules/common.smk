@@ -18,8 +18,9 @@ from vlmfrontier.study.load import write_study
 from vlmfrontier.errors import did_you_mean
 from vlmfrontier.sweep import fingerprints, jobs
 from vlmfrontier.sweep.collect import hopeless_forms
-from vlmfrontier.sweep.resources import answering_hours, asked, evaluation_gpu, plan_training, plan_trainings, refusals
-from vlmfrontier.sweep.runs import run_order
+from vlmfrontier.sweep.evaluations import answering_hours, asked, evaluation_gpu
+from vlmfrontier.sweep.resources import plan_training, plan_trainings, refusals
+from vlmfrontier.sweep.runs import configurations, run_order
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.sweep.trainings import alignment, finetuning
 from vlmfrontier.workflow import (

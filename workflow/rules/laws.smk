@@ -5,7 +5,7 @@ rule laws:
 
 
 FITTING = 1 if len(STUDY.targets()) > 1 else 4
-FITTED = jobs.table_rows(STUDY, len(RUNS)) if SITE else 0
+FITTED = jobs.table_rows(STUDY, len(configurations(STUDY, RUNS.values()))) if SITE else 0
 
 
 rule fit_target:

@@ -33,8 +33,9 @@ def plan(given: Namespace) -> None:
     from vlmfrontier.cluster.site import read_site
     from vlmfrontier.paths import ResultsFolder
     from vlmfrontier.study.load import load_study, write_study
-    from vlmfrontier.sweep.plan import assumptions, stage_1, summary, sweep_totals, write_plan
-    from vlmfrontier.sweep.resources import uncounted
+    from vlmfrontier.sweep.evaluations import uncounted
+    from vlmfrontier.sweep.plan import write_plan
+    from vlmfrontier.sweep.plan_page import assumptions, stage_1, summary, sweep_totals
     from vlmfrontier.sweep.runs import plan_runs
     from vlmfrontier.sweep.status import REFUSED
     from vlmfrontier.workflow import own_table, with_forms

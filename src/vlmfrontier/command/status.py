@@ -19,9 +19,10 @@ from vlmfrontier.cluster.slurm import QueuedJob, job_id_of, queued_jobs
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.evaluations import uncounted
 from vlmfrontier.sweep.live import RUNNING, WAITING, Row, live_rows, table
-from vlmfrontier.sweep.plan import plan_table, summary, sweep_totals, write_plan
-from vlmfrontier.sweep.resources import uncounted
+from vlmfrontier.sweep.plan import plan_table, write_plan
+from vlmfrontier.sweep.plan_page import summary, sweep_totals
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, failed_jobs, in_words, live_runs
 from vlmfrontier.units import format_quantity

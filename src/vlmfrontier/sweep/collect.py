@@ -14,7 +14,7 @@ from vlmfrontier.paths import ResultsFolder, level_name
 from vlmfrontier.records import LARGEST_ERROR, LAWS_SPLIT, Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.outdated import SHOWN, Identity, named
-from vlmfrontier.sweep.runs import Run, Test, plan_runs, tests
+from vlmfrontier.sweep.runs import Run, Test, configurations, plan_runs, tests
 from vlmfrontier.tables.expressions import SafeExpression
 
 if TYPE_CHECKING:
@@ -68,16 +68,16 @@ def check_split(study: Study, runs: Sequence[Run]) -> None:
 
 def hopeless_forms(study: Study, runs: Sequence[Run]) -> list[str]:
     """Return a warning if the runs of the sweep are too few for some form, whose fit will be refused."""
-    configurations = {tuple(getattr(run, name) for name in [*study.factors(), "n"]) for run in runs}
+    distinct = len(set(configurations(study, runs)))
     needed = {
         name: form_for(name, study.factors(), True, study.laws.formula_of(name)).needed
         for name in study.laws.forms or default_forms(study.factors(), True, study.laws.ceiling is not None)[:1]
     }
-    if not runs or len(configurations) >= max(needed.values()):
+    if not runs or distinct >= max(needed.values()):
         return []
-    forms = ", ".join(f"{name} {count}" for name, count in needed.items() if count > len(configurations))
+    forms = ", ".join(f"{name} {count}" for name, count in needed.items() if count > distinct)
     return [
-        f"the sweep has {len(configurations)} distinct configurations, and laws need more: {forms}; add runs, or name "
+        f"the sweep has {distinct} distinct configurations, and laws need more: {forms}; add runs, or name "
         "fewer laws.forms"
     ]
 

@@ -17,7 +17,8 @@ from vlmfrontier.cost.training import BACKWARD
 from vlmfrontier.study.analysis import LawsConfig
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.resources import ResourcePlan, benchmark_questions, limit_minutes
+from vlmfrontier.sweep.evaluations import benchmark_questions
+from vlmfrontier.sweep.resources import ResourcePlan, limit_minutes
 from vlmfrontier.sweep.trainings import DIGITS_TEXT
 
 MIB_PER_GIB = 1024
@@ -279,10 +280,11 @@ def _form_seconds(laws: LawsConfig, rows: int) -> float:
     return rows * each * max(1.0, laws.starts / USUAL_STARTS) * (2 * laws.resamples + FITS + laws.folds)
 
 
-def table_rows(study: Study, runs: int) -> int:
-    """Return how many rows the laws are fitted to: one a run, or those of the user's own table."""
+def table_rows(study: Study, points: int) -> int:
+    """Return how many rows the laws are fitted to: one of each point that runs are tested at, or those of the user's
+    own table."""
     if study.trained:
-        return runs
+        return points
     try:
         with open(study.table.path, "rb") as file:
             return sum(1 for _ in file)

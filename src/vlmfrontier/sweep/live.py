@@ -150,9 +150,7 @@ def _with_steps(row: Row, folder: Path, planned: object, batch_size: int | None)
     if progress is None:
         return row
     speed = (
-        progress.speed * batch_size * planned.T * planned.V
-        if batch_size and progress.speed and row.state == RUNNING
-        else None
+        progress.speed * batch_size * planned.tokens if batch_size and progress.speed and row.state == RUNNING else None
     )
     return row._replace(step=progress.step, steps=progress.steps, loss=progress.loss, tokens_per_second=speed)
 

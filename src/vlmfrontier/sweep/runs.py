@@ -1,7 +1,7 @@
 """The run table: the union of the designs, every run once; what each is called, and the order worth having them in."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -89,6 +89,13 @@ def tests(study: Study, runs: Sequence[Run]) -> list[Test]:
     columns = factor_columns(study.models, [(run.language, T, V, run.vision) for run, T, V in points])
     cost = cost_model(study).cost(columns) if points else []
     return [Test(*point, float(c)) for point, c in zip(points, cost, strict=True)]
+
+
+def configurations(study: Study, runs: Iterable[Run]) -> list[tuple[float, ...]]:
+    """Return the factors and n of every point at which the runs are tested: of every row of the laws' table."""
+    names = [*study.factors(), "n"]
+    points = [(run, {"T": T, "V": V}) for run in runs for T, V in ((run.T, run.V), *run.tested)]
+    return [tuple(seen.get(name, getattr(run, name)) for name in names) for run, seen in points]
 
 
 def plan_runs(study: Study) -> list[Run]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from vlmfrontier.cost.flops import language_cost, vision_cost
@@ -11,6 +12,7 @@ from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.models import LanguageConfig, VisionConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import ExecutionConfig, LoraConfig, OptimizationConfig, Part
+from vlmfrontier.sweep.points import Drawn
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.towers import llama_layers, lora_parameters, vision_layers
 
@@ -34,6 +36,7 @@ class PlannedTraining:
     """N as the study states it."""
     T: int
     V: int
+    """The largest that it sees, which its memory is planned for."""
     examples: int
     """All that it reads, epochs together."""
     settings: OptimizationConfig
@@ -49,6 +52,10 @@ class PlannedTraining:
     """Whether its videos come out of memory."""
     partition: str | None = None
     """Partition or GPU model that it is bound to."""
+    drawn: Drawn | None = None
+    """Levels that its steps draw T and V from, each equally often; None: all have the largest."""
+    tested: tuple[tuple[int, int], ...] = ()
+    """(T, V) at which it is tested besides the largest."""
 
     @property
     def lora(self) -> LoraConfig | None:
@@ -61,17 +68,21 @@ class PlannedTraining:
         processes = self.gpus * self.nodes
         return Numbers(self.settings.precision, processes, self.settings.sharding == "fsdp2")
 
+    def forward(self, T: float, V: float) -> tuple[float, float]:
+        """Return the FLOPs of one video by Eq. 1, with the model's real M·W: seen, and read."""
+        seen = vision_cost(T, self.vision.parameters, self.vision.features)
+        return float(seen), float(language_cost(self.size, T, V))
+
     @property
-    def forward(self) -> tuple[float, float]:
-        """FLOPs of one video by Eq. 1, with the model's real M·W: seen, and read."""
-        seen = vision_cost(self.T, self.vision.parameters, self.vision.features)
-        return float(seen), float(language_cost(self.size, self.T, self.V))
+    def mean(self) -> tuple[float, float]:
+        """T and V of its steps on average: drawn apart and equally often, they give the mean cost as well."""
+        return (fmean(self.drawn.T), fmean(self.drawn.V)) if self.drawn else (self.T, self.V)
 
     @property
     def flops(self) -> float:
         """FLOPs without recomputed activations, by Eq. 1: what learns costs three times the way forward, what its
         gradients only pass through twice, and a vision model that does not learn once."""
-        vision, language = self.forward
+        vision, language = self.forward(*self.mean)
         whole = 2.0 if self.lora else BACKWARD
         passes = whole if "vision" in self.learns else 1.0, whole if "language" in self.learns else 2.0
         return self.examples * (passes[0] * vision + passes[1] * language)
@@ -106,6 +117,8 @@ def finetuning(study: Study, run: Run) -> PlannedTraining:
         text=REAL_TEXT if study.data.source == "llava" else DIGITS_TEXT,
         nodes=study.execution.nodes_of(run.language),
         section="finetune",
+        drawn=run.draw,
+        tested=run.tested,
         **_of_towers(study, study.finetune, run.language, run.vision),
     )
 

@@ -12,7 +12,8 @@ import pytest
 from vlmfrontier.cluster.site import Site
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.load import load_study
-from vlmfrontier.sweep.resources import answering_hours, asked, plan_trainings
+from vlmfrontier.sweep.evaluations import answering_hours, asked
+from vlmfrontier.sweep.resources import plan_trainings
 from vlmfrontier.sweep.runs import Run, design_columns, plan_runs, run_order
 from vlmfrontier.sweep.trainings import finetuning
 

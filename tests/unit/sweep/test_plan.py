@@ -18,17 +18,10 @@ from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS, EvaluateConfig
 from vlmfrontier.study.load import load_study, validate
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import collect
-from vlmfrontier.sweep.plan import (
-    COLUMNS,
-    assumptions,
-    plan_page,
-    plan_table,
-    stage_1,
-    summary,
-    sweep_totals,
-    write_plan,
-)
-from vlmfrontier.sweep.resources import answering_hours, asked, plan_training, uncounted
+from vlmfrontier.sweep.evaluations import answering_hours, asked, uncounted
+from vlmfrontier.sweep.plan import COLUMNS, plan_table, write_plan
+from vlmfrontier.sweep.plan_page import assumptions, plan_page, stage_1, summary, sweep_totals
+from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import failed_runs, run_status
 from vlmfrontier.sweep.trainings import PICTURES, alignment, finetuning, pictures

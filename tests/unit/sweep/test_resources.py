@@ -9,7 +9,8 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.study.load import validate
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.jobs import cpu_job, gpu_job, training_job, training_job_on_nodes
-from vlmfrontier.sweep.plan import plan_page, plan_table
+from vlmfrontier.sweep.plan import plan_table
+from vlmfrontier.sweep.plan_page import plan_page
 from vlmfrontier.sweep.resources import plan_training, plan_trainings, refusals
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.trainings import finetuning

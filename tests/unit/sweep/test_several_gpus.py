@@ -9,9 +9,11 @@ from tests.unit.sweep.test_resources import large
 from vlmfrontier.cluster.site import GpuSite, Site
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.evaluations import answering_hours, asked, evaluation_gpu
 from vlmfrontier.sweep.jobs import gpu_job, training_job
-from vlmfrontier.sweep.plan import assumptions, plan_page, plan_table, stage_1, summary, sweep_totals
-from vlmfrontier.sweep.resources import answering_hours, asked, evaluation_gpu, plan_training, plan_trainings, refusals
+from vlmfrontier.sweep.plan import plan_table
+from vlmfrontier.sweep.plan_page import assumptions, plan_page, stage_1, summary, sweep_totals
+from vlmfrontier.sweep.resources import plan_training, plan_trainings, refusals
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.trainings import alignment, finetuning
 
