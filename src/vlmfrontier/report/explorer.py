@@ -2,14 +2,17 @@
 
 import html
 import json
-from importlib import resources
 from pathlib import Path
 
 from vlmfrontier.report.assets import asset, filled
 from vlmfrontier.report.explorer_data import explorer_data
 from vlmfrontier.results import Results
 
-SCRIPTS = ("engine.js", "format.js", "charts.js", "caveats.js", "explorer.js")
+SCRIPTS = (
+    *("data.js", "statistics.js", "laws.js", "engine.js", "cost.js", "format.js", "caveats.js", "state.js"),
+    *("scales.js", "chart.js", "pointing.js", "export.js", "charts.js", "figures.js"),
+    *("answer.js", "mine.js", "pins.js", "runs.js", "controls.js", "explorer.js"),
+)
 """The page's own scripts, in the order in which they need each other."""
 
 
@@ -24,16 +27,38 @@ def write_explorer(results: Results, path: Path) -> Path:
 
 
 def explorer_page(data: dict) -> str:
-    """Return the page with everything it needs inside: styles, data, the plotting library, its own scripts."""
+    """Return the page with everything it needs inside: styles, data, scripts.
+
+    Each target's laws stand apart, so that the page reads those that are asked for, and those of the main target before
+    the scripts, which answer while the browser still reads the others.
+    """
+    targets = data.get("targets", {})
+    laws = {name: _script(f"laws-{place}", one["laws"]) for place, (name, one) in enumerate(targets.items())}
+    known = {name: {key: value for key, value in target.items() if key != "laws"} for name, target in targets.items()}
     parts = {
         "title": html.escape(f"{data['study']}: explorer"),
-        "style": asset("explorer.css"),
-        "plotly": plotting_library(),
-        # Inside a script nothing but `<` could end it.
-        "data": json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"),
+        "style": _colours(data) + asset("explorer.css"),
+        "data": _json(data | {"targets": known}),
+        "laws": laws.pop(data["main"], ""),
+        "others": "\n".join(laws.values()),
         "scripts": "\n".join(asset(name) for name in SCRIPTS),
     }
     return filled("explorer.html", parts)
+
+
+def _json(data: object) -> str:
+    """Return JSON that may stand inside a script, which nothing but `<` could end."""
+    return json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _script(name: str, data: object) -> str:
+    return f'<script type="application/json" id="{name}">{_json(data)}</script>'
+
+
+def _colours(data: dict) -> str:
+    """Return the figures' categories as the style sheet's colours."""
+    colours = data.get("colours", {}).get("categories", [])
+    return f":root {{ {' '.join(f'--category-{i}: {colour};' for i, colour in enumerate(colours))} }}\n"
 
 
 def footer(results: Results) -> list[str]:
@@ -49,10 +74,4 @@ def footer(results: Results) -> list[str]:
         "cross-validation; the interval takes in the resamples of the richest form, unless the data reject it.",
         "paper": "Predicted is the median of the bagged form with most terms; its spread covers less than 90%.",
     }[config.pooling]
-    link = "The address of this page holds what is chosen: copy it to share a question with its answer."
-    return [answers, who, link]
-
-
-def plotting_library() -> str:
-    """Return the source of plotly.js, as the package plotly ships it."""
-    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+    return [answers, who]

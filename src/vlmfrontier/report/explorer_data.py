@@ -4,23 +4,23 @@ The page evaluates the very models that the frontier was searched with, so that 
 at those of `frontier/<target>.csv` what stands there.
 """
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import to_hex
 
 from vlmfrontier.cost.flops import CountedCost
+from vlmfrontier.figures import style
 from vlmfrontier.frontier.answers import ALTERNATIVES
 from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns
 from vlmfrontier.frontier.measured import NEAREST_RUNS
-from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS, Ensemble, TargetLaws
+from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS
 from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE
 from vlmfrontier.frontier.sentences import per_video
 from vlmfrontier.frontier.space import RunRange, SearchSpace, named_levels
-from vlmfrontier.laws import discrepancy
-from vlmfrontier.laws.bagging import Bag
-from vlmfrontier.laws.forms import CEILING
+from vlmfrontier.report.explorer_cost import cost_rule
+from vlmfrontier.report.explorer_laws import laws_data
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count
 
@@ -28,8 +28,6 @@ REACH = (0.5, 5.0)
 """The page answers for n from this multiple of the runs' smallest to this multiple of their largest."""
 BEYOND = 2.0
 """The page answers for budgets up to this multiple of the study's largest."""
-CACHED = 6
-"""How many targets and data sizes the page keeps computed."""
 POINTS = 60
 """Points of a curve along one factor, for a study without a cost."""
 MOST_LEVELS = 12
@@ -42,6 +40,8 @@ def explorer_data(results: Results) -> dict[str, Any]:
     space = None if results.cost is None else results.space
     return {
         "study": study.study,
+        "about": list(results.record.about),
+        "colours": _colours(results),
         "rules": _rules(results),
         "factors": [_factor(results, name, space) for name in table.factors],
         "hasData": table.has_data,
@@ -49,12 +49,22 @@ def explorer_data(results: Results) -> dict[str, Any]:
         "unit": None if space is None else space.unit,
         "budgetUnit": None if space is None else per_video(space.unit),
         "space": None if space is None else _space(space, results.cost),
+        "cost": None if space is None else cost_rule(results.cost, list(table.factors)),
         "budgets": None if space is None else _budgets(results, space),
         "warnings": _warnings(results, space),
         "caveats": patterns(len(table)),
         "targets": {name: _target(results, name) for name in study.targets()},
         "main": results.main_target,
         "runs": _run_records(results),
+    }
+
+
+def _colours(results: Results) -> dict[str, Any]:
+    """Return the colours of the figures: their categories, and one for every data size of the runs."""
+    sizes = 1 if results.table.data is None else len(np.unique(results.table.data))
+    return {
+        "categories": list(style.CATEGORIES),
+        "sizes": [to_hex(colour) for colour in style.sequence(min(sizes, MOST_LEVELS))],
     }
 
 
@@ -70,7 +80,6 @@ def _rules(results: Results) -> dict[str, Any]:
         "leastRivals": LEAST_RIVALS,
         "alternatives": ALTERNATIVES,
         "nearestRuns": NEAREST_RUNS,
-        "cached": CACHED,
         "noiseScores": NOISE_SCORES.tolist(),
     }
 
@@ -188,79 +197,6 @@ def _target(results: Results, name: str) -> dict[str, Any]:
         "caveats": results.caveats(name),
         "fits": len(ensemble.pool),
         "laws": laws_data(laws, ensemble),
-    }
-
-
-def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
-    """Return the models of one target that predict, vote and make the intervals.
-
-    They are a list of parts, each some rows of a bag: `{"bag": "add", "rows": [0, 1]}`. `ensemble` is that of `laws`,
-    over any configurations.
-    """
-    main = laws.bags[laws.main]
-    needed = {form: int(rows.max()) + 1 for form, rows in laws.rows.items()}
-    bags = {form: {**_form(laws.bags[form]), "theta": laws.bags[form].theta[:n].tolist()} for form, n in needed.items()}
-    return {
-        "units": [main.units[name] for name in main.form.factors],
-        "dataUnit": main.data_unit,
-        "bags": bags,
-        "pool": [_part(form, rows) for form, rows in laws.rows.items()],
-        "noise": ensemble.noise.tolist(),
-        "widening": ensemble.widening.tolist(),
-        "missed": None if laws.discrepancy is None else _missed(laws.discrepancy),
-    }
-
-
-def _missed(found: discrepancy.Discrepancy) -> dict[str, Any]:
-    """Return what the models' forms miss: the sines' box, and the weights of those models that miss anything."""
-    rows = np.flatnonzero((found.level != 0).any(axis=1))
-    return {
-        "centre": found.basis.centre.tolist(),
-        "half": found.basis.half.tolist(),
-        "data": found.basis.data,
-        "box": discrepancy.BOX,
-        "reach": discrepancy.REACH,
-        "waves": discrepancy.WAVES,
-        "rows": rows.tolist(),
-        "level": _float32(found.level[rows]),
-        "slope": _float32(found.slope[rows]),
-    }
-
-
-def _float32(values: np.ndarray) -> str:
-    """Return an array as the bytes of its numbers, row by row, in base 64: a fifth of what they take as text."""
-    return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
-
-
-def _part(bag: str, rows: Sequence[int]) -> dict[str, Any]:
-    return {"bag": bag, "rows": [int(row) for row in rows]}
-
-
-def _form(bag: Bag) -> dict[str, Any]:
-    """Return a form's terms with places instead of names: of θ for parameters, of the factors for variables."""
-    form = bag.form
-    terms = [
-        {
-            "coefficient": form.index(term.coefficient),
-            "data": term.depends_on_data,
-            "powers": [
-                {
-                    "factor": form.factors.index(power.variable),
-                    "exponent": form.index(power.exponent),
-                    "sign": power.sign,
-                }
-                for power in term.powers
-                if power.variable in form.factors
-            ],
-        }
-        for term in form.terms
-    ]
-    return {
-        "terms": terms,
-        "d": -1 if form.data_exponent is None else form.index(form.data_exponent),
-        "sharpness": form.sharpness,
-        "ceiling": form.ceiling,
-        "C": form.index(CEILING) if form.fits_ceiling else -1,
     }
 
 

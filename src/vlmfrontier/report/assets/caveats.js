@@ -109,5 +109,5 @@ const Caveats = (data) => {
   // The same for a prediction of a study without a cost.
   const ofPrediction = (target, n, f, high) => [...data.targets[target].caveats, ...above(target, f, high), ...ofData(n)];
 
-  return { ofAnswer, ofMeasured, ofPrediction, extrapolated };
+  return { ofAnswer, ofMeasured, ofPrediction, extrapolated, measured, bestOf, above };
 };
