@@ -15,6 +15,7 @@ from vlmfrontier.collected import CollectedRuns
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import Answer, answer
 from vlmfrontier.frontier.caveats import contradicted, no_form_holds, poor_fit, tested_elsewhere, two_levels
+from vlmfrontier.frontier.checkpoint import Checkpoint, checkpoints
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
 from vlmfrontier.frontier.space import (
     named_levels,
@@ -133,6 +134,12 @@ class Results(CollectedRuns):
         """Return the recommendation for a target, a budget and a number of examples, with whatever makes it unsure."""
         return answer(self.target(target), self.runs, budget, examples, self.config.near, self.caveats(target))
 
+    def checkpoints(self, target: str) -> list[Checkpoint]:
+        """Return every trained model with the tests of it that have a value of a target."""
+        if target not in self.study.targets():
+            raise UserError(f"there is no target {target!r}; the targets are {', '.join(self.study.targets())}")
+        return checkpoints(self.table, target, self.run_costs, self.study.laws.seed)
+
     def law_free(self, target: str) -> pd.DataFrame:
         """Return the law-free check of a target; no row where it has not been made for the study as it is."""
         path = self.table_csv("law_free")
@@ -160,5 +167,5 @@ class Results(CollectedRuns):
         Raises `UserError` if it is not there, damaged, or of another configuration.
         """
         self.refuse_outdated(path)
-        may_be_empty = path in (self.next_runs_csv, *map(self.table_csv, ("differences", "law_free")))
+        may_be_empty = path in (self.next_runs_csv, *map(self.table_csv, ("differences", "law_free", "checkpoint")))
         return read_frame(path, again("frontier"), numbers, others, empty=may_be_empty)

@@ -136,8 +136,10 @@ def _with_nulls(given: Any) -> Any:
 def outline(study: Study, runs: Iterable[Run]) -> Outline:
     """Return what decides which figures apply: the configurations of the given runs, or of the user's own table."""
     if study.trained:
-        *levels, n = np.array(configurations(study, runs), float).reshape(-1, len(study.factors()) + 1).T
-        return Outline(study, dict(zip(study.factors(), levels, strict=True)), n)
+        rows = list(runs)
+        *levels, n = np.array(configurations(study, rows), float).reshape(-1, len(study.factors()) + 1).T
+        elsewhere = any(run.tested for run in rows)
+        return Outline(study, dict(zip(study.factors(), levels, strict=True)), n, elsewhere)
     return Outline.of(study, own_table(study))
 
 
@@ -363,8 +365,16 @@ def frontier_tables(study: Study) -> list[str]:
         "checks": True,
         "exponents": has_cost(study) and len(study.factors()) > 1,
         "differences": study.trained,
+        "checkpoint": has_cost(study) and _tests_elsewhere(study),
     }
     return [name for name, applies in made.items() if applies]
+
+
+def _tests_elsewhere(study: Study) -> bool:
+    """Say whether models are, or may be, tested at levels that they were not trained at."""
+    if study.trained:
+        return any(run.tested for run in plan_runs(study))
+    return any(factor.trained for factor in study.table.factors.values())
 
 
 def _has_examples(study: Study) -> bool:

@@ -23,7 +23,8 @@ SHOWN = 5
 
 def query_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
-    parser.add_argument("--budget", required=True, help="cost per video that may be spent, for example 100M")
+    parser.add_argument("--budget", nargs="+", metavar="C", help="cost per video that may be spent, for example 100M")
+    parser.add_argument("--checkpoint", metavar="RUN", help="ask for this trained run alone, at one or more budgets")
     parser.add_argument("--examples", help="number of finetuning examples, for example 500")
     command_line.target_argument(parser, "what to optimise for (default: avg, or the first target)", "--task")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -35,15 +36,59 @@ def query(given: Namespace) -> None:
     Budget and examples take human units: 10T, 250k. Prints the recommended configuration with its predicted error and
     how far the resampled fits agree, what was measured of it, the best run within the budget, caveats, the next best
     configurations, what twice the budget or the data would buy, and the nearest runs.
+
+    With --checkpoint RUN the answer is for that trained run (a key of runs.csv) alone, at each --budget, or at a few of
+    the study's: the best of the T and V at which it was tested, and what retraining would gain.
     """
     from vlmfrontier.frontier.sentences import text
     from vlmfrontier.results import Results
     from vlmfrontier.units import parse_number
 
+    if given.checkpoint:
+        _query_checkpoint(given)
+        return
+    budget = _one_budget(given.budget)
     results = Results.open(given.study)
     examples = None if given.examples is None else parse_number(given.examples)
-    found = results.answer(given.target or results.main_target, parse_number(given.budget), examples)
+    found = results.answer(given.target or results.main_target, budget, examples)
     print(json.dumps(found.record(), indent=2) if given.json else text(found))
+
+
+def _one_budget(given: Sequence[str] | None) -> float:
+    """Return the budget of a question that is about one."""
+    from vlmfrontier.units import parse_number
+
+    if not given:
+        raise UserError("the following arguments are required: --budget; see vlmfrontier query --help")
+    if len(given) > 1:
+        raise UserError("several budgets are answered for one run only, with --checkpoint RUN; give one --budget")
+    return parse_number(given[0])
+
+
+def _query_checkpoint(given: Namespace) -> None:
+    """Print at which T and V one trained run is best used within each budget."""
+    from vlmfrontier.frontier.checkpoint import checkpoint_table, few, of_run, text
+    from vlmfrontier.results import Results
+    from vlmfrontier.units import parse_number
+
+    if given.examples is not None:
+        raise UserError("--examples: a trained run has its own n; leave it out with --checkpoint")
+    results = Results.open(given.study)
+    if "run" not in results.table.frame:
+        raise UserError("--checkpoint: the rows of an own table have no keys; see tables/checkpoint.csv for its models")
+    if results.cost is None:
+        raise UserError("--checkpoint: the study gives no cost, so there is no budget to keep")
+    name = given.target or results.main_target
+    target = results.target(name)
+    one = of_run(results.checkpoints(name), given.checkpoint)
+    asked = sorted(map(parse_number, given.budget)) if given.budget else few(results.budgets)
+    table = checkpoint_table(target, [one], asked)
+    if given.json:
+        about = {"run": one.run, "target": name, "unit": results.cost_unit, "trained": one.trained}
+        rows = json.loads(table.to_json(orient="records"))
+        print(json.dumps({**about, "elastic": one.elastic, "tests": len(one.error), "budgets": rows}, indent=2))
+        return
+    print(text(one, table, target, asked))
 
 
 def compare_arguments(parser: ArgumentParser) -> None:

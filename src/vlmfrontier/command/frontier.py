@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vlmfrontier import command_line
-from vlmfrontier.command.tables import write_checks, write_differences, write_exponents, write_law_free
+from vlmfrontier.command.tables import (
+    write_checkpoint,
+    write_checks,
+    write_differences,
+    write_exponents,
+    write_law_free,
+)
 from vlmfrontier.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +56,8 @@ def frontier(given: Namespace) -> None:
       exponents      tables/exponents: a of x* ∝ c^a, by target, n and factor, with its 90% interval
       differences    tables/differences: pairs of runs of equal cost, or neighbours along a factor, with the 90%
                      interval of their difference on the test videos that they share, and whether it is real
+      checkpoint     tables/checkpoint: of models that were tested at several T and V, the best of these by budget, and
+                     what retraining would gain
     """
     from vlmfrontier.results import Results
     from vlmfrontier.workflow import frontier_tables
@@ -271,4 +279,5 @@ WRITERS: "dict[str, Callable[[Results], None]]" = {
     "checks": write_checks,
     "exponents": write_exponents,
     "differences": write_differences,
+    "checkpoint": write_checkpoint,
 }

@@ -74,6 +74,24 @@ def write_law_free(results: "Results") -> None:
     print(f"law-free check: {(table.verdict == CONTRADICTS).sum()} of {len(table)} groups contradict the law → {path}")
 
 
+def write_checkpoint(results: "Results") -> None:
+    """Write tables/checkpoint: of every model that was tested at several levels the best of them for each budget."""
+    import pandas as pd
+
+    from vlmfrontier.frontier.checkpoint import checkpoint_table, few
+    from vlmfrontier.progress import steps
+    from vlmfrontier.tables.writing import write_table
+
+    parts = [
+        checkpoint_table(results.target(name), results.checkpoints(name), few(results.budgets))
+        for name in steps("one checkpoint, many budgets", results.study.targets())
+    ]
+    table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    path = write_table(table, results.table_csv("checkpoint"), results.cost_unit)
+    results.note(path)
+    print(f"one checkpoint, many budgets: {table.run.nunique()} models → {path}")
+
+
 def write_checks(results: "Results") -> None:
     """Write tables/checks: the checks of a reproduction."""
     from vlmfrontier.frontier.tables import checks_table, extrapolation_check, power_law_check, shift_check

@@ -27,11 +27,12 @@ class Outline:
     factors: Mapping[str, np.ndarray]
     """Values of every factor, a row per run, each of shape (m,)."""
     examples: np.ndarray | None  # n of every run, (m,); None for a table without data size
+    elsewhere: bool = False  # whether some run is tested at levels that it was not trained at
 
     @classmethod
     def of(cls, study: Study, table: "ResultsTable") -> "Outline":
         """Return the outline of a study whose runs, or whose own table, are there."""
-        return cls(study, table.factors, table.data)
+        return cls(study, table.factors, table.data, bool(table.elsewhere.any()))
 
     @property
     def varied(self) -> list[str]:
@@ -56,7 +57,7 @@ class Outline:
         return bool(equal_cost_rows(self.factors, self.examples, costs, budgets, tolerance))
 
 
-SECTIONS = ("runs", "laws", "frontier", "regret")
+SECTIONS = ("runs", "laws", "frontier", "checkpoint", "regret")
 """Parts of a report that have figures."""
 
 Condition = Callable[[Outline], bool]
@@ -79,6 +80,10 @@ NO_DATA: tuple[Condition, str] = (lambda outline: outline.examples is not None, 
 NO_VISION: tuple[Condition, str] = (
     lambda outline: has_vision_share(outline.study),
     "the cost has no part of its own for the vision model",
+)
+NOT_ELSEWHERE: tuple[Condition, str] = (
+    lambda outline: outline.elsewhere,
+    "no model is tested at levels that it was not trained at",
 )
 NOT_TRAINED: tuple[Condition, str] = (lambda outline: outline.study.sweep is not None, "the study starts at a table")
 
@@ -235,6 +240,15 @@ CATALOGUE = {
         "frontier",
         ("frontier",),
         (NO_COST, NO_VISION),
+    ),
+    "checkpoint": Entry(
+        "checkpoint",
+        "One trained model of each size at every budget (steps: its best test; dots: all its tests; error of {target}) "
+        "against models of its size and n retrained at the law's best levels (dashed, with {shaded}).",
+        "checkpoint",
+        ("laws",),
+        (NO_COST, NOT_ELSEWHERE),
+        main=True,
     ),
     "regret": Entry(
         "frontier",

@@ -14,6 +14,7 @@ from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
 from vlmfrontier.frontier.law_free import in_words
 from vlmfrontier.report.blocks import Block, Heading, Items, More, Picture, Text, markdown
 from vlmfrontier.report.caveats import recommended
+from vlmfrontier.report.checkpoint_section import checkpoint
 from vlmfrontier.report.first_page import first_page
 from vlmfrontier.report.frontier_section import frontier, movement, next_steps, recommendation, regret
 from vlmfrontier.report.html_page import page
@@ -55,6 +56,8 @@ def page_blocks(report: StudyReport) -> list[Block]:
         *recommendation(report),
         *frontier(report),
         *figure_section(report, "frontier"),
+        *checkpoint(report),
+        *figure_section(report, "checkpoint"),
         *regret(report),
         *figure_section(report, "regret"),
         *next_steps(report),
@@ -121,7 +124,7 @@ def write_captions(report: StudyReport, folder: Path) -> None:
 
 def _figures(report: StudyReport) -> Iterator[tuple[str, str]]:
     """Yield name and caption of every figure: what it shows, and the numbers it stands for."""
-    numbers = {"laws": _fit, "frontier": _deploy, "regret": _losses}
+    numbers = {"laws": _fit, "frontier": _deploy, "checkpoint": _deploy, "regret": _losses}
     special = {"elasticity": _moves, "elasticity-budget": _moves}
     for name in figures(report):
         stated = special.get(name) or numbers.get(CATALOGUE[name].section, _measured)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.figures.catalogue import CATALOGUE
+from vlmfrontier.figures.catalogue import CATALOGUE, SECTIONS
 from vlmfrontier.files import read_record
 from vlmfrontier.frontier.answers import Answer
 from vlmfrontier.laws.fit import LawFit
@@ -63,6 +63,7 @@ class StudyReport:
         """Why results that are there are not shown: they are damaged, or of another configuration than the study."""
         _ = self.records, self.has_laws, self.frontier  # each notes what it cannot read
         _ = self.elasticity, self.regret, self.checks, self.next_runs, self.exponents, self.differences
+        _ = self.checkpoint
         laws = self._laws_aside if self.has_table else []
         return list(dict.fromkeys([*self._unreadable, *laws, *self._figures_aside()]))
 
@@ -80,9 +81,9 @@ class StudyReport:
     def outdated_sections(self) -> tuple[str, ...]:
         """Sections of the report whose pictures show what is set aside; none before there is a table of runs."""
         if not self.has_table:
-            return ("runs", "laws", "frontier", "regret") if self._unreadable else ()
+            return SECTIONS if self._unreadable else ()
         if self._laws_aside:
-            return ("laws", "frontier", "regret")
+            return ("laws", "frontier", "checkpoint", "regret")
         searched = self.results.cost is not None and self.results.frontier_csv(self.main).exists()
         return ("frontier", "regret") if searched and self.frontier is None else ()
 
@@ -208,6 +209,11 @@ class StudyReport:
             ["difference", "lo", "hi", "n"],
             ["target", "compared", "first", "second", "real"],
         )
+
+    @cached_property
+    def checkpoint(self) -> pd.DataFrame | None:
+        """The best levels of every model that was tested at several, by budget."""
+        return self._table(self.results.table_csv("checkpoint"), ["c", "cost", "error"], ["target", "run"])
 
     @cached_property
     def regret(self) -> pd.DataFrame | None:

@@ -43,6 +43,9 @@ HEADINGS = {
     "run_hi": "new run, 95\\%",
     "law_f": "$f(x^*)$",
     "free_f": "$f$ without a law",
+    "second_error": "next best error",
+    "gain_lo": "gain, 5\\%",
+    "gain_hi": "gain, 95\\%",
     "x_agrees": "$x^*$ agrees",
     "f_agrees": "$f$ agrees",
     "x*": "$x^*$",
@@ -65,6 +68,8 @@ CAPTIONS = {
     "over the resampled fits.",
     "vision_share": "Share of the vision model in the cost $c(x)$.",
     "differences": "Differences of runs (second less first) with 90\\% intervals.",
+    "checkpoint": "One trained model at many budgets: the best levels at which it was tested, what retraining it "
+    "there would gain, with 90\\% intervals, and at which levels a model of its size is best trained by the law.",
     "law_free": "The best measured run of equal cost, and what the law says of it.",
 }
 """Captions by the name of a table."""

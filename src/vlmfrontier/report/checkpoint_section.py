@@ -1,0 +1,73 @@
+"""One checkpoint, many budgets: how far a single trained model serves where others would be retrained."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from vlmfrontier.frontier.checkpoint import Checkpoint, called, gain, measured, predicted, sizes
+from vlmfrontier.report.blocks import Block, Heading, Text, table
+from vlmfrontier.report.study_report import StudyReport
+from vlmfrontier.units import format_configuration, format_difference, format_number
+
+
+def checkpoint(report: StudyReport) -> Iterator[Block]:
+    """Yield the best levels of the model of the middle size by budget, beside what retraining would give; nothing where
+    no model was tested at several levels."""
+    if report.checkpoint is None or report.checkpoint.empty or not report.has_frontier:
+        return
+    found = sizes(report.results.checkpoints(report.main))
+    one = found[len(found) // 2]
+    rows = report.checkpoint[(report.checkpoint.target == report.main) & (report.checkpoint.run == one.run)]
+    yield Heading("One checkpoint, many budgets")
+    yield Text(" ".join(_sentences(report, one, rows)))
+    unit, name = report.results.space.unit, report.results.range_name
+    cells = [
+        (
+            format_number(row["c"]),
+            _levels(row, one),
+            format_number(row["cost"]),
+            measured(row),
+            gain(row),
+            "" if np.isnan(row["f"]) else _levels(row, one, "law_"),
+            "" if np.isnan(row["f"]) else predicted(row, name),
+        )
+        for row in rows.to_dict("records")
+    ]
+    heads = (
+        f"budget ({unit})",
+        "best test",
+        f"cost ({unit})",
+        "measured",
+        "retrained there",
+        "law's best",
+        "predicted",
+    )
+    yield table(
+        heads,
+        cells,
+        f"`{one.run}` ({called(one)}): the best of its {len(one.error)} tests within each budget with its standard "
+        "error, how that would change by retraining at these levels, and a model of its size and n retrained at the "
+        "levels that the law finds best. The best of many tests looks better than it is, by up to about one standard "
+        "error. All models: `tables/checkpoint.csv`.",
+    )
+
+
+def _levels(row: dict, one: Checkpoint, prefix: str = "") -> str:
+    return format_configuration({name: float(row[prefix + name]) for name in one.levels})
+
+
+def _sentences(report: StudyReport, one: Checkpoint, rows: pd.DataFrame) -> Sequence[str]:
+    """Return how far the model of the middle size serves all budgets, and how to ask for another one."""
+    behind = (rows.error - rows.f).dropna()
+    most = ""
+    if len(behind):
+        ends = [format_difference(float(end), float(rows.error.max())) for end in (behind.min(), behind.max())]
+        most = (
+            f": over these {len(behind)} budgets its measured error less that of models retrained for each, as the law "
+            f"predicts it, is {ends[0]} to {ends[1]}"
+        )
+    return (
+        f"One model, `{one.run}` ({one.says}), can serve every budget with fewer frames and tokens{most}.",
+        f"For another model or other budgets: `vlmfrontier query --study {report.study.study} --checkpoint RUN`.",
+    )
