@@ -22,6 +22,7 @@ from vlmfrontier.frontier.space import (
 )
 from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import LawFit
+from vlmfrontier.laws.noise import JointNoise
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.records import again, read_frame
 from vlmfrontier.study.targets import meaning
@@ -134,11 +135,11 @@ class Results(CollectedRuns):
         """Return the recommendation for a target, a budget and a number of examples, with whatever makes it unsure."""
         return answer(self.target(target), self.runs, budget, examples, self.config.near, self.caveats(target))
 
-    def checkpoints(self, target: str) -> list[Checkpoint]:
+    def checkpoints(self, target: str, noise: JointNoise | None = None) -> list[Checkpoint]:
         """Return every trained model with the tests of it that have a value of a target."""
         if target not in self.study.targets():
             raise UserError(f"there is no target {target!r}; the targets are {', '.join(self.study.targets())}")
-        return checkpoints(self.table, target, self.run_costs, self.study.laws.seed)
+        return checkpoints(self.table, target, self.run_costs, self.study.laws.seed, noise)
 
     def law_free(self, target: str) -> pd.DataFrame:
         """Return the law-free check of a target; no row where it has not been made for the study as it is."""

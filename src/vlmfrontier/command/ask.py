@@ -67,7 +67,9 @@ def _one_budget(given: Sequence[str] | None) -> float:
 
 def _query_checkpoint(given: Namespace) -> None:
     """Print at which T and V one trained run is best used within each budget."""
-    from vlmfrontier.frontier.checkpoint import checkpoint_table, few, of_run, text
+    from vlmfrontier.frontier.checkpoint import checkpoint_table, few, of_run
+    from vlmfrontier.frontier.sentences import checkpoint_text
+    from vlmfrontier.laws.noise import kept_noise
     from vlmfrontier.results import Results
     from vlmfrontier.units import parse_number
 
@@ -80,7 +82,9 @@ def _query_checkpoint(given: Namespace) -> None:
         raise UserError("--checkpoint: the study gives no cost, so there is no budget to keep")
     name = given.target or results.main_target
     target = results.target(name)
-    one = of_run(results.checkpoints(name), given.checkpoint)
+    tests = results.table.rows((results.table.frame["run"] == given.checkpoint).to_numpy())
+    noise = kept_noise(results.study, results, tests, name)
+    one = of_run(results.checkpoints(name, noise), given.checkpoint)
     asked = sorted(map(parse_number, given.budget)) if given.budget else few(results.budgets)
     table = checkpoint_table(target, [one], asked)
     if given.json:
@@ -88,7 +92,7 @@ def _query_checkpoint(given: Namespace) -> None:
         rows = json.loads(table.to_json(orient="records"))
         print(json.dumps({**about, "elastic": one.elastic, "tests": len(one.error), "budgets": rows}, indent=2))
         return
-    print(text(one, table, target, asked))
+    print(checkpoint_text(one, table, target, asked))
 
 
 def compare_arguments(parser: ArgumentParser) -> None:

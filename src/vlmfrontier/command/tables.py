@@ -79,13 +79,14 @@ def write_checkpoint(results: "Results") -> None:
     import pandas as pd
 
     from vlmfrontier.frontier.checkpoint import checkpoint_table, few
+    from vlmfrontier.laws.noise import kept_noise
     from vlmfrontier.progress import steps
     from vlmfrontier.tables.writing import write_table
 
-    parts = [
-        checkpoint_table(results.target(name), results.checkpoints(name), few(results.budgets))
-        for name in steps("one checkpoint, many budgets", results.study.targets())
-    ]
+    parts = []
+    for name in steps("one checkpoint, many budgets", results.study.targets()):
+        noise = kept_noise(results.study, results, results.table, name) if results.study.trained else None
+        parts.append(checkpoint_table(results.target(name), results.checkpoints(name, noise), few(results.budgets)))
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     path = write_table(table, results.table_csv("checkpoint"), results.cost_unit)
     results.note(path)

@@ -5,7 +5,7 @@ gap, where anchors tell it (`laws.transfer`), says how much less the error of a 
 the law, which T and V a model of the same size and n should be trained at instead.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,12 @@ from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.frontier.differences import NORMAL_90
 from vlmfrontier.frontier.pool import TAILS, Target
 from vlmfrontier.frontier.search import affordable, search
+from vlmfrontier.frontier.space import INSIDE
+from vlmfrontier.laws.noise import JointNoise
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.units import (
     format_configuration,
     format_count,
-    format_difference,
-    format_error,
-    format_number,
-    format_range,
 )
 
 DRAWS = 4000
@@ -58,6 +56,9 @@ class Checkpoint:
     """By how much less the error of a model trained at these levels would be: the middle and the ends of the 90%
     interval, (3, k); NaN where no anchor tells it."""
 
+    apart: np.ndarray
+    """Standard error of the difference of two tests, (k, k)."""
+
     @property
     def many(self) -> bool:
         """Whether it was tested at several levels."""
@@ -73,10 +74,8 @@ class Checkpoint:
         return rows[np.argsort(self.error[rows], kind="stable")].tolist()
 
     def alike(self, first: int, second: int) -> bool:
-        """Return whether the noise of the test alone could tell two tests so far apart; that of independent tests, an
-        upper bound: both saw the same videos."""
-        apart = abs(self.error[second] - self.error[first])
-        return bool(apart <= NORMAL_90 * np.hypot(self.se[first], self.se[second]))
+        """Return whether the noise of the test alone may have put two tests so far apart."""
+        return bool(abs(self.error[second] - self.error[first]) <= NORMAL_90 * self.apart[first, second])
 
     @property
     def says(self) -> str:
@@ -86,21 +85,27 @@ class Checkpoint:
         return f"{format_configuration(what)}, trained {how} {format_configuration(self.trained)}".removeprefix(", ")
 
 
-def checkpoints(table: ResultsTable, target: str, costs: np.ndarray, seed: int) -> list[Checkpoint]:
-    """Return every trained model of a table, in the table's order, with its tests whose cost (m,) is known."""
+def checkpoints(
+    table: ResultsTable, target: str, costs: np.ndarray, seed: int, noise: JointNoise | None = None
+) -> list[Checkpoint]:
+    """Return every trained model of a table, in the table's order, with its tests whose cost (m,) is known.
+
+    `noise` is that of tests on common videos; without it tests count as if each had its own, which is an upper bound of
+    how far noise puts them apart.
+    """
     known = ~np.isnan(table.error(target))
     gap = table.measured(target).transfer.get(target)
     table, costs = table.rows(known), costs[known]
     error, se = table.error(target), table.se.get(target)
     gain = _gains(error, gap, seed)
-    names = np.array(table.names_of_trainings)
+    names, tests = np.array(table.names_of_trainings), table.names
     found = []
     for name in dict.fromkeys(names):
         rows = np.flatnonzero((names == name) & np.isfinite(costs))
         if not len(rows):
             continue
         rows = rows[np.argsort(costs[rows], kind="stable")]
-        first = rows[0]
+        first, of_test = rows[0], np.full(len(rows), np.nan) if se is None else se[rows]
         found.append(
             Checkpoint(
                 run=name if "run" in table.frame else f"line {table.frame.index[rows].min()}",
@@ -111,11 +116,23 @@ def checkpoints(table: ResultsTable, target: str, costs: np.ndarray, seed: int) 
                 levels={factor: table.factors[factor][rows] for factor in table.trained},
                 cost=costs[rows],
                 error=error[rows],
-                se=np.full(len(rows), np.nan) if se is None else se[rows],
+                se=of_test,
                 gain=gain[:, rows],
+                apart=_apart(of_test, [tests[row] for row in rows], noise),
             )
         )
     return found
+
+
+def _apart(se: np.ndarray, names: Sequence[str], noise: JointNoise | None) -> np.ndarray:
+    """Return the standard errors of the differences of tests, (k, k): of their common videos where those are known."""
+    apart = np.hypot(se[:, None], se)
+    if noise is not None:
+        place = {name: position for position, name in enumerate(noise.runs)}
+        known = [i for i, name in enumerate(names) if name in place]
+        at = [place[names[i]] for i in known]
+        apart[np.ix_(known, known)] = noise.errors_of_differences()[np.ix_(at, at)]
+    return apart
 
 
 def _gains(error: np.ndarray, gap: Any, seed: int) -> np.ndarray:
@@ -155,7 +172,7 @@ def checkpoint_table(target: Target, found: Sequence[Checkpoint], budgets: np.nd
     `V`), its `cost`, `error` and `se`; the next best (`second_T`, `second_V`, `second_error`) and whether it is `alike`
     within the noise of the test; what training there would `gain`, with its 90% interval (gain_lo, gain_hi), 0 where it
     was trained there and NaN where no anchor tells it; and the levels (`law_T`, `law_V`) that a model of the same size
-    and n is best trained at for the budget, by the law, with f, f_lo and f_hi.
+    and n is best trained at for the budget, by the law, with f, f_lo, f_hi and what of them lies `beyond` the runs.
     """
     rows: list[dict[str, Any]] = []
     for one in found:
@@ -186,15 +203,16 @@ def _row(one: Checkpoint, budget: float, order: Sequence[int]) -> dict[str, Any]
     }
 
 
-def retrained(target: Target, one: Checkpoint, budgets: np.ndarray) -> list[dict[str, float]]:
+def retrained(target: Target, one: Checkpoint, budgets: np.ndarray) -> list[dict[str, Any]]:
     """Return for each ascending budget the levels that a model of the same size and n is best trained at (Eq. 4 with N
-    and n held), with its predicted error; NaN where the space has none that the budget affords."""
+    and n held), with its predicted error, and which of these levels lie outside the runs (`beyond`); NaN where the
+    space has none that the budget affords."""
     space, pool = target.space, target.ensemble.pool
     columns = [f"law_{name}" for name in one.levels]
     held = [np.isclose(space.factors[name], value, rtol=1e-9) for name, value in one.held.items()]
     kept = np.flatnonzero(np.all(held, axis=0) if held else np.ones(len(space), bool))
     n = pool.data_unit if one.examples is None else one.examples
-    nothing = dict.fromkeys([*columns, "f", "f_lo", "f_hi"], np.nan)
+    nothing = {**dict.fromkeys([*columns, "f", "f_lo", "f_hi"], np.nan), "beyond": INSIDE}
     if not len(kept):
         return [nothing] * len(budgets)
     errors = np.median(pool.errors(kept, n), axis=0)
@@ -204,67 +222,10 @@ def retrained(target: Target, one: Checkpoint, budgets: np.ndarray) -> list[dict
     rows = []
     for i, place in enumerate(places):
         levels = {f"law_{name}": space.factors[name][chosen[i]] for name in one.levels}
-        rows.append({**levels, "f": errors[place], "f_lo": low[i], "f_hi": high[i]} if place >= 0 else nothing)
+        beyond = " ".join(target.runs.outside(space.at(chosen[i]), one.examples)) or INSIDE
+        found = {**levels, "f": errors[place], "f_lo": low[i], "f_hi": high[i], "beyond": beyond}
+        rows.append(found if place >= 0 else nothing)
     return rows
-
-
-# ---- in words ----
-
-
-def text(one: Checkpoint, table: pd.DataFrame, target: Target, budgets: np.ndarray) -> str:
-    """Return the answer for one model as lines: what it is, then the best of its tests within each budget."""
-    unit = target.space.unit
-    where = f"tested at {len(one.error)} pairs of {' and '.join(one.levels)}"
-    lines = [f"Run {one.run} ({one.says}), {where}; error of {target.name}:"]
-    for budget in budgets:
-        rows = table[np.isclose(table.c, budget)].to_dict("records")
-        lines.append(f"  within {format_number(budget)} {unit}:{'' if rows else ' ' + _too_dear(one, unit)}")
-        lines += [f"    {line}" for row in rows for line in _in_words(row, list(one.levels), target)]
-    return "\n".join(lines)
-
-
-def _too_dear(one: Checkpoint, unit: str) -> str:
-    return f"nothing; its cheapest test, {format_configuration(one.at(0))}, costs {format_number(one.cost[0])} {unit}"
-
-
-def _in_words(row: dict[str, Any], levels: Sequence[str], target: Target) -> Iterator[str]:
-    """Yield the best test of a budget, what retraining there would gain, and what the law would train instead."""
-    at = format_configuration({name: row[name] for name in levels})
-    cost = f"{format_number(row['cost'])} {target.space.unit}"
-    yield f"{at}: measured {measured(row)} at {cost}; {_next_best(row, levels)}"
-    yield f"retrained at these levels: {gain(row)}"
-    if not np.isnan(row["f"]):
-        there = format_configuration({name: row[f"law_{name}"] for name in levels})
-        yield f"the law's best levels to retrain at: {there}: predicted {predicted(row, target.ensemble.range_name)}"
-
-
-def measured(row: dict[str, Any]) -> str:
-    """Return a measured error: `41.20 ± 1.10`."""
-    return format_error(row["error"]) + ("" if np.isnan(row["se"]) else f" ± {format_error(row['se'])}")
-
-
-def predicted(row: dict[str, Any], range_name: str) -> str:
-    """Return what the law says of the retrained model: `40.10 (90% interval 39.02 to 41.20)`."""
-    return f"{format_error(row['f'])} ({range_name} {format_range(row['f_lo'], row['f_hi'])})"
-
-
-def _next_best(row: dict[str, Any], levels: Sequence[str]) -> str:
-    if np.isnan(row["second_error"]):
-        return "the only test within the budget"
-    at = format_configuration({name: row[f"second_{name}"] for name in levels})
-    noise = "" if np.isnan(row["se"]) else ", within noise" if row["alike"] else ", beyond noise"
-    return f"next best {at}: {format_difference(row['second_error'] - row['error'], row['error'])}{noise}"
-
-
-def gain(row: dict[str, Any]) -> str:
-    """Return what retraining at the tested levels would change: `−0.62 (90% interval −1.20 to −0.10)`."""
-    if np.isnan(row["gain"]):
-        return "not known; no configuration was trained as well as tested"
-    ends = [row[name] for name in ("gain", "gain_lo", "gain_hi")]
-    if not np.any(ends):
-        return "no change; it was trained there"
-    middle, low, high = (format_difference(-end, row["error"]) for end in ends)
-    return f"{middle} (90% interval {high} to {low})"
 
 
 def sizes(found: Sequence[Checkpoint]) -> list[Checkpoint]:

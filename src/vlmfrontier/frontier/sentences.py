@@ -1,9 +1,16 @@
 """An answer in sentences, for everyone who says it: `query`, `status`, the report, its captions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from vlmfrontier.frontier.answers import Answer, Choice
 from vlmfrontier.frontier.caveats import above
+from vlmfrontier.frontier.checkpoint import Checkpoint
+from vlmfrontier.frontier.pool import Target
+from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.units import (
     format_configuration,
     format_count,
@@ -151,3 +158,65 @@ def spread(ranges: Mapping[str, tuple[float, float]]) -> str:
     ends = {name: [format_count(end) for end in pair] for name, pair in ranges.items()}
     levels = [f"{name} {low if low == high else f'{low}–{high}'}" for name, (low, high) in ends.items()]
     return f"90% of the fits choose {', '.join(levels)}"
+
+
+def checkpoint_text(one: Checkpoint, table: pd.DataFrame, target: Target, budgets: np.ndarray) -> str:
+    """Return the answer for one model as lines: what it is, then the best of its tests within each budget."""
+    unit = target.space.unit
+    where = f"tested at {len(one.error)} pairs of {' and '.join(one.levels)}"
+    lines = [f"Run {one.run} ({one.says}), {where}; error of {target.name}:"]
+    for budget in budgets:
+        rows = table[np.isclose(table.c, budget)].to_dict("records")
+        lines.append(f"  within {format_number(budget)} {per_video(unit)}:{'' if rows else ' ' + _too_dear(one, unit)}")
+        lines += [f"    {line}" for row in rows for line in _in_words(row, list(one.levels), target)]
+    return "\n".join(lines)
+
+
+def _too_dear(one: Checkpoint, unit: str) -> str:
+    return f"nothing; its cheapest test, {format_configuration(one.at(0))}, costs {format_number(one.cost[0])} {unit}"
+
+
+def _in_words(row: dict[str, Any], levels: Sequence[str], target: Target) -> Iterator[str]:
+    """Yield the best test of a budget, what retraining there would gain, and what the law would train instead."""
+    at = format_configuration({name: row[name] for name in levels})
+    cost = f"{format_number(row['cost'])} {target.space.unit}"
+    yield f"{at}: measured {tested_error(row)} at {cost}; {_next_best(row, levels)}"
+    yield f"retrained at these levels: {gain(row)}"
+    if not np.isnan(row["f"]):
+        there = format_configuration({name: row[f"law_{name}"] for name in levels})
+        said = f"{predicted(row, target.ensemble.range_name)}{beyond(row)}"
+        yield f"the law's best levels to retrain at: {there}: predicted {said}"
+
+
+def tested_error(row: dict[str, Any]) -> str:
+    """Return a measured error: `41.20 ± 1.10`."""
+    return format_error(row["error"]) + ("" if np.isnan(row["se"]) else f" ± {format_error(row['se'])}")
+
+
+def predicted(row: dict[str, Any], range_name: str) -> str:
+    """Return what the law says of the retrained model: `40.10 (90% interval 39.02 to 41.20)`."""
+    return f"{format_error(row['f'])} ({range_name} {format_range(row['f_lo'], row['f_hi'])})"
+
+
+def beyond(row: dict[str, Any]) -> str:
+    """Return a doubt where the law's levels lie outside the runs: `; beyond the runs: T`."""
+    return "" if row["beyond"] == INSIDE else f"; beyond the runs: {row['beyond']}"
+
+
+def _next_best(row: dict[str, Any], levels: Sequence[str]) -> str:
+    if np.isnan(row["second_error"]):
+        return "the only test within the budget"
+    at = format_configuration({name: row[f"second_{name}"] for name in levels})
+    noise = "" if np.isnan(row["se"]) else ", within noise" if row["alike"] else ", beyond noise"
+    return f"next best {at}: {format_difference(row['second_error'] - row['error'], row['error'])}{noise}"
+
+
+def gain(row: dict[str, Any]) -> str:
+    """Return what retraining at the tested levels would change: `−0.62 (90% interval −1.20 to −0.10)`."""
+    if np.isnan(row["gain"]):
+        return "not known; no configuration was trained as well as tested"
+    ends = [row[name] for name in ("gain", "gain_lo", "gain_hi")]
+    if not np.any(ends):
+        return "no change; it was trained there"
+    middle, low, high = (format_difference(-end, row["error"]) for end in ends)
+    return f"{middle} (90% interval {high} to {low})"

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.checkpoint import Checkpoint, called, gain, measured, predicted, sizes
+from vlmfrontier.frontier.checkpoint import Checkpoint, called, sizes
+from vlmfrontier.frontier.sentences import beyond, gain, predicted, tested_error
 from vlmfrontier.report.blocks import Block, Heading, Text, table
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.units import format_configuration, format_difference, format_number
@@ -27,10 +28,10 @@ def checkpoint(report: StudyReport) -> Iterator[Block]:
             format_number(row["c"]),
             _levels(row, one),
             format_number(row["cost"]),
-            measured(row),
+            tested_error(row),
             gain(row),
             "" if np.isnan(row["f"]) else _levels(row, one, "law_"),
-            "" if np.isnan(row["f"]) else predicted(row, name),
+            "" if np.isnan(row["f"]) else predicted(row, name) + beyond(row),
         )
         for row in rows.to_dict("records")
     ]

@@ -102,7 +102,7 @@ def _counted_runs(table: ResultsTable) -> str:
     sizes = f", with {len(np.unique(table.data))} values of n" if table.has_data else ""
     rows = f"{len(table)} runs"
     if table.elsewhere.any():
-        rows = f"{len(table)} measurements of {table.frame['run'].nunique()} trained models"
+        rows = f"{len(table)} measurements of {len(set(table.names_of_trainings))} trained models"
     return f"{rows}, of {count} configurations of {names}{sizes}"
 
 

@@ -46,6 +46,7 @@ HEADINGS = {
     "second_error": "next best error",
     "gain_lo": "gain, 5\\%",
     "gain_hi": "gain, 95\\%",
+    "beyond": "beyond the runs",
     "x_agrees": "$x^*$ agrees",
     "f_agrees": "$f$ agrees",
     "x*": "$x^*$",
