@@ -58,6 +58,8 @@ def candidates_of(target: Target, runs: pd.DataFrame, budgets: np.ndarray, examp
     cheapest = search(errors, affordable(space.cost, budgets[:1])).min()
     rivals = errors <= RIVAL * np.minimum.accumulate(errors, axis=1)
     rivals &= (np.arange(len(space)) >= cheapest) & (space.cost <= budgets[-1])
+    if "trained" in runs:  # a test of a model that was trained elsewhere leaves that run to do: it may be an anchor
+        runs = runs[runs["trained"] == ""]
     done = set(runs[[*space.factors, "n"]].itertuples(index=False, name=None))
     size, index = np.nonzero(rivals)
     sizes = sizes[size]

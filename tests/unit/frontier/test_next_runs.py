@@ -43,6 +43,14 @@ def test_candidates_are_rivals_that_have_not_been_run():
     np.testing.assert_allclose(candidates.cost, 3 * SPACE.cost[candidates.index] * candidates.examples)
 
 
+def test_what_was_tested_only_may_still_be_trained():
+    known, tested = target(0.1), pd.DataFrame({**SPACE.factors, "n": 200.0, "trained": "T = 8, V = 25"})
+    candidates = candidates_of(known, tested, BUDGETS, [200.0])
+    assert len(candidates.index) == len(candidates_of(known, RUNS.iloc[:0], BUDGETS, [200.0]).index)
+    with pytest.raises(UserError, match="has been run"):
+        candidates_of(known, tested.assign(trained=""), BUDGETS, [200.0])
+
+
 def test_every_run_lowers_the_expected_regret_and_none_comes_twice():
     known = target(0.15)
     table = suggest(known, candidates_of(known, RUNS, BUDGETS, EXAMPLES), BUDGETS, EXAMPLES, noise=0.1, count=4)
