@@ -19,6 +19,7 @@ from vlmfrontier.frontier.search import affordable, search
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.laws.noise import JointNoise
 from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.laws.transfer import Transfer
 from vlmfrontier.units import (
     format_configuration,
     format_count,
@@ -97,7 +98,7 @@ def checkpoints(
     gap = table.measured(target).transfer.get(target)
     table, costs = table.rows(known), costs[known]
     error, se = table.error(target), table.se.get(target)
-    gain = _gains(error, gap, seed)
+    gain = _gains(table, error, gap, seed)
     names, tests = np.array(table.names_of_trainings), table.names
     found = []
     for name in dict.fromkeys(names):
@@ -135,12 +136,13 @@ def _apart(se: np.ndarray, names: Sequence[str], noise: JointNoise | None) -> np
     return apart
 
 
-def _gains(error: np.ndarray, gap: Any, seed: int) -> np.ndarray:
+def _gains(table: ResultsTable, error: np.ndarray, gap: Transfer | None, seed: int) -> np.ndarray:
     """Return middle and ends of what training there would take off each error, (3, m)."""
     if gap is None or not gap.anchors:
         return np.full((3, len(error)), np.nan)
-    of_draws = error * -np.expm1(-gap.draws(DRAWS, seed) @ gap.Z.T)
-    return np.stack([error * -np.expm1(-gap.Z @ gap.mean), *np.quantile(of_draws, TAILS, axis=0)])
+    Z = gap.columns.of(table.points(), table.trained, table.elastic)
+    of_draws = error * -np.expm1(-gap.draws(DRAWS, seed) @ Z.T)
+    return np.stack([error * -np.expm1(-Z @ gap.mean), *np.quantile(of_draws, TAILS, axis=0)])
 
 
 def of_run(found: Sequence[Checkpoint], run: str) -> Checkpoint:

@@ -185,7 +185,8 @@ def _in_words(row: dict[str, Any], levels: Sequence[str], target: Target) -> Ite
     if not np.isnan(row["f"]):
         there = format_configuration({name: row[f"law_{name}"] for name in levels})
         said = f"{predicted(row, target.ensemble.range_name)}{beyond(row)}"
-        yield f"the law's best levels to retrain at: {there}: predicted {said}"
+        how = "of models as tested" if np.isnan(row["gain"]) else "to retrain at"
+        yield f"the law's best levels {how}: {there}: predicted {said}"
 
 
 def tested_error(row: dict[str, Any]) -> str:
