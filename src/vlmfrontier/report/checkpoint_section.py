@@ -1,6 +1,6 @@
 """One checkpoint, many budgets: how far a single trained model serves where others would be retrained."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ def checkpoint(report: StudyReport) -> Iterator[Block]:
             _levels(row, one),
             format_number(row["cost"]),
             tested_error(row),
-            gain(row),
+            gain(row).split(";")[0],
             "" if np.isnan(row["f"]) else _levels(row, one, "law_"),
             "" if np.isnan(row["f"]) else predicted(row, name) + beyond(row),
         )
@@ -58,17 +58,20 @@ def _levels(row: dict, one: Checkpoint, prefix: str = "") -> str:
     return format_configuration({name: float(row[prefix + name]) for name in one.levels})
 
 
-def _sentences(report: StudyReport, one: Checkpoint, rows: pd.DataFrame) -> Sequence[str]:
-    """Return how far the model of the middle size serves all budgets, and how to ask for another one."""
+def _sentences(report: StudyReport, one: Checkpoint, rows: pd.DataFrame) -> Iterator[str]:
+    """Yield how far the model of the middle size serves all budgets, and how to ask for another one."""
     behind = (rows.error - rows.f).dropna()
+    known = rows.gain.notna().any()
+    rivals = "models of its size retrained for each," if known else "the best of its size for each, tested likewise,"
     most = ""
     if len(behind):
         ends = [format_difference(float(end), float(rows.error.max())) for end in (behind.min(), behind.max())]
         most = (
-            f": over these {len(behind)} budgets its measured error less that of models retrained for each, as the law "
-            f"predicts it, is {ends[0]} to {ends[1]}"
+            f": over these {len(behind)} budgets its measured error less that of {rivals} as the law predicts it, is "
+            f"{ends[0]} to {ends[1]}"
         )
-    return (
-        f"One model, `{one.run}` ({one.says}), can serve every budget with fewer frames and tokens{most}.",
-        f"For another model or other budgets: `vlmfrontier query --study {report.study.study} --checkpoint RUN`.",
-    )
+    yield f"One model, `{one.run}` ({one.says}), can serve every budget with fewer frames and tokens{most}."
+    if not known:
+        yield "What retraining it would gain is not known: no configuration was trained as well as tested."
+    if report.study.trained:
+        yield f"For another model or other budgets: `vlmfrontier query --study {report.study.study} --checkpoint RUN`."
