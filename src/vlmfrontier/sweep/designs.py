@@ -85,10 +85,11 @@ def _isoflop(design: IsoflopDesign, models: ModelsConfig, cost: CostModel, where
     points = np.column_stack([heights(levels) for levels in columns.values()])
     chosen = []
     for budget in design.budgets:
-        off = np.abs(costs / budget - 1)
+        with np.errstate(over="ignore"):  # of budgets that nobody means
+            off = np.abs(costs / budget - 1)
         near = np.flatnonzero((off <= design.tolerance) & (imbalance(points) <= design.imbalance))
         if not len(near):
-            nearest = costs[np.argmin(np.abs(np.log(costs / budget)))]
+            nearest = costs[np.argmin(np.abs(np.log(costs) - np.log(budget)))]
             raise UserError(
                 f"{where} = {format_number(budget)}: no balanced configuration costs that much, the nearest of any "
                 f"kind {format_number(nearest)}; move the budget, or raise tolerance or imbalance"
