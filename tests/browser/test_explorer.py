@@ -12,10 +12,7 @@ from tests.made_studies import STUDY, fitted, made
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier import search
 from vlmfrontier.frontier.answers import answer
-from vlmfrontier.laws.bagging import Bag
-from vlmfrontier.laws.forms import form_for
 from vlmfrontier.report.explorer import write_explorer
-from vlmfrontier.report.explorer_laws import _form
 from vlmfrontier.report.page import write_report
 from vlmfrontier.results import Results
 from vlmfrontier.units import format_count, format_number
@@ -151,26 +148,6 @@ def test_whatever_contradicts_an_answer_is_said_in_the_same_words(visit, results
         "not in the space",
     ):
         assert part in sentences
-
-
-def test_a_law_with_a_ceiling_is_evaluated_as_its_form_does(visit):
-    form = form_for("add-ceiling", ("N", "T", "V"), True)
-    theta = np.array([[3.0, 0.5, 60, 0.7, 40, 0.5, 9, 0.4, 5, 62], [1.0, 0.4, 30, 0.7, 20, 0.5, 9, 0.4, 5, 58]])
-    x = {"N": [1.0, 3.0, 8.0], "T": [1.0, 2.0, 32.0], "V": [4.0, 100.0, 196.0]}
-    bag = Bag(form, dict.fromkeys(x, 1.0), 1.0, theta, np.zeros(2), np.ones(2))
-    expected = np.median(form.predict(theta, np.array(list(x.values())).T, np.full(3, 2.0)), axis=0)
-    script = """([form, theta, levels, units]) => {
-        const group = [{ bag: "own", rows: [0, 1] }];
-        const bags = { own: { ...form, theta } };
-        const law = { units, dataUnit: 1, bags, pool: group, noise: [0], widening: [1], missed: null };
-        const own = Engine({ ...data, targets: { own: { laws: law, largest: 100 } } });
-        const at = (i) => levels.map((values) => values[i]);
-        return levels[0].map((level, i) => own.along("own", 2, 0, at(i), [level])[0].f);
-    }"""
-    with visit() as seen:
-        found = seen.page.evaluate(script, [_form(bag), theta.tolist(), list(x.values()), [1.0, 1.0, 1.0]])
-    assert found == pytest.approx(expected)
-    assert 50 < max(expected) < 58  # below both ceilings, although a sum of terms is 95
 
 
 def test_the_sliders_move_with_the_keyboard_and_the_address_keeps_the_state(visit):

@@ -130,6 +130,16 @@ class GapDraws:
     gamma: np.ndarray
     """(R, q)."""
 
+    @property
+    def kinds(self) -> list[tuple[str | None, int]]:
+        """Columns that are not 0 for models trained at `place`: the factor whose ratio it is, None of the constant, and
+        its position; what it changes by with the s-th of the scales is (1 + s) times the number of kinds further on."""
+        own = [*self.columns.trained, *(None for _ in self.columns.beyond)]
+        kinds = [(name, name is not None and not self.place.elastic) for name in own] * self.columns.fixed
+        drawn = [(None, True), *((name, name is not None) for name in own)]
+        kinds += [(name, used and self.place.elastic) for name, used in drawn] * self.columns.elastic
+        return [(name, position) for position, (name, used) in enumerate(kinds) if used]
+
     def over(self, factors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the gap in logs at columns of shape (m,): level and slope, each (R, m)."""
         middle = {name: np.exp(self.columns.scales[name][0]) for name in ("n",) if name in self.columns.scales}

@@ -10,6 +10,7 @@ from vlmfrontier.frontier.pool import Ensemble, TargetLaws
 from vlmfrontier.laws import discrepancy
 from vlmfrontier.laws.bagging import Bag
 from vlmfrontier.laws.forms import CEILING
+from vlmfrontier.laws.transfer import GapDraws
 
 
 def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
@@ -29,6 +30,32 @@ def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
         "noise": ensemble.noise.tolist(),
         "widening": ensemble.widening.tolist(),
         "missed": None if laws.discrepancy is None else _missed(laws.discrepancy),
+        "gap": None if laws.discrepancy is None or laws.discrepancy.gap is None else _gap(laws.discrepancy.gap, main),
+    }
+
+
+def _gap(gap: GapDraws, main: Bag) -> dict[str, Any]:
+    """Return what each model takes off for training where it is deployed: the sum over `kinds` of a log ratio, or 1, by
+    `main` + `with` · place of each other factor + `n` · place of n, all R × kinds."""
+    factors, columns = list(main.form.factors), gap.columns
+    kinds, size = gap.kinds, len(columns.names) // (1 + len(columns.scales))
+    positions = np.array([position for _, position in kinds])
+    shares = {name: gap.gamma[:, positions + size * s].tolist() for s, name in enumerate(columns.scales, start=1)}
+    others = [name for name in columns.scales if name in factors]
+    return {
+        "kinds": [
+            {"factor": None, "top": None}
+            if name is None
+            else {"factor": factors.index(name), "top": gap.place.levels[name]}
+            for name, _ in kinds
+        ],
+        "places": [
+            {"factor": factors.index(name), **dict(zip(("middle", "half"), columns.scales[name], strict=True))}
+            for name in others
+        ],
+        "main": gap.gamma[:, positions].tolist(),
+        "with": [shares[name] for name in others],
+        "n": shares.get("n"),
     }
 
 

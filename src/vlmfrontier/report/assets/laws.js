@@ -27,6 +27,7 @@ const Laws = (study) => {
       }
     }
     found.missed = law.missed === null ? new Map() : missed(law.missed, points);
+    if (law.gap) takeOff(found, law.gap, points);
     return found;
   }
 
@@ -130,6 +131,27 @@ const Laws = (study) => {
 
   function addPair(sums, table, width, first, second) {
     for (let j = 0; j < sums.length; j += 1) sums[j] += table[first[j] * width + second[j]];
+  }
+
+  // Takes what a model loses by being tested elsewhere than it was trained off level and slope of every model.
+  function takeOff(found, gap, points) {
+    const values = (factor, of) => Float64Array.from(points.index[factor], (l) => of(Math.log(points.levels[factor][l])));
+    const columns = gap.kinds.map(({ factor, top }) => (factor === null ? new Float64Array(points.size).fill(1) : values(factor, (log) => Math.max(0, Math.log(top) - log))));
+    const places = gap.places.map(({ factor, middle, half }) => values(factor, (log) => Math.max(-1, Math.min(1, (log - middle) / half))));
+    for (let r = 0; r < found.rows; r += 1) {
+      const own = found.missed.get(r);
+      const level = own ? Float64Array.from(own.level) : new Float64Array(points.size);
+      const slope = gap.n === null ? own?.slope || null : own?.slope ? Float64Array.from(own.slope) : new Float64Array(points.size);
+      columns.forEach((column, k) => {
+        for (let j = 0; j < level.length; j += 1) {
+          let share = gap.main[r][k];
+          places.forEach((place, p) => (share += place[j] * gap.with[p][r][k]));
+          level[j] -= column[j] * share;
+          if (gap.n !== null) slope[j] -= column[j] * gap.n[r][k];
+        }
+      });
+      found.missed.set(r, { level, slope, only: slope === null ? level.map(Math.exp) : null });
+    }
   }
 
   // Where n lies among the runs, from −1 to 1.
