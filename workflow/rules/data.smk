@@ -9,6 +9,7 @@ FETCHED_DATA = {
 
 
 rule data:
+    """the videos and questions of the study"""
     input:
         expand(f"{RESULTS}/data/{{split}}/manifest.json", split=STUDY.data.splits()),
 

@@ -4,6 +4,7 @@ NEEDED_DATA = [file for split, file in FETCHED_DATA.items() if split == "train" 
 
 # All that needs a network: published models, training sets, benchmarks, as far as the study has any. Jobs have none.
 rule fetch:
+    """all that needs a network: models, videos, benchmarks"""
     input:
         [FETCHED] if STUDY.models.pretrained else [],
         NEEDED_DATA,

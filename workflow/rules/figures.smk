@@ -2,6 +2,7 @@
 
 
 rule figures:
+    """all figures"""
     input:
         FIGURE_FILES,
 

@@ -3,11 +3,13 @@ COST_TABLE = [STUDY.cost.table.path] if STUDY.cost.table else []
 
 
 rule frontier:
+    """the best configuration for each budget and n"""
     input:
         FRONTIER,
 
 
 rule checks:
+    """what the laws predict of runs held out"""
     input:
         f"{RESULTS}/tables/checks.csv",
 

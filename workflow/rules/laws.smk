@@ -1,4 +1,5 @@
 rule laws:
+    """the fitted laws and their tables"""
     input:
         LAWS,
         f"{RESULTS}/tables/forms.csv",

@@ -1,4 +1,5 @@
 rule pretrain:
+    """the starting models"""
     input:
         expand(
             f"{RESULTS}/models/{{language}}/report.json",

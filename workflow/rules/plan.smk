@@ -1,5 +1,6 @@
 # Runs whatever is up to date, so that its end, which says what the study costs and how far it is, is always printed.
 rule plan:
+    """what every run costs, and how far it is"""
     input:
         f"{RESULTS}/plan.md",
     log:
@@ -41,4 +42,5 @@ rule write_plan:
 
 # Reads and makes no file, so that a Snakemake under way does not lock it out; what it says is printed at every end.
 rule status:
+    """how far every run is, while others run"""
     localrule: True

@@ -21,6 +21,7 @@ rule fetch_models:
 
 
 rule pretrain:
+    """the starting models"""
     input:
         expand(f"{RESULTS}/models/{{start}}/report.json", start=STARTS),
 

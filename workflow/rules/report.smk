@@ -2,11 +2,13 @@
 
 
 rule report:
+    """the report, with everything in it"""
     input:
         f"{RESULTS}/report.html",
 
 
 rule explorer:
+    """the page that answers budget questions"""
     input:
         f"{RESULTS}/explorer.html",
 

@@ -1,9 +1,11 @@
 rule finetune:
+    """all trainings"""
     input:
         expand(f"{RESULTS}/runs/{{run}}/finetuned.json", run=RUNS),
 
 
 rule evaluate:
+    """all trainings and their tests"""
     input:
         expand(f"{RESULTS}/runs/{{run}}/result.json", run=RUNS),
 
@@ -115,6 +117,7 @@ else:
 
 
 rule collect:
+    """the table of runs, runs.csv"""
     input:
         RUN_TABLE,
 

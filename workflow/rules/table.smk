@@ -1,4 +1,5 @@
 rule collect:
+    """the table of runs, runs.csv"""
     input:
         RUN_TABLE,
 
