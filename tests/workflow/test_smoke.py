@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_the_answer_and_the_place_of_results_are_printed(smoke: Workflow):
     log = (smoke.folder / "smoke.log").read_text()
     assert f"study smoke: {len(RUNS)} runs" in log
     assert f"{len(RUNS)} done" in log
-    assert "FLOPs per video and 64 examples, deploy N = " in log
+    assert re.search(r"FLOPs per video and 64 finetuning examples, which .*\?\n  Deploy N = ", log)
     assert "report: results/smoke/report.html" in log
     assert "results are in results/smoke/" in log
 
@@ -219,7 +220,7 @@ def test_a_figure_is_drawn_again_alone_with_the_same_numbers(smoke: Workflow):
     assert done.returncode == 0, done.stderr
     assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == before
     drawn = {path.name for path in folder.iterdir() if path.stat().st_mtime_ns != times[path.name]}
-    assert drawn == {f"{name}.{kind}" for name in ("star", "frontier") for kind in ("png", "svg", "csv")}
+    assert drawn == {f"{name}.{kind}" for name in ("star", "frontier") for kind in ("png", "svg", "pdf", "csv")}
     assert "Nothing to be done" in smoke("--dry-run", "figures", config=SMOKE).output
 
 
