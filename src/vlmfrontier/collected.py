@@ -112,7 +112,7 @@ class CollectedRuns(ResultsFolder):
         if self.cost is not None:
             runs["c"] = self.run_costs
         if "run" in self.table.frame:
-            runs.insert(0, "run", self.table.frame["run"].to_numpy())
+            runs.insert(0, "run", self.table.names)
         return runs
 
     def _trained(self, row: int) -> str:
