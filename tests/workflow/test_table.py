@@ -54,7 +54,7 @@ def test_a_table_becomes_a_frontier(workflow: Workflow, table: Path):
     laws = {**STUDY["laws"], "forms": ["mult", {"mine": MINE}]}
     outcome = workflow("--cores", "2", config={**STUDY, "laws": laws})
     assert outcome.status == 0, outcome.output
-    assert "deploy" in outcome.output
+    assert "Deploy" in outcome.output
     law = json.loads((workflow.folder / "results/own/laws/error/mine.json").read_text())
     assert (law["formula"], law["diagnostics"]["chosen"]) == (MINE, True)
     assert "mine" in (workflow.folder / "results/own/tables/formulas.tex").read_text()
