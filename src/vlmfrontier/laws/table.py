@@ -10,7 +10,7 @@ import pandas as pd
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.formula import DATA
-from vlmfrontier.laws.transfer import Transfer, columns_of, estimate, place_of
+from vlmfrontier.laws.transfer import Transfer, estimate
 
 LABELS = ("run", "sweep", "seed")
 """Columns of `runs.csv` that say which run a row is."""
@@ -141,11 +141,8 @@ class ResultsTable:
 
     def transfer_gap(self, target: str) -> Transfer:
         """Return what the anchors tell of the transfer gap of `target`, every row of which is measured."""
-        points, away = self.points(), self.elsewhere
-        columns = columns_of(points, self.trained, self.elastic)
-        Z = columns.of(points, self.trained, self.elastic)
-        place = place_of(self.trained, self.elastic, away)
-        return estimate(columns, points, Z, place, np.log(self.error(target)), numbered(points), away)
+        points, log_error = self.points(), np.log(self.error(target))
+        return estimate(points, self.trained, self.elastic, log_error, numbered(points), self.elsewhere)
 
     def plain(self) -> pd.DataFrame:
         """Return factors, n, trained levels, targets and their standard errors as columns named as in `runs.csv`."""

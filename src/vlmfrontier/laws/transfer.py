@@ -13,8 +13,11 @@ the gap is known. Without anchors nothing is taken off, and errors are those of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+
+from vlmfrontier.laws.formula import DATA
 
 _GAP, _WITH = 0.08, 0.015
 """Standard deviation of the prior, in logs of the error: of the gap for each factor of e, and of how far that changes
@@ -24,6 +27,18 @@ _CONSTANT = 0.5
 _NOISES = np.geomspace(1e-3, 0.3, 26)
 """Standard deviations of one comparison that are tried; the prior on their log is normal around the next numbers."""
 _NOISE, _NOISE_SPREAD = 0.015, 0.7
+
+
+class Kind(NamedTuple):
+    """A column of Z before it is multiplied by the place of n or of another factor."""
+
+    name: str
+    factor: str | None
+    """Whose ratio of trained and tested levels it is; None: the constant."""
+    beyond: bool = False
+    """Whether it is that of tests at more than the model was trained at."""
+    elastic: bool = False
+    """Whether it is that of models that drew their levels."""
 
 
 @dataclass(frozen=True)
@@ -42,32 +57,45 @@ class Columns:
     """Middle and half span of the log of n and of the other factors, where they vary."""
 
     @property
+    def kinds(self) -> list[Kind]:
+        """What the first columns are; those of each scale are the same again, times its place."""
+        own = [Kind(f"{name}_train / {name}", name) for name in self.trained]
+        own += [Kind(f"{name} / {name}_train", name, beyond=True) for name in self.beyond]
+        drawn = [Kind("elastic", None, elastic=True)]
+        drawn += [kind._replace(name=f"elastic: {kind.name}", elastic=True) for kind in own]
+        return own * self.fixed + drawn * self.elastic
+
+    @property
     def names(self) -> list[str]:
         """What each column is."""
-        own = [f"{name}_train / {name}" for name in self.trained] + [f"{name} / {name}_train" for name in self.beyond]
-        kinds = own * self.fixed + ["elastic", *(f"elastic: {name}" for name in own)] * self.elastic
+        kinds = [kind.name for kind in self.kinds]
         return kinds + [f"{kind} × {name}" for name in self.scales for kind in kinds]
+
+    def part(self, scale: str | None) -> slice:
+        """Return which columns are those times the place of n or of a factor; None: the first ones."""
+        size = len(self.kinds)
+        at = 0 if scale is None else size * (1 + list(self.scales).index(scale))
+        return slice(at, at + size)
 
     def of(
         self, points: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray], elastic: np.ndarray | None
     ) -> np.ndarray:
         """Return Z (m, q) of tests at `points` of models trained at `trained`, all columns of shape (m,)."""
-        ratios = [np.log(trained[name] / points[name]) for name in self.trained]
-        own = [np.maximum(ratio, 0.0) for ratio in ratios]
-        own += [np.maximum(-ratios[self.trained.index(name)], 0.0) for name in self.beyond]
-        drawn = np.zeros(len(ratios[0])) if elastic is None else np.asarray(elastic, float)
-        kinds = [column * (1 - drawn) for column in own] * self.fixed
-        kinds += [drawn, *(column * drawn for column in own)] * self.elastic
+        ratios = {name: np.log(trained[name] / points[name]) for name in self.trained}
+        size = len(next(iter(points.values())))
+        drawn = np.zeros(size) if elastic is None else np.asarray(elastic, float)
+        kinds = []
+        for kind in self.kinds:
+            ratio = np.ones(size) if kind.factor is None else ratios[kind.factor]
+            kinds.append(np.maximum(-ratio if kind.beyond else ratio, 0.0) * (drawn if kind.elastic else 1 - drawn))
         place = [np.clip((np.log(points[name]) - middle) / half, -1, 1) for name, (middle, half) in self.scales.items()]
         return np.stack(kinds + [column * where for where in place for column in kinds], axis=1)
 
     @property
     def prior(self) -> np.ndarray:
         """Prior standard deviation of every γ, (q,)."""
-        one = [
-            _CONSTANT if name == "elastic" else 1.0 for name in self.names[: len(self.names) // (1 + len(self.scales))]
-        ]
-        return np.concatenate([_GAP * np.array(one), *[_WITH * np.array(one)] * len(self.scales)])
+        one = np.array([_CONSTANT if kind.factor is None else 1.0 for kind in self.kinds])
+        return np.concatenate([_GAP * one, *[_WITH * one] * len(self.scales)])
 
 
 @dataclass(frozen=True)
@@ -132,27 +160,49 @@ class GapDraws:
 
     @property
     def kinds(self) -> list[tuple[str | None, int]]:
-        """Columns that are not 0 for models trained at `place`: the factor whose ratio it is, None of the constant, and
-        its position; what it changes by with the s-th of the scales is (1 + s) times the number of kinds further on."""
-        own = [*self.columns.trained, *(None for _ in self.columns.beyond)]
-        kinds = [(name, name is not None and not self.place.elastic) for name in own] * self.columns.fixed
-        drawn = [(None, True), *((name, name is not None) for name in own)]
-        kinds += [(name, used and self.place.elastic) for name, used in drawn] * self.columns.elastic
-        return [(name, position) for position, (name, used) in enumerate(kinds) if used]
+        """Kinds of columns that are not 0 for models trained at `place`: the factor, None of the constant, and their
+        position."""
+        return [
+            (kind.factor, position)
+            for position, kind in enumerate(self.columns.kinds)
+            if kind.elastic == self.place.elastic and not kind.beyond
+        ]
 
     def over(self, factors: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the gap in logs at columns of shape (m,): level and slope, each (R, m)."""
-        middle = {name: np.exp(self.columns.scales[name][0]) for name in ("n",) if name in self.columns.scales}
-        size = len(next(iter(factors.values())))
-        Z = self.place.Z(self.columns, {**factors, **{name: np.full(size, value) for name, value in middle.items()}})
-        with_n = np.array([name.endswith("× n") for name in self.columns.names])
-        kinds = Z[:, : len(self.columns.names) // (1 + len(self.columns.scales))]
-        slope = self.gamma[:, with_n] @ kinds.T if with_n.any() else np.zeros((len(self.gamma), size))
-        return self.gamma @ Z.T, slope
+        columns, size = self.columns, len(next(iter(factors.values())))
+        at_middle = {DATA: np.full(size, np.exp(columns.scales[DATA][0]))} if DATA in columns.scales else {}
+        Z = self.place.Z(columns, {**factors, **at_middle})
+        if DATA not in columns.scales:
+            return self.gamma @ Z.T, np.zeros((len(self.gamma), size))
+        return self.gamma @ Z.T, self.gamma[:, columns.part(DATA)] @ Z[:, columns.part(None)].T
 
 
-def columns_of(
-    points: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray], elastic: np.ndarray | None
+def estimate(
+    points: Mapping[str, np.ndarray],
+    trained: Mapping[str, np.ndarray],
+    elastic: np.ndarray | None,
+    log_error: np.ndarray,
+    point: np.ndarray,
+    away: np.ndarray,
+) -> Transfer:
+    """Return γ given the log errors (m,) of tests at `points` of models trained at `trained`, and whether `elastic`.
+
+    `point` numbers the x and n of each test; `away` are rows whose model was not trained there. Without a point that
+    has both kinds γ is the prior.
+    """
+    columns, place = _columns(points, trained, elastic, away), _place(trained, elastic, away)
+    Z = columns.of(points, trained, elastic)
+    both = np.intersect1d(point[away], point[~away])
+    there = {number: log_error[~away & (point == number)].mean() for number in both}
+    rows = np.flatnonzero(away & np.isin(point, both))
+    gap = np.array([log_error[row] - there[point[row]] for row in rows])
+    share, means, roots = _posterior(Z[rows], gap, columns.prior**2)
+    return Transfer(columns, place, Z - place.Z(columns, points), len(both), share, means, roots)
+
+
+def _columns(
+    points: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray], elastic: np.ndarray | None, away: np.ndarray
 ) -> Columns:
     """Return the columns that the rows of a table need."""
     scales = {}
@@ -160,45 +210,27 @@ def columns_of(
         low, high = np.log(values.min()), np.log(values.max())
         if name not in trained and high > low:
             scales[name] = (float(low + high) / 2, float(high - low) / 2)
-    drawn = np.zeros(len(next(iter(points.values()))), bool) if elastic is None else elastic
-    away = np.any([levels != points[name] for name, levels in trained.items()], axis=0)
+    drawn = np.zeros(len(away), bool) if elastic is None else elastic
     beyond = tuple(name for name, levels in trained.items() if (points[name] > levels).any())
     return Columns(tuple(trained), beyond, bool(drawn.any()), bool((away & ~drawn).any()), scales)
 
 
-def place_of(trained: Mapping[str, np.ndarray], elastic: np.ndarray | None, away: np.ndarray) -> Place:
+def _place(trained: Mapping[str, np.ndarray], elastic: np.ndarray | None, away: np.ndarray) -> Place:
     """Return where most models that are tested elsewhere, the rows `away`, were trained: at the largest levels."""
     drawn = elastic is not None and bool(np.mean(elastic[away]) > 0.5)
     return Place({name: float(levels.max()) for name, levels in trained.items()}, drawn)
 
 
-def estimate(
-    columns: Columns,
-    points: Mapping[str, np.ndarray],
-    Z: np.ndarray,
-    place: Place,
-    log_error: np.ndarray,
-    point: np.ndarray,
-    away: np.ndarray,
-) -> Transfer:
-    """Return γ given Z (m, q) and the log errors (m,) of all rows; `point` numbers the x and n of each test.
-
-    `away` are rows whose model was not trained there. Without a point that has both kinds γ is the prior.
-    """
-    both = np.intersect1d(point[away], point[~away])
-    there = {number: log_error[~away & (point == number)].mean() for number in both}
-    rows = np.flatnonzero(away & np.isin(point, both))
-    gap = np.array([log_error[row] - there[point[row]] for row in rows])
-    X, prior = Z[rows], columns.prior**2
+def _posterior(X: np.ndarray, gap: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return γ's posterior for each noise that is tried, given gaps (k,) at X (k, q) and prior variances (q,): its
+    weight, its mean and the square root of its covariance."""
     means, roots, scores = [], [], []
     for noise in _NOISES:
-        precision = np.diag(1 / prior) + X.T @ X / noise**2
-        covariance = np.linalg.inv(precision)
-        marginal = (X * prior) @ X.T + noise**2 * np.eye(len(rows))
+        covariance = np.linalg.inv(np.diag(1 / prior) + X.T @ X / noise**2)
+        marginal = (X * prior) @ X.T + noise**2 * np.eye(len(X))
         means.append(covariance @ (X.T @ gap) / noise**2)
         roots.append(np.linalg.cholesky((covariance + covariance.T) / 2))
-        fit = gap @ np.linalg.solve(marginal, gap) + np.linalg.slogdet(marginal)[1] if len(rows) else 0.0
+        fit = gap @ np.linalg.solve(marginal, gap) + np.linalg.slogdet(marginal)[1] if len(X) else 0.0
         scores.append(-0.5 * fit - 0.5 * (np.log(noise / _NOISE) / _NOISE_SPREAD) ** 2)
     share = np.exp(np.array(scores) - max(scores))
-    off = Z - place.Z(columns, points)
-    return Transfer(columns, place, off, len(both), share / share.sum(), np.array(means), np.array(roots))
+    return share / share.sum(), np.array(means), np.array(roots)

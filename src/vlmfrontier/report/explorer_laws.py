@@ -38,9 +38,8 @@ def _gap(gap: GapDraws, main: Bag) -> dict[str, Any]:
     """Return what each model takes off for training where it is deployed: the sum over `kinds` of a log ratio, or 1, by
     `main` + `with` · place of each other factor + `n` · place of n, all R × kinds."""
     factors, columns = list(main.form.factors), gap.columns
-    kinds, size = gap.kinds, len(columns.names) // (1 + len(columns.scales))
-    positions = np.array([position for _, position in kinds])
-    shares = {name: gap.gamma[:, positions + size * s].tolist() for s, name in enumerate(columns.scales, start=1)}
+    kinds, positions = gap.kinds, [position for _, position in gap.kinds]
+    shares = {name: gap.gamma[:, columns.part(name)][:, positions].tolist() for name in columns.scales}
     others = [name for name in columns.scales if name in factors]
     return {
         "kinds": [
