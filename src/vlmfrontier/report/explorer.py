@@ -71,7 +71,7 @@ def footer(results: Results) -> list[str]:
     )
     who = {
         "pool": f"Predicted is the median of {config.members} models of all forms, in proportion to their weights in "
-        "cross-validation; the interval takes in the resamples of the richest form, unless the data reject it.",
+        "cross-validation; the interval is their spread, with what their forms miss, widened as the runs are few.",
         "paper": "Predicted is the median of the bagged form with most terms; its spread covers less than 90%.",
     }[config.pooling]
     return [answers, who]
