@@ -25,7 +25,6 @@ from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.noise import JointNoise
 from vlmfrontier.laws.selection import read_forms
 from vlmfrontier.records import again, read_frame
-from vlmfrontier.study.targets import meaning
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Results(CollectedRuns):
         counts = {symbol: v.name if symbol == "n" else v.counts for symbol, v in variables.items() if v.counts}
         labels = {symbol: v.label(symbol) for symbol, v in variables.items()}
         names = {factor: of for factor, of in named_levels(self.study.models).items() if factor in variables}
-        said = meaning(self.study, name)
+        said = self.study.meaning(name)
         return Target(name, self.space, ensemble, self.range, counts, names, labels, said)
 
     def largest_error(self, target: str) -> float | None:

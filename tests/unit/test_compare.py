@@ -10,7 +10,8 @@ import pytest
 from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.command.main import call
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.pairing import NORMAL_90, both, pair
+from vlmfrontier.frontier.differences import NORMAL_90
+from vlmfrontier.frontier.pairing import both, pair
 from vlmfrontier.results import Results
 
 QUICK = {

@@ -185,7 +185,7 @@ def _runs(results: "Results", target: str) -> "pd.DataFrame":
 
 def _of_pairs(pairs: "Pairs") -> Iterator[str]:
     """Yield how the errors of common runs differ."""
-    from vlmfrontier.frontier.pairing import NORMAL_90
+    from vlmfrontier.frontier.differences import NORMAL_90
     from vlmfrontier.units import format_configuration, format_difference, format_error
 
     rows = pairs.rows

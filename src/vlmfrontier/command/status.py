@@ -200,7 +200,7 @@ def print_answer(study: Study, study_json: Path) -> None:
 
 
 def print_found(study: Study, study_json: Path) -> None:
-    """Print question, recommendation and doubts, if there is a frontier; else the law, if the study gives no cost."""
+    """Print question, recommendation and caveats, if there is a frontier; else the law, if the study gives no cost."""
     from vlmfrontier.report.first_page import first_lines
     from vlmfrontier.report.study_report import StudyReport
     from vlmfrontier.results import Results

@@ -150,7 +150,8 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
     """
     folder, split = results.run(run.key), results.split("test")
     check_model(folder)
-    test = {key: read_manifest(split)[key] for key in ("videos", "questions", "hash_videos", "hash_conversations")}
+    manifest = read_manifest(split)
+    test = {key: manifest[key] for key in ("videos", "questions", "hash_videos", "hash_conversations")}
     groups = group_by_video(json.loads((split / "questions.json").read_text()))
     prompt = PromptBuilder(AutoTokenizer.from_pretrained(folder.model, local_files_only=True))
     model = load_model(folder.model, run.V, study.models.attention)

@@ -187,7 +187,7 @@ def write_test(
         **measured,
         "counted_flops": {**flops, "total": sum(flops.values())},
         "seconds": {"evaluate": round(seconds, 2)},
-        "recipe": settings_of_test(study, run, T, V, trained["weights"], measured.get("test")),
+        "recipe": settings_of_test(study, T, V, trained["weights"], measured.get("test")),
     }
     folder.tested(T, V).parent.mkdir(exist_ok=True)
     write_json(folder.tested(T, V), result)
@@ -202,4 +202,4 @@ def has_test(
         found = read_result(path)["recipe"] if path.exists() else None
     except (UserError, KeyError):  # damaged
         return False
-    return found == json.loads(json.dumps(settings_of_test(study, run, T, V, weights, test)))
+    return found == json.loads(json.dumps(settings_of_test(study, T, V, weights, test)))

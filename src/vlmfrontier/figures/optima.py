@@ -49,7 +49,9 @@ def optima_data(target: Target, ends: tuple[float, float], examples: float | Non
     the fits, or of the trend NaN. Levels that no fit takes are left out.
     """
     edges = _edges(ends)
-    inside = [np.geomspace(low, high, WITHIN) if high > low * 1.001 else np.array([low]) for low, high in _pairs(edges)]
+    inside = [
+        np.geomspace(low, high, WITHIN) if high > low * 1.001 else np.array([low]) for low, high in pairwise(edges)
+    ]
     budgets = np.clip(np.concatenate(inside), *ends)
     order = np.argsort(budgets, kind="stable")
     chosen, best = choices(target, budgets[order], examples)
@@ -71,14 +73,10 @@ def _edges(ends: tuple[float, float]) -> np.ndarray:
     return np.geomspace(low, high, BINS + 1) if high > 1.05 * low else np.array([low, high])
 
 
-def _pairs(edges: np.ndarray) -> list[tuple[float, float]]:
-    return list(pairwise(edges))
-
-
 def _shares(levels: np.ndarray, column: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
     """Return the share of the fits at each level in every column of the map; `levels` are theirs, (R, C)."""
     rows = []
-    for k, (low, high) in enumerate(_pairs(edges)):
+    for k, (low, high) in enumerate(pairwise(edges)):
         found, counts = np.unique(levels[:, column == k], return_counts=True)
         middle = {"c_lo": low, "c": np.sqrt(low * high), "c_hi": high}
         rows.append(pd.DataFrame({**middle, "level": found, "share": counts / counts.sum()}))

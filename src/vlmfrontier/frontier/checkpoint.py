@@ -20,10 +20,7 @@ from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.laws.noise import JointNoise
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.transfer import Transfer
-from vlmfrontier.units import (
-    format_configuration,
-    format_count,
-)
+from vlmfrontier.units import format_configuration, format_count
 
 DRAWS = 4000
 """Draws of the transfer gap, of which a gain's interval is made."""
@@ -56,7 +53,6 @@ class Checkpoint:
     gain: np.ndarray
     """By how much less the error of a model trained at these levels would be: the middle and the ends of the 90%
     interval, (3, k); NaN where no anchor tells it."""
-
     apart: np.ndarray
     """Standard error of the difference of two tests, (k, k)."""
 

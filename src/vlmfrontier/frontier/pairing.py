@@ -8,12 +8,10 @@ import pandas as pd
 
 from vlmfrontier.frontier.answers import Choice, recommend
 from vlmfrontier.frontier.measured import prediction
-from vlmfrontier.frontier.pool import Target
+from vlmfrontier.frontier.pool import TAILS, Target
 from vlmfrontier.frontier.search import affordable, member_choices
 from vlmfrontier.frontier.space import check_budgets
 
-NORMAL_90 = 1.6449
-"""Standard errors in half a 90% interval."""
 DIGITS = 9
 """Levels that agree to so many digits are the same: tables round them."""
 
@@ -106,7 +104,6 @@ def _ranges(target: Target, budget: float, examples: float | None) -> dict[str, 
     n = np.array([pool.data_unit if examples is None else examples])
     own = member_choices(pool, n, affordable(target.space.cost, np.array([budget])))[:, 0, 0]
     ends = {
-        name: np.quantile(values[own], (0.05, 0.95), method="inverted_cdf")
-        for name, values in target.space.factors.items()
+        name: np.quantile(values[own], TAILS, method="inverted_cdf") for name, values in target.space.factors.items()
     }
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}

@@ -41,7 +41,7 @@ def asked(answer: Answer) -> str:
     """Return the question: `With 160M FLOPs per video and 800 finetuning examples, which LM size N, … give the least
     error of avg (the mean over 8 tasks, 0–100)?`."""
     factors = [answer.labels.get(name, name) for name in answer.choice.x]
-    given = _given(answer.budget, answer.unit, answer.examples, answer.counts)
+    given = question(answer.budget, answer.unit, answer.examples, answer.counts)
     error = answer.target if answer.largest is None else f"error of {answer.target}"
     meaning = f" ({answer.meaning})" if answer.meaning else ""
     verb = "gives" if len(factors) == 1 else "give"
@@ -62,7 +62,7 @@ def headline(answer: Answer) -> tuple[str, str, str]:
 def two_lines(answer: Answer) -> tuple[str, str]:
     """Return a recommendation in two lines: what to deploy with its error, and how sure that is."""
     choice = answer.choice
-    given = _given(answer.budget, answer.unit, answer.examples, answer.counts)
+    given = question(answer.budget, answer.unit, answer.examples, answer.counts)
     error = answer.target if answer.largest is None else f"{answer.target} error"
     deploy = (
         f"With {given}, deploy {configuration(choice.x, answer)}: "
@@ -70,18 +70,14 @@ def two_lines(answer: Answer) -> tuple[str, str]:
     )
     values = {**choice.x, "n": answer.examples}
     beyond = ", ".join(f"{name} = {format_count(values[name])}" for name in answer.extrapolates)
-    doubt = f"; beyond the runs: {beyond}" if beyond else ""
-    doubt += "".join(f"; {sentence}" for sentence in above(choice.f, choice.f_hi, answer.largest))
-    return deploy, f"{agreement(choice, answer)}{doubt}"
+    caveat = f"; beyond the runs: {beyond}" if beyond else ""
+    caveat += "".join(f"; {sentence}" for sentence in above(choice.f, choice.f_hi, answer.largest))
+    return deploy, f"{agreement(choice, answer)}{caveat}"
 
 
 def question(budget: float, unit: str, examples: float | None, counts: Mapping[str, str] | None = None) -> str:
     """Return what an answer is for: `100M FLOPs per video and 500 finetuning examples`."""
-    return _given(budget, unit, examples, counts or {})
-
-
-def _given(budget: float, unit: str, examples: float | None, counts: Mapping[str, str]) -> str:
-    counted = counts.get("n")
+    counted = (counts or {}).get("n")
     n = None if examples is None else format_count(examples)
     data = "" if n is None else f" and {n} {counted}" if counted else f" and n = {n}"
     return f"{format_number(budget)} {per_video(unit)}{data}"
@@ -200,7 +196,7 @@ def predicted(row: dict[str, Any], range_name: str) -> str:
 
 
 def beyond(row: dict[str, Any]) -> str:
-    """Return a doubt where the law's levels lie outside the runs: `; beyond the runs: T`."""
+    """Return a caveat where the law's levels lie outside the runs: `; beyond the runs: T`."""
     return "" if row["beyond"] == INSIDE else f"; beyond the runs: {row['beyond']}"
 
 

@@ -1,4 +1,4 @@
-"""What a reader sees first, on the report's first page and at the end in the terminal: question, answer, doubts."""
+"""What a reader sees first, on the report's first page and at the end in the terminal: question, answer, caveats."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ def first_page(report: StudyReport) -> Iterator[Block]:
         yield Heading(f"{report.study.study}: what was run and found", level=1)
         if report.has_laws:
             yield Highlight((best_form(report), left_out(report)))
-    found = doubts(report)
+    found = all_caveats(report)
     if not found:
         yield Text("No caveats: nothing failed, the laws hold on runs they have not seen, nothing is extrapolated.")
     yield from map(Caution, found)
@@ -37,17 +37,17 @@ def first_page(report: StudyReport) -> Iterator[Block]:
 
 
 def first_lines(report: StudyReport) -> list[str]:
-    """Return question, answer and doubts as lines for a terminal; of a study without a cost, its law."""
+    """Return question, answer and caveats as lines for a terminal; of a study without a cost, its law."""
     if report.has_frontier:
         answer = report.answer
         said = [asked(answer), *(f"  {line}" for line in headline(answer))]
         said += [f"  measured: {one}" for one in answer.measured]
         said += [f"  caveat: {one}" for one in answer.warnings]
         return [*said, f"  {chosen_question(report)}"]
-    return [best_form(report), left_out(report), *doubts(report)] if report.has_laws else []
+    return [best_form(report), left_out(report), *all_caveats(report)] if report.has_laws else []
 
 
-def doubts(report: StudyReport) -> list[str]:
+def all_caveats(report: StudyReport) -> list[str]:
     """Return what makes the answer less sure, then the whole study, a sentence each."""
     of_answer = [sentence(said) for said in report.answer.warnings] if report.has_frontier else []
     return [*of_answer, *caveats(report)]

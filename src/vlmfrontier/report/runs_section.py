@@ -12,7 +12,6 @@ from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.provenance import provenance as of_this_process
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.study_report import StudyReport
-from vlmfrontier.study.targets import explained
 from vlmfrontier.sweep.status import DONE, FAILED
 from vlmfrontier.units import format_count, format_number
 
@@ -31,7 +30,7 @@ def measures(report: StudyReport) -> Iterator[Block]:
     targets = study.targets()
     chances = [study.chance(name) if study.trained else None for name in targets]
     rows = [
-        (f"`{name}`", explained(study, name) or "as in the table", *(_chance(chance) if any(chances) else ()))
+        (f"`{name}`", study.explained(name) or "as in the table", *(_chance(chance) if any(chances) else ()))
         for name, chance in zip(targets, chances, strict=True)
     ]
     heads = ("target", "what it is", *(("error of guessing",) if any(chances) else ()))

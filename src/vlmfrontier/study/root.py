@@ -111,6 +111,25 @@ class Study(Section):
         known = [options.get(task) for task in tasks]
         return sum(100 - 100 / count for count in known) / len(known) if known and all(known) else None
 
+    def meaning(self, target: str) -> str:
+        """Return what a target is, with its range: `the mean over 8 tasks, 0–100`; empty if its name says it."""
+        return f"{self.explained(target)}, 0–100" if self.table is None else self.explained(target)
+
+    def explained(self, target: str) -> str:
+        """Return what a target is: `the mean over 8 tasks`, `read one digit in one cell`; empty if its name says it."""
+        if self.table is not None:
+            config = self.table.targets[target]
+            if config.kind == "error":
+                return "" if config.column == target else f"column {config.column}"
+            return f"100 less the {config.kind} in column {config.column}, in per cent"
+        tasks = self.tasks()
+        if target not in tasks:
+            return f"the mean over {len(tasks)} tasks" if len(tasks) > 1 else f"of one task, {tasks[0]}"
+        if self.evaluate.harness == "packed":
+            said = {known.name: known.stresses.split(": ", 1)[-1] for known in DIGITS_TASKS}
+            return said.get(target, f"the task {target}")
+        return f"lmms-eval's {', '.join(self.evaluate.lmms_eval.tasks[target].tasks)}"
+
     @property
     def main_target(self) -> str:
         """The target that figures and summaries show first: the mean over tasks where there is one, else the first."""

@@ -207,12 +207,12 @@ def result_settings(study: Study, weights: str, test: Mapping[str, Any] | None =
 
 
 def settings_of_test(
-    study: Study, run: Run, T: int, V: int, weights: str, test: Mapping[str, Any] | None = None
+    study: Study, T: int, V: int, weights: str, test: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return everything that decides the result of `run` at T and V; the control is one of its own T and V only."""
+    """Return everything that decides the result of a run at T and V that are not its own, where there is no control."""
     settings = {**result_settings(study, weights, test), "T": T, "V": V}
-    if (T, V) != (run.T, run.V) and study.evaluate.harness == "packed":
-        settings["evaluate"] = {key: value for key, value in settings["evaluate"].items() if key != "control_videos"}
+    if study.evaluate.harness == "packed":
+        del settings["evaluate"]["control_videos"]
     return settings
 
 

@@ -6,7 +6,7 @@ each difference is named with both values.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -198,7 +198,7 @@ class Identity:
         """
         then = result.get("recipe") or {}
         test = self.manifest("test") if self.study.evaluate.harness == "packed" else None
-        now = settings_of_test(self.study, run, T, V, weights or then.get("weights", ""), test or then.get("test"))
+        now = settings_of_test(self.study, T, V, weights or then.get("weights", ""), test or then.get("test"))
         return differences(then, now, "tested")
 
     def of_tests(self, run: Run, weights: str | None = None) -> list[str]:
@@ -214,8 +214,7 @@ class Identity:
             except UserError as damaged:
                 why = [str(damaged)]
             found += [f"tested/{path.name}: {each}" for each in why]
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
-        return ([f"not tested at {', '.join(missing[:SHOWN])}{more}"] if missing else []) + found
+        return _not_at("tested", missing) + found
 
     def of_answers(self, run: Run, answered: Mapping[str, Any], trained: Mapping[str, Any] | None) -> list[str]:
         """Return what differs between the settings of a run's answers to benchmarks and what decides them now."""
@@ -225,8 +224,13 @@ class Identity:
         else:
             found = differences(answered["recipe"], answered_settings(self.study, run, weights), "answered")
         levels = [level_name(*at) for at in run.tested if level_name(*at) not in answered.get("tested", {})]
-        more = f" and {len(levels) - SHOWN} more" if len(levels) > SHOWN else ""
-        return found + ([f"not answered at {', '.join(levels[:SHOWN])}{more}"] if levels else [])
+        return found + _not_at("answered", levels)
+
+
+def _not_at(done: str, levels: Sequence[str]) -> list[str]:
+    """Return that something was not done at these levels, the first few by name; nothing if there are none."""
+    more = f" and {len(levels) - SHOWN} more" if len(levels) > SHOWN else ""
+    return [f"not {done} at {', '.join(levels[:SHOWN])}{more}"] if levels else []
 
 
 def _settings_of_old_manifest(manifest: Mapping[str, Any], split: str, now: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -164,9 +164,9 @@ def test_chinchilla_without_a_cost_says_its_law(tmp_path: Path, capsys: pytest.C
     call(["status", "--study", str(file), "--answer"])
     status = capsys.readouterr().out
     page = html.unescape(known.results.report_html.read_text())
-    law, left_out, *doubts = first_lines(known)
+    law, left_out, *caveats = first_lines(known)
     assert law.startswith("The loss follows `add`")
-    assert any("gives no cost" in doubt for doubt in doubts)
+    assert any("gives no cost" in caveat for caveat in caveats)
     assert f"\n{law}\n{left_out}\n" in status
     assert f"{law.replace('`add`', '<code>add</code>')}</p><p>{left_out}</p>" in page
     assert not known.results.recommendation_yaml.exists()
