@@ -34,7 +34,7 @@ def test_one_bad_run_stops_neither_the_others_nor_the_fits(on_cluster: OnCluster
     assert not (results / "runs.csv").exists()
 
     told = outcome.output[outcome.output.rindex("study failing: 2 runs") :]
-    assert "1 done, 1 failed" in told
+    assert "1 of 2 done, 1 failed" in told
     assert f"failed: {broken}; the end of results/failing/runs/{broken}/finetune.log:" in told
     assert "error: start/s: no starting model with its tokenizer here (Couldn't instantiate" in told
     job = re.search(r"^Slurm job (\d+) on \S+: FAILED, exit code \d+:0$", told, re.MULTILINE)[1]

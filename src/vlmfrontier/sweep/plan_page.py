@@ -11,7 +11,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.evaluations import uncounted
 from vlmfrontier.sweep.resources import plan_training
 from vlmfrontier.sweep.runs import plan_runs
-from vlmfrontier.sweep.status import DONE, FAILED
+from vlmfrontier.sweep.status import DONE, FAILED, MISSING
 from vlmfrontier.sweep.trainings import alignment, pictures
 from vlmfrontier.units import format_flops, format_number, format_quantity
 
@@ -76,7 +76,7 @@ def _money(amount: float, currency: str) -> str:
 def stage_1(study: Study, site: Site, results: Path | None = None) -> pd.DataFrame:
     """Return a row for every pair of published models that stage 1 is run for, as it would be run on `site`.
 
-    No hours where neither the study nor prepared data in `results` says how many pictures there are.
+    No hours where neither the study nor prepared data in `results` gives the number of images.
     """
     published = study.trained and study.models.pretrained
     pairs = dict.fromkeys((run.language, run.vision) for run in plan_runs(study)) if published else {}
@@ -102,10 +102,11 @@ def _priced(site: Site) -> bool:
 
 
 def assumptions(study: Study, site: Site, results: Path | None = None) -> list[str]:
-    """Return in sentences what the numbers of the plan rest on that the study does not say, and what they leave out."""
+    """Return, as sentences, the assumptions of the plan that the study does not state, and what the plan leaves out."""
     if not study.trained:
         return []
-    said = [f"GPU-hours are those of {', '.join(_rate(study.finetune.precision, gpu) for gpu in site.gpu)} (site file)"]
+    rates = ", ".join(_rate(study.finetune.precision, gpu) for gpu in site.gpu)
+    said = [f"GPU-hours are for {rates} (site file)"]
     if len(site.gpu) > 1:
         said.append(f"each run takes the {site.choose} GPU that holds it, its evaluation the {_cheapest(site)} one")
     if _priced(site):
@@ -115,21 +116,21 @@ def assumptions(study: Study, site: Site, results: Path | None = None) -> list[s
         count, source = pictures(study, results)
         if count is None:
             said.append(
-                "stage 1 is not counted: nothing says how many pictures it reads; write data.llava.align.count, or "
+                "stage 1 is not counted: the number of its images is not known; write data.llava.align.count, or "
                 "plan again once the data is prepared"
             )
         else:
-            said.append(f"stage 1 reads {count:,} pictures in a pass, as {source} says")
+            said.append(f"stage 1 reads {count:,} images per epoch ({source})")
     missing = uncounted(study, results)
     if missing:
         said.append(
-            f"the evaluation leaves out {', '.join(missing)}: nothing says how many questions there are; write "
+            f"the evaluation leaves out {', '.join(missing)}: the number of questions is not known; write "
             f"evaluate.lmms_eval.tasks.{missing[0]}.questions, or plan again once the benchmarks are fetched"
         )
     tasks = {} if study.evaluate.harness == "packed" else study.evaluate.lmms_eval.tasks
     own = [name for name, task in tasks.items() if task.metric is not None and name not in missing]
     if own:
-        said.append(f"answers to {', '.join(own)} are taken to be as short as a letter; longer ones take longer")
+        said.append(f"answers to {', '.join(own)} are assumed to be one letter; longer answers take longer")
     return said
 
 
@@ -166,14 +167,17 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None, result
             summary(plan, uncounted(study, results)) + "\n",
             *(f"- {sentence}." for sentence in assumptions(study, site, results)),
             "",
-            "A run of several sweeps is trained once and counted in the first. `c`: inference FLOPs per video (Eq. 1);",
-            "GPU-hours: three times the forward pass of Eq. 1 per example. `GPUs`: per node. `batch`: micro-batch",
-            "× accumulation, `again` if activations must be computed again to fit. `memory`: of one GPU, which has",
-            f"{memories}. `disk`: model and checkpoints while it trains, all runs "
-            f"{format_quantity(plan.disk_gib.sum())} GiB.",
-            "`GPU-hours to evaluate`: a forward pass for every question at that rate, and every token of the answers.",
+            f"{_longest(plan)}A run that belongs to several sweeps is trained once and counted in the first.\n",
+            "- `c`: cost of inference in FLOPs per video, by Eq. 1",
+            "- `GPU-hours`, `hours`: of training, three forward passes of Eq. 1 per example; `hours` on all GPUs of the run",
+            "- `GPU-hours to evaluate`: a forward pass for every question, and every token of the answers",
+            "- `GPUs`: per node",
+            "- `batch`: videos at a time on one GPU × steps of gradient accumulation; `again`: activations are computed twice "
+            "to fit",
+            f"- `memory`: needed on one GPU, which has {memories}",
+            f"- `disk`: model and checkpoints during training; all runs together {format_quantity(plan.disk_gib.sum())} GiB",
             *_of_ladders(study, plan),
-            "plan.csv has more columns.\n",
+            "\nplan.csv has more columns.\n",
             sweep_totals(plan).to_markdown(index=False, disable_numparse=True) + "\n",
             *([before.to_markdown(index=False, disable_numparse=True) + "\n"] if len(before) else []),
             runs.to_markdown(index=False, disable_numparse=True) + "\n",
@@ -181,18 +185,27 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None, result
     )
 
 
+def _longest(plan: pd.DataFrame) -> str:
+    """Return how long runs train: the longest, and all of them one after another."""
+    hours = plan.wall_hours
+    if not hours.notna().any() or hours.max() < 1:
+        return ""
+    days = f"{format_quantity(hours.sum() / 24)} days"
+    return f"The longest training takes {format_quantity(hours.max())} hours; one after another, all take {days}.\n\n"
+
+
 def _of_ladders(study: Study, plan: pd.DataFrame) -> list[str]:
     """Return what the hours of runs count that have several T and V, in training or in tests."""
     said = []
     if any(run.draw for run in plan_runs(study)):
         said += [
-            "A run whose name has ranges of T and V draws them for each step: its GPU-hours are the mean over its",
-            "levels, its memory that of the largest.",
+            "- A run whose name has ranges of T and V draws T and V for each step: its GPU-hours are the mean over its "
+            "levels, its memory is that of the largest level.",
         ]
     if (plan.points > 1).any():
         said += [
-            "`points`: T and V that runs are tested at; what is seen at one T counts once for all its V. `trained one",
-            "by one`: GPU-hours if each point were a training of its own; a point of several runs counts once.",
+            "- `points`: pairs of T and V at which runs are tested; the frames of one T are encoded once for all its V",
+            "- `trained one by one`: GPU-hours if each point were a training of its own; a point of several runs counts once",
         ]
     return said
 
@@ -200,16 +213,17 @@ def _of_ladders(study: Study, plan: pd.DataFrame) -> list[str]:
 def summary(plan: pd.DataFrame, missing: Sequence[str] = ()) -> str:
     """Return the plan in one line: how many runs, what they cost to train, how far they are.
 
-    `missing` are benchmarks that nothing says the size of.
+    `missing` are benchmarks of unknown size.
     """
     if plan.empty:
         return "no runs: the laws start at a table"
     counts = Counter(plan.status)
-    states = ", ".join(f"{count} {state}" for state, count in counts.most_common())
+    others = (f"{count} {state}" for state, count in counts.most_common() if state not in (DONE, MISSING))
+    states = ", ".join([f"{counts[DONE]} of {len(plan)} done", *others])
     to_evaluate = plan.evaluation_gpu_hours.sum(min_count=1)
     evaluation = f"{format_quantity(to_evaluate)} to evaluate" if to_evaluate >= 0 else "the evaluation not counted"
     less = f" without {', '.join(missing)}" if missing and to_evaluate >= 0 else ""
-    hours = f"{format_quantity(plan.gpu_hours.sum())} GPU-hours on a cluster, {evaluation}{less}"
+    hours = f"{format_quantity(plan.gpu_hours.sum())} GPU-hours to train, {evaluation}{less}"
     points, separate = plan.points.sum(), ""
     if points > len(plan):
         taken = format_quantity(plan.one_by_one_gpu_hours.sum())
@@ -219,4 +233,4 @@ def summary(plan: pd.DataFrame, missing: Sequence[str] = ()) -> str:
         )
     money = f", {_money(plan.cost.sum(), plan.attrs.get('currency', ''))}" if plan.cost.notna().any() else ""
     runs = f"{len(plan)} runs tested at {points} points" if separate else f"{len(plan)} runs"
-    return f"{runs}, {format_flops(plan.training_flops.sum())} of training, {hours}{money}{separate}: {states}"
+    return f"{runs}, {format_flops(plan.training_flops.sum())} of training, {hours}{money}{separate}; {states}"

@@ -239,7 +239,7 @@ def test_stage_1_is_planned_for_as_many_pictures_as_something_says(stated, prepa
     else:
         hours = plan_training(alignment(study, "3B", "so400m", results), site).gpu_hours
         assert rows.set_index("stage 1 of")["GPU-hours"]["so400m+3B"] == format_quantity(hours)
-        assert f"{counted:,} pictures" in said[0]
+        assert f"{counted:,} images" in said[0]
     assert alignment(study, "3B", "so400m", results).examples == (counted or PICTURES)  # what a job asks time for
 
 
@@ -280,11 +280,12 @@ def test_an_evaluation_is_planned_for_as_many_questions_as_something_says(
 def test_the_numbers_of_the_paper_s_plan_have_units_and_three_digits(tmp_path: Path):
     study, site = published(), Site()
     plan = plan_table(study, tmp_path, site)
-    line = "88 runs, 7.11 ZFLOPs of training, 16,300 GPU-hours on a cluster, 731 to evaluate: 88 missing"
+    line = "88 runs, 7.11 ZFLOPs of training, 16,300 GPU-hours to train, 731 to evaluate; 0 of 88 done"
     assert summary(plan) == line
     page = plan_page(study, plan, site, tmp_path)
     assert line in page
-    assert "558,128 pictures" in page
+    assert "558,128 images" in page
+    assert "The longest training takes 49.5 hours; one after another, all take 40.1 days." in page
     for heads in ("c (FLOPs)", "memory (GiB)", "GPU-hours to evaluate", "disk (GiB)"):
         assert heads in page
     assert re.findall(r"\d{4,}E|e[+-]\d\d|\bnan\b|-0\b", page) == []

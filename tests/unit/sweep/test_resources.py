@@ -154,5 +154,5 @@ def test_a_training_longer_than_the_limit_is_counted_in_several_jobs():
 def test_the_page_states_utilization_and_totals():
     study = study_of()
     page = plan_page(study, plan_table(study, NO_RESULTS, SITE), SITE)
-    assert "GPU-hours are those of a100 at 40% of its peak of 19.5 TFLOPs per second" in page
+    assert "GPU-hours are for a100 at 40% of its peak of 19.5 TFLOPs per second" in page
     assert "GPU-hours left" in page
