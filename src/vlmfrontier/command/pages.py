@@ -99,7 +99,9 @@ def so_far(given: Namespace) -> None:
 
     study = read_study(given.study)
     if not study.trained:
-        raise UserError(f"study {study.study}: its table is there as a whole; nothing is under way")
+        raise UserError(
+            f"study {study.study}: it starts from a table, so no runs are under way; call `snakemake` for its results"
+        )
     if given.target not in (None, *study.targets()):
         raise UserError(f"--target {given.target}: no such target; {did_you_mean(given.target, study.targets())}")
     finished = len(list(given.study.parent.glob("runs/*/result.json")))
@@ -170,18 +172,19 @@ MOST, FEWEST = 224, 64
 INTRODUCTION = """\
 # Figures
 
-`snakemake figures` draws every figure that applies to a study into `results/<study>/figures/`: PNG, SVG and PDF, and
-as CSV the numbers that they show, the same bytes again for the same results. Figures that do not apply to a study, such
-as those that compare tasks where there is one, are left out, and the report says why. `vlmfrontier figure` draws some
-of them again, for any target:
+Every figure that the workflow draws, with its caption: of the digits study, and of a study with a table.
+
+`snakemake figures` draws the figures that apply to a study into `results/<study>/figures/`, as PNG, SVG and PDF, with
+their numbers as CSV. The report says which figures a study has nothing for. To draw some again, also for another
+target:
 
 ```
 vlmfrontier figure isoflop star --study digits --target order
 ```
 
-Readers with any common colour blindness can distinguish the colours, and lines and maps can be read in grey. An own
-table's axes are called after its columns. “Paper” says which figure of the paper shows the same of the paper's runs.
-`vlmfrontier gallery --study digits chinchilla` makes this page.
+The colours suit all common kinds of colour blindness; lines and maps can be read in grey. “Paper: Figure 2” means
+that Figure 2 of the paper shows the same for the paper's runs. (This page is written by
+`vlmfrontier gallery --study digits chinchilla`.)
 """
 
 
@@ -218,7 +221,7 @@ def _entry(results: "Results", name: str, docs: Path) -> str:
     _shrink(results.figure(name), small)
     text = caption(name, results.study, results.main_target)
     paper = f" Paper: Figure {PAPER[name]}." if name in PAPER else ""
-    image = f"![{text}](images/{small.name})"
+    image = f"![figure {name} of the {study} study](images/{small.name})"
     return f"### {name}\n\n{image}\n\n{text}{paper}\n\n`vlmfrontier figure {name} --study {study}`\n"
 
 
