@@ -97,7 +97,7 @@ def test_studies_with_nothing_in_common_are_refused(studies, tmp_path: Path):
     table = {**QUICK["table"], "factors": {"N": QUICK["table"]["factors"]["N"]}}
     cost = {"expression": "N"}
     other = made(tmp_path, {**QUICK, "table": table, "cost": cost, "space": {"N": ["1B", "3B"]}, "frontier": {}})
-    with pytest.raises(UserError, match="vary other factors: N, T, V, n and N, n"):
+    with pytest.raises(UserError, match="vary different factors: N, T, V, n and N, n"):
         call(["compare", str(studies[0].study_json), str(other.study_json)])
     files = [str(results.study_json) for results in studies]
     with pytest.raises(UserError, match="'10,5M' is not a number"):

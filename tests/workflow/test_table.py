@@ -126,7 +126,7 @@ def test_a_study_with_a_table_and_a_sweep_is_refused(workflow: Workflow, table: 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"exclude": "failed == True"}, "table.exclude: 'failed == True' holds for no row"),
+        ({"exclude": "failed == True"}, "table.exclude: 'failed == True' is true for no row"),
         ({"targets": {"error": {"column": "error", "se": "sem"}}}, "table.targets.error.se: .* has no column 'sem'"),
         (
             {"exclude": "params > 3e9 or frames > 8 or examples > 1e6"},

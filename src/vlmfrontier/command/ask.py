@@ -23,7 +23,7 @@ SHOWN = 5
 
 def query_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
-    parser.add_argument("--budget", nargs="+", metavar="C", help="cost per video that may be spent, for example 100M")
+    parser.add_argument("--budget", nargs="+", metavar="C", help="largest cost per video, for example 100M")
     parser.add_argument("--checkpoint", metavar="RUN", help="ask for this trained run alone, at one or more budgets")
     parser.add_argument("--examples", help="number of finetuning examples, for example 500")
     command_line.target_argument(parser, "what to optimise for (default: avg, or the first target)", "--task")
@@ -61,7 +61,7 @@ def _one_budget(given: Sequence[str] | None) -> float:
     if not given:
         raise UserError("the following arguments are required: --budget; see vlmfrontier query --help")
     if len(given) > 1:
-        raise UserError("several budgets are answered for one run only, with --checkpoint RUN; give one --budget")
+        raise UserError("--budget: several budgets need --checkpoint RUN; give one budget")
     return parse_number(given[0])
 
 
@@ -77,9 +77,11 @@ def _query_checkpoint(given: Namespace) -> None:
         raise UserError("--examples: a trained run has its own n; leave it out with --checkpoint")
     results = Results.open(given.study)
     if "run" not in results.table.frame:
-        raise UserError("--checkpoint: the rows of an own table have no keys; see tables/checkpoint.csv for its models")
+        raise UserError(
+            "--checkpoint: the rows of your own table have no run keys; tables/checkpoint.csv lists its models"
+        )
     if results.cost is None:
-        raise UserError("--checkpoint: the study gives no cost, so there is no budget to keep")
+        raise UserError("--checkpoint: the study has no cost, so no budget applies; write `cost` in the study")
     name = given.target or results.main_target
     target = results.target(name)
     tests = results.table.rows((results.table.frame["run"] == given.checkpoint).to_numpy())
@@ -147,7 +149,8 @@ def _common_target(first: "Results", second: "Results") -> str:
     common = [name for name in first.study.targets() if name in second.study.targets()]
     if not common:
         raise UserError(
-            f"the studies share no target: {', '.join(first.study.targets())} and {', '.join(second.study.targets())}"
+            f"the studies have no target in common ({', '.join(first.study.targets())} and "
+            f"{', '.join(second.study.targets())}), so nothing can be compared"
         )
     return first.main_target if first.main_target in common else common[0]
 
@@ -160,7 +163,8 @@ def _check(first: "Results", second: "Results", target: str) -> None:
             raise UserError(f"study {results.study.study} has no target {target!r}; its targets are {known}")
     varied = [sorted(results.table.points()) for results in (first, second)]
     if varied[0] != varied[1]:
-        raise UserError(f"the studies vary other factors: {', '.join(varied[0])} and {', '.join(varied[1])}")
+        names = " and ".join(", ".join(factors) for factors in varied)
+        raise UserError(f"the studies vary different factors: {names}; compare studies with the same factors")
 
 
 def _configuration(first: "Results", second: "Results") -> list[str]:

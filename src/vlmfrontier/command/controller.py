@@ -25,7 +25,7 @@ LOGS = "logs/slurm/controller"
 def controller_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--site", type=Path, help="site file whose CPU partition is used")
     parser.add_argument("--profile", default="slurm", help="profile of Snakemake")
-    parser.add_argument("--every", type=float, default=30.0, metavar="S", help="seconds between looks at the queue")
+    parser.add_argument("--every", type=float, default=30.0, metavar="S", help="seconds between checks of the queue")
     parser.add_argument(HERE, action="store_true", help="run it here: what the job itself calls")
     parser.add_argument("options", nargs="*", metavar="OPTION", help="options and targets of Snakemake, after --")
 
@@ -55,7 +55,7 @@ def submit(directory: Path, site_file: Path, arguments: Sequence[str]) -> None:
     Raises `UserError` if a Snakemake of the folder lives.
     """
     if shutil.which("sbatch") is None:
-        raise UserError("there is no sbatch here; call snakemake itself, or this on a Slurm cluster")
+        raise UserError("sbatch: no such command here; call snakemake itself, or call this on a Slurm cluster")
     site = read_site(site_file)
     try:
         alive = [f"Slurm job {job}" for job in controller_jobs(directory)]

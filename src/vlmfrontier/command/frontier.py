@@ -179,7 +179,7 @@ def _write_next_runs(results: "Results", count: int | None = None, target_name: 
     from vlmfrontier.units import format_count, format_number
 
     if results.table.data is None:
-        raise UserError("next runs need a table with data size")
+        raise UserError("next runs: the table has no data size; name its column in table.data")
     count = results.config.next_runs if count is None else count
     if count < 1:
         raise UserError(f"{count} runs: ask for at least one")
@@ -224,7 +224,7 @@ def _noise(results: "Results", target: str) -> float:
     chosen = forms[(forms.setup == "cv") & forms.chosen]
     if chosen.empty:
         path = results.laws_folder(target).forms
-        raise UserError(f"{path}: damaged: nothing on runs left out of the fit; {again('laws')}")
+        raise UserError(f"{path}: damaged: no predictions of runs left out of the fit; {again('laws')}")
     chosen = chosen.iloc[0]
     return max(float(np.sqrt(chosen.mse) / np.nanmean(results.table.error(target))), LEAST_NOISE)
 

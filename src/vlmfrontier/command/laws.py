@@ -23,8 +23,8 @@ def collect(given: Namespace) -> None:
     """Write the table that laws are fitted to, runs.csv: vlmfrontier collect --study digits
 
     Of a study that trains, one row per run that has a result; runs without one are named. Of an own table, checked, its
-    rows as they are read, factors and n in the table's units, targets as errors. runs.json beside it says what the laws
-    must know of them.
+    rows as they are read, factors and n in the table's units, targets as errors. runs.json beside it has their
+    units, names and split.
     """
     from vlmfrontier.laws.runs_file import write_runs
     from vlmfrontier.results import Results
@@ -97,7 +97,9 @@ def law_tables_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all of them")
     command_line.target_argument(parser, "whose law is profiled or varied; default: avg, else the first target")
-    parser.add_argument("--scipy-starts", type=int, default=0, help="add scipy to `fitting`, with so few starts; slow")
+    parser.add_argument(
+        "--scipy-starts", type=int, default=0, help="add scipy to `fitting`, with this number of starts; slow"
+    )
     parser.add_argument("--threads", type=int, help="default: all cores; changes the time, never the result")
 
 
@@ -153,8 +155,9 @@ def profile(given: Namespace) -> None:
     """Compute the profile likelihoods of a law: vlmfrontier profile --study digits --target avg
 
     Writes laws/<target>/profile.csv: for each parameter of the chosen form (or of --form), values around the fit and
-    how much worse the best fit with the parameter held there is. delta_chi2 below 1 means that the data do not tell
-    that value from the fit; below 0, that holding it there led to a better fit than the law's own search.
+    how much worse the best fit with the parameter held there is. delta_chi2 below 1 means that the data
+    cannot distinguish that value from the fit; below 0, that holding it there led to a better fit than the law's own
+    search.
     """
     from vlmfrontier.results import Results
 

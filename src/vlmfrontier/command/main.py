@@ -27,14 +27,14 @@ COMMANDS = {
     "before the runs": (
         Command("plan", "prepare", "resolve a study; count its runs, GPU-hours, memory and disk"),
         Command("fetch", "prepare", "fetch published models, training sets and benchmarks; needs a network"),
-        Command("power", "power", "which differences and directions the planned runs can tell"),
-        Command("data", "prepare", "write the videos and questions of a study, or check a set of your own"),
+        Command("power", "power", "which differences and directions the planned runs can detect"),
+        Command("data", "prepare", "prepare the videos and questions of a study, or check a set of your own"),
     ),
     "while they run": (
         Command("status", "status", "which runs are done, run, wait or have failed, and why"),
         Command("so-far", "pages", "laws, frontier and report of the runs that are finished"),
-        Command("controller", "controller", "run Snakemake itself in a Slurm job that restarts"),
-        Command("recover", "recover", "let a new Snakemake in after the last one was killed on a cluster"),
+        Command("controller", "controller", "run Snakemake in a Slurm job that restarts by itself"),
+        Command("recover", "recover", "unlock a study after Snakemake was killed on a cluster"),
     ),
     "what was found": (
         Command("query", "ask", "what to deploy for a budget and a number of examples"),

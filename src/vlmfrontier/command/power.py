@@ -36,11 +36,11 @@ def power_arguments(parser: ArgumentParser) -> None:
         "--noise",
         nargs="+",
         metavar="SHARE",
-        help="noise of a run's error, such as 1%% (default: of the test questions)",
+        help="noise of a run's error, such as 1%% (default: from the number of test questions)",
     )
     parser.add_argument("--laws", type=int, default=LAWS, help=f"laws drawn from the prior (default {LAWS})")
     parser.add_argument("--seed", type=int, default=0, help="of laws and noise (default 0)")
-    parser.add_argument("--before", action="store_true", help="simulate, though the study's laws have been fitted")
+    parser.add_argument("--before", action="store_true", help="simulate even if the study's laws have been fitted")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 

@@ -87,7 +87,7 @@ def fetch(given: Namespace) -> None:
 
     study, results = read_study(given.study), ResultsFolder(given.study.parent)
     if not study.trained:
-        raise UserError(f"study {study.study}: it starts at a table; nothing is fetched")
+        raise UserError(f"study {study.study}: it starts from a table; there is nothing to fetch")
     if given.what == "models" or (given.what == "all" and study.models.pretrained):
         _fetch_models(study, results)
     if given.what in ("all", "data"):
@@ -126,7 +126,7 @@ def _fetch_benchmarks(study, results, offline: bool) -> None:
 def data_arguments(parser: ArgumentParser) -> None:
     command_line.study_argument(parser, default=None)
     parser.add_argument("--split", help="of a study: train, test, or align (for stage 1)")
-    parser.add_argument("--processes", type=int, default=1, help="videos made or looked into side by side")
+    parser.add_argument("--processes", type=int, default=1, help="processes that make or check videos")
     own = parser.add_argument_group("without a study")
     own.add_argument("--annotations", type=Path, nargs="+", help="LLaVA-style JSON or JSON Lines files")
     own.add_argument("--videos", type=Path, help="folder that the records' videos are in")

@@ -19,7 +19,7 @@ def recover_arguments(parser: ArgumentParser) -> None:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--wait", action="store_true", help="wait for jobs that are left, then unlock")
     choice.add_argument("--cancel", action="store_true", help="cancel jobs that are left, then unlock")
-    parser.add_argument("--every", type=float, default=10.0, metavar="S", help="seconds between looks at the queue")
+    parser.add_argument("--every", type=float, default=10.0, metavar="S", help="seconds between checks of the queue")
 
 
 def recover(given: Namespace) -> None:
@@ -81,7 +81,7 @@ def refuse_while_it_runs(directory: Path) -> None:
     alive = controllers(directory)
     if alive:
         raise UserError(
-            f"process {alive[0]} is a snakemake that runs in {directory}; nothing is to be recovered. "
+            f"process {alive[0]} is a snakemake that runs in {directory}; there is nothing to recover. "
             "Stop it first (Ctrl-C ends its jobs too) if that is what you want"
         )
     try:
@@ -90,8 +90,8 @@ def refuse_while_it_runs(directory: Path) -> None:
         raise UserError(f"Slurm does not answer ({error}); nothing was changed") from None
     if jobs:
         raise UserError(
-            f"Slurm job {jobs[0]} runs snakemake in {directory}, or will when it starts again; nothing is to be "
-            f"recovered. End it first (`scancel {jobs[0]}`: its jobs live on) if that is what you want"
+            f"Slurm job {jobs[0]} runs snakemake in {directory}, or will when it starts again; there is "
+            f"nothing to recover. To recover all the same, end it first: `scancel {jobs[0]}`; its jobs continue"
         )
 
 

@@ -42,19 +42,19 @@ def status_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--answer", action="store_true", help="also print the recommendation and where results are")
     parser.add_argument("--report", action="store_true", help="also write the report, however far the study is")
     parser.add_argument("--site", type=Path, help="cluster that it runs on and that the plan is counted for")
-    parser.add_argument("--call", default="snakemake", help="how Snakemake is called again")
+    parser.add_argument("--call", default="snakemake", help="the call of Snakemake that messages suggest")
     parser.add_argument("--watch", nargs="?", type=float, const=10.0, metavar="S", help="show it every S seconds (10)")
     parser.add_argument("--rows", type=int, metavar="N", help="rows of the table, at most")
-    parser.add_argument("--json", action="store_true", help="print the table as JSON, and no more")
+    parser.add_argument("--json", action="store_true", help="print only the table, as JSON")
 
 
 def status(given: Namespace) -> None:
     """Say how far a study is and what it found: vlmfrontier status --study digits [--answer]
 
     Prints how many runs are done, a table of those that run, wait or have failed, what failed (with the last lines of
-    the logs, the Slurm jobs and the command that does them again), and the GPU-hours taken against those planned;
+    the logs, the Slurm jobs and the command that repeats them), and the GPU-hours used and planned;
     updates plan.csv and plan.md.
-    With --watch it shows the table again and again until nothing of the study runs or waits (or Ctrl-C), and no more.
+    With --watch it shows only the table, again and again, until nothing of the study runs or waits (or Ctrl-C).
     With --answer, also what to deploy for the middle budget, where the frontier has been searched, and where results
     are; with --report, the report is written with what there is, as Snakemake itself only writes it at the end.
     """
@@ -184,7 +184,7 @@ def print_hours(plan: pd.DataFrame, results: Path) -> None:
     if taken > 0:
         took, meant = format_quantity(taken), format_quantity(planned)
         ratio = f" (× {taken / planned:.2g})" if planned > 0 else ""
-        print(f"GPU-hours of what is done: {took} taken, {meant} planned{ratio}")
+        print(f"GPU-hours of finished trainings: {took} used, {meant} planned{ratio}")
 
 
 def print_answer(study: Study, study_json: Path) -> None:

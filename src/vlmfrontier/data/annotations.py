@@ -144,7 +144,7 @@ class SourceReader:
         try:
             self.root = Path(source.videos).resolve()
         except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a link that leads back to itself
-            raise UserError(f"{source.name}: {source.videos} cannot be looked at ({error})") from None
+            raise UserError(f"{source.name}: {source.videos} cannot be read ({error})") from None
         self.records = 0
         if not self.root.is_dir():
             raise UserError(f"{source.name}: {source.videos} is not a folder; write where its videos are")

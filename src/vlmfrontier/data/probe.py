@@ -40,7 +40,7 @@ def locate(root: Path, name: str, extensions: Iterable[str] = ()) -> Path:
         if not (path.is_file() or path.is_dir()):
             raise VideoError(UNREADABLE, name, "is neither a regular file nor a folder of images")
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead back to themselves
-        raise VideoError(UNREADABLE, name, f"cannot be looked at ({error})") from None
+        raise VideoError(UNREADABLE, name, f"cannot be read ({error})") from None
     return path
 
 

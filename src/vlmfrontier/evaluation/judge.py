@@ -185,9 +185,9 @@ def ask_all(
             for future in started:
                 future.cancel()
             raise UserError(
-                f"evaluate.lmms_eval.judge: {judge.model} at {asker.address} did not rate an answer: {failure.reason}; "
-                f"{sum(body in replies for body in bodies)} of {len(bodies)} ratings are kept: see that the judge "
-                "works and run the same command again"
+                f"evaluate.lmms_eval.judge: {judge.model} at {asker.address} gave no score for an answer: "
+                f"{failure.reason}; {sum(body in replies for body in bodies)} of {len(bodies)} scores are kept; check "
+                "that the judge works, and call the same command again"
             ) from failure
     return len(open_ones)
 

@@ -188,6 +188,6 @@ def check_examples(runs: RunRange, examples: float | None) -> None:
     if runs.examples is None and examples is not None:
         raise UserError("this study's table has no data size; leave the number of examples out")
     if runs.examples is not None and examples is None:
-        raise UserError("say how many finetuning examples there are, for example --examples 800")
+        raise UserError("--examples is missing: give the number of finetuning examples, for example --examples 800")
     if examples is not None and examples <= 0:
         raise UserError(f"{examples:g} examples: the number must be positive")

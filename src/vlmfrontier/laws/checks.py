@@ -68,8 +68,8 @@ def refuse_low_ceiling(table: ResultsTable, target: str, config: LawsConfig) -> 
     mean = table.error(target).mean()
     if ceiling is not None and ceiling <= mean:
         raise UserError(
-            f"{table.name}: laws.ceiling of {target!r} is {ceiling:g}, and its measured mean {mean:.4g}; "
-            "no law below it fits, correct it or write fitted"
+            f"{table.name}: laws.ceiling of {target!r} is {ceiling:g}, below the measured mean {mean:.4g}; "
+            "write a larger number, or fitted"
         )
 
 
@@ -136,7 +136,7 @@ def refuse_hopeless(table: ResultsTable, form: Form, target: str) -> None:
         if np.ptp(values) == 0:
             what = "data size n" if name == DATA else f"factor {name!r}"
             raise UserError(
-                f"{table.name}: {what} is {values[0]:g} in every row, so nothing can be learnt about it; leave it out"
+                f"{table.name}: {what} is {values[0]:g} in every row, so its effect cannot be fitted; leave it out"
             )
     if table.configurations < form.needed:
         raise UserError(_too_few(table, form, target))

@@ -90,7 +90,7 @@ def _cells(path: Path, record: Runs) -> pd.DataFrame:
         raise UserError(f"{path}: damaged: not a CSV ({str(error).strip()}); {again('collect')}") from None
     frame.index = pd.RangeIndex(2, len(frame) + 2)
     if len(frame) != len(record.lines):
-        raise UserError(f"{path}: {len(frame)} rows, and runs.json knows {len(record.lines)}; {_HINT}")
+        raise UserError(f"{path}: {len(frame)} rows, but runs.json lists {len(record.lines)}; {_HINT}")
     return frame
 
 

@@ -39,8 +39,8 @@ def read_table(config: TableConfig, base_dir: Path = Path()) -> ResultsTable:
     split = condition(config.split, frame, "table.split") if config.split else None
     if split is not None and (split.all() or not split.any()):
         raise UserError(
-            f"table.split: {config.split!r} holds for {split.sum()} of {len(split)} rows, and must divide them; "
-            f"{what_it_reads(config.split, frame, 'table.split')}"
+            f"table.split: {config.split!r} is true for {split.sum()} of {len(split)} rows, and must be true for "
+            f"some only; {what_it_reads(config.split, frame, 'table.split')}"
         )
     _refuse_copies(frame, path)
     columns = config.factors | ({DATA: config.data} if config.data else {})
@@ -106,11 +106,11 @@ def _kept(exclude: str, frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     out = condition(exclude, frame, "table.exclude")
     if not out.any():
         raise UserError(
-            f"table.exclude: {exclude!r} holds for no row of {path}: {what_it_reads(exclude, frame, 'table.exclude')}; "
-            "correct it, or take it out"
+            f"table.exclude: {exclude!r} is true for no row of {path}: "
+            f"{what_it_reads(exclude, frame, 'table.exclude')}; correct it, or take it out"
         )
     if out.all():
-        raise UserError(f"table.exclude: {exclude!r} leaves no row of {path}")
+        raise UserError(f"table.exclude: {exclude!r} leaves no row of {path}; exclude fewer rows")
     return frame[~out]
 
 

@@ -58,7 +58,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from None
     except RecursionError:
-        raise UserError(f"{path}: more than {DEEPEST} levels of maps and lists inside each other") from None
+        raise UserError(f"{path}: maps and lists are nested more than {DEEPEST} levels deep; nest them less") from None
     except (ValueError, ArithmeticError, TypeError) as error:  # a date or a number that does not exist
         raise UserError(f"{path}: has a value that cannot be read: {str(error)[:100]}") from None
     if not isinstance(content, dict):
@@ -71,7 +71,7 @@ def _read_text(path: Path) -> str:
     """Return the text of a file. Raises `UserError` if it cannot be opened, is too large, or is not UTF-8."""
     try:
         if stat.S_ISFIFO(os.stat(path).st_mode):
-            raise UserError(f"{path}: is a pipe, which can be read but once; name a file")
+            raise UserError(f"{path}: is a pipe, which can be read only once; name a file")
         with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
@@ -104,7 +104,9 @@ def _refuse_endless(path: Path, root: yaml.Node) -> None:
         if id(node) in above:
             raise UserError(f"{path}, line {line}: an alias leads back to itself; write the value out")
         if len(above) > DEEPEST:
-            raise UserError(f"{path}, line {line}: more than {DEEPEST} levels of maps and lists inside each other")
+            raise UserError(
+                f"{path}, line {line}: maps and lists are nested more than {DEEPEST} levels deep; nest them less"
+            )
         if id(node) not in sizes:
             parts = node.value if isinstance(node, yaml.CollectionNode) else []
             flat = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts

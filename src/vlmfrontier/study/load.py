@@ -28,7 +28,7 @@ def load_study(files: Sequence[Path], overrides: Mapping[str, Any] | None = None
     for file in files:
         given = merge(given, read_with_base(Path(file)))
     if overrides is not None and not isinstance(overrides, Mapping):
-        raise UserError(f"the changes on top: expected a map of keys, found {str(overrides)[:40]!r}")
+        raise UserError(f"the changes on top (--set): expected a map of keys, found {str(overrides)[:40]!r}")
     given = merge(given, overrides or {})
     given.pop("pathvars", None)  # Snakemake's: where results are
     return validate(given)
@@ -80,7 +80,7 @@ def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if here in above:
         raise UserError(f"{path}: its base leads back to itself; take out one `base:`")
     if len(above) >= MOST_BASES:
-        raise UserError(f"{path}: the base of more than {MOST_BASES} files one upon another; write fewer")
+        raise UserError(f"{path}: more than {MOST_BASES} files in a chain of `base:`; write fewer")
     content = read_yaml(path)
     base = content.pop("base", None)
     if base is None:

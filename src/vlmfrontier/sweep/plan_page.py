@@ -169,13 +169,12 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None, result
             "",
             f"{_longest(plan)}A run that belongs to several sweeps is trained once and counted in the first.\n",
             "- `c`: cost of inference in FLOPs per video, by Eq. 1",
-            "- `GPU-hours`, `hours`: of training, three forward passes of Eq. 1 per example; `hours` on all GPUs of the run",
+            "- `GPU-hours`: of training, three forward passes of Eq. 1 per example; `hours`: on all GPUs of the run",
             "- `GPU-hours to evaluate`: a forward pass for every question, and every token of the answers",
             "- `GPUs`: per node",
-            "- `batch`: videos at a time on one GPU × steps of gradient accumulation; `again`: activations are computed twice "
-            "to fit",
+            "- `batch`: videos at a time on one GPU × gradient accumulation; `again`: activations are recomputed",
             f"- `memory`: needed on one GPU, which has {memories}",
-            f"- `disk`: model and checkpoints during training; all runs together {format_quantity(plan.disk_gib.sum())} GiB",
+            f"- `disk`: model and checkpoints during training; all runs {format_quantity(plan.disk_gib.sum())} GiB",
             *_of_ladders(study, plan),
             "\nplan.csv has more columns.\n",
             sweep_totals(plan).to_markdown(index=False, disable_numparse=True) + "\n",
@@ -205,7 +204,7 @@ def _of_ladders(study: Study, plan: pd.DataFrame) -> list[str]:
     if (plan.points > 1).any():
         said += [
             "- `points`: pairs of T and V at which runs are tested; the frames of one T are encoded once for all its V",
-            "- `trained one by one`: GPU-hours if each point were a training of its own; a point of several runs counts once",
+            "- `trained one by one`: GPU-hours if each point were trained alone; a point of several runs counts once",
         ]
     return said
 

@@ -143,6 +143,6 @@ def test_a_controller_in_a_job_needs_a_cluster(tmp_path: Path):
     refused = subprocess.run(command, env={**os.environ, "PATH": ""}, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
-        "error: there is no sbatch here; call snakemake itself, or this on a Slurm cluster"
+        "error: sbatch: no such command here; call snakemake itself, or call this on a Slurm cluster"
     ]
     assert list(tmp_path.iterdir()) == []

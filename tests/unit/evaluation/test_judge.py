@@ -150,7 +150,7 @@ def test_what_was_rated_before_a_failure_is_not_asked_again(tmp_path):
     def all_but_the_last(request, _):
         return 400 if request["messages"][1]["content"] == last else "{'score': 3}"
 
-    with judging(all_but_the_last) as judge, pytest.raises(UserError, match="11 of 12 ratings are kept"):
+    with judging(all_but_the_last) as judge, pytest.raises(UserError, match="11 of 12 scores are kept"):
         ask(tmp_path, config(judge.url, concurrency=1))
     with judging(lambda *_: "{'score': 4}") as judge:
         _, asked = ask(tmp_path, config(judge.url))

@@ -172,7 +172,7 @@ def test_the_judge_is_recorded_and_asked_each_thing_once(tested):
 
 
 def test_without_a_judge_there_is_no_result(tested):
-    assert "made at http://127.0.0.1:9/v1/chat/completions did not rate an answer" in tested.down
+    assert "made at http://127.0.0.1:9/v1/chat/completions gave no score for an answer" in tested.down
 
 
 def test_a_second_rating_needs_neither_judge_nor_weights_and_says_the_same(tested):

@@ -88,7 +88,7 @@ def test_an_answer_reads_as_text_and_as_json():
     [
         (10.0, 200, "below the cheapest configuration"),
         (9e5, 0, "0 examples: the number must be positive"),
-        (9e5, None, "say how many finetuning examples"),
+        (9e5, None, "--examples is missing: give the number of finetuning examples"),
     ],
 )
 def test_questions_without_an_answer_are_refused(budget, examples, message):

@@ -219,7 +219,7 @@ def test_query_answers_for_one_run(results: Results, tmp_path: Path, capsys: pyt
         (["--checkpoint", "N9_T16_V64_n5"], "no run 'N9_T16_V64_n5'; did you mean 'N9_T16_V64_n"),
         (["--checkpoint", "N3_T1_V4_n0.5"], "tested at T = 1, V = 4 only"),
         (["--checkpoint", "N9_T16_V64_n4", "--examples", "3"], "a trained run has its own n"),
-        (["--budget", "500", "900", "--examples", "1"], "several budgets are answered for one run only"),
+        (["--budget", "500", "900", "--examples", "1"], "several budgets need --checkpoint RUN; give one budget"),
     ],
     ids=str,
 )
@@ -231,5 +231,5 @@ def test_query_refuses_in_a_line(results: Results, tmp_path: Path, words: list[s
 
 
 def test_rows_without_keys_cannot_be_asked_for(results: Results):
-    with pytest.raises(UserError, match="have no keys"):
+    with pytest.raises(UserError, match="have no run keys"):
         call(["query", "--study", str(results.study_json), "--checkpoint", "line 2"])

@@ -96,7 +96,9 @@ def test_a_form_by_formula_may_have_a_ceiling(tmp_path: Path):
 def test_a_ceiling_below_the_mean_of_what_was_measured_is_refused_and_rows_above_it_are_named():
     table = saturated()
     mean = table.error("e").mean()
-    with pytest.raises(UserError, match=r"laws\.ceiling of 'e' is .* no law below it fits"):
+    with pytest.raises(
+        UserError, match=r"laws\.ceiling of 'e' is .*, below the measured mean .*; write a larger number, or fitted"
+    ):
         check_study(table, LawsConfig(ceiling=mean - 1))
     check_study(table, LawsConfig(ceiling=mean - 1, forms=["add"]))  # which no law asks for
     check_study(table, LawsConfig(ceiling=mean + 1))

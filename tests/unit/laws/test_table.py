@@ -95,7 +95,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_split_must_divide_the_rows(csv):
-    with pytest.raises(UserError, match="holds for 3 of 3 rows"):
+    with pytest.raises(UserError, match="is true for 3 of 3 rows"):
         read_table(config(csv(GOOD), split="frames > 0"))
 
 
@@ -267,7 +267,7 @@ def test_the_analysis_reads_a_users_table_to_the_last_digit(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda record: record | {"lines": record["lines"][1:]}, "rows, and runs.json knows"),
+        (lambda record: record | {"lines": record["lines"][1:]}, "rows, but runs.json lists"),
         (lambda record: record | {"factors": {}}, "factors"),
         (lambda record: record | {"targets": {"loss": {"largest": 1.0, "least": None}}}, "no possible error"),
         (lambda record: {}, "source field required"),

@@ -156,7 +156,7 @@ def test_an_odd_value_in_a_site_file_is_accepted_or_refused(tmp_path: Path):
             },
             "has 299,970 combinations",
         ),
-        ([1], "the changes on top: expected a map"),
+        ([1], "the changes on top (--set): expected a map"),
     ],
 )
 def test_what_is_refused_says_why(changes: Any, message: str):

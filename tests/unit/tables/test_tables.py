@@ -212,8 +212,8 @@ def test_conditions_leave_out_what_they_say(tmp_path, condition):
 
 
 MISTAKEN = {
-    "who == 'z'": (GOOD, "holds for no row of .*: who has 'a', 'b', 'c'; correct it"),
-    "T > 99": (GOOD, "holds for no row of .*: T has numbers from 4 to 16"),
+    "who == 'z'": (GOOD, "is true for no row of .*: who has 'a', 'b', 'c'; correct it"),
+    "T > 99": (GOOD, "is true for no row of .*: T has numbers from 4 to 16"),
     "T > 0": (GOOD, "leaves no row"),
     "fail == True": (GOOD, "uses 'fail'; the names are .*did you mean 'failed'"),
     "who > 3": (GOOD, "column 'who' has text, for example 'a' in line 2, and it is compared with numbers"),
@@ -244,7 +244,7 @@ ACCURACY = {"column": "acc", "kind": "accuracy"}
         ({"seed": "sed"}, "table.seed: .* has no column 'sed'"),
         ({"targets": {"acc": {**ACCURACY, "se": "sem"}}}, "table.targets.acc.se: .* has no column 'sem'"),
         ({"targets": {"acc": {"column": "ACC"}}}, "table.targets.acc: .* has no column 'ACC'.*did you mean 'acc'"),
-        ({"split": "T > 0"}, "holds for 3 of 3 rows, and must divide them; T has numbers from 4 to 16"),
+        ({"split": "T > 0"}, "is true for 3 of 3 rows, and must be true for some only; T has numbers from 4 to 16"),
         ({"targets": {"acc": {"column": "T", "kind": "score"}}, "factors": {"N": "N"}}, "must lie from 0"),
     ],
 )
