@@ -148,12 +148,12 @@ class CostTableConfig(Section):
 
 
 class CostConfig(Section):
-    """Inference cost per video: the paper's Eq. 1, every operation counted, a formula of one's own, or measurements."""
+    """Inference cost per video: the paper's Eq. 1, every operation counted, your own formula, or measurements."""
 
     model: Literal["paper", "counted"] | None = None
     """`paper`: c = 2·T·(M·W + N·V) FLOPs (Eq. 1), the default of a study that trains its runs. `counted`: the matrix
     products of vision model, projector and language model, attention, text and answer included; for the study's own
-    models. An own table without `model`, `expression` and `table` has no frontier."""
+    models. Your own table has no frontier without `model`, `expression` or `table`."""
 
     M: Number | None = None
     """Parameters of the vision model in Eq. 1. Default: those of `models.vision`; for an own table the paper's 430M."""
@@ -271,7 +271,7 @@ class FrontierConfig(Section):
     """Size of the pool. More makes shares such as `p_best` finer; the search takes longer in proportion."""
 
     near: Annotated[Rate, Field(lt=1)] = 0.005
-    """A model counts for `p_near` if the chosen configuration is within this fraction of its own optimum."""
+    """A resampled fit counts for `p_near` if the chosen configuration is within this fraction of its optimum."""
 
     next_runs: Few = 5
     """How many runs the target `next_runs` suggests."""

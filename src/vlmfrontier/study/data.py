@@ -116,7 +116,7 @@ class SourceConfig(Section):
     fetch: list[FetchConfig] = []
     """Where `snakemake fetch` gets the set from; empty: annotations and videos are there already."""
     by_hand: str | None = None
-    """How to get the videos that `fetch` cannot get; told when they are missing."""
+    """How to get the videos that `fetch` cannot get; shown when they are missing."""
 
     @model_validator(mode="after")
     def _has_a_place_for_annotations(self) -> "SourceConfig":
@@ -141,8 +141,7 @@ class LlavaConfig(Section):
     sources: list[SourceConfig] = []
     """The sets that runs are finetuned on."""
     fetch: bool = True
-    """Whether `snakemake fetch` gets the sets that say where from, and the preparation waits for it. False: all files
-    are in their places already."""
+    """Whether `snakemake fetch` downloads the sets that have a `fetch` entry. False: all files are in place already."""
     align: SourceConfig | None = None
     """The set that stage 1 reads; the paper's is LCS-558k (`kind: image`)."""
     long_videos: Literal["whole", "start"] = "whole"

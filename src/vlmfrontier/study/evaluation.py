@@ -55,12 +55,12 @@ def _short(entry: object) -> object:
 
 
 class JudgeConfig(Section):
-    """The language model that rates open answers, behind an address that speaks OpenAI's chat completions."""
+    """The language model that scores open answers, at an address that speaks OpenAI's chat completions."""
 
     url: str = "https://api.openai.com/v1"
     """Address, with or without /chat/completions; a vLLM server of your own: http://node7:8000/v1."""
     model: str = "gpt-4o-mini"
-    """Name by which the server knows the judge. Another judge: other numbers, so all runs are rated again."""
+    """Name by which the server knows the judge. Another judge gives other scores, so all runs are scored again."""
     key: str | None = "OPENAI_API_KEY"
     """Environment variable that holds the API key, never the key itself; null: the server wants none."""
     timeout: Annotated[Number, Field(gt=0)] = 60.0
@@ -93,7 +93,7 @@ class LmmsEvalConfig(Section):
     """Share of a task's videos that may be missing or broken. Their questions are left out and counted; more is an
     error."""
     judge: JudgeConfig = JudgeConfig()
-    """Who rates open answers."""
+    """Who scores open answers."""
 
 
 class EvaluateConfig(Section):

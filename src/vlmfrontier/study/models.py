@@ -152,7 +152,7 @@ class LanguageConfig(TowerConfig):
     qk_norm: bool = False
     """Whether queries and keys are normalised by head, as in Qwen3."""
     size: Number | None = None
-    """N as the study's tables, keys and costs shall state it, within 5% of what is counted: the paper rounds to 1.0,
+    """N as the study's tables, keys and costs state it, within 5% of what is counted: the paper rounds to 1.0,
     2.8 and 7.5 billion. Null: as counted."""
 
     @model_validator(mode="after")
@@ -217,7 +217,7 @@ def _one_or_many(value: Any) -> str:
 
 
 class ModelsConfig(Section):
-    """The models a run is put together from."""
+    """Vision model, language models, and the weights that they start from."""
 
     start: InputFile | None = "workflow/pretrained/digits"
     """Folder of finished starting models, one per language model, relative to the file that names it; `null`: make

@@ -185,7 +185,7 @@ MOST_WORKERS = 16
 
 
 class ExecutionConfig(Section):
-    """Where time goes besides the work itself, and how much of a cluster a training takes."""
+    """How jobs are run, and the GPUs and nodes of a training on a cluster."""
 
     warm_start: bool = True
     """Outside Slurm, let a server that has torch imported finetune and evaluate. Turn off to debug a job."""
