@@ -106,12 +106,15 @@ def assumptions(study: Study, site: Site, results: Path | None = None) -> list[s
     if not study.trained:
         return []
     rates = ", ".join(_rate(study.finetune.precision, gpu) for gpu in site.gpu)
-    said = [f"GPU-hours are for {rates} (site file)"]
+    said = [
+        f"GPU-hours are for {rates} (site file); your cluster may reach less; after the first runs, `status` "
+        "compares planned and used GPU-hours"
+    ]
     if len(site.gpu) > 1:
         said.append(f"each run takes the {site.choose} GPU that holds it, its evaluation the {_cheapest(site)} one")
     if _priced(site):
         prices = ", ".join(f"{gpu.name} {gpu.price:g}" for gpu in site.gpu)
-        said.append(f"an hour of a GPU costs{f' in {site.currency}' if site.currency else ''}: {prices} (site file)")
+        said.append(f"price of a GPU-hour{f' in {site.currency}' if site.currency else ''}: {prices} (site file)")
     if study.models.pretrained and study.models.start is None:
         count, source = pictures(study, results)
         if count is None:
@@ -158,6 +161,7 @@ def plan_page(study: Study, plan: pd.DataFrame, site: Site | None = None, result
     again = plan.checkpointing.map({True: " again", False: ""})
     runs = plan.assign(
         c=plan.c.map(format_number),
+        status=plan.status.replace(MISSING, "not started"),
         batch=plan.micro_batch.astype(str) + " × " + plan.accumulation.astype(str) + again,
         **{name: plan[name].map(format_quantity) for name in QUANTITIES},
     )[list(columns)].rename(columns=columns)

@@ -156,7 +156,7 @@ def test_the_plan_names_what_it_costs():
     assert sweep_totals(plan).cost[0].endswith("EUR")
     page = plan_page(study, plan, of, NO_RESULTS)
     assert "cost (EUR)" in page
-    assert "an hour of a GPU costs in EUR: a40 0.5, gpu a100 1, h100,h100-dev 3" in page
+    assert "price of a GPU-hour in EUR: a40 0.5, gpu a100 1, h100,h100-dev 3" in page
     assert Counter(plan.partition) == {"a40": 1, "h100,h100-dev": 1}
 
 
