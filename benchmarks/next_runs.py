@@ -25,7 +25,8 @@ from truths import DATA_UNIT, FACTORS, GRID, Truth, draw, runs
 from vlmfrontier.cost.flops import PAPER_VISION_FEATURES, PAPER_VISION_PARAMETERS, PaperCost
 from vlmfrontier.cost.training import training_cost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.next_runs import Candidates, candidates_of, suggest
+from vlmfrontier.frontier.candidates import Candidates, candidates_of
+from vlmfrontier.frontier.next_runs import suggest
 from vlmfrontier.frontier.pool import Target
 from vlmfrontier.frontier.search import affordable, pooled_errors, search
 from vlmfrontier.frontier.space import RunRange, SearchSpace, grid_space

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 LEAST_NOISE = 1e-6
 """Errors that follow a law exactly have none, and would leave nothing to weigh models by."""
-DESIGN = "next"
-"""What the suggested runs are called in a sweep."""
 
 
 def frontier_arguments(parser: ArgumentParser) -> None:
@@ -190,7 +188,10 @@ def _write_next_runs(results: "Results", count: int | None = None, target_name: 
     for row in table.itertuples():
         x = ", ".join(f"{factor} = {format_count(getattr(row, factor))}" for factor in target.space.factors)
         regret = f"expected regret {row.regret_before:.3g} → {row.regret_after:.3g} points"
-        print(f"{x}, n = {format_count(row.n)}: {regret}, {format_number(row.training_cost)} {results.space.unit}")
+        tests = f" and {format_number(row.testing_cost)} to test {row.points} points" if "points" in table else ""
+        print(
+            f"{x}, n = {format_count(row.n)}: {regret}, {format_number(row.training_cost)} {results.space.unit}{tests}"
+        )
     print(f"→ {path}")
 
 
@@ -199,17 +200,22 @@ def _suggestions(results: "Results", target: "Target", count: int) -> "pd.DataFr
     import numpy as np
     import pandas as pd
 
-    from vlmfrontier.frontier.next_runs import COLUMNS, candidates_of, suggest
+    from vlmfrontier.frontier.candidates import Treatment, candidates_of
+    from vlmfrontier.frontier.next_runs import COLUMNS, suggest, with_gap
     from vlmfrontier.progress import Progress
 
+    laws, seed = results.laws(target.name), results.study.laws.seed
+    target, gap = with_gap(target, laws, results.table, seed)
+    runs = results.runs if results.table.elastic is None else results.runs.assign(elastic=results.table.elastic)
+    testing = Treatment.of(results.study, results.root)
     try:
-        candidates = candidates_of(target, results.runs, results.budgets, np.unique(results.table.data))
+        candidates = candidates_of(target, runs, results.budgets, np.unique(results.table.data), testing)
     except UserError as nothing:
         print(nothing)
         return pd.DataFrame(columns=[*target.space.factors, *COLUMNS])
     progress = Progress("next runs", count)
     noise = _noise(results, target.name)
-    table = suggest(target, candidates, results.budgets, results.examples, noise, count, progress)
+    table = suggest(target, candidates, results.budgets, results.examples, noise, count, progress, gap)
     progress.done()
     return table
 
@@ -237,19 +243,28 @@ def _write_next_sweep(results: "Results") -> None:
         raise UserError("an own table trains nothing: next_runs.csv lists what would be worth a run")
     if not path.exists():
         raise UserError(f"{path}: no such file; call vlmfrontier next first")
-    table = results.made_table(path, [*study.factors(), "n"])
-    rows = [*suggested_before(study), *rows_of(table, study)]
-    sweep = {"sweep": {"designs": {DESIGN: {"design": "rows", "rows": rows}}}} if rows else {}
-    results.next_runs_yaml.write_text(yaml.safe_dump(sweep, sort_keys=False))
+    rows = rows_of(results.made_table(path, [*study.factors(), "n"]), study)
+    design = next_design(study, rows)
+    results.next_runs_yaml.write_text(yaml.safe_dump({"sweep": {"designs": design}} if design else {}, sort_keys=False))
     print(f"→ {results.next_runs_yaml}")
 
 
-def suggested_before(study: "Study") -> list[dict]:
-    """Return the rows of earlier suggestions that the study has taken up."""
+def next_design(study: "Study", rows: Sequence[dict]) -> dict[str, dict]:
+    """Return the design of suggested runs, after earlier ones that the study has taken up; empty if there are none. It
+    says where they are tested, if that is not where all runs are."""
     from vlmfrontier.study.sweep import RowsDesign
+    from vlmfrontier.sweep.points import NEXT, next_levels, resolved
 
-    design = study.sweep.designs.get(DESIGN)
-    return [row.model_dump(exclude_none=True) for row in design.rows] if isinstance(design, RowsDesign) else []
+    before = study.sweep.designs.get(NEXT)
+    if before is None:
+        also = next_levels(study)
+        own = {} if also == resolved(study, study.evaluate.also) else {"also": also.model_dump(exclude_none=True)}
+        return {NEXT: {"design": "rows", **own, "rows": list(rows)}} if rows else {}
+    if not isinstance(before, RowsDesign) or before.file is not None:
+        raise UserError(f"sweep.designs.{NEXT}: suggested runs need this name; give the design another")
+    kept = before.model_dump(exclude_none=True, exclude_defaults=True)
+    earlier = [row.model_dump(exclude_none=True) for row in before.rows]
+    return {NEXT: {**kept, "design": "rows", "rows": [*earlier, *rows]}}
 
 
 def rows_of(table: "pd.DataFrame", study: "Study") -> list[dict]:

@@ -5,24 +5,26 @@ noise; the other models gain or lose weight by how well they had predicted it, t
 regret under the model taken for true is noted. The mean over models is the expected regret after the run. Runs are
 taken one by one, each given those before it, so a batch does not ask the same question twice.
 
-Only rivals of the frontier are candidates. Far from it the models disagree most, and all of them may be wrong there: a
-law has no ceiling at chance, for one.
+Where a training is tested at lower levels as well, it shows the error of all these points at once: tests of one
+training, which share a part of their noise, each off by the transfer gap, of which every model has its own draw. Its
+cost is then that of training and of all tests.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.cost.training import training_cost
-from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.pool import Target
-from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
+from vlmfrontier.frontier.candidates import Candidates
+from vlmfrontier.frontier.pool import Target, TargetLaws
+from vlmfrontier.frontier.search import affordable, member_choices
+from vlmfrontier.laws.checks import SHARED
+from vlmfrontier.laws.formula import DATA
+from vlmfrontier.laws.table import ResultsTable
+from vlmfrontier.laws.transfer import Columns, GapDraws
 from vlmfrontier.progress import Progress
 
-RIVAL = 1.1
-"""A candidate's predicted error is at most this many times the least at its cost."""
 DECISIONS = 12
 """Budgets at which regret is measured, spread evenly in the logarithm."""
 SCREENED, SCREENING_TRUTHS = 150, 25
@@ -35,40 +37,22 @@ COLUMNS = ("n", "training_cost", "regret_before", "regret_after")
 """Of a table of suggestions, after the factors."""
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Runs that could be trained."""
+def with_gap(target: Target, laws: TargetLaws, table: ResultsTable, seed: int) -> tuple[Target, GapDraws | None]:
+    """Return a target whose models are of trainings where they are deployed, and each model's transfer gap.
 
-    index: np.ndarray
-    """Configurations as indices into the search space, shape (K,)."""
-    examples: np.ndarray
-    """Numbers of examples, shape (K,)."""
-    cost: np.ndarray
-    """Training cost of one epoch, shape (K,), in the unit of c times examples: FLOPs for Eq. 1."""
-
-
-def candidates_of(target: Target, runs: pd.DataFrame, budgets: np.ndarray, examples: Sequence[float]) -> Candidates:
-    """Return the configurations that come close to the frontier (Eq. 4) of the budgets, at every n, if not yet run.
-
-    Close means a predicted error of at most `RIVAL` times the least that the same cost can buy. Raises `UserError` if
-    nothing is left to run.
+    Where no anchor tells the gap, the laws take nothing off; here every model takes its draw of the prior, or an anchor
+    would be worth nothing. None where no run was tested elsewhere, and in the paper's mode.
     """
-    space, sizes = target.space, np.asarray(examples, float)
-    errors = pooled_errors(target.ensemble.pool, sizes)
-    cheapest = search(errors, affordable(space.cost, budgets[:1])).min()
-    rivals = errors <= RIVAL * np.minimum.accumulate(errors, axis=1)
-    rivals &= (np.arange(len(space)) >= cheapest) & (space.cost <= budgets[-1])
-    if "trained" in runs:  # a test of a model that was trained elsewhere leaves that run to do: it may be an anchor
-        runs = runs[runs["trained"] == ""]
-    done = set(runs[[*space.factors, "n"]].itertuples(index=False, name=None))
-    size, index = np.nonzero(rivals)
-    sizes = sizes[size]
-    points = zip(*(values[index] for values in space.factors.values()), sizes, strict=True)
-    new = np.array([point not in done for point in points])
-    if not new.any():
-        raise UserError("every rival of the frontier has been run at every number of examples; widen space")
-    index, sizes = index[new], sizes[new]
-    return Candidates(index, sizes, training_cost(space.cost[index], sizes))
+    known, found = laws.discrepancy, table.measured(target.name).transfer.get(target.name)
+    if known is None or found is None:
+        return target, None
+    if known.gap is not None:
+        return target, known.gap
+    pool = target.ensemble.pool
+    gap = GapDraws(found.columns, found.place, found.draws(len(pool), seed))
+    level, slope = gap.over(target.space.factors)
+    pool = replace(pool, level=pool.level - level, slope=pool.slope - slope)
+    return replace(target, ensemble=replace(target.ensemble, pool=pool)), gap
 
 
 def suggest(
@@ -79,30 +63,34 @@ def suggest(
     noise: float,
     count: int,
     progress: Progress | None = None,
+    gap: GapDraws | None = None,
 ) -> pd.DataFrame:
     """Return `count` runs to train next, in order, a row each.
 
-    `noise` is the relative standard deviation of a run's error around the law. Columns: the factors and n of the run,
-    its `training_cost`, and the expected regret of the frontier, in points of error averaged over budgets and
-    `examples`, before it (`regret_before`) and after it (`regret_after`): f at x* (Eq. 4) of the weighted models less
-    the least f that the budget affords under the model taken for the truth.
+    `noise` is the relative standard deviation of a run's error around the law, `gap` what each model says is lost by a
+    test elsewhere. Columns: the factors and n of the run, its `training_cost`, where it is tested at several levels how
+    many `points` that makes and their `testing_cost`, and the expected regret of the frontier, in points of error
+    averaged over budgets and `examples`, before it (`regret_before`) and after it (`regret_after`): f at x* (Eq. 4) of
+    the weighted models less the least f that the budget affords under the model taken for the truth.
     """
     problem = _Problem.of(target, budgets, examples)
-    predicted = _log_errors(target, candidates)
+    predicted = _predicted(target, candidates, noise, gap)
     truths = _spread_out(len(target.ensemble.pool), TRUTHS)
     evidence = np.zeros((len(truths), len(target.ensemble.pool)))
     before = problem.regret(evidence, truths)
-    shown, rows = _screen(problem, predicted, candidates, noise), []
+    shown, rows = _screen(problem, predicted, candidates), []
     for number in range(min(count, len(candidates.index))):
         if progress is not None:
             progress(f"weigh {len(shown)} candidates for run {number + 1}")
-        after = np.array([problem.regret(evidence + _evidence(predicted, k, truths, noise), truths) for k in shown])
-        best = int(np.argmax((before - after) / candidates.cost[shown]))
+        after = np.array([problem.regret(evidence + _evidence(predicted[k], truths), truths) for k in shown])
+        best = int(np.argmax((before - after) / candidates.total[shown]))
         k = shown[best]
         x = target.space.at(candidates.index[k])
         run = {**x, "n": candidates.examples[k], "training_cost": candidates.cost[k]}
+        if candidates.testing is not None:
+            run |= {"points": len(candidates.tests[k]), "testing_cost": candidates.testing[k]}
         rows.append({**run, "regret_before": before, "regret_after": after[best]})
-        evidence += _evidence(predicted, k, truths, noise)
+        evidence += _evidence(predicted[k], truths)
         before, shown = after[best], np.delete(shown, best)
         if len(shown) == 0:
             break
@@ -141,32 +129,71 @@ class _Problem:
         return losses / len(self.counts)
 
 
-def _log_errors(target: Target, candidates: Candidates) -> np.ndarray:
-    """Return the logarithm of what every model predicts for every candidate, shape (R, K)."""
-    predicted = np.empty((len(target.ensemble.pool), len(candidates.index)))
-    for n in np.unique(candidates.examples):
-        here = candidates.examples == n
-        predicted[:, here] = target.ensemble.pool.errors(candidates.index[here], n)
-    return np.log(predicted)
+def _predicted(target: Target, candidates: Candidates, noise: float, gap: GapDraws | None) -> list[np.ndarray]:
+    """Return what every model predicts for the tests of each candidate, (R, k): log errors that are rotated and scaled
+    so that their noise is independent and of size 1."""
+    tests = candidates.tests or [np.array([i]) for i in candidates.index]
+    sizes = [len(where) for where in tests]
+    index, examples = np.concatenate(tests), np.repeat(candidates.examples, sizes)
+    predicted = np.empty((len(target.ensemble.pool), len(index)))
+    for n in np.unique(examples):
+        needed, at = np.unique(index[examples == n], return_inverse=True)
+        predicted[:, examples == n] = np.log(target.ensemble.pool.errors(needed, n))[:, at]
+    lost, unsure = _lost(target, candidates, index, examples, sizes, gap)
+    ends = np.cumsum(sizes)[:-1]
+    parts = zip(np.split(predicted + lost, ends, axis=1), np.split(unsure, ends), strict=True)
+    return [_without_noise(values, noise, columns) for values, columns in parts]
 
 
-def _evidence(predicted: np.ndarray, k: int, truths: np.ndarray, noise: float) -> np.ndarray:
-    """Return the log likelihood (Q, R) of every model if each of `truths` shows its own error in candidate `k`.
+def _without_noise(values: np.ndarray, noise: float, unsure: np.ndarray) -> np.ndarray:
+    """Return values (R, k) of one training's tests in units of their noise, a part of which they share; `unsure` (k, q)
+    times independent normal numbers come on top."""
+    k = values.shape[1]
+    covariance = noise**2 * ((1 - SHARED) * np.eye(k) + SHARED) + unsure @ unsure.T
+    return np.linalg.solve(np.linalg.cholesky(covariance), values.T).T
+
+
+def _lost(
+    target: Target,
+    candidates: Candidates,
+    index: np.ndarray,
+    examples: np.ndarray,
+    sizes: Sequence[int],
+    gap: GapDraws | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what every model says is lost in tests at `index` by having been trained elsewhere, in logs: (R, tests) or
+    0; and columns (tests, q) of what no model knows: a gap of a kind that the study has no runs of."""
+    none = np.zeros((len(index), 1))
+    if not candidates.tests and not (candidates.elastic is not None and candidates.elastic.any()):
+        return np.zeros((1, 1)), none
+    factors = target.space.factors
+    points = {name: values[index] for name, values in factors.items()} | {DATA: examples}
+    trained = {name: np.repeat(factors[name][candidates.index], sizes) for name in "TV"}
+    drew = np.repeat(candidates.elastic, sizes)
+    known, lost = np.zeros(len(index), bool), np.zeros((1, 1))
+    if gap is not None:
+        known = np.where(drew, gap.columns.elastic, gap.columns.fixed)
+        lost = gap.gamma @ gap.columns.of(points, trained, drew).T
+    new = Columns(("T", "V"), (), True, True, {})
+    return lost, new.of(points, trained, drew) * new.prior * ~known[:, None]
+
+
+def _evidence(predicted: np.ndarray, truths: np.ndarray) -> np.ndarray:
+    """Return the log likelihood (Q, R) of every model if each of `truths` shows its own errors, `predicted` (R, k) in
+    units of their noise.
 
     Half the variance is the measurement's own noise, which is not drawn but averaged: it widens the likelihood.
     """
-    difference = predicted[truths, k][:, None] - predicted[None, :, k]
-    return -(difference**2) / (4 * noise**2)
+    return -np.square(predicted[truths][:, None] - predicted[None]).sum(axis=-1) / 4
 
 
-def _screen(problem: _Problem, predicted: np.ndarray, candidates: Candidates, noise: float) -> np.ndarray:
+def _screen(problem: _Problem, predicted: Sequence[np.ndarray], candidates: Candidates) -> np.ndarray:
     """Return the candidates that do best per cost, as indices, judged with few models as the truth."""
-    truths = _spread_out(len(predicted), SCREENING_TRUTHS)
-    nothing = np.zeros((len(truths), len(predicted)))
+    truths = _spread_out(len(predicted[0]), SCREENING_TRUTHS)
+    nothing = np.zeros((len(truths), len(predicted[0])))
     before = problem.regret(nothing, truths)
-    count = len(candidates.index)
-    after = np.array([problem.regret(_evidence(predicted, k, truths, noise), truths) for k in range(count)])
-    return np.argsort(-(before - after) / candidates.cost, kind="stable")[:SCREENED]
+    after = np.array([problem.regret(_evidence(each, truths), truths) for each in predicted])
+    return np.argsort(-(before - after) / candidates.total, kind="stable")[:SCREENED]
 
 
 def _spread_out(count: int, most: int) -> np.ndarray:

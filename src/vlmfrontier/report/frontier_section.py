@@ -252,16 +252,22 @@ def _suggested(report: StudyReport) -> Iterator[Block]:
     if rows.empty:
         yield Text("Every configuration near the frontier has been run at every n; only a wider `space` has new ones.")
         return
+    levels = "points" in rows
     cells = [
         (
             *(format_count(row[name]) for name in (*factors, "n")),
             format_number(row["training_cost"]),
+            *((format_count(row["points"]), format_number(row["testing_cost"])) if levels else ()),
             f"{row['regret_before']:.3g} → {row['regret_after']:.3g}",
         )
         for row in rows.to_dict("records")
     ]
     yield table(
-        (*factors, "n", f"training cost ({report.results.space.unit})", "expected regret"),
+        (
+            *(*factors, "n", f"training cost ({report.results.space.unit})"),
+            *(("points tested", "their cost") if levels else ()),
+            "expected regret",
+        ),
         cells,
         "The runs that reduce the frontier's expected regret, in points of error, most for what they cost. Where it is "
         "far below the noise of a run, none is worth training.",

@@ -51,19 +51,49 @@ def drawn(levels: VideoLevels, T: int, V: int) -> Drawn | None:
     return Drawn(tuple(own[0]), tuple(own[1])) if any(len(each) > 1 for each in own) else None
 
 
+NEXT = "next"
+"""What suggested runs are called in a sweep."""
+
+
 def test_levels(study: Study, name: str) -> VideoLevels | None:
     """Return where the runs of the design called `name` are tested besides their own T and V; None: nowhere."""
     design = study.sweep.designs[name]
-    also = study.evaluate.also if design.also is None else design.also
     if isinstance(design, LadderDesign) and design.also is None:
         return VideoLevels(T=design.T, V=design.V)
+    return resolved(study, study.evaluate.also if design.also is None else design.also)
+
+
+def resolved(study: Study, also: VideoLevels | str | None) -> VideoLevels | None:
+    """Return the levels that `also` means in a study; `all` are not those of suggested runs, which would have every
+    run tested anew."""
     if also != "all":
         return None if also == "none" else also
     named: dict[str, set[int]] = {"T": set(), "V": set()}
-    for _, factor, level in levels_of(study.sweep):
-        if factor in named:
+    for path, factor, level in levels_of(study.sweep):
+        if factor in named and path[:3] != ("sweep", "designs", NEXT):
             named[factor].add(level)
     return VideoLevels(**{factor: sorted(levels) for factor, levels in named.items()})
+
+
+def next_levels(study: Study) -> VideoLevels | None:
+    """Return where runs that are suggested are tested besides: as the design `next` says, else at the levels of the
+    ladders, else as all runs are."""
+    designs = study.sweep.designs
+    if NEXT in designs:
+        return test_levels(study, NEXT)
+    ladders = [test_levels(study, name) for name, design in designs.items() if isinstance(design, LadderDesign)]
+    ladders = [levels for levels in ladders if levels]
+    if not ladders:
+        return resolved(study, study.evaluate.also)
+    every = {f: sorted({level for each in ladders for level in getattr(each, f) or ()}) for f in "TV"}
+    return VideoLevels(**{f: levels or None for f, levels in every.items()})
+
+
+def next_draw(study: Study) -> VideoLevels | None:
+    """Return what runs that are suggested draw T and V from; None: nothing."""
+    design = study.sweep.designs.get(NEXT)
+    draw = study.finetune.draw if design is None or design.draw is None else design.draw
+    return None if draw == "none" else draw
 
 
 def tests_below(study: Study, name: str, points: Sequence[Point]) -> list[list[tuple[int, int]]]:
