@@ -107,7 +107,7 @@ else:
         conda:
             "../../envs/evaluate.yaml"
         resources:
-            **jobs.cpu_job(SITE, hours=lambda _: jobs.rating_hours(STUDY, Path(RESULTS)), memory=16),
+            **jobs.cpu_job(SITE, hours=lambda w: rating_hours(w.run), memory=16),
         params:
             fingerprint=fingerprints.evaluate_fingerprint(STUDY),
         message:

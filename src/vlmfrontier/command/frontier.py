@@ -252,8 +252,8 @@ def _write_next_sweep(results: "Results") -> None:
 def next_design(study: "Study", rows: Sequence[dict]) -> dict[str, dict]:
     """Return the design of suggested runs, after earlier ones that the study has taken up; empty if there are none. It
     says where they are tested, if that is not where all runs are."""
-    from vlmfrontier.study.sweep import RowsDesign
-    from vlmfrontier.sweep.points import NEXT, next_levels, resolved
+    from vlmfrontier.study.sweep import NEXT, RowsDesign
+    from vlmfrontier.sweep.points import next_levels, resolved
 
     before = study.sweep.designs.get(NEXT)
     if before is None:

@@ -21,7 +21,6 @@ from vlmfrontier.evaluation.result import (
     drop_weights,
     exact_match,
     facts_f1,
-    has_test,
     most_likely,
     residuals_by_task,
     task_errors,
@@ -39,6 +38,7 @@ from vlmfrontier.provenance import provenance
 from vlmfrontier.records import read_finetuned, read_manifest
 from vlmfrontier.study.evaluation import EvaluateConfig
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.outdated import Identity
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.tasks import DIGITS_TASKS
 
@@ -162,7 +162,8 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
         return answer_all(model, prompt, split, groups, T, tokens, study.evaluate, name)
 
     weights = read_finetuned(folder.finetuned)["weights"]
-    missing = [(T, V) for T, V in run.tested if not has_test(study, run, folder, T, V, weights, test)]
+    now = Identity(study, results.root)
+    missing = [(T, V) for T, V in run.tested if not now.has_test(run, T, V, weights)]
     for T in sorted({T for T, _ in missing} - {run.T}):
         _test(study, run, results, model.config, test, T, [V for t, V in missing if t == T], answer)
     levels = [run.V, *(V for T, V in missing if T == run.T)]

@@ -19,7 +19,7 @@ from vlmfrontier.models.build import count_flops
 from vlmfrontier.models.video_vlm import VideoVLMConfig
 from vlmfrontier.models.weights import check_saved
 from vlmfrontier.paths import ResultsFolder, RunFolder
-from vlmfrontier.records import read_finetuned, read_result
+from vlmfrontier.records import read_finetuned
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import result_settings, settings_of_test
 from vlmfrontier.sweep.runs import Run
@@ -191,15 +191,3 @@ def write_test(
     }
     folder.tested(T, V).parent.mkdir(exist_ok=True)
     write_json(folder.tested(T, V), result)
-
-
-def has_test(
-    study: Study, run: Run, folder: RunFolder, T: int, V: int, weights: str, test: dict[str, Any] | None = None
-) -> bool:
-    """Return whether the result of a run at T and V stands, of these weights and this test."""
-    path = folder.tested(T, V)
-    try:
-        found = read_result(path)["recipe"] if path.exists() else None
-    except (UserError, KeyError):  # damaged
-        return False
-    return found == json.loads(json.dumps(settings_of_test(study, T, V, weights, test)))

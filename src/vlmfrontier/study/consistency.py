@@ -1,15 +1,23 @@
 """Mistakes that no single section can see: the sweep asks for what models or data do not have."""
 
 import re
-from collections.abc import Iterator, Sequence
-from math import isqrt, prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from math import prod
+from typing import TYPE_CHECKING
 
 from vlmfrontier.errors import did_you_mean
 from vlmfrontier.study.data import DataConfig
 from vlmfrontier.study.evaluation import EvaluateConfig
+from vlmfrontier.study.levels import (
+    FACTORS,
+    Conflict,
+    KeyPath,
+    elsewhere_of,
+    level_problems,
+    levels_of,
+    never_below,
+)
 from vlmfrontier.study.models import ModelsConfig
-from vlmfrontier.study.space import VideoLevels, is_square
 from vlmfrontier.study.sweep import (
     Configuration,
     Design,
@@ -25,18 +33,8 @@ from vlmfrontier.study.training import ExecutionConfig, FinetuneConfig, Pretrain
 if TYPE_CHECKING:
     from vlmfrontier.study.root import Study
 
-KeyPath = tuple[str | int, ...]
 MOST_COMBINATIONS = 200_000
 """Runs or candidates of one design."""
-FACTORS = ("N", "T", "V", "M")
-
-
-class Conflict(NamedTuple):
-    """A value that contradicts another part of the study."""
-
-    path: KeyPath
-    value: Any
-    message: str
 
 
 def problems(study: "Study") -> list[Conflict]:
@@ -63,11 +61,14 @@ def _all_problems(study: "Study") -> Iterator[Conflict]:
         return
     models, data, sweep = study.models, study.data, study.sweep
     levels = list(levels_of(sweep))
-    elsewhere = list(_elsewhere(study))
-    yield from _never_below(elsewhere, levels)
+    elsewhere = list(elsewhere_of(study))
+    yield from never_below(study, elsewhere)
     for path, factor, level in (*levels, *elsewhere, *_examples(sweep)):
         yield from level_problems(models, data.examples, path, factor, level)
     for name, design in sweep.designs.items():
+        if isinstance(design, LadderDesign) and design.elastic and design.draw is not None:
+            message = "draws from the ladder's own T and V, and draw says otherwise; take out one of both"
+            yield Conflict(("sweep", "designs", name, "elastic"), True, message)
         yield from _center_problems(sweep.center, study.factors(), ("sweep", "designs", name), design)
     used = {level for _, factor, level in levels if factor == "N"}
     yield from _missing_learning_rates(study.finetune, used & models.language.keys())
@@ -163,56 +164,6 @@ def _unknown_in_space(study: "Study") -> Iterator[Conflict]:
                 yield from level_problems(study.models, study.data.examples, path, factor, int(level))
 
 
-def _design_levels(design: Design) -> Iterator[tuple[KeyPath, str, Any]]:
-    """Yield (path inside the design, factor, level) for every level a design names."""
-    match design:
-        case StarDesign():
-            given = {("vary", factor): levels for factor, levels in design.vary.given().items()}
-        case IsoflopDesign():
-            given = {("space", factor): levels for factor, levels in design.space.given().items()}
-        case GridDesign() | LadderDesign():
-            given = {(factor,): levels for factor in FACTORS if (levels := getattr(design, factor)) is not None}
-        case RowsDesign():
-            given = {("rows", i, f): [getattr(row, f)] for i, row in enumerate(design.rows) for f in FACTORS}
-    for key in ("also", "draw"):
-        more = getattr(design, key)
-        if isinstance(more, VideoLevels):
-            given |= {(key, factor): levels for factor in "TV" if (levels := getattr(more, factor)) is not None}
-    for path, levels in given.items():
-        yield from ((path, str(path[-1]), level) for level in levels)
-
-
-def levels_of(sweep: SweepConfig) -> Iterator[tuple[KeyPath, str, Any]]:
-    """Yield (path, factor, level) for every level named in the sweep."""
-    for factor in FACTORS if sweep.center else ():
-        yield ("sweep", "center", factor), factor, getattr(sweep.center, factor)
-    for name, design in sweep.designs.items():
-        for path, factor, level in _design_levels(design):
-            yield ("sweep", "designs", name, *path), factor, level
-
-
-def _elsewhere(study: "Study") -> Iterator[tuple[KeyPath, str, int]]:
-    """Yield (path, factor, level) of what all runs are tested at besides, and draw from."""
-    given = {("evaluate", "also"): study.evaluate.also, ("finetune", "draw"): study.finetune.draw}
-    for path, levels in given.items():
-        if isinstance(levels, VideoLevels):
-            for factor in ("T", "V"):
-                yield from (((*path, factor), factor, level) for level in getattr(levels, factor) or ())
-
-
-def _never_below(
-    elsewhere: Sequence[tuple[KeyPath, str, int]], levels: Sequence[tuple[KeyPath, str, Any]]
-) -> Iterator[Conflict]:
-    """Yield levels that are above those of every run, which no model is tested at or draws."""
-    for factor in ("T", "V"):
-        most = max((level for _, name, level in levels if name == factor and isinstance(level, int)), default=0)
-        for path, name, level in elsewhere:
-            if name == factor and level > most:
-                yield Conflict(
-                    path, level, f"is above every {factor} of the sweep, so that no run has it; at most {most}"
-                )
-
-
 def _too_many(sweep: SweepConfig) -> Iterator[Conflict]:
     """Yield designs and spaces with more combinations than can be counted through."""
     for name, design in sweep.designs.items():
@@ -234,36 +185,6 @@ def _examples(sweep: SweepConfig) -> Iterator[tuple[KeyPath, str, int]]:
             yield from ((("sweep", "designs", name, "rows", i, "n"), "n", row.n) for i, row in enumerate(design.rows))
         else:
             yield from ((("sweep", "designs", name, "n"), "n", n) for n in design.n)
-
-
-def level_problems(
-    models: ModelsConfig, examples: int | None, path: KeyPath, factor: str, level: Any
-) -> Iterator[Conflict]:
-    """Yield what is wrong with one level: no such language model, an impossible grid of tokens, too many examples."""
-    vision = models.largest_tower
-    if factor == "M":
-        yield from _vision_problems(models, path, level)
-    if factor == "N" and level not in models.language:
-        yield Conflict(path, level, "no such language model; " + did_you_mean(level, models.language))
-    if factor == "V" and not is_square(level):
-        side = isqrt(level)
-        near = " or ".join(str(k * k) for k in (side, side + 1) if 1 <= k <= vision.grid)
-        yield Conflict(path, level, f"the tokens of a frame form a square grid; write {near or vision.features}")
-    elif factor == "V" and level > vision.features:
-        message = f"the vision model has {vision.features} features a frame ({vision.grid} x {vision.grid}); write less"
-        yield Conflict(path, level, message)
-    if factor == "n" and examples is not None and level > examples:
-        yield Conflict(path, level, f"the training data has {examples} examples; ask for at most as many")
-
-
-def _vision_problems(models: ModelsConfig, path: KeyPath, name: str | None) -> Iterator[Conflict]:
-    """Yield what is wrong with the vision model of a level: one is named where there is one, or none of several."""
-    towers = list(models.towers)
-    if not models.several_towers and name is not None:
-        yield Conflict(path, name, "the study has one vision model; leave M out, or name several under models.vision")
-    elif models.several_towers and name not in towers:
-        hint = "; " + did_you_mean(name, towers) if name else f"; write M: one of {', '.join(towers)}"
-        yield Conflict(path, name, f"{'no such' if name else 'names no'} vision model{hint}")
 
 
 def _center_problems(

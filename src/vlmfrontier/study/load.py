@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.records import read_checked
-from vlmfrontier.study.consistency import KeyPath
 from vlmfrontier.study.files import read_yaml
+from vlmfrontier.study.levels import KeyPath
 from vlmfrontier.study.root import Study
 
 MOST_BASES = 20

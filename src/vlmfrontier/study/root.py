@@ -8,9 +8,10 @@ from pydantic_core import PydanticCustomError
 
 from vlmfrontier.study.analysis import CostConfig, FrontierConfig, LawsConfig
 from vlmfrontier.study.base import Section, Seed, check_name
-from vlmfrontier.study.consistency import Conflict, problems
+from vlmfrontier.study.consistency import problems
 from vlmfrontier.study.data import DataConfig
 from vlmfrontier.study.evaluation import EvaluateConfig
+from vlmfrontier.study.levels import Conflict
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.space import SpaceConfig
 from vlmfrontier.study.sweep import SweepConfig

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.study.base import Section, Width
@@ -68,6 +68,12 @@ class VideoLevels(Section):
     """Frames per video."""
     V: Levels | None = None
     """Visual tokens per frame: squares."""
+
+    @model_validator(mode="after")
+    def _has_levels(self) -> "VideoLevels":
+        if self.T is None and self.V is None:
+            raise ValueError("names no levels; write T: […], V: […] or both, or leave the key out")
+        return self
 
 
 def _level(value: object) -> float | str:

@@ -11,6 +11,8 @@ from vlmfrontier.study.space import Levels, VideoLevels
 Examples = Annotated[list[Annotated[Count, Field(ge=1)]], Field(min_length=1)]
 Seeds = Annotated[list[Seed], Field(min_length=1)]
 Names = Annotated[list[str], Field(min_length=1)]
+NEXT = "next"
+"""What the design of suggested runs is called."""
 
 
 class Configuration(Section):

@@ -8,7 +8,7 @@ import numpy as np
 
 from vlmfrontier.cost.model import CostModel, cost_model
 from vlmfrontier.errors import UserError
-from vlmfrontier.study.consistency import level_problems
+from vlmfrontier.study.levels import level_problems
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.sweep import Configuration as Center

@@ -255,14 +255,14 @@ def pretraining_hours(study: Study, stage: str, gpu: GpuSite, language: str = ""
     return steps * (STEP_SECONDS + BACKWARD * flops * batch / rate) / 3600
 
 
-def rating_hours(study: Study, results: Path | None = None) -> float:
-    """Return the hours in which a job rates and scores the answers of one run to all benchmarks."""
+def rating_hours(study: Study, results: Path | None = None, points: int = 1) -> float:
+    """Return the hours in which a job rates and scores the answers of one run to all benchmarks, at so many points."""
     judge = study.evaluate.lmms_eval.judge
     judged = other = 0
     for _, benchmark, known in benchmark_questions(study.evaluate.lmms_eval, results):
         count = UNKNOWN_QUESTIONS if known is None else known
         judged, other = (judged + count, other) if benchmark.judged else (judged, other + count)
-    return (judged * REPLY_SECONDS / judge.concurrency + other * SCORE_SECONDS) / 3600
+    return points * (judged * REPLY_SECONDS / judge.concurrency + other * SCORE_SECONDS) / 3600
 
 
 def fitting_hours(laws: LawsConfig, rows: int, cores: int = 1) -> float:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vlmfrontier.study.consistency import levels_of
+from vlmfrontier.study.levels import levels_of
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.space import VideoLevels
-from vlmfrontier.study.sweep import Design, LadderDesign
+from vlmfrontier.study.sweep import NEXT, Design, LadderDesign
 
 
 class Drawn(NamedTuple):
@@ -49,10 +49,6 @@ def drawn(levels: VideoLevels, T: int, V: int) -> Drawn | None:
         for given, most in ((levels.T, T), (levels.V, V))
     ]
     return Drawn(tuple(own[0]), tuple(own[1])) if any(len(each) > 1 for each in own) else None
-
-
-NEXT = "next"
-"""What suggested runs are called in a sweep."""
 
 
 def test_levels(study: Study, name: str) -> VideoLevels | None:

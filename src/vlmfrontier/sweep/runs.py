@@ -155,10 +155,19 @@ def _refuse_collisions(keys: list[str], points: list[Point], where: str) -> None
     for key, point in zip(keys, points, strict=True):
         other = seen.setdefault(key, point)
         if other != point:
+            if other._replace(draw=None) == point._replace(draw=None):
+                raise UserError(
+                    f"{where}: two runs are called {key} and draw other levels of T and V between the same ends: "
+                    f"{_drawn(other)} and {_drawn(point)}; give both designs the same draw, or other ends"
+                )
             raise UserError(
                 f"{where}: two runs are called {key}: {_describe(other)} and {_describe(point)}; "
                 "sizes and examples must differ within their first three digits"
             )
+
+
+def _drawn(point: Point) -> str:
+    return f"T of {list(point.draw.T)}, V of {list(point.draw.V)}"
 
 
 def _describe(point: Point) -> str:

@@ -151,6 +151,7 @@ def alignment(study: Study, language: str, vision: str = "", results: Path | Non
         size=study.models.language[language].N,
         T=1,
         V=max(settings.grids) ** 2,
+        drawn=Drawn((1,), tuple(side**2 for side in settings.grids)),
         examples=(pictures(study, results)[0] or PICTURES) * (settings.epochs or 1),
         text=REAL_TEXT,
         nodes=1,

@@ -130,6 +130,63 @@ def test_two_runs_never_share_a_folder():
         plan_runs(study(g={"design": "grid", "n": [1000, 1001]}))
 
 
+GRID = {"design": "grid", "N": ["xs"], "T": [2, 4], "V": [9], "n": [200]}
+LADDER = {"design": "ladder", "N": ["xs", "s"], "T": [1, 2, 4], "V": [4, 9], "n": [200, 400]}
+
+
+@pytest.mark.parametrize(
+    ("design", "message"),
+    [
+        ({**GRID, "draw": {"T": [1, 8]}}, r"x\.draw\.T = 8: is above every T of this design.*at most 4"),
+        ({**GRID, "also": {"T": [64], "V": [4]}}, r"x\.also\.T = 64: is above every T of this design"),
+        ({**STAR, "also": {"V": [36]}}, r"x\.also\.V = 36: is above every V of this design.*at most 25"),
+        ({**GRID, "also": {}}, r"x\.also = {}: names no levels"),
+        ({**GRID, "draw": {"T": []}}, r"x\.draw\.T = \[\]: must not be empty"),
+        ({**LADDER, "also": {"T": [8]}}, r"x\.also\.T = 8: is above every T"),
+        ({**LADDER, "elastic": True, "draw": {"T": [1]}}, r"x\.elastic = True: draws from the ladder's own T and V"),
+        ({**LADDER, "V": [4, 8]}, r"x\.V = 8: the tokens of a frame form a square grid"),
+        ({**LADDER, "anchors": -1}, r"x\.anchors = -1: should be"),
+    ],
+)
+def test_levels_that_no_run_can_have_are_refused_before_any_job(design: dict, message: str):
+    with pytest.raises(UserError, match=message):
+        study(x=design)
+
+
+def test_levels_are_compared_with_all_runs_of_a_design(tmp_path: Path):
+    file = tmp_path / "rows.csv"
+    file.write_text("N,T,V,n\nxs,8,16,200\n")
+    rows = {"design": "rows", "file": str(file), "also": {"T": [4], "V": [4, 16]}}
+    (run,) = plan_runs(study(x=rows))
+    assert run.tested == ((4, 4), (4, 16))
+    beside_center = {"design": "grid", "N": ["xs"], "V": [9], "n": [200], "also": {"T": [8, 2]}}  # T is the center's
+    (run,) = plan_runs(study(x=beside_center))
+    assert run.tested == ((2, 9),)
+
+
+@pytest.mark.parametrize(
+    ("changed", "trained", "points"),
+    [
+        ({"anchors": 0}, 4, 24),
+        ({"anchors": 500}, 24, 44),
+        ({"T": [4], "V": [9]}, 4, 4),
+        ({"T": [4, 1, 4, 2], "n": [200, 400, 400], "anchors": 0}, 4, 24),
+        ({"seeds": [0, 1], "anchors": 2}, 10, 50),
+        ({"T": [4], "V": [9], "elastic": True}, 4, 4),
+        ({"also": "none", "anchors": 2}, 6, 6),
+    ],
+)
+def test_odd_ladders_have_the_runs_that_they_say(changed: dict, trained: int, points: int):
+    runs = plan_runs(study(x={**LADDER, **changed}))
+    assert (len(runs), sum(1 + len(run.tested) for run in runs)) == (trained, points)
+
+
+def test_draws_between_the_same_ends_are_named():
+    one, other = ({**GRID, "T": [8], "draw": {"T": levels}} for levels in ([1, 2], [1, 4]))
+    with pytest.raises(UserError, match=r"T1-8_V9_n200_s0 and draw other levels.*\[1, 2, 8\].*\[1, 4, 8\].*give both"):
+        plan_runs(study(x=one, y=other))
+
+
 def test_an_unknown_run_is_an_error():
     with pytest.raises(UserError, match="no run 'nonsense'"):
         find_run(study(star=STAR), "nonsense")

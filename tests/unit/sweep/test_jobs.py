@@ -83,6 +83,7 @@ def test_pretraining_and_rating_follow_their_steps_and_questions():
     assert pretraining_hours(study, "encode", gpu) < 1
     paper = load_study([ROOT / "workflow/studies/paper.yaml"])
     assert 1 < rating_hours(paper) < 10
+    assert rating_hours(paper, points=25) == 25 * rating_hours(paper)
 
 
 @pytest.mark.parametrize(("hours", "minutes"), [(0.0, 30), (0.5, 66), (1000.0, 2880)])

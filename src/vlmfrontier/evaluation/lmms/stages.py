@@ -28,7 +28,6 @@ from vlmfrontier.evaluation.relay import Answering, Collecting, serving
 from vlmfrontier.evaluation.result import (
     check_model,
     drop_weights,
-    has_test,
     model_config,
     residuals_by_task,
     task_errors,
@@ -42,6 +41,7 @@ from vlmfrontier.records import read_answered
 from vlmfrontier.study.evaluation import JudgeConfig, LmmsEvalConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import answered_settings
+from vlmfrontier.sweep.outdated import Identity
 from vlmfrontier.sweep.runs import Run
 
 
@@ -229,11 +229,11 @@ def _score_elsewhere(evaluation: Evaluation, answered: Mapping[str, Any]) -> Non
         raise UserError(f"{folder.answered}: no answers at {evaluation.name}; run `snakemake evaluate` again")
     answers = read_answers(evaluation.folder / "answers.jsonl", summary["weights"])
     given = digest(sorted((a.task, a.doc_id, a.key, a.answer) for a in answers.values()))[:16]
-    stands = has_test(
-        evaluation.study, evaluation.run, folder, *levels, summary["weights"], tested(answers.values())
-    ) and given == read_record(folder.tested(*levels)).get("answers")
-    if stands:
-        return
+    now = Identity(evaluation.study, evaluation.results.root)
+    if now.has_test(evaluation.run, *levels, summary["weights"]):
+        kept = read_record(folder.tested(*levels))
+        if (kept.get("answers"), kept.get("test")) == (given, dict(tested(answers.values()))):
+            return
     scored, measured, seconds = _score(evaluation, summary)
     if evaluation.study.evaluate.keep_answers == "all":
         write_answers(folder.tested_answers(*levels), scored)
