@@ -35,6 +35,7 @@ from vlmfrontier.files import read_lines, weights_hash
 from vlmfrontier.paths import ResultsFolder, RunFolder
 from vlmfrontier.study.load import load_study, write_study
 from vlmfrontier.study.root import Study
+from vlmfrontier.study.space import VideoLevels
 from vlmfrontier.sweep.runs import Run, find_run
 from vlmfrontier.tasks import PAPER_TASKS
 
@@ -240,3 +241,21 @@ def test_fetching_counts_questions_and_videos(tested, tmp_path, monkeypatch):
     assert found(4) == {"PT": {"questions": 4, "videos": 2, "missing": 1}}
     with pytest.raises(UserError, match=r"PT: .* 4 questions, not 5"):
         found(5)
+
+
+def test_answers_with_other_tokens_beside_are_those_of_a_run_alone(tmp_path: Path, monkeypatch):
+    home, own = tmp_path / "home", {"MINE": {"tasks": ["mine"], "metric": "share", "best": 10}}
+    monkeypatch.chdir(tmp_path)
+    write_benchmarks(tmp_path, home)
+    write_own_task(home / "tasks", home / "videomme/data")
+    given = {}
+    for name, also in (("both", VideoLevels(T=[8], V=[4])), ("alone", None)):
+        one = study(home, tasks=own)
+        one = one.model_copy(update={"evaluate": one.evaluate.model_copy(update={"also": also})})
+        results, run = ResultsFolder(tmp_path / name), find_run(one, RUN)
+        folder = save_run(results, run)
+        answer(one, run, results)
+        files = sorted(folder.benchmarks.rglob("answers.jsonl"))
+        given[name] = {path.parent.name: list(read_lines(path)) for path in files}
+    assert given["both"]["benchmarks"] == given["alone"]["benchmarks"]
+    assert [each["visual_tokens"] for each in given["both"]["T8_V4"]] == [32] * 3

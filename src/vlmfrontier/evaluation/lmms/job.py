@@ -8,7 +8,7 @@ lmms-eval runs in a Python of its own and knows nothing of runs. The job names a
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,14 @@ class AnswerJob:
     """Only give answers that are in that file; no weights are loaded."""
     prompts: str = ""
     """Hash of how the model is asked and when it stops; empty for answers that were given before it was kept."""
+    beside: dict[str, int] = field(default_factory=dict)
+    """Other numbers of tokens to answer with of the same frames, by the file that their answers are appended to: a call
+    of lmms-eval with these finds them there."""
+
+    @property
+    def levels(self) -> "list[AnswerJob]":
+        """This job, and one for each number of tokens beside its own."""
+        return [replace(self, V=V, answers=answers, beside={}) for answers, V in self.beside.items()] + [self]
 
     def write(self, path: Path) -> Path:
         """Write the job to `path` and return it."""

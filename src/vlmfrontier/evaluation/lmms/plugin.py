@@ -1,7 +1,8 @@
 """Our model as lmms-eval sees it; runs in lmms-eval's environment, found through the entry point `lmms_eval.models`.
 
 Frames, tokens and prompt are those of the training: the run's record says T and V, `data.video` chooses the frames,
-`PromptBuilder` writes the prompt. The questions of a video are answered together, the video read once.
+`PromptBuilder` writes the prompt. The questions of a video are answered together, the video read and seen once, for all
+numbers of tokens that the job names.
 
 python -m vlmfrontier.evaluation.lmms.plugin --tasks videomme,mvbench --output found.json
 
@@ -62,20 +63,22 @@ class Asked:
         self.path, self.unreadable = _video(visuals_of, task_dict[self.task][split][self.doc_id])
         self.longest = int(settings.get("max_new_tokens") or default_length)
         self.video = os.path.relpath(self.path, job.videos)
-        size = self.path.stat().st_size if self.path.exists() else 0
-        self.key = answer_key(job, self.video, size, self.prompt, self.longest)
-        self.job = job
+        self.size = self.path.stat().st_size if self.path.exists() else 0
 
-    def answered(self, answer: str, visual_tokens: int, unreadable: str | None = None) -> GivenAnswer:
-        """Return the record of this question with what was said."""
+    def key(self, job: AnswerJob) -> str:
+        """Return what its answer at the levels of `job` is known by."""
+        return answer_key(job, self.video, self.size, self.prompt, self.longest)
+
+    def answered(self, job: AnswerJob, answer: str, visual_tokens: int, unreadable: str | None = None) -> GivenAnswer:
+        """Return the record of this question with what was said at the levels of `job`."""
         return GivenAnswer(
             self.task,
             self.doc_id,
             self.video,
             self.prompt,
             answer,
-            self.job.weights,
-            self.key,
+            job.weights,
+            self.key(job),
             visual_tokens,
             unreadable,
         )
@@ -114,37 +117,47 @@ class FinetunedModel(lmms):
         models of lmms-eval.
         """
         questions = [Asked(self.job, r, self.task_dict, self.job.max_new_tokens) for r in requests]
-        known = read_answers(Path(self.job.answers), self.job.weights)
+        levels = self.job.levels
+        given = [self._given_before(job, questions) for job in levels]
+        missing = [[q for q in questions if (q.task, q.doc_id) not in known] for known in given]
+        if missing[-1] and self.job.recorded:
+            first = missing[-1][0]
+            raise ValueError(f"{len(missing[-1])} questions were not answered, first {first.task} {first.doc_id}")
+        for level, answer in self._answers(levels, missing):
+            append_line(Path(levels[level].answers), vars(answer))
+            given[level][answer.task, answer.doc_id] = answer
+        return [given[-1][question.task, question.doc_id].answer for question in questions]
+
+    def _given_before(self, job: AnswerJob, questions: list[Asked]) -> dict[tuple[str, int], GivenAnswer]:
+        """Return the answers that these weights gave before at the levels of `job`."""
+        known = read_answers(Path(job.answers), job.weights)
         given: dict[tuple[str, int], GivenAnswer] = {}
         for question in questions:
             before = known.get((question.task, question.doc_id))
-            if before is not None and before.key == question.key and (self.job.recorded or not before.unreadable):
+            if before is not None and before.key == question.key(job) and (job.recorded or not before.unreadable):
                 given[question.task, question.doc_id] = before
-        open_ones = [q for q in questions if (q.task, q.doc_id) not in given]
-        if open_ones and self.job.recorded:
-            first = open_ones[0]
-            raise ValueError(f"{len(open_ones)} questions were not answered, first {first.task} {first.doc_id}")
-        for answer in self._answers(open_ones):
-            append_line(Path(self.job.answers), vars(answer))
-            given[answer.task, answer.doc_id] = answer
-        return [given[question.task, question.doc_id].answer for question in questions]
+        return given
 
-    def _answers(self, questions: list[Asked]) -> Iterator[GivenAnswer]:
-        """Yield the answers, video by video, in the order in which videos first come."""
-        videos: dict[tuple[Path, int], list[Asked]] = {}
-        for question in questions:
-            if question.unreadable:
-                yield question.answered("", 0, question.unreadable)
-            else:
-                videos.setdefault((question.path, question.longest), []).append(question)
+    def _answers(self, levels: list[AnswerJob], missing: list[list[Asked]]) -> Iterator[tuple[int, GivenAnswer]]:
+        """Yield the answers that are `missing` at each level with its number, video by video, in the order in which
+        videos first come."""
+        videos: dict[tuple[Path, int], dict[int, list[Asked]]] = {}
+        for level, questions in enumerate(missing):
+            for question in questions:
+                if question.unreadable:
+                    yield level, question.answered(levels[level], "", 0, question.unreadable)
+                else:
+                    videos.setdefault((question.path, question.longest), {}).setdefault(level, []).append(question)
         if not videos:
             return
         read = decode_all(partial(self._read, self._image_size()), videos, AHEAD, AHEAD + 1)
         for video, frames in counted("answer", read, len(videos), "videos"):
-            if isinstance(frames, str):
-                yield from (question.answered("", 0, frames) for question in videos[video])
-            else:
-                yield from self._about(frames, videos[video])
+            features = None if isinstance(frames, str) else self._seen(frames)
+            for level, questions in videos[video].items():
+                if features is None:
+                    yield from ((level, question.answered(levels[level], "", 0, frames)) for question in questions)
+                else:
+                    yield from ((level, answer) for answer in self._about(features, levels[level], questions))
 
     def _read(
         self, side: int, decoder: DecoderProcess, video: tuple[Path, int]
@@ -157,17 +170,24 @@ class FinetunedModel(lmms):
             return video, f"{error.kind}: {error.detail}"
 
     @torch.inference_mode()
-    def _about(self, frames: np.ndarray, questions: list[Asked]) -> list[GivenAnswer]:
-        """Return the answers to questions about one video."""
-        model, prompt = self._loaded()
+    def _seen(self, frames: np.ndarray) -> torch.Tensor:
+        """Return the features of a video's frames, which serve any number of tokens."""
+        model, _ = self._loaded()
         pixels = torch.from_numpy(np.ascontiguousarray(frames))[None].to(model.device)
         with new_tensors_on(model.device):
-            reader, answers = PackedReader(model, prompt, model.encode_video(pixels)), []
+            return model.encode_images(pixels)
+
+    @torch.inference_mode()
+    def _about(self, features: torch.Tensor, job: AnswerJob, questions: list[Asked]) -> list[GivenAnswer]:
+        """Return the answers to questions about one video at the tokens of `job`."""
+        model, prompt = self._loaded()
+        with new_tensors_on(model.device):
+            reader, answers = PackedReader(model, prompt, model.project(features, job.V)), []
             for first in range(0, len(questions), PACKED_QUESTIONS):
                 pack = questions[first : first + PACKED_QUESTIONS]
                 texts = reader.generate([[prompt.question(question.prompt) for question in pack]], pack[0].longest)[0]
                 for question, tokens in zip(pack, texts, strict=True):
-                    answers.append(question.answered(prompt.answer_text(tokens), reader.visual_tokens))
+                    answers.append(question.answered(job, prompt.answer_text(tokens), reader.visual_tokens))
         return answers
 
     def _image_size(self) -> int:

@@ -76,8 +76,8 @@ class Evaluation:
         """What judges said."""
         return self.folder / "replies.jsonl"
 
-    def job(self, weights: str, prompts: str, recorded: bool) -> AnswerJob:
-        """Return how our model answers in lmms-eval."""
+    def job(self, weights: str, prompts: str, recorded: bool, beside: "Sequence[Evaluation]" = ()) -> AnswerJob:
+        """Return how our model answers in lmms-eval, at the tokens of `beside` as well where these are asked next."""
         reading = Reading.of(self.study.data)
         return AnswerJob(
             model=str(self.run_folder.model.absolute()),
@@ -92,6 +92,7 @@ class Evaluation:
             answers=str((self.folder / "answers.jsonl").absolute()),
             recorded=recorded,
             prompts=prompts,
+            beside={str((each.folder / "answers.jsonl").absolute()): each.V for each in beside},
         )
 
     def tasks(self, judged: bool | None = None) -> list[str]:
@@ -118,24 +119,32 @@ def answer(study: Study, run: Run, results: ResultsFolder) -> dict[str, Any]:
     weights = check_model(evaluation.run_folder)
     harness.python_of(evaluation.settings)
     prompts = prompts_hash(evaluation.run_folder.model)
-    elsewhere = {each.name: _answered_elsewhere(each, weights, prompts) for each in evaluation.elsewhere()}
-    summary = {"run": run.key, **_answer(evaluation, weights, prompts)}
+    levels = [*evaluation.elsewhere(), evaluation]
+    kept = {each.name: _kept(each, weights, prompts) for each in levels[:-1]}
+    elsewhere, read = {}, set()
+    for each in levels:
+        summary = kept.get(each.name)
+        if summary is None:
+            # The first of those with these frames answers for all that are missing, and reads each video for all.
+            others = [o for o in levels if o.T == each.T and o is not each and kept.get(o.name) is None]
+            summary = _answer(each, weights, prompts, others if each.T not in read else ())
+            read.add(each.T)
+        if each is not evaluation:
+            write_json(each.folder / "answered.json", summary)
+            elsewhere[each.name] = summary
+    summary = {"run": run.key, **summary}
     if elsewhere:
         summary["tested"] = elsewhere
     write_json(evaluation.run_folder.answered, summary)
     return summary
 
 
-def _answered_elsewhere(evaluation: Evaluation, weights: str, prompts: str) -> dict[str, Any]:
-    """Return the summary of the answers at levels that are not the run's own; those that stand are not given again."""
-    kept = evaluation.folder / "answered.json"
+def _kept(evaluation: Evaluation, weights: str, prompts: str) -> dict[str, Any] | None:
+    """Return the summary of the answers at levels that are not the run's own, if they stand."""
     now = {"weights": weights, "prompts": prompts, "recipe": _recipe(evaluation, weights)}
-    found = read_record(kept)
-    if {key: found.get(key) for key in now} == json.loads(json.dumps(now)) and not found.get("unreadable"):
-        return found
-    summary = _answer(evaluation, weights, prompts)
-    write_json(kept, summary)
-    return summary
+    found = read_record(evaluation.folder / "answered.json")
+    stands = {key: found.get(key) for key in now} == json.loads(json.dumps(now)) and not found.get("unreadable")
+    return found if stands else None
 
 
 def _recipe(evaluation: Evaluation, weights: str) -> dict[str, Any]:
@@ -144,10 +153,12 @@ def _recipe(evaluation: Evaluation, weights: str) -> dict[str, Any]:
     return {**own, "T": evaluation.T, "V": evaluation.V}
 
 
-def _answer(evaluation: Evaluation, weights: str, prompts: str) -> dict[str, Any]:
-    """Answer all questions at the levels of `evaluation` and return a summary."""
+def _answer(evaluation: Evaluation, weights: str, prompts: str, beside: Sequence[Evaluation] = ()) -> dict[str, Any]:
+    """Answer all questions at the levels of `evaluation`, and at those `beside`, and return a summary of the first."""
     started = time.monotonic()
-    job = evaluation.job(weights, prompts, recorded=False)
+    for each in beside:
+        each.folder.mkdir(parents=True, exist_ok=True)
+    job = evaluation.job(weights, prompts, recorded=False, beside=beside)
     evaluation.requests.unlink(missing_ok=True)  # answers are kept; what they ask of the judge is taken down anew
     with serving(Collecting(evaluation.requests)) as address:
         output = evaluation.lmms_eval(job, evaluation.tasks(), "answered", address)
