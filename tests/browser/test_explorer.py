@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from tests.made_studies import STUDY, fitted, made
 from vlmfrontier.figures.drawing import save
@@ -213,6 +214,34 @@ def test_the_page_is_accessible_fits_and_asks_for_nothing(visit, explorer: Path,
         assert [url for url in seen.requests if not url.startswith(("data:", "blob:", explorer.as_uri()))] == []
 
 
+def luminance(colour: str) -> float:
+    red, green, blue = (v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_and_graphics_stand_out_from_what_is_behind_them(visit, scheme: str):
+    graphics = ("accent", "band-solid", "mark", "mine", "edge", "part-0", "part-1", "part-2", "part-3")
+    pairs = {
+        **{(name, "card"): 3.0 for name in graphics},
+        **{(name, behind): 4.5 for name in ("ink", "soft", "link") for behind in ("card", "page")},
+        **{("warn-line", "warn"): 3.0, ("warn-ink", "warn"): 4.5, ("ink", "differs"): 4.5},
+    }
+    with visit(scheme=scheme) as seen:
+        names = sorted({name for pair in pairs for name in pair})
+        script = (
+            "names => names.map((name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`))"
+        )
+        found = dict(zip(names, map(str.strip, seen.page.evaluate(script, names)), strict=True))
+        outlines = seen.page.evaluate("""() => ["path.band", ".group path", ".star path"].map((drawn) =>
+            getComputedStyle(document.querySelector(drawn)).stroke)""")
+    assert "none" not in outlines  # the runs' colours and the band may be pale: their outlines are not
+    light = {name: luminance(colour) for name, colour in found.items()}
+    for (name, behind), least in pairs.items():
+        high, low = sorted((light[name], light[behind]), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= least, (name, behind)
+
+
 def test_a_link_that_cannot_be_shown_as_it_stands_is_said_and_not_rewritten(visit):
     address = "#target=nothing&c=1e99&n=15,0M&colour=red"
     with visit(address=address) as seen:
@@ -262,6 +291,62 @@ def test_a_click_on_the_chart_chooses_the_budget_and_a_drag_zooms(visit):
         seen.page.get_by_label("Show all: The frontier, and every run at its cost").click()
         assert chart.locator(".axes").inner_html() == ticks
         assert seen.page.locator("#budget-text").input_value() == chosen
+
+
+def test_a_drag_in_the_mode_pan_moves_the_chart_without_zooming(visit):
+    with visit() as seen:
+        chart = seen.page.locator("#chart-error")
+        seen.page.locator("#charts .mode").first.click()
+        chart.scroll_into_view_if_needed()
+        star, box = chart.locator(".star > path").last, chart.bounding_box()
+        runs = chart.locator(".group path")
+        before, count = star.bounding_box(), runs.count()
+        width = [runs.nth(i).bounding_box()["x"] for i in (0, count - 1)]
+        seen.page.mouse.move(box["x"] + 500, box["y"] + 200)
+        seen.page.mouse.down()
+        seen.page.mouse.move(box["x"] + 440, box["y"] + 230, steps=3)
+        seen.page.mouse.up()
+        after = star.bounding_box()
+        assert (after["x"] - before["x"], after["y"] - before["y"]) == pytest.approx((-60, 30), abs=1)
+        moved = [runs.nth(i).bounding_box()["x"] for i in (0, count - 1)]
+        assert np.subtract(moved, width) == pytest.approx([-60, -60], abs=1)
+
+
+def test_the_wheel_zooms_with_ctrl_around_the_pointer_and_scrolls_without(visit):
+    with visit() as seen:
+        chart = seen.page.locator("#chart-error")
+        chart.scroll_into_view_if_needed()
+        box, axes = chart.bounding_box(), chart.locator(".axes")
+        place = {"clientX": box["x"] + 400, "clientY": box["y"] + 150, "deltaY": -100, "cancelable": True}
+        script = """([place, ctrlKey]) => {
+            const wheel = new WheelEvent("wheel", { ...place, ctrlKey });
+            document.getElementById("chart-error").dispatchEvent(wheel);
+            return wheel.defaultPrevented;
+        }"""
+        ticks = axes.inner_html()
+        assert seen.page.evaluate(script, [place, False]) is False
+        assert axes.inner_html() == ticks
+        assert seen.page.evaluate(script, [place, True]) is True
+        assert axes.inner_html() != ticks
+
+
+def test_the_link_that_is_copied_opens_the_same_answer(visit):
+    with visit(address="#target=quiz&c=10T&n=1M") as seen:
+        seen.page.evaluate("""() => {
+            const writeText = async (text) => { window.kept = text; };
+            Object.defineProperty(navigator, "clipboard", { value: { writeText } });
+        }""")
+        seen.page.click("#copy")
+        seen.page.get_by_text("Copied", exact=True).wait_for()
+        link = seen.page.evaluate("window.kept")
+        shown = seen.page.locator("#answer").inner_text()
+        seen.page.evaluate("() => { navigator.clipboard.writeText = async () => { throw new Error(); }; }")
+        seen.page.click("#copy")
+        seen.page.locator("#link").wait_for()
+        assert seen.page.locator("#link-text").input_value() == link
+    assert link.endswith("#target=quiz&c=10T&n=1M")
+    with visit(address="#" + link.split("#")[1]) as again:
+        assert again.page.locator("#answer").inner_text() == shown
 
 
 def test_the_legend_hides_runs_and_those_of_another_n_are_faded(visit):
@@ -322,8 +407,9 @@ def test_a_chart_is_downloaded_as_png_and_the_frontier_as_csv(visit):
         assert pd.read_csv(table.value.path()).columns[:3].tolist() == ["c", "n", "N"]
 
 
-def test_on_paper_the_question_stays_on_one_page(visit):
-    with visit(address="#target=quiz&c=10T&n=1M") as seen:
+@pytest.mark.parametrize("pins", ["", "&pin=avg,20T,1M", "&pin=avg,20T,1M&pin=quiz,5T,2M"])
+def test_on_paper_the_question_stays_on_one_page(visit, pins: str):
+    with visit(address=f"#target=quiz&c=10T&n=1M{pins}") as seen:
         seen.page.emulate_media(media="print")
         question = seen.page.locator("#answer-title").inner_text()
         assert "10T FLOPs per video" in question

@@ -62,7 +62,7 @@ const Mine = () => {
       if (x[k] >= low && x[k] <= high) return [];
       return [`${factor.name} = ${human(x[k], "B")} is extrapolated: the runs have ${human(low, "B")} to ${human(high, "B")}`];
     });
-    const models = cost.models.filter((k) => !data.factors[k].levels.includes(x[k])).map((k) => `there is no model of ${data.factors[k].name} = ${human(x[k], "B")}: its error is predicted, its cost is not known`);
+    const models = cost.models.filter((k) => !data.factors[k].levels.includes(x[k])).map((k) => `There is no model of ${data.factors[k].name} = ${human(x[k], "B")}: its error is predicted, its cost is not known.`);
     return [...sentences, ...models];
   }
 
