@@ -10,7 +10,7 @@ import pandas as pd
 from numba import njit, prange
 
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.pool import TAILS, Members, Target
+from vlmfrontier.frontier.pool import Members, Target
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.space import SearchSpace
 from vlmfrontier.study.analysis import ElasticityConfig
@@ -50,14 +50,16 @@ class ElasticityGrid:
 def elasticity_table(target: Target, grid: ElasticityGrid) -> pd.DataFrame:
     """Return e_k (Eq. 9) for every factor, a row each, averaged over the grid as in Table 10.
 
-    Columns: factor; e, of the frontier of the pooled median; e_median, the median over the models; e_lo, e_hi, their
-    90% range; direction: `up` or `down` where that excludes 0, else `not determined`; share_up and share_down.
+    Columns: factor; e, of the frontier of the pooled median; e_median, the median over the models; e_lo, e_hi, the ends
+    of the 90% band, widened as every interval is; direction: `up` or `down` where that excludes 0, else `not
+    determined`; share_up and share_down.
     """
     point = elasticities_of_median(target, grid)
     models = elasticities_of_members(target.space, target.ensemble.pool, grid)
+    ends = target.ensemble.ends(models)
     rows = []
     for k, factor in enumerate(target.space.factors):
-        low, high = np.quantile(models[:, k], TAILS)
+        low, high = ends[:, k]
         rows.append(
             {
                 "factor": factor,
@@ -92,8 +94,9 @@ def elasticity_by_budget(target: Target, grid: ElasticityGrid, near: float = 1.0
     for budget in grid.budgets:
         within = np.abs(np.log(grid.budgets / budget)) <= np.log(near) + 1e-9
         smooth = models[within].mean(axis=0)
+        ends = target.ensemble.ends(smooth)
         for k, factor in enumerate(target.space.factors):
-            low, high = np.quantile(smooth[:, k], TAILS)
+            low, high = ends[:, k]
             e = {"e": of_median[within, 0, k].mean(), "e_median": np.median(smooth[:, k]), "e_lo": low, "e_hi": high}
             rows.append({"c": budget, "factor": factor, **e})
     return pd.DataFrame(rows)

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from vlmfrontier.cost.flops import PaperCost
-from vlmfrontier.frontier.elasticity import ElasticityGrid, ablation_table, direction, elasticity_table
-from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
+from vlmfrontier.frontier.elasticity import (
+    ElasticityGrid,
+    ablation_table,
+    direction,
+    elasticity_by_budget,
+    elasticity_table,
+)
+from vlmfrontier.frontier.pool import Ensemble, Members, Target, as_in_the_paper
 from vlmfrontier.frontier.search import affordable, member_choices
 from vlmfrontier.frontier.space import RunRange, grid_space
 
@@ -51,6 +57,28 @@ def test_the_average_is_eq_9_over_every_cell():
         before, after = (member_choices(members, np.array([size]), counts)[:, 0] for size in (n, n + GRID.step))
         sums += ((V[after] - V[before]) / GRID.step * n / V[before]).sum(axis=1)
     assert table.e_median["V"] == pytest.approx(np.median(sums / (len(GRID.examples) * len(GRID.budgets))))
+
+
+def test_a_direction_is_stated_on_the_widened_band_as_every_interval():
+    rng = np.random.default_rng(2)
+    T, V = SPACE.factors["T"], SPACE.factors["V"]
+    members = Members(np.tile(1 / V, (40, 1)), np.tile(1 / T, (40, 1)), rng.uniform(0.02, 0.5, 40))
+    wide = Ensemble(members, widening=np.full(40, 1.5))
+    bare, stated = (
+        [
+            view(Target("avg", SPACE, ensemble, RunRange({}, (1, 4))), GRID)
+            for view in (elasticity_table, elasticity_by_budget)
+        ]
+        for ensemble in (as_in_the_paper(members), wide)
+    )
+    for narrow, table in zip(bare, stated, strict=True):
+        for end in ("e_lo", "e_hi"):  # medians of few digits: sums in another order
+            away = table[end] - table.e_median
+            assert away.to_numpy() == pytest.approx(1.5 * (narrow[end] - narrow.e_median).to_numpy(), abs=1e-12)
+    before, after = (tables[0].set_index("factor").loc["V"] for tables in (bare, stated))
+    assert 0 < before.e_lo < 0.5 * (before.e_median - before.e_lo)  # what the widening leads beyond 0
+    assert (before.direction, after.direction) == ("up", "not determined")
+    assert after.share_up == before.share_up
 
 
 def test_ablations_change_one_setting_at_a_time():
