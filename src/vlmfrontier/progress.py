@@ -1,5 +1,6 @@
 """Progress of long work: a bar on a terminal, in a log a line per step, or per some seconds where steps are many."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ EVERY = 10.0
 """Seconds between the lines that a log gets of a count."""
 
 
-class _Bar:
+class Bar:
     """A line on a terminal that is written over until it is taken away; nothing on any other stream."""
 
     def __init__(self, stream: TextIO):
@@ -29,6 +30,7 @@ class _Bar:
             print("\r", end="", file=self.stream, flush=True)
 
     def _write(self, text: str) -> None:
+        text = text[: shutil.get_terminal_size().columns - 1]  # a line that wraps could not be written over
         print(f"\r{text}{' ' * (self._length - len(text))}", end="", file=self.stream, flush=True)
         self._length = len(text)
 
@@ -38,7 +40,7 @@ class Progress:
 
     def __init__(self, name: str, total: int, stream: TextIO | None = None):
         self.name, self.total, self.stream = name, total, stream or sys.stdout
-        self.begun, self.started, self._bar = 0, time.monotonic(), _Bar(self.stream)
+        self.begun, self.started, self._bar = 0, time.monotonic(), Bar(self.stream)
 
     def __call__(self, step: str) -> None:
         """Say that the next step begins."""
@@ -85,7 +87,7 @@ class Count:
     ):
         self.name, self.total, self.unit, self.stream = name, total, unit, stream or sys.stdout
         self._say, self._note = say or partial(print, file=self.stream, flush=True), note
-        self.completed, self._bar = 0, _Bar(self.stream)
+        self.completed, self._bar = 0, Bar(self.stream)
         self.started = self.said = time.monotonic()
 
     def add(self, number: int = 1) -> None:

@@ -93,6 +93,15 @@ def format_quantity(value: float) -> str:
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
 
 
+def format_duration(hours: float) -> str:
+    """Return hours as one reads them: `40 s`, `12 min`, `3.4 h`, `5.2 d`."""
+    if hours < 1 / 60:
+        return f"{3600 * hours:.0f} s"
+    if hours < 1:
+        return f"{60 * hours:.0f} min"
+    return f"{hours:.1f} h" if hours < 72 else f"{hours / 24:.1f} d"
+
+
 def format_error(value: float, largest: float | None = None) -> str:
     """Return an error of a task, or a loss: two decimals from 1 on, three digits below: `33.45`, `0.0123`.
 

@@ -25,6 +25,7 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import check_split
 from vlmfrontier.sweep.outdated import Outdated, has_finished, named, outdated_runs
 from vlmfrontier.sweep.runs import Run, configurations, plan_runs
+from vlmfrontier.sweep.underway import runs_underway
 
 if TYPE_CHECKING:
     from vlmfrontier.laws.table import ResultsTable
@@ -299,6 +300,19 @@ def around_building(
         after(workflow.dag)
 
     workflow._build_dag = built
+
+
+def follow_runs(
+    workflow: Any, study: Study, runs: Mapping[str, Run], results: str, rule: Callable[[str], str] = str
+) -> None:
+    """Have our logger plugin, if this call of Snakemake has it, show the runs of `study`; `rule` as above."""
+    loggers = [logger for logger in workflow.logger_manager.get_log_handlers() if hasattr(logger, "follow")]
+
+    def tell(dag: Any) -> None:
+        for logger in loggers:
+            logger.follow(runs_underway(dag, study, runs, results, rule))
+
+    around_building(workflow, after=tell)
 
 
 def outdated(study: Study, runs: Iterable[Run], results: Path) -> Outdated:

@@ -26,6 +26,7 @@ from vlmfrontier.sweep.trainings import alignment, finetuning
 from vlmfrontier.workflow import (
     around_building,
     called,
+    follow_runs,
     forced_trainings,
     frontier_tables,
     job_command,

@@ -24,7 +24,7 @@ from vlmfrontier.sweep.status import (
     live_runs,
     progress_of,
 )
-from vlmfrontier.units import format_quantity
+from vlmfrontier.units import format_duration, format_quantity
 
 WAITING, STOPPED = "waiting", "stopped"
 _ORDER = (FAILED, RUNNING, WAITING, STOPPED)
@@ -204,20 +204,11 @@ def _cells(row: Row) -> tuple[str, ...]:
         "" if row.loss is None else f"{row.loss:.4g}",
         "" if row.tokens_per_second is None else format_quantity(row.tokens_per_second),
         "" if row.gpu_hours is None else format_quantity(row.gpu_hours),
-        "" if row.hours_left is None else _duration(row.hours_left),
+        "" if row.hours_left is None else format_duration(row.hours_left),
         row.node,
         row.job,
         row.why,
     )
-
-
-def _duration(hours: float) -> str:
-    """Return hours as one reads them: `40 s`, `12 min`, `3.4 h`, `5.2 d`."""
-    if hours < 1 / 60:
-        return f"{3600 * hours:.0f} s"
-    if hours < 1:
-        return f"{60 * hours:.0f} min"
-    return f"{hours:.1f} h" if hours < 72 else f"{hours / 24:.1f} d"
 
 
 def _share(rows: Sequence[Row], most: int) -> tuple[list[Row], Mapping[str, int]]:
