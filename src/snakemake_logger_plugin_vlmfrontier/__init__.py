@@ -130,7 +130,7 @@ class LogHandler(LogHandlerBase):
         elif ELAPSED.match(text):
             self._say(f"took {format_duration((time.monotonic() - self._started) / 3600)}; the full log is {self._log}")
         elif found := AGAIN.match(text):
-            self._say(f"{self._name(int(found[1]))}: tried again")
+            self._say(f"{self._job_name(int(found[1]))}: tried again")
         elif text and not NOISE.match(text):
             self._say(text)
             if text.startswith(NOTHING):
@@ -183,7 +183,7 @@ class LogHandler(LogHandlerBase):
         from vlmfrontier.sweep.underway import failure  # noqa: PLC0415 — not for calls in which nothing fails
 
         study = self._study_of(record.jobid)
-        name = study.fail(record.jobid) if study is not None else self._name(record.jobid)
+        name = study.fail(record.jobid) if study is not None else self._job_name(record.jobid)
         why = failure(record.log)
         if not why:
             self._as_snakemake(record)
@@ -192,7 +192,7 @@ class LogHandler(LogHandlerBase):
         told = [f"  {record.rule_msg}"] if record.rule_msg else []
         self._say("\n".join([f"{name} {why}", *told, *aux]), record)
 
-    def _name(self, job: int) -> str:
+    def _job_name(self, job: int) -> str:
         return self._jobs[job][0] if job in self._jobs else f"job {job}"
 
     _SHOWN: dict[LogEvent, Callable[["LogHandler", LogRecord], None]] = {  # noqa: RUF012
