@@ -51,9 +51,7 @@ class LogHandler(LogHandlerBase):
         common = self.common_settings
         quiet = common.quiet or {Quietness.HOST, Quietness.REASON}  # of a dry run, where a reason names a hundred files
         self.setFormatter(DefaultFormatter(quiet, common.show_failed_logs))
-        self.addFilter(
-            DefaultFilter(quiet, common.debug_dag, common.verbose, common.dryrun, common.printshellcmds)
-        )
+        self.addFilter(DefaultFilter(quiet, common.debug_dag, common.verbose, common.dryrun, common.printshellcmds))
         self._text = ColorizingTextHandler(common.nocolor, sys.stdout if common.stdout else sys.stderr, self.formatter)
         self._as_ever = bool(common.dryrun or common.verbose or common.debug_dag or common.quiet)
         # Not as the settings say: a cluster's profile asks for commands, for the log.

@@ -61,6 +61,19 @@ def test_the_answer_and_the_place_of_results_are_printed(smoke: Workflow):
     assert "results are in results/smoke/" in log
 
 
+def test_every_run_is_named_as_it_ends_with_its_error(smoke: Workflow):
+    log = (smoke.folder / "smoke.log").read_text()
+    ended = re.findall(r"^(N\S+): avg (\d+\.\d), (\d+) of (\d+)", log, re.MULTILINE)
+    errors = pd.read_csv(results(smoke) / "runs.csv").set_index("run").avg
+    assert {run: error for run, error, *_ in ended} == {run: f"{errors[run]:.1f}" for run in errors.index}
+    assert [int(done) for *_, done, _ in ended] == list(range(1, len(RUNS) + 1))
+    assert {total for *_, total in ended} == {str(len(RUNS))}
+    assert "Finished jobid" not in log
+    full = re.search(r"the full log is (\S+)", log)
+    assert full is not None
+    assert "Finished jobid" in (smoke.folder / full[1]).read_text()
+
+
 def test_the_plan_says_that_every_run_is_done(smoke: Workflow):
     assert set(pd.read_csv(results(smoke) / "plan.csv").status) == {"done"}
 

@@ -172,7 +172,7 @@ class Underway:
 def runs_underway(
     dag: Any, study: Study, runs: Mapping[str, Run], results: str, rule: Callable[[str], str] = str
 ) -> Underway:
-    """Return the runs of `study` in the call of Snakemake whose jobs are those of `dag`; `rule` as in `redo_outdated`."""
+    """Return the runs of `study` in the call of Snakemake with the jobs of `dag`; `rule` says what it calls a rule."""
     stages = {rule(name): stage for name, stage in STAGE_OF.items()}
     jobs = {}
     for job in dag.needrun_jobs():
@@ -186,7 +186,7 @@ def runs_underway(
 
 
 def _work(study: Study, run: Run, stage: str) -> float:
-    """Return the FLOPs of a run's training; of its tests those of one video at each T and V, as all see the same ones."""
+    """Return the FLOPs of a run's training; of its tests those of one video at each T and V: all see the same ones."""
     training = finetuning(study, run)
     if stage == "finetune":
         return training.flops
