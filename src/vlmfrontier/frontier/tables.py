@@ -14,7 +14,7 @@ import pandas as pd
 from vlmfrontier.cost.flops import CountedCost, PaperCost
 from vlmfrontier.cost.model import has_vision_share
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.elasticity import UNDETERMINED
+from vlmfrontier.frontier.elasticity import direction
 from vlmfrontier.frontier.pool import TAILS, Target
 from vlmfrontier.frontier.search import affordable, member_choices, pooled_errors, search
 from vlmfrontier.frontier.space import SearchSpace, center_rows, check_budgets
@@ -27,8 +27,6 @@ POWER_LAW_R2 = 0.9
 """Along one factor, a law that explains less of the variance is no power law recovered."""
 TOO_FEW = "too few runs"
 """The verdict on a line that no law can be fitted to."""
-AGREEMENT = 0.95
-"""A direction is given where this share of the models moves that way."""
 
 Row = dict[str, Any]
 
@@ -72,7 +70,8 @@ def extrapolation_check(forms: pd.DataFrame, target: str, poor: float) -> list[R
 def shift_check(target: Target, budget: float, examples: Sequence[float]) -> list[Row]:
     """Return rows for check 3: x*(c; n) (Eq. 4) per n at one budget, and how each factor moves from first to last n.
 
-    `share_up` and `share_down` are the shares of the pool's models whose own optimum moves that way.
+    The verdict is that of the 90% band, widened as every interval is, of how far the factor moves, in logs, in the
+    models' own optima. `share_up` and `share_down` are the shares of the models in which it rises and falls.
     """
     check_budgets(target.space, [budget])
     sizes = np.asarray(examples, float)
@@ -82,7 +81,8 @@ def shift_check(target: Target, budget: float, examples: Sequence[float]) -> lis
     own = member_choices(target.ensemble.pool, ends, counts)[:, :, 0]
     rows = []
     for factor, values in target.space.factors.items():
-        verdict = _direction(values[own])
+        moves = np.log(values[own[:, 1]] / values[own[:, 0]])
+        verdict = direction(*target.ensemble.ends(moves[:, None])[:, 0])
         common = {"check": "x* against n", "target": target.name, "factor": factor, "c": budget, "verdict": verdict}
         rows += [{**common, "n": n, "quantity": "x*", "value": values[x]} for n, x in zip(sizes, chosen, strict=True)]
         rises, falls = _shares(values[own])
@@ -102,14 +102,6 @@ def checks_table(rows: Sequence[Row]) -> pd.DataFrame:
 def _shares(values: np.ndarray) -> tuple[float, float]:
     """Return which share of the models (R, 2) rises and which falls."""
     return float(np.mean(values[:, 1] > values[:, 0])), float(np.mean(values[:, 1] < values[:, 0]))
-
-
-def _direction(values: np.ndarray) -> str:
-    """Return the direction on which the models (R, 2) agree."""
-    for share, name in zip(_shares(values), ("up", "down"), strict=True):
-        if share >= AGREEMENT:
-            return name
-    return UNDETERMINED
 
 
 def vision_share_table(

@@ -8,8 +8,8 @@ draws its setting, the noise, and then δ given its own residuals. Where the for
 where residuals of neighbouring runs agree with each other they bend the law, and are uncertain where there are no runs.
 
 δ is a sum of sines over a box around the runs (a Hilbert-space approximation: Solin & Särkkä 2020), so that a draw is a
-short list of weights which predicts anywhere. Beyond the runs' range of n it stays as at its end, and beyond half of
-the span of a factor more than the runs have, too.
+short list of weights which predicts anywhere. Beyond the runs' range of n it stays as at its end, and so it does beyond
+a quarter of the runs' span of a factor on either side of it.
 """
 
 from collections.abc import Mapping

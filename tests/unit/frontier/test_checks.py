@@ -1,12 +1,14 @@
 """The three checks on laws that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from vlmfrontier.cost.flops import PaperCost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.pool import Members, Target, as_in_the_paper
+from vlmfrontier.frontier.pool import Ensemble, Members, Target, as_in_the_paper
 from vlmfrontier.frontier.space import RunRange, grid_space
 from vlmfrontier.frontier.tables import checks_table, extrapolation_check, power_law_check, shift_check
 from vlmfrontier.laws.table import from_arrays
@@ -75,6 +77,20 @@ def test_the_direction_of_a_known_shift_is_found():
     assert (table.loc["N"].verdict == "not determined").all()
     assert table.loc[("V", "share_up"), "value"].item() == 1
     assert table.loc[("V", "x*"), "value"].is_monotonic_increasing
+
+
+def test_the_direction_at_one_budget_is_that_of_the_widened_band():
+    known = known_shift()
+    pool = known.ensemble.pool
+    weaker = replace(pool, d=np.linspace(0.4, 2.0, len(pool)))  # V* rises in all, but little in some
+    verdicts = []
+    for widening in (1.0, 3.0):
+        ensemble = Ensemble(weaker, widening=np.full(len(pool), widening))
+        table = checks_table(shift_check(replace(known, ensemble=ensemble), 1000.0, [1.0, 9.0]))
+        rows = table[table.factor == "V"].set_index("quantity")
+        assert rows.value["share_up"] == 1
+        verdicts.append(rows.verdict["share_up"])
+    assert verdicts == ["up", "not determined"]
 
 
 def test_a_budget_that_affords_nothing_is_refused():
