@@ -1,13 +1,12 @@
-"""A study of trainings one by one against ladders, on real runs: the same rivals, the same test videos.
+"""Designs side by side on real runs: star, ladder, elastic ladder, against the same rivals on the same test videos.
 
-    snakemake --configfile workflow/studies/digits.yaml    # and digits-ladder.yaml, digits-elastic.yaml
-    python benchmarks/ladder_study.py [--full results/digits] [--ladder results/digits-ladder]
-        [--elastic results/digits-elastic] [--target avg]
+    snakemake collect --configfile workflow/studies/digits-designs.yaml    # about 50 minutes on two cores
+    python benchmarks/ladder_study.py [--study results/digits-designs] [--target avg]
 
-Rivals are the isoFLOP runs of the full design, each trained where it is tested; no design has them in its fit. Prints
-trainings, training FLOPs, CPU seconds of training and of testing, error and R² on the rivals, the share of rivals
-inside their own 90% interval of a new run, and the regret of x* at 20 budgets and three n, in points, under the laws of
-all results together.
+Rivals are the isoFLOP runs, each trained where it is tested; no design has them in its fit. Prints trainings, training
+FLOPs, CPU seconds of training and of testing (of the jobs, their start included), error and R² on the rivals, the share
+of rivals inside their own 90% interval of a new run, and the regret of x* at 20 budgets and three n, in points: under
+the laws of all runs that were trained where they were tested, and under those of all results.
 """
 
 import argparse
@@ -18,13 +17,14 @@ import pandas as pd
 from calibration import fitted
 from tabulate import tabulate
 
+from vlmfrontier.ended import read_ended, record_file
 from vlmfrontier.frontier.pool import Ensemble
 from vlmfrontier.frontier.search import affordable
 from vlmfrontier.laws.fit import metrics
 from vlmfrontier.laws.table import ResultsTable, from_arrays
 from vlmfrontier.results import Results
 from vlmfrontier.study.analysis import LawsConfig
-from vlmfrontier.sweep.runs import find_run
+from vlmfrontier.sweep.runs import find_run, plan_runs
 from vlmfrontier.sweep.trainings import finetuning
 
 CONFIG = LawsConfig(starts=100, resamples=100, preset="fast")
@@ -33,62 +33,51 @@ CONFIG = LawsConfig(starts=100, resamples=100, preset="fast")
 def main() -> None:
     """Fit all designs, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("full", "ladder", "elastic"):
-        default = Path("results") / ("digits" if name == "full" else f"digits-{name}")
-        parser.add_argument(f"--{name}", type=Path, default=default, help=f"results of that study (default {default})")
+    parser.add_argument("--study", type=Path, default=Path("results/digits-designs"), help="results of the study")
     parser.add_argument("--target", default="avg", help="task or mean (default avg)")
     options = parser.parse_args()
-    full, ladder, elastic = (open_results(path) for path in (options.full, options.ladder, options.elastic))
-    rivals = plain(full)["sweep"] == "isoflop"
-    designs = {
-        "full design": (full, rows(full, ~rivals)),
-        "ladder": (ladder, rows(ladder, ~is_anchor(ladder))),
-        "ladder and anchors": (ladder, rows(ladder)),
-        "elastic": (elastic, rows(elastic, ~is_anchor(elastic))),
-        "elastic and anchors": (elastic, rows(elastic)),
+    results = Results.open(options.study / "study.json")
+    table = pd.read_csv(results.runs_csv)
+    designs = rows_by_design(results, table)
+    measured = table[table.sweep == "isoflop"].reset_index(drop=True)
+    x = dict(results.space.factors)
+    there = table[(table["T"] == table.T_train) & (table["V"] == table.V_train) & (table.elastic == 0)]
+    references = {
+        "regret, trained there": fitted_on(there, results, options.target).ensemble(x),
+        "regret, all": fitted_on(table, results, options.target).ensemble(x),
     }
-    measured = rows(full, rivals)
-    everything = pd.concat([rows(each) for each in (full, ladder, elastic)], ignore_index=True)
-    x = dict(full.space.factors)
-    reference = fitted_on(everything, full, options.target).ensemble(x)
     found = []
-    for name, (results, own) in designs.items():
-        laws = fitted_on(own, full, options.target)
-        at_rivals = laws.ensemble({factor: measured[factor].to_numpy(float) for factor in full.table.factors})
+    for name, own in designs.items():
+        laws = fitted_on(own, results, options.target)
+        at_rivals = laws.ensemble({factor: measured[factor].to_numpy(float) for factor in results.table.factors})
         found.append(
             {
                 "design": name,
                 **cost(results, own),
                 **on_rivals(at_rivals, measured, options.target),
-                "regret": regret(laws.ensemble(x), reference, full),
+                **{key: regret(laws.ensemble(x), reference, results) for key, reference in references.items()},
             }
         )
         print(f"{name}: {len(own)} rows", flush=True)
     print(tabulate(pd.DataFrame(found), headers="keys", showindex=False, floatfmt=".4g"))
 
 
-def open_results(folder: Path) -> Results:
-    """Return the results in a folder."""
-    return Results.open(folder / "study.json")
+def rows_by_design(results: Results, table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of `runs.csv` that each design has; a run of two designs counts in both."""
+    runs = {run.key: run for run in plan_runs(results.study)}
+    anchors = {key for key, run in runs.items() if not run.tested}
 
+    def of(*names: str, anchored: bool = True) -> pd.DataFrame:
+        keys = {key for key, run in runs.items() if set(names) & set(run.sweeps)}
+        return table[table.run.isin(keys if anchored else keys - anchors)].reset_index(drop=True)
 
-def is_anchor(results: Results) -> pd.Series:
-    """Return which rows are of models that were trained at fewer T or V than the ladder's."""
-    runs = plain(results)
-    return (runs.T_train < runs.T_train.max()) | (runs.V_train < runs.V_train.max())
-
-
-def plain(results: Results) -> pd.DataFrame:
-    """Return `runs.csv` with the columns of trained levels also where every model was tested where it was trained."""
-    runs = pd.read_csv(results.runs_csv)
-    return runs if "T_train" in runs else runs.assign(T_train=runs["T"], V_train=runs["V"])
-
-
-def rows(results: Results, keep: pd.Series | None = None) -> pd.DataFrame:
-    """Return rows of `runs.csv`, all unless some are to be kept."""
-    runs = plain(results).assign(study=results.study.study)
-    runs["elastic"] = runs.get("elastic", 0)
-    return runs if keep is None else runs[keep.to_numpy()].reset_index(drop=True)
+    return {
+        "star and repeats": of("star", "repeats"),
+        "ladder": of("ladder", anchored=False),
+        "ladder and anchors": of("ladder"),
+        "elastic": of("elastic", anchored=False),
+        "elastic and anchors": of("elastic"),
+    }
 
 
 def fitted_on(runs: pd.DataFrame, full: Results, target: str):
@@ -113,16 +102,13 @@ def fitted_on(runs: pd.DataFrame, full: Results, target: str):
 
 
 def cost(results: Results, own: pd.DataFrame) -> dict[str, float]:
-    """Return trainings, training FLOPs, and CPU seconds (one core a job) of training and of testing."""
+    """Return trainings, training FLOPs, and CPU seconds of the jobs that trained and that tested."""
     keys = list(dict.fromkeys(own.run))
-    flops, training, testing = 0.0, 0.0, 0.0
-    for key in keys:
-        run = find_run(results.study, key)
-        flops += finetuning(results.study, run).flops
-        seconds = results.result(key)["seconds"]
-        training += seconds["finetune"]
-        tests = [results.result(f"{key}@T{T}_V{V}")["seconds"]["evaluate"] for T, V in run.tested]
-        testing += seconds["evaluate"] + sum(tests)
+    flops = sum(finetuning(results.study, find_run(results.study, key)).flops for key in keys)
+    training, testing = (
+        sum(read_ended(record_file(results.run(key).root, stage)).cpu_seconds for key in keys)
+        for stage in ("finetune", "evaluate")
+    )
     return {"trainings": len(keys), "training TFLOPs": flops / 1e12, "training s": training, "testing s": testing}
 
 

@@ -68,6 +68,8 @@ class Ended(BaseModel):
     """How often Slurm had started this job before."""
     started: str = ""
     ended: str | None = None
+    cpu_seconds: float | None = None
+    """What the job took of processors, user and system, in its own process and in children that have ended."""
 
 
 def record_file(folder: Path, stage: str) -> Path:
@@ -221,7 +223,7 @@ def _finish(path: Path, begun: Ended, state: str, status: int, reason: str) -> N
     if now is not None and (now.state != STARTED or now.attempt != begun.attempt):
         return
     try:
-        _write(path, begun.model_copy(update=_end(state, status, reason)))
+        _write(path, begun.model_copy(update=_end(state, status, reason) | {"cpu_seconds": _cpu_seconds()}))
     except OSError as error:  # the job's own error tells more
         print(f"{path}: cannot be written: {error.strerror}", file=sys.stderr)
 
@@ -268,6 +270,10 @@ def _node() -> str:
 
 def _end(state: str, status: int | None, reason: str) -> dict[str, Any]:
     return {"state": state, "status": status, "reason": reason, "ended": _now()}
+
+
+def _cpu_seconds() -> float:
+    return round(sum(os.times()[:4]), 2)  # user and system, of this process and of children that have ended
 
 
 def _of(error: BaseException) -> tuple[str, int, str]:
