@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.made_ladder import LOST, ladder, law
+from vlmfrontier.frontier import caveats
 from vlmfrontier.frontier.pool import target_laws
 from vlmfrontier.laws.bagging import bag, folds, times_drawn
 from vlmfrontier.laws.checks import point_weights, table_warnings
@@ -68,6 +69,18 @@ def test_without_anchors_nothing_is_taken_off_and_that_is_said():
     measured = table.measured("avg")
     assert (measured.error("avg") == table.error("avg")).all()
     assert any("the law is one of tested models" in said for said in table_warnings(measured))
+
+
+def test_tests_that_crowd_at_the_largest_error_are_said_to_hide_the_gap():
+    table = ladder(anchors=5)
+    assert caveats.tested_elsewhere(table.measured("avg"), "avg") == []
+    error = table.error("avg")
+    ceiling = np.quantile(error, 0.85)
+    capped = replace(table, targets={"avg": np.minimum(error, ceiling)})
+    (said,) = caveats.tested_elsewhere(capped.measured("avg"), "avg")
+    assert "what worse models lose is not seen" in said
+    assert f"within 2% of {ceiling:.3g}, the largest" in said
+    assert "not known" in caveats.tested_elsewhere(ladder(anchors=0).measured("avg"), "avg")[0]
 
 
 def test_fewer_anchors_leave_more_open():
