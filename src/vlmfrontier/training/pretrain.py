@@ -24,7 +24,9 @@ from vlmfrontier.data.digits.scene import (
     CELL_NAMES,
     CELLS_PER_SIDE,
     FRAME_SIZE,
+    LAYOUT,
     NUM_FRAMES,
+    NUM_VALUES,
     SQUARE_SIZE,
     Digit,
     Scene,
@@ -44,7 +46,7 @@ from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
 
 NUM_CELLS = CELLS_PER_SIDE**2
 COLOURS = ("white", "red", "blue", "yellow")
-NUM_CONTENTS = 1 + 10 * len(COLOURS)  # empty, or a digit of a colour
+NUM_CONTENTS = 1 + NUM_VALUES * len(COLOURS)  # empty, or a digit of a colour
 MIN_OVERLAP = 0.35  # of the smaller of token and cell, along each axis
 
 
@@ -69,7 +71,10 @@ def soften_colour(pixels: torch.Tensor) -> torch.Tensor:
 
 
 class StillFrames(Dataset):
-    """Random frames with the content of each cell; example i depends on the seed and i alone."""
+    """Random frames with the content of each cell; example i depends on the seed and i alone.
+
+    All digits are there, also those that language models meet only in finetuning: a tower sees more than is named.
+    """
 
     def __init__(self, count: int, seed: int, images: str = "train"):
         self.count, self.seed, self.images = count, seed, images
@@ -85,14 +90,14 @@ class StillFrames(Dataset):
             paint_square(frame, (y, x))
             square[cell_at(y + SQUARE_SIZE / 2, x + SQUARE_SIZE / 2)] = 1
         for cell in rng.permutation(NUM_CELLS)[: rng.integers(2, 11)]:
-            value, colour = int(rng.integers(10)), int(rng.integers(len(COLOURS)))
+            value, colour = int(rng.integers(NUM_VALUES)), int(rng.integers(len(COLOURS)))
             paint_digit(frame, Digit(value, int(cell), COLOURS[colour], 0, 1), self.images, rng)
-            contents[cell] = 1 + 10 * colour + value
+            contents[cell] = 1 + NUM_VALUES * colour + value
         return {"frame": frame.clip(0, 255).astype(np.uint8), "contents": contents, "square": square}
 
 
 def collate_frames(examples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-    """Return a batch: normalised pixels (batch, 3, height, width), contents and square of the cells (batch, 25)."""
+    """Return a batch: normalised pixels (batch, 3, height, width), contents and square of the cells (batch, cells)."""
     stacked = {key: torch.from_numpy(np.stack([e[key] for e in examples])) for key in examples[0]}
     pixels = normalise(stacked["frame"])
     noise = 0.03 * torch.randn(pixels.shape)
@@ -206,7 +211,7 @@ class Transcripts(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
-        scene = sample_scene(rng)
+        scene = sample_scene(rng, LAYOUT.familiar)
         turns = [(q.question, q.answer) for q in ask(scene, rng)]
         told = transcript(scene, int(rng.integers(1, self.max_frames + 1)))[-self.length :]
         places = np.full((self.length, WORDS_PER_PLACE), self.tokenizer.pad_token_id)

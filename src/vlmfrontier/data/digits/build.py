@@ -23,7 +23,9 @@ from vlmfrontier.data.digits.scene import (
     CELLS_PER_SIDE,
     FRAME_SIZE,
     FRAMES_PER_SECOND,
+    LAYOUT,
     NUM_FRAMES,
+    NUM_VALUES,
     SQUARE_SIZE,
     Digit,
     Question,
@@ -36,7 +38,6 @@ from vlmfrontier.data.video import encode_video
 from vlmfrontier.files import write_json
 from vlmfrontier.progress import counted
 
-SPRITE_SIZES = (9, 10, 11, 12)  # pixels a side; a cell has 12 or 13
 RGB = {
     "white": (235, 235, 235),
     "yellow": (235, 215, 40),
@@ -76,7 +77,7 @@ def sprites(split: str, value: int, size: int) -> np.ndarray:
 
 def place_digit(digit: Digit, image_split: str, rng: np.random.Generator) -> tuple[tuple[slice, slice], np.ndarray]:
     """Draw handwriting and place of `digit`: the pixels it covers in its cell, and its opacity (size, size, 1)."""
-    size = SPRITE_SIZES[rng.integers(len(SPRITE_SIZES))]
+    size = LAYOUT.glyphs[rng.integers(len(LAYOUT.glyphs))]
     bank = sprites(image_split, digit.value, size)
     row, column = divmod(digit.cell, CELLS_PER_SIDE)
     y = int(rng.integers(CELL_EDGES[row], CELL_EDGES[row + 1] - size + 1))
@@ -121,9 +122,12 @@ SPLITS = ("align", "dev", "train", "test")  # the position is part of each video
 
 
 def scene_and_questions(split: str, index: int, seed: int) -> tuple[Scene, list[Question]]:
-    """Return video number `index` of `split` and its questions: they depend on these three values alone."""
+    """Return video number `index` of `split` and its questions: they depend on these three values alone.
+
+    Those of stage 1, `align`, show familiar digits alone.
+    """
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
-    scene = sample_scene(rng)
+    scene = sample_scene(rng, LAYOUT.familiar if split == "align" else NUM_VALUES)
     return scene, ask(scene, rng)
 
 

@@ -1,9 +1,9 @@
 """What happens in one digit video and what is asked of it: which digits, where, when, and the path of the green square.
 
-A frame is 5×5 named cells of 12.8 pixels. Two white and one to four yellow digits stay for the whole video; two to four
-red digits come one after another, and one blue digit comes once, for durations drawn from a power law, so that the
-chance to miss an event falls smoothly with the number of frames looked at; a green square moves and leaves late for its
-last place.
+A frame is a square of named cells, which `LAYOUT` describes. Two white and one to four yellow digits stay for the
+whole video; two to four red digits come one after another, and one blue digit comes once, for durations drawn from a
+power law, so that the chance to miss an event falls smoothly with the number of frames looked at; a green square
+moves and leaves late for its last place.
 
 The word that decides the answer stands last in a question, so that a small language model reads the answer off that
 word. Every question is answered with single words of `VOCABULARY`; a caption is a list of them.
@@ -19,8 +19,25 @@ from vlmfrontier.tasks import DIGITS_TASKS
 FRAME_SIZE = 64  # pixels a side
 NUM_FRAMES = 32
 FRAMES_PER_SECOND = 8
-CELLS_PER_SIDE = 5
-CELL_NAMES = tuple(f"{row}{column}" for row in "abcde" for column in "12345")
+NUM_VALUES = 10
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How fine the detail of a frame is, and how much of it starting models have seen."""
+
+    cells_per_side: int
+    """Named cells along each side of a frame."""
+    glyphs: tuple[int, ...]
+    """Sizes of digits, pixels a side; all smaller than a cell."""
+    familiar: int = NUM_VALUES
+    """Digits below this are in the scenes of pretraining; the others are what only finetuning teaches."""
+
+
+LAYOUT = Layout(cells_per_side=5, glyphs=(9, 10, 11, 12))
+"""Starting models fit one layout: other cells or values need `snakemake pretrain`."""
+CELLS_PER_SIDE = LAYOUT.cells_per_side
+CELL_NAMES = tuple(f"{row}{column}" for row in "abcdefgh"[:CELLS_PER_SIDE] for column in range(1, CELLS_PER_SIDE + 1))
 CELL_EDGES = tuple(round(i * FRAME_SIZE / CELLS_PER_SIDE) for i in range(CELLS_PER_SIDE + 1))
 SQUARE_SIZE = 5  # pixels a side of the green square
 COLOURS = ("white", "yellow", "red", "blue", "green")
@@ -96,13 +113,13 @@ def _red_intervals(rng: np.random.Generator) -> list[tuple[int, int]]:
     return intervals
 
 
-def sample_scene(rng: np.random.Generator) -> Scene:
-    """Draw one scene."""
+def sample_scene(rng: np.random.Generator, values: int = NUM_VALUES) -> Scene:
+    """Draw one scene with digits below `values`."""
     cells = [int(c) for c in rng.permutation(CELLS_PER_SIDE**2)]
 
     def digits(colour: str, intervals: list[tuple[int, int]]) -> list[Digit]:
-        values = rng.permutation(10)
-        return [Digit(int(v), cells.pop(), colour, a, b) for v, (a, b) in zip(values, intervals, strict=False)]
+        chosen = rng.permutation(values)
+        return [Digit(int(v), cells.pop(), colour, a, b) for v, (a, b) in zip(chosen, intervals, strict=False)]
 
     always = (0, NUM_FRAMES)
     white = digits("white", [always] * 2)
@@ -122,8 +139,8 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 
 WORDS = ("digit", "at", "sum", "of", "how", "many", "first", "last", "largest", "describe", "end")
 SUBJECTS = ("white", "red", "blue", "green")  # what a caption tells of
-VOCABULARY = (*WORDS, *SUBJECTS, "yellow", *(str(i) for i in range(18)), *CELL_NAMES)
-DIGIT_WORDS = tuple(str(i) for i in range(10))
+VOCABULARY = (*WORDS, *SUBJECTS, "yellow", *(str(i) for i in range(2 * NUM_VALUES - 2)), *CELL_NAMES)
+DIGIT_WORDS = tuple(str(i) for i in range(NUM_VALUES))
 NUM_OPTIONS = 4
 
 
