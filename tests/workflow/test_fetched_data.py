@@ -12,6 +12,7 @@ from tests.made_videos import write_sources
 pytestmark = pytest.mark.workflow
 
 
+@pytest.mark.slow
 def test_sets_are_fetched_before_they_are_prepared(workflow: Workflow, tmp_path_factory, monkeypatch):
     root = tmp_path_factory.mktemp("hub")
     published = root / "datasets/open/set"

@@ -9,6 +9,7 @@ from tests.made_videos import write_sources
 
 
 @pytest.mark.workflow
+@pytest.mark.slow
 def test_real_data_is_prepared_once_and_again_when_its_annotations_change(workflow: Workflow):
     section = write_sources(workflow.folder / "sets")
     rows = {"design": "rows", "rows": [{"N": "xs", "T": 2, "V": 4, "n": 20}]}

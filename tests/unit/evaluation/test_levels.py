@@ -66,6 +66,7 @@ def measured(path: Path) -> dict:
     return {key: found[key] for key in ("T", "V", "errors", "visual_tokens", "counted_flops", "test")}
 
 
+@pytest.mark.slow
 def test_every_level_is_what_a_job_of_its_own_gives(copied: ResultsFolder, start):  # noqa: F811
     run = only(ladder(start))
     folder, before = copied.run(run.key), json.loads(copied.run(run.key).result.read_text())

@@ -49,6 +49,7 @@ def study(folder: Path, T: list[int], keep_model: bool = True) -> Study:
     return load_study([ROOT / "config.yaml"], changes)
 
 
+@pytest.mark.slow
 def test_each_level_is_answered_and_scored_once(tmp_path: Path):
     called, results = tmp_path / "called", ResultsFolder(tmp_path / "results/made")
     (tmp_path / "bin").mkdir()
