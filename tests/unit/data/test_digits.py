@@ -1,17 +1,21 @@
 """Scenes, their questions, and the files of a split."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from vlmfrontier.data.digits import build
 from vlmfrontier.data.digits.build import IMAGE_SPLITS, build_split, render, scene_and_questions, sprites
 from vlmfrontier.data.digits.scene import (
     CELL_EDGES,
     CELL_NAMES,
     CELLS_PER_SIDE,
+    LAYOUT,
     NUM_FRAMES,
+    NUM_VALUES,
     VOCABULARY,
     ask,
     sample_scene,
@@ -63,6 +67,18 @@ def test_events_do_not_overlap_and_stay_inside_the_video():
         assert all(a.stop <= b.start for a, b in pairwise(red))
         assert all(0 <= d.start < d.stop <= NUM_FRAMES for d in scene.digits)
         assert len({d.cell for d in scene.digits}) == len(scene.digits)
+
+
+def test_stage_1_shows_familiar_digits_alone_and_finetuning_all(monkeypatch):
+    monkeypatch.setattr(build, "LAYOUT", replace(LAYOUT, familiar=4))
+    shown = {
+        split: [[d.value for d in scene_and_questions(split, i, 3)[0].digits] for i in range(100)]
+        for split in ("align", "train", "test")
+    }
+    assert {value for values in shown["align"] for value in values} == set(range(4))
+    for split in ("train", "test"):
+        assert {value for values in shown[split] for value in values} == set(range(NUM_VALUES))
+    assert {len(values) for values in shown["align"]} == {len(values) for values in shown["train"]}  # none is left out
 
 
 def test_a_digit_is_painted_inside_its_cell_while_it_is_there():

@@ -31,7 +31,7 @@ class Layout:
     glyphs: tuple[int, ...]
     """Sizes of digits, pixels a side; all smaller than a cell."""
     familiar: int = NUM_VALUES
-    """Digits below this are in the scenes of pretraining; the others are what only finetuning teaches."""
+    """Digits below this (four or more) are in the scenes of pretraining; finetuning alone teaches the others."""
 
 
 LAYOUT = Layout(cells_per_side=5, glyphs=(9, 10, 11, 12))
