@@ -25,16 +25,16 @@ from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.collect import check_split
 from vlmfrontier.sweep.outdated import Outdated, has_finished, named, outdated_runs
 from vlmfrontier.sweep.runs import Run, configurations, plan_runs
-from vlmfrontier.sweep.underway import runs_underway
+from vlmfrontier.sweep.underway import STAGE_OF, runs_underway
 
 if TYPE_CHECKING:
     from vlmfrontier.laws.table import ResultsTable
 
 FORCED = "VLMFRONTIER_FORCED"
 """In the environment of jobs: what was forced, as JSON."""
-TRAININGS = ("finetune_run", "finetune_run_on_nodes")
+TRAININGS = tuple(rule for rule, stage in STAGE_OF.items() if stage == "finetune")
 """Rules that finetune."""
-EVALUATIONS = ("evaluate_run", "answer_run")
+EVALUATIONS = tuple(rule for rule in STAGE_OF if rule not in TRAININGS)
 """Rules that need the weights of a run."""
 EVERYTHING = "*"
 """Among the forced names: all of them."""

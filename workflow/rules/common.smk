@@ -82,13 +82,6 @@ REFUSED = refusals(PLACEMENTS)
 STUDY_JSON = f"{RESULTS}/study.json"
 
 # Runs that failed for good, where the study may go on without them; each is named when the results are collected.
-
-
-def rating_hours(run):
-    """Return the hours in which the answers of a run are rated and scored, at all T and V that it is tested at."""
-    return jobs.rating_hours(STUDY, Path(RESULTS), 1 + len(RUNS[run].tested))
-
-
 LEFT_OUT = failed_runs(RUNS, Path(RESULTS)) if STUDY.execution.without_failed else set()
 RUN_RESULTS = expand(f"{RESULTS}/runs/{{run}}/result.json", run=[run for run in RUNS if run not in LEFT_OUT])
 
@@ -230,6 +223,11 @@ def start_priority(runs):
 def together(wildcards):
     """Return the group of a run's jobs, which then share an allocation; None for a run on several nodes."""
     return "run" if placement(wildcards).nodes == 1 else None
+
+
+def rating_hours(run):
+    """Return the hours in which the answers of a run are rated and scored, at all T and V that it is tested at."""
+    return jobs.rating_hours(STUDY, Path(RESULTS), 1 + len(RUNS[run].tested))
 
 
 # Where small runs share jobs, a run is evaluated in the job that finetunes it.

@@ -22,6 +22,8 @@ from vlmfrontier.study.space import VideoLevels
 from vlmfrontier.sweep.evaluations import asked
 from vlmfrontier.sweep.points import Drawn, drawn, next_draw, next_levels
 
+Numbers = dict[tuple[float, ...], int]
+"""Indices of configurations by their factors, T and V last."""
 RIVAL = 1.1
 """A candidate's predicted error is at most this many times the least at its cost."""
 
@@ -93,7 +95,8 @@ def candidates_of(
     cheapest = search(errors, affordable(space.cost, budgets[:1])).min()
     rivals = errors <= RIVAL * np.minimum.accumulate(errors, axis=1)
     rivals &= (np.arange(len(space)) >= cheapest) & (space.cost <= budgets[-1])
-    below = _Below(target, testing) if testing.also else None
+    number = _numbered(target) if testing.also or testing.draw else {}
+    below = _Below(target, testing.also, number) if testing.also else None
     trained = rivals if below is None else rivals | below.bring(rivals)
     size, index = np.nonzero(trained)
     done, elastic = _done(runs, list(space.factors)), _elastic(target, testing, index)
@@ -102,7 +105,7 @@ def candidates_of(
     if not new.any():
         raise UserError("every rival of the frontier has been run at every number of examples; widen space")
     index, sizes, elastic = index[new], sizes[size][new], elastic[new]
-    cost = training_cost(_seen(target, testing, index, elastic), sizes, testing.epochs)
+    cost = training_cost(_seen(target, testing, index, elastic, number), sizes, testing.epochs)
     if below is None:
         return Candidates(index, sizes, cost, elastic=elastic)
     tests = [below.tests(i) for i in index]
@@ -127,15 +130,13 @@ def _elastic(target: Target, testing: Treatment, index: np.ndarray) -> np.ndarra
     return np.array([testing.levels(target.space.at(i)) is not None for i in index], bool)
 
 
-def _seen(target: Target, testing: Treatment, index: np.ndarray, elastic: np.ndarray) -> np.ndarray:
+def _seen(target: Target, testing: Treatment, index: np.ndarray, elastic: np.ndarray, number: Numbers) -> np.ndarray:
     """Return the mean c of the steps of trainings at `index`; of those that draw over the levels in the space."""
     cost = target.space.cost[index].copy()
-    if elastic.any():
-        number = _numbered(target)
-        for k in np.flatnonzero(elastic):
-            x = target.space.at(index[k])
-            at = [number.get((*_others(x), T, V)) for T, V in product(*testing.levels(x))]
-            cost[k] = np.mean([target.space.cost[i] for i in at if i is not None])
+    for k in np.flatnonzero(elastic):
+        x = target.space.at(index[k])
+        at = [number.get((*_others(x), T, V)) for T, V in product(*testing.levels(x))]
+        cost[k] = np.mean([target.space.cost[i] for i in at if i is not None])
     return cost
 
 
@@ -143,7 +144,7 @@ def _others(x: dict[str, float]) -> tuple[float, ...]:
     return tuple(value for name, value in x.items() if name not in "TV")
 
 
-def _numbered(target: Target) -> dict[tuple[float, ...], int]:
+def _numbered(target: Target) -> Numbers:
     """Return the index of every configuration by its other factors, T and V."""
     space = target.space
     return {(*_others(x), x["T"], x["V"]): i for i, x in enumerate(map(space.at, range(len(space))))}
@@ -152,8 +153,8 @@ def _numbered(target: Target) -> dict[tuple[float, ...], int]:
 class _Below:
     """Where the configurations of a space are tested besides, if they are trained."""
 
-    def __init__(self, target: Target, testing: Treatment):
-        self.space, self.also, self.number = target.space, testing.also, _numbered(target)
+    def __init__(self, target: Target, also: VideoLevels, number: Numbers):
+        self.space, self.also, self.number = target.space, also, number
 
     def tests(self, index: int) -> np.ndarray:
         """Return the configurations at which a training would be tested, its own first; none outside the space."""

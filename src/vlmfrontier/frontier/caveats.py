@@ -253,8 +253,10 @@ def tested_elsewhere(table: ResultsTable, target: str) -> list[str]:
     """Return a sentence if errors are of models tested at levels that they were not trained at, and nothing says what
     training there would change, or many of them are at a ceiling; `table` has the rows of `target`."""
     gap = table.transfer.get(target)
-    if gap is None or gap.anchors:
-        return [] if gap is None else _at_ceiling(table, target)
+    if gap is None:
+        return []
+    if gap.anchors:
+        return _at_ceiling(table.error(target)[table.elsewhere])
     names = " and ".join(table.trained)
     return [
         f"models were tested at {names} that they were not trained at, and no such configuration was trained as well: "
@@ -266,15 +268,16 @@ _CEILING, _CROWD = 0.98, 0.05
 """Errors from this share of the largest on are at a ceiling if more than so many tests elsewhere have them."""
 
 
-def _at_ceiling(table: ResultsTable, target: str) -> list[str]:
+def _at_ceiling(error: np.ndarray) -> list[str]:
     """Return a sentence if the errors of many models that are tested elsewhere crowd at the largest one."""
-    error = table.error(target)[table.elsewhere]
-    crowd, most = np.sum(error >= _CEILING * error.max()), error.max()
-    told = (
+    most = error.max()
+    crowd = np.sum(error >= _CEILING * most)
+    if crowd <= max(2, _CROWD * len(error)):
+        return []
+    return [
         f"{crowd} of {len(error)} tests elsewhere than trained have errors within 2% of {most:.3g}, the largest: what "
         "worse models lose is not seen, and the transfer gap, and with it x*, may be off by more than its interval"
-    )
-    return [told] if crowd > max(2, _CROWD * len(error)) else []
+    ]
 
 
 def contradicted(table: pd.DataFrame, unit: str) -> list[str]:

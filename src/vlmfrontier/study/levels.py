@@ -36,6 +36,11 @@ class Conflict(NamedTuple):
 def _design_levels(design: Design) -> Iterator[tuple[KeyPath, str, Any]]:
     """Yield (path inside the design, factor, level) for every level a design names."""
     yield from _run_levels(design)
+    yield from _levels_besides(design)
+
+
+def _levels_besides(design: Design) -> Iterator[tuple[KeyPath, str, int]]:
+    """Yield likewise those at which a design's runs are tested besides, and that they draw."""
     for key in ("also", "draw"):
         yield from _of_videos(getattr(design, key), (key,))
 
@@ -85,8 +90,7 @@ def never_below(study: "Study", elsewhere: Sequence[tuple[KeyPath, str, int]]) -
     for name, design in designs.items():
         if name == NEXT:  # whose runs are not known when it is said where they are tested
             continue
-        own = [each for key in ("also", "draw") for each in _of_videos(getattr(design, key), (key,))]
-        for path, factor, level in own:
+        for path, factor, level in _levels_besides(design):
             if level > most[name][factor]:
                 yield _above(("sweep", "designs", name, *path), factor, level, most[name][factor], "this design")
     for path, factor, level in elsewhere:

@@ -35,8 +35,14 @@ class Point(NamedTuple):
 
 def elastic(study: Study, design: Design, point: Point) -> Point:
     """Return a run with the levels that it draws T and V from, if its design or the study says so."""
-    draw = study.finetune.draw if design.draw is None else design.draw
-    return point if draw is None or draw == "none" else point._replace(draw=drawn(draw, point.T, point.V))
+    draw = _draw_of(study, design)
+    return point if draw is None else point._replace(draw=drawn(draw, point.T, point.V))
+
+
+def _draw_of(study: Study, design: Design | None) -> VideoLevels | None:
+    """Return what the runs of a design draw T and V from; None: nothing."""
+    draw = study.finetune.draw if design is None or design.draw is None else design.draw
+    return None if draw == "none" else draw
 
 
 def drawn(levels: VideoLevels, T: int, V: int) -> Drawn | None:
@@ -87,9 +93,7 @@ def next_levels(study: Study) -> VideoLevels | None:
 
 def next_draw(study: Study) -> VideoLevels | None:
     """Return what runs that are suggested draw T and V from; None: nothing."""
-    design = study.sweep.designs.get(NEXT)
-    draw = study.finetune.draw if design is None or design.draw is None else design.draw
-    return None if draw == "none" else draw
+    return _draw_of(study, study.sweep.designs.get(NEXT))
 
 
 def tests_below(study: Study, name: str, points: Sequence[Point]) -> list[list[tuple[int, int]]]:

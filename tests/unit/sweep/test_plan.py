@@ -180,9 +180,8 @@ def test_the_paper_s_plan_has_stage_1_and_the_evaluation(tmp_path: Path):
     reading = 47733 * (2 * 32 * 412.4e6 * 729 + 2 * 32 * 196 * 7.5e9) / (0.4 * 312e12)
     assert dear.evaluation_gpu_hours == pytest.approx((reading + 0.03 * tokens) / 3600, rel=0.01)
     page = plan_page(study, plan.reset_index(), site)
-    assert (
-        "| 8B           | 8      | 7 " in page
-    )  # the mean over the grids that its steps draw; 24 if all had 625 tokens
+    # The mean over the grids that its steps draw; 24 if all had 625 tokens.
+    assert "| 8B           | 8      | 7 " in page
 
 
 OWN = {"mine": {"tasks": ["mytask"], "metric": "acc", "best": 1}}

@@ -1,4 +1,4 @@
-"""What is told of runs while they are made: how many are done, and how long the others take."""
+"""The terminal's lines on runs while they are made: how many are done, and how long the others take."""
 
 import logging
 import subprocess
