@@ -36,7 +36,7 @@ StandardError = Annotated[float | None, Field(strict=True), AfterValidator(_no_n
 class _Record(BaseModel):
     """A record of which these fields are read; others may stand beside them."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
 
 class Measured(_Record):

@@ -1,7 +1,10 @@
 """What every section of a study's configuration has in common: its base class, kinds of numbers, and names."""
 
+import ast
+import inspect
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -20,12 +23,24 @@ REFUSED = "/\\{}[]<>*?"
 class Section(BaseModel):
     """A part of the configuration: unknown keys are refused, values frozen, a field's docstring documents its key.
 
+    Neither checks nor documentation take time before they are needed: most processes read one study without a mistake.
     Validators raise `ValueError("what is wrong; a hint")`: study, key path and value are added to it (`load.describe`).
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True, protected_namespaces=()
+        extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True, protected_namespaces=()
     )
+
+    @classmethod
+    def documentation(cls) -> dict[str, str]:
+        """Return the docstring of every key that has one, read from the source."""
+        found = {}
+        for section in reversed(cls.__mro__[: cls.__mro__.index(Section)]):
+            for field, text in pairwise(ast.parse(inspect.getsource(section)).body[0].body):
+                match field, text:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                        found[name] = inspect.cleandoc(words)
+        return found
 
     @field_validator("*")
     @classmethod

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from vlmfrontier.errors import UserError, did_you_mean
 from vlmfrontier.records import read_checked
+from vlmfrontier.study.base import Section
 from vlmfrontier.study.files import read_yaml
 from vlmfrontier.study.levels import KeyPath
 from vlmfrontier.study.root import Study
@@ -69,9 +70,21 @@ def validate(given: Mapping[str, Any]) -> Study:
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a configuration file; `base` is the one key that the resolved study no longer has."""
     schema = Study.model_json_schema()
+    for section in _sections(Section):
+        properties = (schema if section is Study else schema["$defs"].get(section.__name__, {})).get("properties")
+        for name, words in section.documentation().items() if properties else ():
+            key = section.model_fields[name].alias or name
+            properties[key] = dict(sorted({**properties[key], "description": words}.items()))
     description = "Another configuration file that this one changes, relative to this file."
     schema["properties"] = {"base": {"type": "string", "description": description}, **schema["properties"]}
     return schema
+
+
+def _sections(parent: type[Section]) -> Iterator[type[Section]]:
+    """Return every section below one."""
+    for section in parent.__subclasses__():
+        yield section
+        yield from _sections(section)
 
 
 def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
