@@ -102,7 +102,15 @@ def study_or_exit(files: Sequence[Path | str], overrides: Mapping[str, Any]) -> 
         check_files(study, runs, table)
     except UserError as error:
         sys.exit("\n".join(f"error: {line}" for line in str(error).splitlines()))
-    return Known(study, {run.key: run for run in runs}, notes)
+    return Known(study, {run.key: run for run in runs}, [*notes, *not_installed(study)])
+
+
+def not_installed(study: Study) -> list[str]:
+    """Return a note on packages that learning curves need and this Python has not got; another one may train."""
+    absent = study.execution.absent_reporters() if study.trained else []
+    return [
+        f"execution.report_to: {name} is not installed in this Python; install it where runs train" for name in absent
+    ]
 
 
 def own_table(study: Study) -> "ResultsTable":

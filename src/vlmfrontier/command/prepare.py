@@ -38,7 +38,7 @@ def plan(given: Namespace) -> None:
     from vlmfrontier.sweep.plan_page import assumptions, stage_1, summary, sweep_totals
     from vlmfrontier.sweep.runs import plan_runs
     from vlmfrontier.sweep.status import REFUSED
-    from vlmfrontier.workflow import own_table, with_forms
+    from vlmfrontier.workflow import not_installed, own_table, with_forms
 
     site = read_site(given.site)
     try:
@@ -55,7 +55,7 @@ def plan(given: Namespace) -> None:
     for table in (sweep_totals(runs), stage_1(study, site, folder)):
         if not table.empty:
             print(table.to_string(index=False))
-    for note in notes:
+    for note in [*notes, *not_installed(study)]:
         print(f"note: {note}")
     for sentence in assumptions(study, site, folder):
         print(f"assumed: {sentence}")

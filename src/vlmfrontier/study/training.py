@@ -1,5 +1,6 @@
 """The sections of pretraining, finetuning and `execution`: how runs are trained, and what never changes a result."""
 
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -184,6 +185,9 @@ MOST_WORKERS = 16
 """Decoding processes per GPU that are started without being asked for."""
 
 
+Reporter = Literal["tensorboard", "wandb"]
+
+
 class ExecutionConfig(Section):
     """How jobs are run, and the GPUs and nodes of a training on a cluster."""
 
@@ -204,6 +208,15 @@ class ExecutionConfig(Section):
     without_failed: bool = False
     """Fit the laws on the runs that have a result when others failed for good; those are named. Off: nothing is fitted
     until every run has its result."""
+
+    report_to: Annotated[list[Reporter], Field(max_length=2)] = []
+    """Where learning curves go besides train.jsonl: `tensorboard` (runs/<run>/tensorboard/), `wandb` (Weights & Biases;
+    the study is the project). Their packages must be installed where runs are trained."""
+
+    def absent_reporters(self) -> list[str]:
+        """Return those of `report_to` whose package the Python that asks has not got."""
+        packages = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
+        return [name for name in self.report_to if not any(find_spec(package) for package in packages[name])]
 
     def decoders(self, cores: int, generated: bool) -> int:
         """Return the processes that decode ahead of a GPU with so many cores; none for `generated` videos, which come

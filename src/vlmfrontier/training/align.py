@@ -24,6 +24,7 @@ from vlmfrontier.models.weights import save_model
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
 from vlmfrontier.study.training import Alignment
+from vlmfrontier.training.curves import Curves
 from vlmfrontier.training.examples import encode_turns, pad_batch
 from vlmfrontier.training.loop import parameter_groups, train
 from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
@@ -157,6 +158,7 @@ def _align(study: Study, language: str, results: ResultsFolder, stage: Stage, st
         seed=seed,
         label=stage.name,
         loss=features_loss,
+        curves=Curves.of(study, state.folder, stage.name),
     )
     save_model(model, tokenizer, stage.model)
     return summary.report()

@@ -18,6 +18,7 @@ from vlmfrontier.study.training import FinetuneConfig
 from vlmfrontier.sweep.fingerprints import run_settings
 from vlmfrontier.sweep.outdated import weights_dropped
 from vlmfrontier.sweep.runs import Run
+from vlmfrontier.training.curves import Curves
 from vlmfrontier.training.examples import VideoConversations, counted_frames, nested_subset, subset_hash, training_order
 from vlmfrontier.training.loop import parameter_groups, train
 from vlmfrontier.training.processes import WHOLE_BATCHES, BatchPlan, Loading, num_processes
@@ -61,6 +62,7 @@ def _finetune(
 ) -> dict | None:
     folder, start = results.run(run.key), results.start(study.models, run.language, run.vision)
     settings, seed = study.finetune, 1000 * study.seed + run.seed
+    curves = Curves.of(study, folder.root, run.key)
     examples, subset = _examples(study, run, results, prompt, seed, state)
     model = _starting_model(study, run, start, seed)
     summary = train(
@@ -75,6 +77,7 @@ def _finetune(
         label=run.key,
         plan=plan,
         loading=Loading.of(study.execution, study.data),
+        curves=curves,
     )
     if not state.writer:
         return None

@@ -17,6 +17,7 @@ from transformers import PrinterCallback, TrainingArguments, set_seed
 from vlmfrontier.errors import UserError
 from vlmfrontier.models.weights import updates
 from vlmfrontier.study.training import OptimizationConfig
+from vlmfrontier.training.curves import NO_CURVES, Curves
 from vlmfrontier.training.divergence import Diverged, StepWatch, advice
 from vlmfrontier.training.processes import (
     OWN_PROCESS,
@@ -128,7 +129,7 @@ def _arguments(
         data_seed=seed,
         use_cpu=not torch.cuda.is_available(),
         remove_unused_columns=False,
-        report_to="none",
+        report_to="none",  # curves are attached below, where a resumed training continues them
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
         **loading.arguments(),
@@ -159,6 +160,7 @@ def train(
     loss: Loss = model_loss,
     plan: BatchPlan = WHOLE_BATCHES,
     loading: Loading = OWN_PROCESS,
+    curves: Curves = NO_CURVES,
 ) -> TrainingSummary:
     """Train `model` for `steps` over `dataset` in its order, going on from the newest valid checkpoint of `state`.
 
@@ -184,7 +186,8 @@ def train(
     trainer.remove_callback(PrinterCallback)  # which Trainer adds by itself
     if shards(settings) and settings.precision == "bf16":
         reduce_in_32_bits(trainer.accelerator)
-    first = _run(trainer, callback)
+    with curves.attached(trainer, state):
+        first = _run(trainer, callback)
     seconds = time.monotonic() - callback.started
     state.log({"event": "finished", "step": steps, "seconds": round(seconds, 2)})
     trained = gather_model(trainer.model, template, is_first()) if template else model

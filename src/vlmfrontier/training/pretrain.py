@@ -40,6 +40,7 @@ from vlmfrontier.models.prompt import PromptBuilder
 from vlmfrontier.models.video_vlm import VideoVLM
 from vlmfrontier.models.vision import downsample, normalise
 from vlmfrontier.study.root import Study
+from vlmfrontier.training.curves import Curves
 from vlmfrontier.training.examples import encode_turns, pad_batch
 from vlmfrontier.training.loop import parameter_groups, train
 from vlmfrontier.training.state import Stage, TrainingState, run_if_needed
@@ -175,6 +176,7 @@ def _pretrain_vision(study: Study, folder: Path, state: TrainingState) -> dict:
         seed=seed,
         label="vision",
         loss=cell_loss,
+        curves=Curves.of(study, state.folder, "vision"),
     )
     unseen = StillFrames(300, seed + 1, images="dev")
     accuracy = cell_accuracy(reader, collate_frames([unseen[i] for i in range(len(unseen))]))
@@ -264,6 +266,7 @@ def _pretrain_language(study: Study, language: str, stage: Stage, state: Trainin
         seed=seed,
         label=stage.name,
         loss=transcript_loss,
+        curves=Curves.of(study, state.folder, stage.name),
     )
     model.language.save_pretrained(stage.model)
     tokenizer.save_pretrained(stage.model)

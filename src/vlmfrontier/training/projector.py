@@ -20,6 +20,7 @@ from vlmfrontier.records import read_manifest
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.fingerprints import deciding
+from vlmfrontier.training.curves import Curves
 from vlmfrontier.training.examples import Examples, VideoShape, counted_frames, training_order
 from vlmfrontier.training.loop import parameter_groups, train
 from vlmfrontier.training.processes import WHOLE_BATCHES, BatchPlan, Loading, num_processes
@@ -104,6 +105,8 @@ def _align(
     study: Study, language: str, vision: str, results: ResultsFolder, plan: BatchPlan, state: TrainingState
 ) -> dict | None:
     settings, seed, split = study.pretrain.align, study.pretrain.seed, results.split(SPLIT)
+    name = study.models.start_name(language, vision)
+    curves = Curves.of(study, state.folder, f"align {name}")
     set_seed(seed)
     model, tokenizer = published_model(study.models, language, vision, results)
     conversations = open_conversations(split)
@@ -123,7 +126,6 @@ def _align(
         batch_size=settings.batch_size,
         seed=seed,
     )
-    name = study.models.start_name(language, vision)
     summary = train(
         model,
         examples,
@@ -136,6 +138,7 @@ def _align(
         label=f"align {name}",
         plan=plan,
         loading=Loading.of(study.execution, study.data),
+        curves=curves,
     )
     if not state.writer:
         return None

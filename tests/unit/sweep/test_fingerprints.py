@@ -67,6 +67,7 @@ MADE: dict[str, Callable[[Study], str]] = {
         ({"space": {"T": [1, 2]}}, {"frontier"}),
         ({"cost": {"W": 60}}, {"collect", "frontier"}),
         ({"execution": {"warm_start": False}}, set()),
+        ({"execution": {"report_to": ["tensorboard"]}}, set()),
         ({"study": "other"}, set()),
     ],
 )
