@@ -73,6 +73,78 @@ def test_every_row_of_the_frontier_is_what_the_page_computes(visit, results: Res
     )  # a difference of errors: its last digits are noise
 
 
+def test_the_answer_that_comes_with_the_page_is_the_one_that_it_computes(visit):
+    script = """() => {
+        const { target, n, budget } = START;
+        const chosen = engine.optimum(target, n, budget);
+        return { chosen, ranges: engine.ranges(target, n, budget), ...said(target, n, budget, chosen) };
+    }"""
+    with visit() as seen:
+        given, computed = seen.page.evaluate("data.first"), seen.page.evaluate(script)
+    assert given["chosen"].pop("x") == computed["chosen"].pop("x")
+    lost = [one["chosen"].pop("regret") for one in (given, computed)]
+    assert lost[0] == pytest.approx(lost[1], abs=1e-8)  # a difference of errors: its last digits are noise
+    assert given["chosen"] == pytest.approx(computed["chosen"], rel=1e-8)
+    assert {key: given[key] for key in ("ranges", "measured", "warnings")} == {
+        key: computed[key] for key in ("ranges", "measured", "warnings")
+    }
+
+
+def test_the_first_answer_needs_no_laws(visit, explorer: Path, tmp_path: Path):
+    """They take longest: the answer is seen before they are read."""
+    page = tmp_path / "slow.html"
+    watch = "window.asked = []; const parse = JSON.parse; JSON.parse = (text) => (asked.push(seen()), parse(text));"
+    cards = 'const seen = () => document.querySelectorAll("#answer .value").length;'
+    page.write_text(explorer.read_text().replace("<script>", f"<script>{cards}{watch}", 1))
+    with visit(path=page) as seen:
+        of_data, *of_laws = seen.page.evaluate("asked")
+    assert of_data == 0
+    assert of_laws
+    assert all(shown == 5 for shown in of_laws)
+
+
+def test_memory_that_is_used_again_holds_the_errors_of_the_new_n(visit):
+    script = """() => {
+        const { steps } = data.examples;
+        const both = (n) => ["avg", "quiz"].map((target) => [target, n]);
+        const asked = [...steps, ...steps.toReversed()].flatMap(both);
+        const all = (room, target, n) => [room.optimum(target, n, START.budget), room.standing(target, n, 1e13, 30)];
+        const of = (room) => ([target, n]) => all(room, target, n);
+        return [asked.map(of(engine)), asked.map((each) => of(Engine(data))(each))];
+    }"""
+    with visit() as seen:
+        again, fresh = seen.page.evaluate(script)
+    assert len(again) > 4 * 6  # more than are kept
+    assert again == fresh
+
+
+def test_a_drag_shows_its_answer_in_the_next_frame_and_every_chart_follows_before_it_rests(visit):
+    script = """async () => {
+        const drawn = () => [...document.querySelectorAll(".star > path:last-child")];
+        const stars = () => drawn().map((star) => star.getAttribute("transform"));
+        const frame = () => new Promise((done) => requestAnimationFrame(() => done()));
+        const slider = document.getElementById("n");
+        const before = stars();
+        const answers = [];
+        for (const place of [0, 1, 2, 3]) {
+            slider.value = place;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+            await frame();
+            answers.push(document.querySelector("#answer .error").dataset.value);
+        }
+        const moving = document.body.dataset.shown === undefined;
+        for (let i = 0; i < 5; i += 1) await new Promise((done) => setTimeout(done));
+        return { before, after: stars(), answers, moving, steps: data.examples.steps.slice(0, 4) };
+    }"""
+    with visit() as seen:
+        found = seen.page.evaluate(script)
+        expected = [seen.page.evaluate("(n) => engine.optimum('avg', n, state.budget).f", n) for n in found["steps"]]
+    assert [float(answer) for answer in found["answers"]] == expected
+    assert len(set(found["answers"])) == 4
+    assert found["moving"]
+    assert found["after"][0] != found["before"][0]
+
+
 def test_what_is_near_is_a_share_of_what_is_at_stake_as_in_the_frontier(visit, results: Results, monkeypatch):
     whole = frontier(results, "avg")
     monkeypatch.setattr(search, "STAKES", 0.05)

@@ -12,11 +12,11 @@ from matplotlib.colors import to_hex
 
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.figures import style
-from vlmfrontier.frontier.answers import ALTERNATIVES
+from vlmfrontier.frontier.answers import ALTERNATIVES, answer
 from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns
 from vlmfrontier.frontier.measured import NEAREST_RUNS
 from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS
-from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE
+from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE, frontier_table
 from vlmfrontier.frontier.sentences import per_video
 from vlmfrontier.frontier.space import RunRange, SearchSpace, named_levels
 from vlmfrontier.report.explorer_cost import cost_rule
@@ -51,6 +51,7 @@ def explorer_data(results: Results) -> dict[str, Any]:
         "space": None if space is None else _space(space, results.cost),
         "cost": None if space is None else cost_rule(results.cost, list(table.factors)),
         "budgets": None if space is None else _budgets(results, space),
+        "first": None if space is None else _first(results, space),
         "warnings": _warnings(results, space),
         "caveats": patterns(len(table)),
         "targets": {name: _target(results, name) for name in study.targets()},
@@ -127,6 +128,36 @@ def _budgets(results: Results, space: SearchSpace) -> dict[str, float]:
     low = max(float(budgets[0]), float(space.cost[0]))
     high = max(float(budgets[-1]), min(BEYOND * float(budgets[-1]), float(space.cost[-1])))
     return {"low": low, "high": high, "start": results.middle_budget, "asked": [low, float(budgets[-1])]}
+
+
+def _first(results: Results, space: SearchSpace) -> dict[str, Any]:
+    """Return the answer to the question with which the page opens, so that it is there before the page computes any."""
+    name, near, budget = results.main_target, results.config.near, results.middle_budget
+    n = float(_examples(results)["start"]) if results.table.has_data else None
+    target, sizes = results.target(name), None if n is None else np.array([n])
+    found = answer(target, results.runs, budget, n, near, results.caveats(name))
+    row = frontier_table(target, np.array([budget]), sizes, near).iloc[0]
+    x = found.choice.x
+    same = np.all([values == x[factor] for factor, values in space.factors.items()], axis=0)
+    return {
+        "chosen": {
+            "index": int(np.flatnonzero(same)[0]),
+            "x": list(x.values()),
+            "cost": found.choice.cost,
+            "f": found.choice.f,
+            "low": found.choice.f_lo,
+            "high": found.choice.f_hi,
+            "runLow": found.choice.run_lo,
+            "runHigh": found.choice.run_hi,
+            "pBest": found.choice.p_best,
+            "pNear": found.choice.p_near,
+            "near": found.choice.near,
+            "regret": found.choice.regret_p90,
+        },
+        "ranges": [[float(row[f"{factor}_{end}"]) for end in ("lo", "hi")] for factor in x],
+        "measured": list(found.measured),
+        "warnings": list(found.warnings),
+    }
 
 
 def _examples(results: Results) -> dict[str, Any]:

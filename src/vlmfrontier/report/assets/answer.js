@@ -47,9 +47,16 @@ function showAnswer(view) {
   at("answer-title").textContent = questionText();
   at("why").textContent = whyText();
   at("sure").textContent = agreementText(chosen);
-  const predict = (x) => engine.prediction(state.target, state.n, x);
-  showMeasured(caveats.ofMeasured(state.target, state.n, state.budget, chosen, predict));
-  showWarnings(caveats.ofAnswer(state.target, state.n, state.budget, chosen));
+  const { target, n, budget } = state;
+  const { measured, warnings } = isFirst(state) ? data.first : said(target, n, budget, chosen);
+  showMeasured(measured);
+  showWarnings(warnings);
+}
+
+// What is said beside an answer.
+function said(target, n, budget, chosen) {
+  const predict = (x) => engine.prediction(target, n, x);
+  return { measured: caveats.ofMeasured(target, n, budget, chosen, predict), warnings: caveats.ofAnswer(target, n, budget, chosen) };
 }
 
 function showMeasured(sentences) {

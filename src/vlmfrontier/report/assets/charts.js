@@ -165,7 +165,7 @@ const Charts = (data) => {
 
   function lawChart(view, k) {
     const factor = data.factors[k];
-    const curve = view.curves[k];
+    const { curve } = view;
     const x = curve.map((point) => point.value);
     const onLine = (run) => view.mine.every((value, other) => other === k || Math.abs(Math.log(data.runs.factors[other][run] / value)) < 0.02);
     const found = runPoints(view.target, (run) => data.runs.factors[k][run], onLine);

@@ -7,6 +7,7 @@ const Engine = (study) => {
   const laws = Laws(study);
   const { valueAt } = laws;
   const MOST_KEPT = 4e6; // errors of models at configurations, over all targets and n that are kept
+  const MOST_VIEWS = 6; // and no more of them: memory that is used again is faster than new memory
 
   // The configurations of the study's space: levels by factor, and for each configuration which level it has.
   const space = study.space && {
@@ -18,19 +19,20 @@ const Engine = (study) => {
 
   const configuration = (points, j) => points.levels.map((_, k) => valueAt(points, k, j));
 
-  // What `make` gives for a key, made once; of many keys the oldest is forgotten.
-  function kept(most, make) {
-    const known = new Map();
-    const get = (key, ...rest) => {
-      if (!known.has(key)) {
-        const made = make(...rest);
-        if (known.size >= most(made)) known.delete(known.keys().next().value);
-        known.set(key, made);
-      }
-      return known.get(key);
-    };
-    return Object.assign(get, { has: (key) => known.has(key) });
+  // How many configurations cost less than so much; with `equal`, as much at most.
+  function cheaper(cost, equal = false) {
+    let low = 0;
+    let high = space.size;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (equal ? space.cost[middle] <= cost : space.cost[middle] < cost) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
+
+  // How many of the configurations a budget affords.
+  const affordable = (budget) => cheaper(budget, true);
 
   // ---- intervals ---------------------------------------------------------------------------------------------------
 
@@ -45,8 +47,7 @@ const Engine = (study) => {
       const noise = law.noise[r % law.noise.length];
       for (let i = 0; i < scores.length; i += 1) values[r * scores.length + i] = away + scores[i] * noise;
     }
-    values.sort();
-    return rules.tails.map((tail) => Math.min(Math.exp(middle + quantile(values, tail)), largest));
+    return rules.tails.map((tail) => Math.min(Math.exp(middle + quantileOf(values, tail)), largest));
   }
 
   // The interval of what a new run would measure: never within that of the law.
@@ -56,23 +57,51 @@ const Engine = (study) => {
   }
 
   // The models' errors at one configuration.
-  const column = ({ all, group: { rows, size } }, j) => Float64Array.from({ length: rows }, (_, r) => all[r * size + j]);
+  function column({ all, group: { rows, size } }, j) {
+    const own = new Float64Array(rows);
+    for (let r = 0; r < rows; r += 1) own[r] = all[r * size + j];
+    return own;
+  }
 
   // ---- what a target says at one n -----------------------------------------------------------------------------------
 
-  const groupOf = kept(({ rows, size }) => Math.max(2, MOST_KEPT / (rows * size)), (target) => laws.over(target, space));
-  const viewOf = kept(({ all }) => Math.max(3, MOST_KEPT / all.length), makeView);
-  const viewAt = (target, n) => viewOf(`${target} ${n}`, target, n);
+  const groups = new Map();
+  const views = new Map();
+  const mostKept = (errors) => Math.min(MOST_VIEWS, Math.max(3, Math.floor(MOST_KEPT / errors)));
 
-  function makeView(target, n) {
-    const group = groupOf(target, target);
-    const all = laws.errors(group, n);
-    const errors = laws.medians(all, group.rows, group.size);
-    return { group, n, all, errors, best: prefixBest(errors), own: prefixBests(all, group.rows, group.size) };
+  // Of many the oldest is forgotten; returns it.
+  function forget(known, most) {
+    if (known.size < most) return null;
+    const [key, oldest] = known.entries().next().value;
+    known.delete(key);
+    return oldest;
+  }
+
+  function groupOf(target) {
+    if (!groups.has(target)) {
+      const group = laws.over(target, space);
+      forget(groups, mostKept(group.A.length));
+      groups.set(target, group);
+    }
+    return groups.get(target);
+  }
+
+  // The errors of a target at one n; those of the oldest n give their memory to those of a new one.
+  function viewAt(target, n) {
+    const key = `${target} ${n}`;
+    if (!views.has(key)) {
+      const group = groupOf(target);
+      const oldest = forget(views, mostKept(group.A.length));
+      const all = laws.errors(group, n, oldest !== null && oldest.all.length === group.A.length ? oldest.all : undefined);
+      const errors = laws.medians(all, group.rows, group.size);
+      views.set(key, { group, n, all, errors, best: prefixBest(errors), own: new Map() });
+    }
+    return views.get(key);
   }
 
   // best[j] is the best of the configurations 0 … j; a dearer one must be better by more than rounding.
-  function prefixBest(errors, best = new Int32Array(errors.length)) {
+  function prefixBest(errors) {
+    const best = new Int32Array(errors.length);
     let index = 0;
     for (let j = 0; j < errors.length; j += 1) {
       if (errors[j] < errors[index] * (1 - rules.tie)) index = j;
@@ -81,26 +110,30 @@ const Engine = (study) => {
     return best;
   }
 
-  // The same for every model, R × size.
-  function prefixBests(all, rows, size) {
-    const best = new Int32Array(all.length);
-    for (let r = 0; r < rows; r += 1) prefixBest(all.subarray(r * size, (r + 1) * size), best.subarray(r * size, (r + 1) * size));
-    return best;
+  // Every model's own best of the first `count` configurations, for each of the counts: a list of R each.
+  function choices({ all, own, group: { rows, size } }, counts) {
+    const wanted = [...new Set(counts)].filter((count) => !own.has(count)).sort((a, b) => a - b);
+    const found = wanted.map(() => new Int32Array(rows));
+    for (let r = 0; r < rows && wanted.length > 0; r += 1) {
+      const start = r * size;
+      let index = 0;
+      let least = all[start] * (1 - rules.tie);
+      let j = 1;
+      for (let c = 0; c < wanted.length; c += 1) {
+        for (const count = wanted[c]; j < count; j += 1) {
+          if (all[start + j] < least) {
+            index = j;
+            least = all[start + j] * (1 - rules.tie);
+          }
+        }
+        found[c][r] = index;
+      }
+    }
+    wanted.forEach((count, c) => own.set(count, found[c]));
+    return counts.map((count) => own.get(count));
   }
 
   // ---- search ------------------------------------------------------------------------------------------------------
-
-  // How many of the configurations a budget affords.
-  function affordable(budget) {
-    let low = 0;
-    let high = space.size;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (space.cost[middle] <= budget) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
 
   // The best affordable configuration that differs from those taken by a quarter in some factor; −1 if there is none.
   function runnerUp(errors, count, taken) {
@@ -121,7 +154,7 @@ const Engine = (study) => {
 
   // The fraction of the error by which a choice may be worse and still be near: less where little is at stake.
   function nearEnough(view, count) {
-    let first = space.cost.findIndex((cost) => cost >= space.cost[count - 1] / 2);
+    let first = cheaper(space.cost[count - 1] / 2);
     if (count - first < rules.leastRivals) first = 0;
     const middling = median(view.errors.slice(first, count));
     return rules.near * Math.min(1, rules.stakes * (middling / view.errors[view.best[count - 1]] - 1));
@@ -133,21 +166,20 @@ const Engine = (study) => {
     const { rows, size } = view.group;
     const own = column(view, j);
     const lost = new Float64Array(rows);
+    const [choice] = choices(view, [count]);
     let best = 0;
     let near = 0;
     const enough = nearEnough(view, count);
     for (let r = 0; r < rows; r += 1) {
-      const choice = view.own[r * size + count - 1];
-      const least = all[r * size + choice];
+      const least = all[r * size + choice[r]];
       lost[r] = own[r] - least;
-      best += choice === j;
+      best += choice[r] === j;
       near += own[r] <= least * (1 + enough);
     }
-    lost.sort();
     const [low, high] = interval(view.group, own);
     const [runLow, runHigh] = runInterval(view.group, own);
     const said = { index: j, x: configuration(space, j), cost: space.cost[j], f: errors[j], low, high, runLow, runHigh };
-    return { ...said, pBest: best / rows, pNear: near / rows, near: enough, regret: quantile(lost, rules.regretQuantile) };
+    return { ...said, pBest: best / rows, pNear: near / rows, near: enough, regret: quantileOf(lost, rules.regretQuantile) };
   }
 
   // x*(c; n); null where the budget affords nothing.
@@ -191,19 +223,19 @@ const Engine = (study) => {
   const ranges = (target, n, budget) => bands(viewAt(target, n), [affordable(budget)]).map(([range]) => range);
 
   // The 90% range of every factor over the models' own optima, as feasible values, at each count.
-  function bands({ own, group: { rows, size } }, counts) {
-    const ranges = space.levels.map(() => []);
-    for (const [c, count] of counts.entries()) {
-      const same = c > 0 && count === counts[c - 1];
-      space.levels.forEach((levels, k) => {
-        if (same) return ranges[k].push(ranges[k][c - 1]);
-        const places = new Int32Array(rows);
-        for (let r = 0; r < rows; r += 1) places[r] = space.index[k][own[r * size + count - 1]];
-        places.sort(); // levels ascend
-        return ranges[k].push(rules.tails.map((tail) => levels[atLeast(places, tail)]));
+  function bands(view, counts) {
+    const found = choices(view, counts);
+    return space.levels.map((levels, k) => {
+      const index = space.index[k];
+      const ranges = [];
+      found.forEach((choice, c) => {
+        if (c > 0 && counts[c] === counts[c - 1]) return ranges.push(ranges[c - 1]);
+        const many = new Int32Array(levels.length);
+        for (let r = 0; r < choice.length; r += 1) many[index[choice[r]]] += 1;
+        return ranges.push(rules.tails.map((tail) => levels[placeAtLeast(many, tail)])); // levels ascend
       });
-    }
-    return ranges;
+      return ranges;
+    });
   }
 
   // ---- any configuration -----------------------------------------------------------------------------------------------
@@ -269,7 +301,5 @@ const Engine = (study) => {
     return runs.sort((a, b) => distance[a] - distance[b] || a - b).slice(0, many);
   }
 
-  const isKnown = (target, n) => viewOf.has(`${target} ${n}`);
-
-  return { space, affordable, optimum, rivals, frontier, ranges, along, predicted, prediction, standing, nearest, indexOf, configuration, isKnown };
+  return { space, affordable, optimum, rivals, frontier, ranges, along, predicted, prediction, standing, nearest, indexOf, configuration };
 };

@@ -1,10 +1,9 @@
-// The page: what is asked goes to the models, and what they say is shown. While a control moves only what a look needs is
-// shown; the rest follows when it rests.
+// The page: what is asked goes to the models, and what they say is shown: the answer in the next frame, the charts one by
+// one after it, and the rest when the control rests.
 "use strict";
 
 const BANDS = 120;
 const RESTED = 140; // ms without a move after which the rest is shown
-const SLOW = 45; // ms: models that take longer are not asked at every move
 const engine = Engine(data);
 const cost = Cost(data, engine);
 const caveats = Caveats(data);
@@ -16,18 +15,15 @@ const pins = data.space && Pins();
 // ---- what is shown -----------------------------------------------------------------------------------------------------------
 
 const frontiers = new Map();
-let slow = false;
 
 // The frontier at one target and n, computed once.
 function frontierOf(target, n) {
   const key = `${target} ${n}`;
   if (!frontiers.has(key)) {
     const { low, high } = data.budgets;
-    const began = performance.now();
     const budgets = Array.from({ length: BANDS + 1 }, (_, i) => Math.min(high, low * (high / low) ** (i / BANDS)));
     if (frontiers.size > 40) frontiers.clear();
     frontiers.set(key, { budgets, frontier: engine.frontier(target, n, budgets) });
-    slow = performance.now() - began > SLOW;
   }
   return frontiers.get(key);
 }
@@ -37,45 +33,44 @@ function current() {
   return { ...frontierOf(state.target, state.n), ...answered(), mine: state.own ? mine.known() : null };
 }
 
+// Whether the question is the one that the page was made with.
+const isFirst = ({ target, n, budget }) => data.first !== null && target === data.main && n === START.n && budget === START.budget;
+
 // What the answer alone needs.
 function answered() {
   const { target, n, budget } = state;
+  const { chosen, ranges } = isFirst(state) ? data.first : { chosen: engine.optimum(target, n, budget), ranges: engine.ranges(target, n, budget) };
   const outside = data.hasData && data.warnings.n[stepOf(n)] !== null;
   const inside = (step) => !outside && step.x.every((value, k) => data.warnings.factors[k][levelOf(k, value)] === null);
   const { label, rangeName } = data.targets[target];
-  return { chosen: engine.optimum(target, n, budget), ranges: engine.ranges(target, n, budget), inside, label, rangeName, target, n, budget };
+  return { chosen, ranges, inside, label, rangeName, target, n, budget };
 }
 
-function drawFrontier(view) {
+function drawErrors() {
+  const view = current();
   const { steps } = view.frontier;
   const [first, last] = [steps[0], steps[steps.length - 1]];
   const { name } = data.targets[state.target];
   figures.draw("chart-error", charts.errorChart(view), `Predicted ${name} along the frontier: ${points(first.f)} at ${human(first.from)}, ${points(last.f)} at ${human(last.from)} ${data.budgetUnit}; at ${human(state.budget)} ${points(view.chosen.f)}. ${plural(data.runs.count, "run")} as points; the table of runs has their numbers.`);
-  data.factors.forEach((factor, k) => {
-    const label = `${factor.name} of x*: ${amount(k, first.x[k])} at ${human(first.from)}, ${amount(k, last.x[k])} at ${human(last.from)} ${data.budgetUnit}; at ${human(state.budget)} ${amount(k, view.chosen.x[k])}.`;
-    figures.draw(`chart-${k}`, charts.factorChart(view, k), label);
-  });
 }
 
-function showFrontier() {
+function drawFactor(factor, k) {
   const view = current();
-  showAnswer(view);
-  showSplit(view.chosen);
-  drawFrontier(view);
-  return () => {
-    showRivals(view);
-    showNearest(view.chosen.x);
-    mine.show(view);
-    pins.show();
-    const warned = caveats.extrapolated(view.chosen.x, state.n).length > 0 ? " Outside the runs: see the warning." : "";
-    speak(`Deploy ${words(view.chosen.x)}: predicted ${data.targets[state.target].name} ${points(view.chosen.f)}.${warned}`);
-  };
+  const { steps } = view.frontier;
+  const [first, last] = [steps[0], steps[steps.length - 1]];
+  const label = `${factor.name} of x*: ${amount(k, first.x[k])} at ${human(first.from)}, ${amount(k, last.x[k])} at ${human(last.from)} ${data.budgetUnit}; at ${human(state.budget)} ${amount(k, view.chosen.x[k])}.`;
+  figures.draw(`chart-${k}`, charts.factorChart(view, k), label);
 }
 
-function showLaw() {
-  const { label, rangeName, name } = data.targets[state.target];
+function speakAnswer() {
+  const { chosen } = answered();
+  const warned = caveats.extrapolated(chosen.x, state.n).length > 0 ? " Outside the runs: see the warning." : "";
+  speak(`Deploy ${words(chosen.x)}: predicted ${data.targets[state.target].name} ${points(chosen.f)}.${warned}`);
+}
+
+function showPrediction() {
   const { target, n } = state;
-  const curves = data.factors.map((factor, k) => engine.along(target, n, k, state.mine, factor.curve));
+  const { rangeName, name } = data.targets[target];
   const here = engine.predicted(target, n, state.mine);
   at("answer-title").textContent = questionText();
   at("answer").replaceChildren(
@@ -84,22 +79,31 @@ function showLaw() {
   );
   at("sure").textContent = "This study gives no cost, so that there is no frontier: give one in the section “cost” of its configuration. Shown is what its laws predict.";
   showWarnings(caveats.ofPrediction(target, n, here.f, here.high));
-  const view = { curves, label, rangeName, mine: state.mine, target, n };
-  data.factors.forEach((factor, k) => {
-    const [low, high] = [curves[k][0], curves[k][curves[k].length - 1]];
-    figures.draw(`chart-${k}`, charts.lawChart(view, k), `Predicted ${name}: ${points(low.f)} at ${factor.name} = ${human(low.value, "B")}, ${points(high.f)} at ${human(high.value, "B")}.`);
-  });
-  return () => {
-    showNearest(state.mine);
-    speak(`Predicted ${name} ${points(here.f)} at ${words(state.mine)}.`);
-  };
 }
+
+function drawLaw(factor, k) {
+  const { target, n, mine: x } = state;
+  const { label, rangeName, name } = data.targets[target];
+  const curve = engine.along(target, n, k, x, factor.curve);
+  const [low, high] = [curve[0], curve[curve.length - 1]];
+  figures.draw(`chart-${k}`, charts.lawChart({ curve, label, rangeName, mine: x, target, n }, k), `Predicted ${name}: ${points(low.f)} at ${factor.name} = ${human(low.value, "B")}, ${points(high.f)} at ${human(high.value, "B")}.`);
+}
+
+function speakPrediction() {
+  const { target, n, mine: x } = state;
+  speak(`Predicted ${data.targets[target].name} ${points(engine.predicted(target, n, x).f)} at ${words(x)}.`);
+}
+
+const showFirst = data.space ? () => showAnswer(answered()) : showPrediction;
+const DRAWN = data.space ? [() => showSplit(answered().chosen), drawErrors, ...data.factors.map((factor, k) => () => drawFactor(factor, k))] : data.factors.map((factor, k) => () => drawLaw(factor, k));
+const RESTING = data.space ? [() => showRivals(answered()), () => showNearest(answered().chosen.x), () => mine.show(answered()), () => pins.show(), speakAnswer] : [() => showNearest(state.mine), speakPrediction];
 
 // ---- when it is shown ----------------------------------------------------------------------------------------------------------
 
 let waiting = false; // for the next frame
 let resting = null; // for the controls to rest
 let mover = null; // the control that moved last
+let following = []; // what is still to be done, in this order; nothing of it twice
 
 // Show what has changed by a control; `done` if it is not still being moved.
 function schedule(by, done) {
@@ -115,23 +119,31 @@ function schedule(by, done) {
   });
 }
 
-function show(first = false) {
+function show() {
   showControls();
-  const busy = resting !== null && slow && data.space && !engine.isKnown(state.target, state.n);
-  at("answer-section").setAttribute("aria-busy", String(busy));
-  if (busy) return;
-  if (first && data.space) {
-    showAnswer(answered());
-    return requestAnimationFrame(() => setTimeout(show)); // the answer is seen before the charts are drawn
-  }
-  const rest = data.space ? showFrontier() : showLaw();
-  if (resting !== null) return;
-  const finish = () => {
-    rest();
-    document.body.dataset.shown = "";
-  };
+  showFirst();
+  const rest = resting === null ? [...RESTING, finish] : [];
+  // What a drag has not come to draw stays ahead of what it has drawn, so that every chart follows it.
+  const waited = following.filter((piece) => !RESTING.includes(piece) && piece !== finish);
+  follow([...waited, ...DRAWN.filter((piece) => !waited.includes(piece)), ...rest]);
+}
+
+function finish() {
   if (mover !== null) writeAddress(mover);
-  return finish();
+  document.body.dataset.shown = "";
+}
+
+// Do each piece in a task of its own after the frame, so that another move of the control comes between them.
+const channel = new MessageChannel();
+channel.port1.onmessage = () => {
+  const piece = following.shift();
+  if (piece) piece();
+  if (following.length > 0 && !waiting) channel.port2.postMessage(null);
+};
+
+function follow(pieces) {
+  following = pieces;
+  channel.port2.postMessage(null);
 }
 
 // ---- the page ------------------------------------------------------------------------------------------------------------------
@@ -187,21 +199,32 @@ function readAgain() {
   applyTheme();
 }
 
-setUpText();
-setUpCharts();
-setUpControls();
-setUpRuns();
-figures.measure();
-if (data.space) {
-  mine.setUp();
-  pins.setUp();
+function setUpRest() {
+  setUpCharts();
+  setUpRuns();
+  figures.measure();
+  at("charts-csv").addEventListener("click", data.space ? saveFrontier : saveCurves);
+  if (data.space) {
+    mine.setUp();
+    pins.setUp();
+  }
 }
-at("charts-csv").addEventListener("click", data.space ? saveFrontier : saveCurves);
+
+setUpText();
+setUpControls();
+readAgain();
 addEventListener("popstate", () => {
   readAgain();
   schedule(null, true);
 });
-readAgain();
-// The laws of the main target stand before this script; those of others are still to come.
-if ([state, ...state.pins].every(({ target }) => target === data.main)) show(true);
-else addEventListener("DOMContentLoaded", () => show(true));
+
+// The answer to the first question came with the page, and that to another one about the main target needs only the laws that
+// stand before this script; those of others are still to come. All else follows once the answer is seen.
+function begin() {
+  showControls();
+  showFirst();
+  requestAnimationFrame(() => follow([setUpRest, ...DRAWN, ...RESTING, finish]));
+}
+
+if ([state, ...state.pins].every(({ target }) => target === data.main)) begin();
+else addEventListener("DOMContentLoaded", begin);

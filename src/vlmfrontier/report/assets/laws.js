@@ -49,7 +49,9 @@ const Laws = (study) => {
       for (let j = 0; j < found.size; j += 1) into[start + j] += values[index[j]];
     } else if (parts.length === 2) {
       const [one, two] = parts;
-      for (let j = 0; j < found.size; j += 1) into[start + j] += Math.exp(coefficient + one[index[j]] + two[other[j]]);
+      const table = new Float64Array(one.length * two.length); // fewer pairs of levels than configurations
+      for (let a = 0; a < one.length; a += 1) for (let b = 0; b < two.length; b += 1) table[a * two.length + b] = Math.exp(coefficient + one[a] + two[b]);
+      addPair(into.subarray(start, start + found.size), table, two.length, index, other);
     } else {
       for (let j = 0; j < found.size; j += 1) {
         let sum = coefficient;
@@ -159,10 +161,9 @@ const Laws = (study) => {
 
   // ---- errors ------------------------------------------------------------------------------------------------------
 
-  // Every model's error at every configuration for one n, R × size.
-  function errors(group, n) {
+  // Every model's error at every configuration for one n, R × size, into `values` where these are given.
+  function errors(group, n, values = new Float64Array(group.rows * group.size)) {
     const { law, rows, size, A, B, largest } = group;
-    const values = new Float64Array(rows * size);
     const u = progress(law, n);
     for (let r = 0; r < rows; r += 1) {
       const start = r * size;

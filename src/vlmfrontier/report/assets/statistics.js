@@ -39,18 +39,22 @@ function medianOf(values) {
 
 const median = (values) => medianOf(Float64Array.from(values));
 
-// Linear interpolation between the sorted values.
-function quantile(sorted, q) {
-  const place = (sorted.length - 1) * q;
+// Linear interpolation between values in order; reorders `values`, of which only the two beside the quantile are looked for.
+function quantileOf(values, q) {
+  const place = (values.length - 1) * q;
   const below = Math.floor(place);
-  const above = Math.min(below + 1, sorted.length - 1);
+  const low = select(values, below);
+  const high = below + 1 < values.length ? select(values, below + 1) : low;
   const t = place - below;
-  const step = sorted[above] - sorted[below];
-  return t >= 0.5 ? sorted[above] - step * (1 - t) : sorted[below] + step * t;
+  const step = high - low;
+  return t >= 0.5 ? high - step * (1 - t) : low + step * t;
 }
 
-// The least of the sorted values that a share q does not exceed.
-function atLeast(sorted, q) {
-  const place = sorted.length * q - 1;
-  return sorted[Math.max(0, Math.min(sorted.length - 1, Math.ceil(place)))];
+// The least place that a share q of all does not exceed, of so many at each place.
+function placeAtLeast(counts, q) {
+  const all = counts.reduce((sum, count) => sum + count, 0);
+  const rank = Math.max(0, Math.min(all - 1, Math.ceil(all * q - 1)));
+  let place = 0;
+  for (let below = counts[0]; below <= rank; below += counts[place]) place += 1;
+  return place;
 }
