@@ -29,6 +29,8 @@ NOISE = re.compile(
 LOG = re.compile(r"Complete log\(s\): (.*)", re.DOTALL)
 ELAPSED = re.compile(r"Elapsed time: ")
 NOTHING = "Nothing to be done"
+EXIT_STATUS = re.compile(r"RuleException:\s+CalledProcessError in file ")
+"""Begins what Snakemake says of every job that fails: its command and exit status."""
 AGAIN = re.compile(r"Trying to restart job (\d+)\.")
 SILENT = {
     LogEvent.WORKFLOW_STARTED,
@@ -59,6 +61,7 @@ class LogHandler(LogHandlerBase):
         self._bar = Bar(self._text.stream)
         self._started, self._log = time.monotonic(), ""
         self._jobs: dict[int, tuple[str, float, bool]] = {}  # name, when it began, whether it makes something
+        self._held: list[LogRecord] = []  # exit statuses of jobs of which more will be known
         self._studies: list[Any] = []  # of vlmfrontier.sweep.underway.Underway
 
     def follow(self, underway: Any) -> None:
@@ -93,8 +96,11 @@ class LogHandler(LogHandlerBase):
             self.handleError(record)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away, and show what was held back and is of no job that was told of."""
         self._bar.clear()
+        for held in self._held:
+            self._text.emit(held)
+        self._held.clear()
         super().close()
 
     def _as_snakemake(self, record: LogRecord) -> None:
@@ -176,6 +182,13 @@ class LogHandler(LogHandlerBase):
             if makes:
                 self._say(f"{name}: done in {format_duration((time.monotonic() - begun) / 3600)}")
 
+    def _error(self, record: LogRecord) -> None:
+        """Show what Snakemake says of an error; the exit status of a job only if the job left no words of its own."""
+        if EXIT_STATUS.match(record.getMessage()):
+            self._held.append(record)
+        else:
+            self._as_snakemake(record)
+
     def _fail(self, record: LogRecord) -> None:
         """Show an error whole: the job's own words and its log where it left some, else what Snakemake knows."""
         from vlmfrontier.sweep.underway import failure  # noqa: PLC0415 — not for calls in which nothing fails
@@ -183,11 +196,14 @@ class LogHandler(LogHandlerBase):
         study = self._study_of(record.jobid)
         name = study.fail(record.jobid) if study is not None else self._job_name(record.jobid)
         why = failure(record.log)
+        held = [each for each in self._held if any(log in each.getMessage() for log in record.log)]
+        self._held = [each for each in self._held if each not in held]
         if not why:
-            self._as_snakemake(record)
+            for each in (*held, record):
+                self._as_snakemake(each)
             return
         aux = [f"  {key}: {value}" for key, value in record.aux.items()]
-        told = [f"  {record.rule_msg}"] if record.rule_msg else []
+        told = [f"  {record.rule_msg}"] if record.rule_msg and record.rule_msg != name else []
         self._say("\n".join([f"{name} {why}", *told, *aux]), record)
 
     def _job_name(self, job: int) -> str:
@@ -200,7 +216,7 @@ class LogHandler(LogHandlerBase):
         LogEvent.JOB_FINISHED: _end,
         LogEvent.JOB_ERROR: _fail,
         LogEvent.GROUP_ERROR: _as_snakemake,
-        LogEvent.ERROR: _as_snakemake,
+        LogEvent.ERROR: _error,
     }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vlmfrontier.ended import FAILED, INTERRUPTED, read_ended, record_file, record_of
+from vlmfrontier.ended import ATTEMPT_LINE, FAILED, INTERRUPTED, read_ended, record_file, record_of
 from vlmfrontier.files import read_record
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
@@ -194,13 +194,19 @@ def _work(study: Study, run: Run, stage: str) -> float:
 
 
 def failure(logs: Iterable[str]) -> str:
-    """Return why the job that writes one of `logs` failed, with its log and all of its traceback, else its last lines;
-    "" if it left no record that says so."""
+    """Return why the job that writes one of `logs` failed, with its log and all of its traceback, else what its last
+    lines add; "" if it left no record that says so."""
     for log in map(Path, logs):
         end = how_ended(record_of(log))
         if end is None or end.state not in (FAILED, INTERRUPTED):
             continue
         lines = log_tail(log, LONGEST, end.attempt).splitlines()
-        trace = next((number for number, line in enumerate(lines) if line.strip().startswith("Traceback ")), -LINES)
-        return "\n".join([f"{end.state}: {end.reason}", f"  log: {log}", *lines[trace:]])
+        trace = next((number for number, line in enumerate(lines) if line.strip().startswith("Traceback ")), None)
+        shown = _beside(end.reason, lines[-LINES:]) if trace is None else lines[trace:]
+        return "\n".join([f"{end.state}: {end.reason.removeprefix('error: ')}", f"  log: {log}", *shown])
     return ""
+
+
+def _beside(reason: str, lines: Iterable[str]) -> list[str]:
+    """Return the lines of a log that are neither the reason nor the line that each attempt begins with."""
+    return [line for line in lines if line.strip() != reason and not ATTEMPT_LINE.match(line.strip())]

@@ -2,6 +2,7 @@
 
 import logging
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,49 @@ def test_a_failed_run_is_counted_and_no_time_is_planned_for_it(tmp_path: Path):
     assert told.count() == "1 of 2, 1 failed"
     told.begin(2)  # again
     assert told.count() == "1 of 2, about 2 s left"
+
+
+COMMAND = "bash scripts/job.sh {log} vlmfrontier figure"
+EXIT_STATUS = (
+    'RuleException:\nCalledProcessError in file "runs.smk", line 36:\n{command} returned non-zero exit status 2.'
+)
+
+
+def shown_of_failure(log: Path, capsys: pytest.CaptureFixture) -> str:
+    """Return what the terminal shows of a job that fails, told of it as Snakemake does."""
+    handler = LogHandler(OutputSettings(nocolor=True, stdout=True), None)
+    command = COMMAND.format(log=log)
+    told = {
+        "rule_name": "draw_figures",
+        "rule_msg": "draw the figures",
+        "wildcards": {},
+        "output": ["a.png"],
+        "log": [str(log)],
+    }
+    failed = {"aux": {}, "shellcmd": command, "conda_env": None, "container_img": None, "input": []}
+    error = {"msg": EXIT_STATUS.format(command=command), "exception": "RuleException"}
+    for event, more in ((LogEvent.JOB_INFO, told), (LogEvent.ERROR, error), (LogEvent.JOB_ERROR, told | failed)):
+        handler.emit(
+            logging.makeLogRecord({"event": event, "jobid": 62, "levelno": logging.ERROR, "levelname": "ERROR", **more})
+        )
+    handler.close()
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return said.out + said.err
+
+
+def test_of_a_job_with_words_of_its_own_neither_command_nor_exit_status_is_shown(tmp_path: Path, capsys):
+    log = tmp_path / "figures.log"
+    code = "from vlmfrontier import command_line, errors\ndef job(): raise errors.UserError('no colours')\n"
+    kept = [sys.executable, "-c", code + "command_line.run(job)"]
+    assert subprocess.run(["bash", ROOT / "scripts" / "job.sh", log, *kept], check=False).returncode == 2
+    assert shown_of_failure(log, capsys).splitlines() == ["draw the figures failed: no colours", f"  log: {log}"]
+
+
+def test_of_a_job_without_words_snakemake_s_are_shown(tmp_path: Path, capsys):
+    said = shown_of_failure(tmp_path / "never.log", capsys)
+    assert EXIT_STATUS.format(command=COMMAND.format(log=tmp_path / "never.log")).splitlines()[-1] in said
+    assert "Error in rule draw_figures" in said
 
 
 def test_a_failed_job_of_no_run_is_shown_with_its_name_and_its_own_words(tmp_path: Path, capsys: pytest.CaptureFixture):
