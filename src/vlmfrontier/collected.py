@@ -11,7 +11,6 @@ import pandas as pd
 from vlmfrontier import made
 from vlmfrontier.cost.model import CostModel, cost_model, has_cost
 from vlmfrontier.errors import UserError
-from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.space import (
     RunRange,
     SearchSpace,
@@ -20,7 +19,6 @@ from vlmfrontier.frontier.space import (
     range_name,
     search_space,
 )
-from vlmfrontier.frontier.tables import vision_shares
 from vlmfrontier.laws.runs_file import read_runs
 from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.paths import ResultsFolder
@@ -142,11 +140,6 @@ class CollectedRuns(ResultsFolder):
         return search_space(self.study, self.table.factors)
 
     @property
-    def vision_shares(self) -> pd.DataFrame:
-        """The vision model's share of c(x) over what could be deployed. Raises `UserError` where a cost has none."""
-        return vision_shares(self.study, self.cost, self.space, self.center)
-
-    @property
     def range(self) -> RunRange:
         """What the runs cover."""
         return RunRange.of(self.table.factors, self.table.data)
@@ -176,8 +169,3 @@ class CollectedRuns(ResultsFolder):
                 raise UserError("frontier.examples: the table has no data size; leave the key out")
             return None
         return np.unique(self.table.data if self.config.examples is None else self.config.examples)
-
-    @property
-    def elasticity_grid(self) -> ElasticityGrid:
-        """Budgets, data sizes and step of elasticities, scaled to the runs' largest n as the paper's are to its own."""
-        return ElasticityGrid.of(self.config.elasticity, self.budgets, self.table.data)

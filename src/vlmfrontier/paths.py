@@ -80,6 +80,10 @@ class LawsFolder:
         """The fitted law of a form."""
         return self.root / f"{form}.json"
 
+    def words(self, form: str) -> Path:
+        """The same in words, with lmfit's report."""
+        return self.root / f"{form}.txt"
+
     def bag(self, form: str) -> Path:
         """Its pairs bootstrap, a row per resample."""
         return self.root / f"{form}.bag.csv"

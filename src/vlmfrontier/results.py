@@ -16,10 +16,10 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import Answer, answer
 from vlmfrontier.frontier.caveats import contradicted, no_form_holds, poor_fit, tested_elsewhere, two_levels
 from vlmfrontier.frontier.checkpoint import Checkpoint, checkpoints
+from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
-from vlmfrontier.frontier.space import (
-    named_levels,
-)
+from vlmfrontier.frontier.space import named_levels
+from vlmfrontier.frontier.tables import vision_shares
 from vlmfrontier.laws.checks import settle
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.laws.noise import JointNoise
@@ -160,6 +160,16 @@ class Results(CollectedRuns):
                 f"damaged, or of another configuration; {again('frontier')}"
             )
         return frame
+
+    @property
+    def vision_shares(self) -> pd.DataFrame:
+        """The vision model's share of c(x) over what could be deployed. Raises `UserError` where a cost has none."""
+        return vision_shares(self.study, self.cost, self.space, self.center)
+
+    @property
+    def elasticity_grid(self) -> ElasticityGrid:
+        """Budgets, data sizes and step of elasticities, scaled to the runs' largest n as the paper's are to its own."""
+        return ElasticityGrid.of(self.config.elasticity, self.budgets, self.table.data)
 
     def made_table(self, path: Path, numbers: Sequence[str], others: Sequence[str] = ()) -> pd.DataFrame:
         """Return a table made of the frontier: its regret, its elasticity, suggested runs, ….

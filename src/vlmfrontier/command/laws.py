@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vlmfrontier import command_line
 
 if TYPE_CHECKING:
+    from vlmfrontier.collected import CollectedRuns
     from vlmfrontier.results import Results
 
 POINTS = 13
@@ -26,12 +27,12 @@ def collect(given: Namespace) -> None:
     rows as they are read, factors and n in the table's units, targets as errors. runs.json beside it has their
     units, names and split.
     """
+    from vlmfrontier.collected import CollectedRuns
     from vlmfrontier.laws.runs_file import write_runs
-    from vlmfrontier.results import Results
     from vlmfrontier.sweep.collect import collect as collect_runs
     from vlmfrontier.sweep.collect import control_errors, describe
 
-    results = Results.open(given.study)
+    results = CollectedRuns.open(given.study)
     if not results.study.trained:
         _read_table(results)
         return
@@ -44,7 +45,7 @@ def collect(given: Namespace) -> None:
         print(f"without a result and left out: {', '.join(missing)}")
 
 
-def _read_table(results: "Results") -> None:
+def _read_table(results: "CollectedRuns") -> None:
     from vlmfrontier.laws.checks import check_study, table_warnings
     from vlmfrontier.laws.runs_file import write_runs
     from vlmfrontier.laws.user_table import as_runs, read_table
@@ -71,7 +72,7 @@ def fit(given: Namespace) -> None:
     """Fit, compare and bag all forms of a target: vlmfrontier fit --study digits --target avg
 
     Reads runs.csv and runs.json beside study.json. Writes, into laws/<target>/ there:
-      <form>.json      the fitted law, its metrics, diagnostics and warnings; <form>.txt is lmfit's fit report
+      <form>.json      the fitted law, its metrics, diagnostics and warnings
       <form>.bag.csv   pairs bootstrap: one row of parameters per resample
       weights.json     weight of every form in the pool, by its log score on runs left out
       forms.csv        every form in sample, left out and extrapolated, and which one is chosen
@@ -108,7 +109,8 @@ def law_tables(given: Namespace) -> None:
 
     Into tables/ beside study.json, each as .csv, .md and .tex:
       forms     (Table 2) every form of every target in sample, left out and extrapolated; out of laws/*/forms.csv.
-                Beside it formulas: the law that was chosen for every target, with its numbers
+                Beside it formulas: the law that was chosen for every target, with its numbers. Every law in words,
+                with lmfit's fit report, goes into laws/<target>/<form>.txt
       profile   laws/<target>/profile.csv, as `vlmfrontier profile` writes it
       fitting   (Table 8) one target with other losses, starts, bounds and without logs
       bagging   (Table 9) one target with 1, 50 and 100 resamples, median and mean
@@ -116,6 +118,7 @@ def law_tables(given: Namespace) -> None:
     import pandas as pd
 
     from vlmfrontier.laws.ablations import SETTINGS, bagging_table, fitting_table
+    from vlmfrontier.laws.fit import write_words
     from vlmfrontier.laws.words import formulas_table
     from vlmfrontier.progress import Progress
     from vlmfrontier.results import Results
@@ -137,6 +140,10 @@ def law_tables(given: Namespace) -> None:
     if "forms" in given.tables:
         write_formulas(formulas_table(map(results.law, study.targets())), results.table_csv("formulas"))
         results.note(results.table_csv("formulas"))
+        for name in study.targets():
+            for form in results.forms(name).form.unique():
+                path = results.laws_folder(name).words(form)
+                write_words(results.table, results.law(name, form), path, study.laws)
     if "profile" in given.tables:
         _write_profile(results, target, threads=given.threads)
     print(f"tables are in {results.forms_csv.parent}: {', '.join(given.tables)}")

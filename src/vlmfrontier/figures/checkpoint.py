@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vlmfrontier.figures import style
+from vlmfrontier.figures import CATEGORIES, style
 from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, labels_of
 from vlmfrontier.frontier.checkpoint import Checkpoint, called, retrained, sizes
 from vlmfrontier.frontier.pool import Target
@@ -41,7 +41,7 @@ def checkpoint_figure(models: Mapping[str, pd.DataFrame], labels: Labels, range_
 
 def _panel(panel: Axes, rows: pd.DataFrame, range_name: str) -> None:
     law, tests, best = (rows[rows.kind == kind] for kind in ("retrained", "test", "checkpoint"))
-    retrained_look, own_look = style.CATEGORIES[1], style.CATEGORIES[0]
+    retrained_look, own_look = CATEGORIES[1], CATEGORIES[0]
     panel.fill_between(law.c, law.lo, law.hi, color=retrained_look, alpha=0.2, lw=0)
     name = f"retrained at the law's best levels, with {range_name}"
     panel.plot(law.c, law.error, color=retrained_look, lw=1.6, ls="--", label=name)

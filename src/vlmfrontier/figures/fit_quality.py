@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from vlmfrontier.figures import style
+from vlmfrontier.figures import CATEGORIES, style
 from vlmfrontier.figures.drawing import Drawing, Labels, labels_of, runs_with_sweeps
 from vlmfrontier.laws.bagging import Bag, times_drawn
 from vlmfrontier.laws.table import ResultsTable
@@ -47,15 +47,15 @@ def fit_quality_figure(predictions: pd.DataFrame, labels: Labels) -> Figure:
 def _looks(shown: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """Return colour and marker of every sweep, the same in all panels."""
     sweeps = dict.fromkeys(shown.get("sweep", ()))
-    count = len(style.CATEGORIES)
-    return {name: (style.CATEGORIES[i % count], style.MARKERS[i % count]) for i, name in enumerate(sweeps)}
+    count = len(CATEGORIES)
+    return {name: (CATEGORIES[i % count], style.MARKERS[i % count]) for i, name in enumerate(sweeps)}
 
 
 def _draw_points(panel: Axes, frame: pd.DataFrame, ends: np.ndarray, looks: Mapping[str, tuple[str, str]]) -> None:
     panel.plot(ends, ends, color=style.MUTED, lw=1, zorder=1)
     groups = frame.groupby("sweep", sort=False) if "sweep" in frame else [(None, frame)]
     for name, rows in groups:
-        color, marker = looks.get(name, (style.CATEGORIES[0], "o"))
+        color, marker = looks.get(name, (CATEGORIES[0], "o"))
         panel.plot(rows.measured, rows.predicted, marker, color=color, ms=4.5, mec="white", mew=0.5, label=name)
     panel.set_xlim(ends)
     panel.set_ylim(ends)
@@ -103,7 +103,7 @@ def bags_figure(data: pd.DataFrame, chosen: str) -> Figure:
         single = rows.e_pct[rows.member >= 0]
         low, first, middle, third, high = np.quantile(single, (WHISKERS[0], 0.25, 0.5, 0.75, WHISKERS[1]))
         box = {"med": middle, "q1": first, "q3": third, "whislo": low, "whishi": high}
-        color = style.CATEGORIES[0] if form == chosen else style.MUTED
+        color = CATEGORIES[0] if form == chosen else style.MUTED
         line = {"color": color, "lw": 1.4}
         looks = {"boxprops": line, "whiskerprops": line, "capprops": line, "medianprops": {"color": color, "lw": 2.4}}
         panel.bxp([box], positions=[place], widths=0.5, orientation="horizontal", showfliers=False, **looks)
@@ -113,7 +113,7 @@ def bags_figure(data: pd.DataFrame, chosen: str) -> Figure:
             place,
             "D",
             ms=6,
-            color=style.CATEGORIES[1],
+            color=CATEGORIES[1],
             mec="white",
             zorder=4,
             label="median of the resampled fits",
@@ -140,7 +140,7 @@ def extrapolation_figure(data: pd.DataFrame, poor: float) -> Figure:
     figure, axes = style.panels(1, 2, height=1.1 + 0.24 * len(targets), sharey=True)
     figure.set_figwidth(2.6 * style.PANEL[0])
     for panel, column in zip(axes[0], ("e_pct", "r2"), strict=True):
-        for setup, color, marker in zip(setups, style.CATEGORIES, style.MARKERS, strict=False):
+        for setup, color, marker in zip(setups, CATEGORIES, style.MARKERS, strict=False):
             rows = data[data.setup == setup].set_index("target")[column].reindex(targets)
             panel.plot(rows, range(len(targets)), marker, color=color, ms=6, mec="white", label=TITLES[setup])
         panel.set_ylim(-0.5, len(targets) - 0.5)
@@ -218,8 +218,8 @@ def profiles_figure(data: pd.DataFrame) -> Figure:
 def _draw(panel: Axes, rows: pd.DataFrame, lowest: float) -> None:
     rise = rows.delta_chi2 - lowest
     panel.axhline(AS_WELL, color=style.MUTED, lw=1, ls=":")
-    panel.plot(rows.value, rise, color=style.CATEGORIES[0], marker="o", ms=2.5, lw=1.3)
-    panel.plot(rows.fit.iloc[0], max(0.0, -lowest), "v", color=style.CATEGORIES[1], ms=6, mec="white", zorder=4)
+    panel.plot(rows.value, rise, color=CATEGORIES[0], marker="o", ms=2.5, lw=1.3)
+    panel.plot(rows.fit.iloc[0], max(0.0, -lowest), "v", color=CATEGORIES[1], ms=6, mec="white", zorder=4)
     if rows.value.min() > 0 and rows.value.max() / rows.value.min() > 8:
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(numticks=4))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vlmfrontier.figures import style
+from vlmfrontier.figures import CATEGORIES, style
 from vlmfrontier.figures.drawing import Drawing, Labels, NothingToShow, labels_of, other_targets
 from vlmfrontier.figures.labels import SIZE, end_labels
 from vlmfrontier.figures.optima import map_panel, optima_data, shares_bar
@@ -163,7 +163,7 @@ def _draw(panel: Axes, rows: pd.DataFrame) -> None:
     panel.axvline(0, color=style.MUTED, lw=1)
     for place, row in enumerate(rows.itertuples()):
         determined = row.direction != UNDETERMINED
-        color = style.CATEGORIES[0] if determined else style.MUTED
+        color = CATEGORIES[0] if determined else style.MUTED
         panel.plot([row.e_lo, row.e_hi], [place, place], color=color, lw=2)
         panel.plot(row.e_median, place, "o", ms=5, color=color, mfc=color if determined else "white")
     panel.grid(axis="y", visible=False)
@@ -183,8 +183,8 @@ def elasticity_budget_figure(table: pd.DataFrame, labels: Labels) -> Figure:
     for panel, factor in zip(tiles.all, factors, strict=True):
         rows = table[table.factor == factor]
         panel.axhline(0, color=style.MUTED, lw=1)
-        panel.fill_between(rows.c, rows.e_lo, rows.e_hi, color=style.CATEGORIES[0], alpha=0.25, lw=0)
-        panel.plot(rows.c, rows.e_median, color=style.CATEGORIES[0])
+        panel.fill_between(rows.c, rows.e_lo, rows.e_hi, color=CATEGORIES[0], alpha=0.25, lw=0)
+        panel.plot(rows.c, rows.e_median, color=CATEGORIES[0])
         panel.set_title(f"{factor}*")
     low, high = table.e_lo.min(), table.e_hi.max()
     least = 0.3 * max(high, -low, 0.1)

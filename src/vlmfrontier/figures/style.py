@@ -20,8 +20,6 @@ from vlmfrontier.units import format_number
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Okabe and Ito's palette, told apart with every common colour blindness; black is left for measured points.
-CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#F0E442")
 MEASURED = "#222222"
 MUTED = "#777777"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

@@ -1,9 +1,8 @@
 """A fitted law: one form, one target, the best θ of many starts, with everything a reader needs to judge it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,8 +46,6 @@ class LawFit:
     correlations: dict[str, float] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    report: Callable[[], str] | None = None
-    """Makes lmfit's fit report, which takes longer than most fits; None after `load`."""
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -77,12 +74,10 @@ class LawFit:
         return predicted * np.exp(-width), predicted * np.exp(width)
 
     def save(self, path: Path) -> None:
-        """Write the law as JSON, and in words with lmfit's report as text beside it."""
+        """Write the law as JSON."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self._record(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        if self.report is not None:
-            path.with_suffix(".txt").write_text(law_in_words(self) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "LawFit":
@@ -186,8 +181,14 @@ def law_at(table: ResultsTable, target: str, problem: Problem, solution: Solutio
         correlations=found.correlations,
         diagnostics=found.record,
         warnings=[*table_warnings(table), *above_ceiling(table, problem.form, target), *found.warnings],
-        report=partial(diagnostics.polish, problem, theta, found.record),
     )
+
+
+def write_words(table: ResultsTable, law: LawFit, path: Path, config: LawsConfig) -> None:
+    """Write a law of the table in words, with lmfit's report below, which takes longer than most fits."""
+    problem = problem_for(table.measured(law.target), law.form.name, law.target, config)
+    report = diagnostics.polish(problem, law.theta, law.diagnostics)
+    path.write_text(f"{law_in_words(law)}\n\n{report}\n")
 
 
 def problem_for(table: ResultsTable, form: str, target: str, config: LawsConfig) -> Problem:

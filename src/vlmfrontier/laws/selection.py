@@ -252,8 +252,8 @@ def fit_target(
 ) -> Comparison:
     """Return the comparison of `config.forms`, after writing into `folder`:
 
-    `<form>.json` and `.txt` (law, lmfit's report), `<form>.bag.csv` (pairs bootstrap), `weights.json`, `forms.csv`,
-    `predictions.csv`.
+    `<form>.json` (the law), `<form>.bag.csv` (pairs bootstrap), `weights.json`, `forms.csv`, `predictions.csv`.
+    What is there of an older law in words goes.
     """
     progress = progress or Silent()
     folder.root.mkdir(parents=True, exist_ok=True)
@@ -273,6 +273,7 @@ def fit_target(
         law = bags[form].errors_of(shown)
         found = law.diagnostics | {"out_of_bag": bags[form].out_of_bag, "chosen": form == comparison.chosen}
         replace(law, diagnostics=found, warnings=law.warnings + comparison.warnings).save(folder.law(form))
+        folder.words(form).unlink(missing_ok=True)
         bags[form].save(folder.bag(form))
     folder.weights.write_text(json.dumps(comparison.weights, indent=2) + "\n")
     comparison.rows.to_csv(folder.forms, index=False)

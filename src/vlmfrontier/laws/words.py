@@ -139,7 +139,7 @@ def units_in_words(law: "LawFit") -> str:
 
 
 def law_in_words(law: "LawFit") -> str:
-    """Return formula, units, fit, warnings and lmfit's report of a law, as text."""
+    """Return formula, units, fit, warnings and standard errors of a law, as text."""
     units = [f"{name} in {unit:g}" for name, unit in law.units.items()]
     units += [f"n in {law.data_unit:g}"] if law.data_unit else []
     found = law.diagnostics
@@ -153,7 +153,7 @@ def law_in_words(law: "LawFit") -> str:
         f"condition number {found['condition_number']:.3g}; least certain together: {found['flattest_direction']}",
         *(f"warning: {warning}" for warning in law.warnings),
     ]
-    return "\n".join([*lines, "", *_standard_errors(law), "", law.report()])
+    return "\n".join([*lines, "", *_standard_errors(law)])
 
 
 def _standard_errors(law: "LawFit") -> list[str]:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import to_hex
 
 from vlmfrontier.cost.flops import CountedCost
-from vlmfrontier.figures import style
+from vlmfrontier.figures import CATEGORIES, SEQUENCE
 from vlmfrontier.frontier.answers import ALTERNATIVES, answer
 from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns
 from vlmfrontier.frontier.measured import NEAREST_RUNS
@@ -41,7 +40,7 @@ def explorer_data(results: Results) -> dict[str, Any]:
     return {
         "study": study.study,
         "about": list(results.record.about),
-        "colours": _colours(results),
+        "colours": {"categories": CATEGORIES, "sizes": SEQUENCE},
         "rules": _rules(results),
         "factors": [_factor(results, name, space) for name in table.factors],
         "hasData": table.has_data,
@@ -57,15 +56,6 @@ def explorer_data(results: Results) -> dict[str, Any]:
         "targets": {name: _target(results, name) for name in study.targets()},
         "main": results.main_target,
         "runs": _run_records(results),
-    }
-
-
-def _colours(results: Results) -> dict[str, Any]:
-    """Return the colours of the figures: their categories, and one for every data size of the runs."""
-    sizes = 1 if results.table.data is None else len(np.unique(results.table.data))
-    return {
-        "categories": list(style.CATEGORIES),
-        "sizes": [to_hex(colour) for colour in style.sequence(min(sizes, MOST_LEVELS))],
     }
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from vlmfrontier.cost.flops import PaperCost
-from vlmfrontier.figures import style
+from vlmfrontier.figures import SEQUENCE, style
 from vlmfrontier.figures.by_factor import line_data, star_figure, star_tasks_figure
 from vlmfrontier.figures.contours import contours_figure, contours_tasks_figure
 from vlmfrontier.figures.cost import planned_figure, vision_share_figure
@@ -392,3 +393,7 @@ def test_one_budget_has_no_row_of_optima_and_no_trend_in_the_legend():
     again = isoflop_figure(two, pd.concat([optima, optima.assign(c=2e8)]), LABELS)
     assert len(again.axes) == 6
     assert "mean of the fits, smoothed" not in [text.get_text() for text in again.legends[0].get_texts()]
+
+
+def test_the_colours_that_pages_choose_from_are_those_of_figures():
+    assert [to_hex(colour) for colour in style.sequence(len(SEQUENCE))] == list(SEQUENCE)

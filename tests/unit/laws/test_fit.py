@@ -8,7 +8,7 @@ import pytest
 from benchmarks.synthetic import ADDITIVE, STRONG, paper_sweep, true_error
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import Bag, bag, times_drawn
-from vlmfrontier.laws.fit import LawFit, fit, improved
+from vlmfrontier.laws.fit import LawFit, fit, improved, write_words
 from vlmfrontier.laws.profile import profiles
 from vlmfrontier.laws.table import from_arrays
 from vlmfrontier.laws.words import law_in_words
@@ -25,13 +25,14 @@ def test_a_law_predicts_the_truth_it_was_made_with(sweep, law):
     assert np.sqrt(np.mean(off**2)) < 0.01  # the noise of a single run
 
 
-def test_a_saved_law_is_the_same_law(tmp_path, sweep, law):
+def test_a_saved_law_is_the_same_law(tmp_path, sweep, law, quick):
     law.save(tmp_path / "add-interact.json")
     read = LawFit.load(tmp_path / "add-interact.json")
     assert read.parameters == law.parameters
     assert np.array_equal(read.predict(sweep.points()), law.predict(sweep.points()))
     assert np.array_equal(read.interval(sweep.points()), law.interval(sweep.points()))
     assert read.warnings == law.warnings
+    write_words(sweep, read, tmp_path / "add-interact.txt", quick)
     words = (tmp_path / "add-interact.txt").read_text()
     assert "[[Variables]]" in words
     assert "of the last descents ended in this minimum" in words

@@ -13,7 +13,7 @@ from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.command.status import print_answer
 from vlmfrontier.errors import UserError
 from vlmfrontier.laws.bagging import cross_validated
-from vlmfrontier.laws.fit import LawFit, fit
+from vlmfrontier.laws.fit import LawFit, fit, write_words
 from vlmfrontier.laws.forms import FORMS, form_for
 from vlmfrontier.laws.formula import read_formula
 from vlmfrontier.laws.listing import settled
@@ -288,7 +288,8 @@ def test_a_form_by_formula_is_fitted_chosen_and_in_the_frontier(own):
     law = own.law("avg")
     assert law.form.text == OWN
     assert law.parameters["p"] == pytest.approx(0.5, abs=0.15)
-    assert (own.laws_folder("avg").law("mine").with_suffix(".txt")).read_text().splitlines()[1] == (
+    write_words(own.table, law, own.laws_folder("avg").words("mine"), own.study.laws)
+    assert own.laws_folder("avg").words("mine").read_text().splitlines()[1] == (
         "f = α_N·N^(−a_N) + γ·T^(−p)·V^(−q) + ξ·n^(−d) + ε"
     )
     frontier = own.frontier("avg")

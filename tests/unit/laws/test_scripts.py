@@ -45,6 +45,9 @@ def test_a_table_becomes_laws_and_tables(tmp_path):
     assert tables.returncode == 0, tables.stderr
     law = json.loads((file.parent / "laws" / "judge" / "add.json").read_text())
     assert {warning.split(":")[0] for warning in law["warnings"]} >= {"duplicates", "two_levels"}
+    words = (file.parent / "laws" / "judge" / "add.txt").read_text()
+    assert "[[Variables]]" in words
+    assert all(f"warning: {warning}" in words for warning in law["warnings"])
     assert (file.parent / "tables" / "forms.tex").exists()
     chosen = next(line for line in (file.parent / "tables" / "formulas.tex").read_text().splitlines() if "$f" in line)
     assert re.match(r"judge +& (mult|add)(-\w+)? +& \$f = .*N\^\{", chosen)

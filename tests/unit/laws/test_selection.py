@@ -12,7 +12,7 @@ from vlmfrontier.errors import UserError
 from vlmfrontier.laws import bagging
 from vlmfrontier.laws.ablations import bagging_table, fitting_table
 from vlmfrontier.laws.bagging import cross_validated, folds
-from vlmfrontier.laws.fit import fit, metrics
+from vlmfrontier.laws.fit import LawFit, fit, metrics, write_words
 from vlmfrontier.laws.forms import form_for
 from vlmfrontier.laws.selection import (
     Evidence,
@@ -169,8 +169,7 @@ def test_the_stage_writes_what_the_frontier_reads(tmp_path, sweep, quick):
     config = quick.model_copy(update={"forms": ["mult", "add"]})
     found = fit_target(sweep, "avg", config, LawsFolder(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "add.bag.csv", "add.json", "add.txt", "forms.csv", "mult.bag.csv", "mult.json", "mult.txt",
-        "predictions.csv", "weights.json",
+        "add.bag.csv", "add.json", "forms.csv", "mult.bag.csv", "mult.json", "predictions.csv", "weights.json",
     ]  # fmt: skip
     predictions = pd.read_csv(tmp_path / "predictions.csv")
     for row in found.rows.itertuples():
@@ -188,6 +187,7 @@ def test_the_stage_writes_what_the_frontier_reads(tmp_path, sweep, quick):
         assert {*record["standard_errors"]} - {*told} >= {*record["diagnostics"]["at_bound"]}
         name, other = list(told)[:2]
         assert record["correlations"][f"{name},{other}"] == pytest.approx(members[name].corr(members[other]))
+        write_words(sweep, LawFit.load(tmp_path / f"{form}.json"), tmp_path / f"{form}.txt", config)
         assert f"{name} = {record['parameters'][name]:.4g} ± {told[name]:.2g}" in (tmp_path / f"{form}.txt").read_text()
 
 
