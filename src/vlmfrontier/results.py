@@ -14,7 +14,7 @@ import pandas as pd
 from vlmfrontier.collected import CollectedRuns
 from vlmfrontier.errors import UserError
 from vlmfrontier.frontier.answers import Answer, answer
-from vlmfrontier.frontier.caveats import contradicted, no_form_holds, poor_fit, tested_elsewhere, two_levels
+from vlmfrontier.frontier.caveats import contradicted, no_form_holds, poor_fit, sentence, tested_elsewhere, two_levels
 from vlmfrontier.frontier.checkpoint import Checkpoint, checkpoints
 from vlmfrontier.frontier.elasticity import ElasticityGrid
 from vlmfrontier.frontier.pool import Target, TargetLaws, read_laws
@@ -105,7 +105,8 @@ class Results(CollectedRuns):
         against = [] if self.cost is None else contradicted(self.law_free(target), self.space.unit)
         table = self.table.measured(target)
         held = no_form_holds(self.laws(target), table)
-        return [*against, *poor, *held, *tested_elsewhere(table, target), *two_levels(self.table.factors)]
+        said = [*against, *poor, *held, *tested_elsewhere(table, target), *two_levels(self.table.factors)]
+        return [sentence(one) for one in said]
 
     # ---- the frontier ----
 

@@ -65,11 +65,18 @@ ELSEWHERE = {"one": " (a model trained at {trained})", "many": " (mean of {count
 """What fills it where models were trained at other levels than they were tested at."""
 
 
+def sentence(text: str) -> str:
+    """Return a caveat as a sentence of its own: with a capital, unless it begins with a symbol, and a full stop."""
+    word = text.split(maxsplit=1)[0]
+    begun = text[:1].upper() + text[1:] if word.isalpha() and word.islower() and len(word) > 1 else text
+    return begun if begun.endswith((".", "?", "!")) else f"{begun}."
+
+
 def of_answer(
     target: Target, measured: Measured, choice: "Choice", budget: float, examples: float | None
 ) -> tuple[str, ...]:
     """Return a sentence for everything that makes the answer `choice` to budget and n less sure."""
-    return (
+    said = (
         *_outside_its_range(measured, choice, target.largest),
         *_better(measured, choice, target, budget),
         *above(choice.f, choice.f_hi, target.largest),
@@ -77,6 +84,7 @@ def of_answer(
         *(at_end(target.space, name, choice.x[name]) for name in target.space.at_end(choice.x)),
         *exhausted(target.space, budget),
     )
+    return tuple(map(sentence, said))
 
 
 def of_measured(
@@ -93,7 +101,7 @@ def of_measured(
         name = "itself elsewhere" if itself.trained else "itself"
         said = SENTENCES[name].format(mean=_mean(itself.count, itself.trained), measured=error, range=expected)
     if best is None or best == itself:
-        return said, SENTENCES["no best" if best is None else "best itself"].format(at=at)
+        return sentence(said), sentence(SENTENCES["no best" if best is None else "best itself"].format(at=at))
     beside = SENTENCES["best"].format(
         at=at,
         x=format_configuration(best.x),
@@ -104,7 +112,7 @@ def of_measured(
         unit=target.space.unit,
         verdict=_verdict(measured, best, choice, target, budget),
     )
-    return said, beside
+    return sentence(said), sentence(beside)
 
 
 def _verdict(measured: Measured, best: Tested, choice: "Choice", target: Target, budget: float) -> str:
@@ -298,4 +306,5 @@ def patterns(most: int) -> dict[str, object]:
     """Return what the explorer needs to say the same: sentences with gaps, and how far the best of k must stand out."""
     scores: Sequence[float] = [best_of(count) for count in range(1, most + 1)]
     gaps = {"mean": MEAN, "elsewhere": ELSEWHERE, "law": LAW, "at": AT, "outside": OUTSIDE}
-    return {"sentences": SENTENCES, "verdicts": VERDICTS, **gaps, "scores": scores, "side": SIDE}
+    sentences = {name: sentence(text) for name, text in SENTENCES.items()}
+    return {"sentences": sentences, "verdicts": VERDICTS, **gaps, "scores": scores, "side": SIDE}

@@ -98,13 +98,6 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def sentence(text: str) -> str:
-    """Return a caveat as a sentence of its own: with a capital, unless it begins with a symbol, and a full stop."""
-    word = text.split(maxsplit=1)[0]
-    begun = text[:1].upper() + text[1:] if word.isalpha() and word.islower() and len(word) > 1 else text
-    return begun if begun.endswith((".", "?", "!")) else f"{begun}."
-
-
 def per_video(unit: str) -> str:
     """Return what a budget counts: FLOPs are those of one video; another unit is the user's own."""
     return f"{unit} per video" if unit == "FLOPs" else unit

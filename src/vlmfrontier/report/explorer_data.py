@@ -12,7 +12,7 @@ import numpy as np
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.figures import CATEGORIES, SEQUENCE
 from vlmfrontier.frontier.answers import ALTERNATIVES, answer
-from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns
+from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns, sentence
 from vlmfrontier.frontier.measured import NEAREST_RUNS
 from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS
 from vlmfrontier.frontier.search import DISTINCT, LEAST_RIVALS, REGRET_QUANTILE, STAKES, TIE, frontier_table
@@ -199,11 +199,12 @@ def _warnings(results: Results, space: SearchSpace | None) -> dict[str, Any]:
 
 def _edges(space: SearchSpace, name: str, levels: np.ndarray) -> list[str | None]:
     ends = levels[[0, -1]] if len(levels) > 1 else ()
-    return [at_end(space, name, value) if value in ends else None for value in levels]
+    return [sentence(at_end(space, name, value)) if value in ends else None for value in levels]
 
 
 def _sentence(runs: RunRange, x: Mapping[str, float], examples: float | None) -> str | None:
-    return next(iter(extrapolated(runs, x, examples)), None)
+    said = extrapolated(runs, x, examples)
+    return sentence(said[0]) if said else None
 
 
 def _target(results: Results, name: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from vlmfrontier.frontier.sentences import asked, headline, per_video, sentence
+from vlmfrontier.frontier.caveats import sentence
+from vlmfrontier.frontier.sentences import asked, headline, per_video
 from vlmfrontier.report.blocks import Block, Caution, Heading, Highlight, Items, Table, Text, table
 from vlmfrontier.report.caveats import caveats
 from vlmfrontier.report.laws_section import best_form, left_out
@@ -23,7 +24,7 @@ def first_page(report: StudyReport) -> Iterator[Block]:
         yield Heading(f"{report.study.study}: what to deploy", level=1)
         yield Text(asked(report.answer))
         yield Highlight(tuple(map(sentence, headline(report.answer))))
-        yield Items((*map(sentence, report.answer.measured), NOT_PROBABILITY, chosen_question(report)))
+        yield Items((*report.answer.measured, NOT_PROBABILITY, chosen_question(report)))
     else:
         yield Heading(f"{report.study.study}: what was run and found", level=1)
         if report.has_laws:
@@ -49,7 +50,7 @@ def first_lines(report: StudyReport) -> list[str]:
 
 def all_caveats(report: StudyReport) -> list[str]:
     """Return what makes the answer less sure, then the whole study, a sentence each."""
-    of_answer = [sentence(said) for said in report.answer.warnings] if report.has_frontier else []
+    of_answer = report.answer.warnings if report.has_frontier else ()
     return [*of_answer, *caveats(report)]
 
 

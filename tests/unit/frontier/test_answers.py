@@ -106,8 +106,8 @@ def scaled(scale: float, largest: float | None = 100.0) -> Target:
     ("scale", "largest", "prediction", "said"),
     [
         (1.0, 100.0, False, ""),
-        (2.5, 100.0, False, "the upper end of the law's range is above 100 and is capped"),
-        (50.0, 100.0, True, "the law's own prediction is above 100 and is capped"),
+        (2.5, 100.0, False, "The upper end of the law's range is above 100 and is capped."),
+        (50.0, 100.0, True, "The law's own prediction is above 100 and is capped."),
         (50.0, None, False, ""),  # a loss, which may be as large as it likes
     ],
 )
@@ -121,7 +121,8 @@ def test_an_error_that_cannot_be_is_not_shown_as_one(scale, largest, prediction,
     assert [warning.startswith(said) for warning in warnings] == ([True] if said else [])
     deploy, sure = two_lines(found)
     assert (" to 100; a new run" in deploy) == bool(said)
-    assert said in sure if said else "above" not in sure
+    clause = said[:1].lower() + said[1:].removesuffix(".")
+    assert f"; {clause}" in sure if said else "above" not in sure
     assert found.choice.f_lo <= found.choice.f <= found.choice.f_hi
 
 
@@ -143,7 +144,7 @@ def test_every_cost_has_its_unit(unit):
 
 
 @pytest.mark.parametrize(
-    ("r2", "said"), [(0.82, []), (0.36, ["poor fit: the law of avg explains R² 0.36"]), (-5, ["-5.00"])]
+    ("r2", "said"), [(0.82, []), (0.36, ["Poor fit: the law of avg explains R² 0.36"]), (-5, ["-5.00"])]
 )
 def test_a_law_that_explains_little_is_said_with_every_answer(r2, said, tmp_path):
     results = made(tmp_path)

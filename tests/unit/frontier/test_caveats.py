@@ -101,10 +101,10 @@ def test_the_best_of_many_runs_must_stand_out_further():
 
 def test_what_was_measured_stands_beside_what_is_predicted():
     """The best run within the budget is worse, better by luck, better beyond noise, or the recommendation itself."""
-    at = f"the best run within the budget with n = {N:g} (N = {CHEAP['N']:g}, T = {CHEAP['T']:g}, V = {CHEAP['V']:g}"
+    at = f"The best run within the budget with n = {N:g} (N = {CHEAP['N']:g}, T = {CHEAP['T']:g}, V = {CHEAP['V']:g}"
     law = float(np.median(MEMBERS.errors(np.array([3]), N)))
     cases = [
-        ([], "no run with n = 100 lies within the budget"),
+        ([], "No run with n = 100 lies within the budget."),
         ([1.1], f"and measured {1.1 * X.f:.2f}; {X.f:.2f} is predicted for the recommendation"),
         (
             [0.99],
@@ -115,16 +115,16 @@ def test_what_was_measured_stands_beside_what_is_predicted():
     ]
     for scales, part in cases:
         found = asked(*(run(CHEAP, scale * X.f) for scale in scales))
-        assert found.measured[0] == "the recommendation itself was not measured with n = 100"
+        assert found.measured[0] == "The recommendation itself was not measured with n = 100."
         assert part in found.measured[1]
         assert found.measured[1].startswith(at) == bool(scales)
         assert (found.best_measured is None) == (not scales)
     lucky = asked(run(CHEAP, 0.99 * X.f))
-    assert lucky.measured[1].endswith(f"predicts {law:.2f} for it")
+    assert lucky.measured[1].endswith(f"predicts {law:.2f} for it.")
     assert lucky.best_measured.predicted == pytest.approx(law)
     itself = asked(run(X.x, X.f), run(CHEAP, 1.2 * X.f))
-    assert itself.measured[0].startswith(f"the recommendation itself was measured: {X.f:.2f}; a new run of it should")
-    assert itself.measured[1] == "no run with n = 100 within the budget measured better than it"
+    assert itself.measured[0].startswith(f"The recommendation itself was measured: {X.f:.2f}; a new run of it should")
+    assert itself.measured[1] == "No run with n = 100 within the budget measured better than it."
     assert itself.itself == itself.best_measured
 
 
@@ -134,7 +134,7 @@ def test_a_model_trained_elsewhere_is_no_run_of_the_recommendation():
     found = asked(away)
     by = "(a model trained at T = 8, V = 9)"
     assert (
-        found.measured[0] == f"the recommendation itself was measured {by}: {0.5 * X.f:.2f}; it was not trained there"
+        found.measured[0] == f"The recommendation itself was measured {by}: {0.5 * X.f:.2f}; it was not trained there."
     )
     assert by in asked(away, {**run(CHEAP, 0.4 * X.f), "trained": "T = 8, V = 9"}).measured[1]
     assert not any("outside the" in said for said in found.warnings)
@@ -147,7 +147,7 @@ def test_a_run_outside_the_space_has_no_prediction_of_the_law():
     found = asked(run({"N": 4.0, "T": 1.5, "V": 4.0}, 0.99 * X.f))
     assert found.best_measured.predicted is None
     assert "(N = 4, T = 1.5, V = 4, not in the space)" in found.measured[1]
-    assert found.measured[1].endswith("but within noise")
+    assert found.measured[1].endswith("but within noise.")
 
 
 def test_by_noise_alone_a_better_run_is_rarely_claimed():
@@ -175,7 +175,7 @@ def test_an_optimum_at_the_edge_names_its_factors_as_the_column_does():
     found = asked(budget=2 * SPACE.cost[-1])
     assert found.edge == ("N", "T", "V")
     said = [one for one in found.warnings if "of the space: nothing" in one]
-    assert said[0] == "N = 9 is the largest value of the space: nothing larger was considered"
+    assert said[0] == "N = 9 is the largest value of the space: nothing larger was considered."
     assert len(said) == 3
     least = caveats.at_end(SPACE, "T", 1.0)
     assert least == "T = 1 is the smallest value of the space: nothing smaller was considered"
@@ -194,7 +194,7 @@ def test_predictions_never_exceed_the_largest_error_nor_fall_below_the_floor():
     found = asked(target=replace(TARGET, ensemble=ensemble), budget=SPACE.cost[2])
     assert found.choice.f == found.choice.f_hi == found.choice.run_hi == 100
     assert found.choice.f_lo >= floor
-    assert "the law's own prediction is above 100 and is capped" in found.warnings
+    assert "The law's own prediction is above 100 and is capped." in found.warnings
     endless = replace(ensemble, pool=replace(far, largest=np.inf))
     loss = asked(target=replace(TARGET, ensemble=endless), budget=SPACE.cost[2])
     assert loss.choice.f > 100
@@ -227,3 +227,13 @@ def test_a_discrepancy_that_the_residuals_show_is_said_with_its_size():
         f"no form holds for avg: neighbouring runs differ from the laws alike, by {size:.1%} of the error" in sentence
     )
     assert no_form_holds(TargetLaws("avg", {}, "add", {}, None), table) == []
+
+
+def test_every_caveat_is_a_sentence():
+    """Those of an answer, what was measured beside it, and the patterns that the explorer fills in."""
+    patterns = caveats.patterns(3)["sentences"]
+    found = asked(run(CHEAP, 0.5 * X.f), run(X.x, 2 * X.f), budget=SPACE.cost[-1])
+    assert len(found.warnings) > 3
+    for said in (*found.warnings, *found.measured, *patterns.values()):
+        assert said.endswith(".")
+        assert said[0].isupper() or said[0] == "{"

@@ -12,7 +12,8 @@ import yaml
 from tests.made_studies import STUDY, fitted, made, points
 from tests.made_towers import results, study
 from vlmfrontier.command.main import call
-from vlmfrontier.frontier.sentences import headline, sentence
+from vlmfrontier.frontier.caveats import sentence
+from vlmfrontier.frontier.sentences import headline
 from vlmfrontier.report.explorer_data import explorer_data
 from vlmfrontier.report.first_page import first_lines, first_page
 from vlmfrontier.report.study_report import StudyReport
@@ -143,7 +144,7 @@ def test_what_is_special_of_a_study_is_said_first(known: StudyReport):
         "digits": ["the mean over 8 tasks, 0–100", "(language model "],
         "towers": ["of one task, quiz, 0–100", "(vision model "],
         "failed": ["1 of 18 runs failed and is in no law", "1 of 18 runs has no result yet"],
-        "made": ["poor fit: the law of avg explains R²", "the mean of the runs predicts better than the law"],
+        "made": ["Poor fit: the law of avg explains R²", "the mean of the runs predicts better than the law"],
         "sizes": ["Only N was varied", "dollars", "100 less the accuracy in column acc"],
     }
     assert [part for part in special[known.study.study] if part not in said] == []

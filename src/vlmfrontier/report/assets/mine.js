@@ -60,7 +60,7 @@ const Mine = () => {
       const [low, high] = [factor.runs[0], factor.runs.at(-1)];
       if (levelOf(k, x[k]) >= 0) return [data.warnings.factors[k][levelOf(k, x[k])]].filter((sentence) => sentence !== null);
       if (x[k] >= low && x[k] <= high) return [];
-      return [`${factor.name} = ${human(x[k], "B")} is extrapolated: the runs have ${human(low, "B")} to ${human(high, "B")}`];
+      return [`${factor.name} = ${human(x[k], "B")} is extrapolated: the runs have ${human(low, "B")} to ${human(high, "B")}.`];
     });
     const models = cost.models.filter((k) => !data.factors[k].levels.includes(x[k])).map((k) => `There is no model of ${data.factors[k].name} = ${human(x[k], "B")}: its error is predicted, its cost is not known.`);
     return [...sentences, ...models];
