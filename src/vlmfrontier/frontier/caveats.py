@@ -264,11 +264,20 @@ def tested_elsewhere(table: ResultsTable, target: str) -> list[str]:
     if gap is None:
         return []
     if gap.anchors:
-        return _at_ceiling(table.error(target)[table.elsewhere])
+        return [*_at_ceiling(table.error(target)[table.elsewhere]), *_unchecked(gap.unchecked)]
     names = " and ".join(table.trained)
     return [
         f"models were tested at {names} that they were not trained at, and no such configuration was trained as well: "
         "errors are of models as tested, and what training there would change is not known"
+    ]
+
+
+def _unchecked(names: Sequence[str]) -> list[str]:
+    """Return a sentence on the factors between whose smallest and largest levels no anchor was trained."""
+    return [
+        f"no anchor was trained at a {name} between the smallest and the largest that models are tested at: how the "
+        "transfer gap runs in between is not checked, and its interval rests on a prior"
+        for name in names
     ]
 
 

@@ -1,9 +1,10 @@
 """The transfer gap: what a model loses by being tested at other levels than it was trained at.
 
-log y(tested at x) = log y(trained at x) + Z·γ. Z has log(T_train/T) and log(V_train/V), for models whose T and V were
-drawn batch by batch columns of their own and a constant, and all of these times the place of n and of the other
-factors among the runs. γ is estimated from anchors, configurations that were trained as well as tested: a linear
-regression with a normal prior around no gap, its noise integrated over a grid.
+log y(tested at x) = log y(trained at x) + Z·γ. Z has log(T_train/T) and log(V_train/V); for each a bend, a parabola
+that is 0 at the largest and the smallest level, since no gap need be log-linear; for models whose T and V were drawn
+batch by batch columns of their own and a constant; and all of these times the place of n and of the other factors among
+the runs. γ is estimated from anchors, configurations that were trained as well as tested: a linear regression with a
+normal prior around no gap, its noise integrated over a grid.
 
 Laws are fitted to errors of models trained at one place, the largest levels of the study: of most rows nothing is
 taken off, and anchors are given the gap that they were spared. What the frontier predicts is a model trained where it
@@ -12,7 +13,7 @@ the gap is known. Without anchors nothing is taken off, and errors are those of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ _GAP, _WITH = 0.08, 0.015
 from the middle of n, or of another factor, to its end."""
 _CONSTANT = 0.5
 """The same of the constant, in that of a factor of e."""
+_BEND, _BEND_WITH = 0.025, 0.0125
+"""The same of a bend at its highest. Anchors at the smallest levels do not see it: it then is in the interval whole."""
+_FLAT = 1e-6
 _NOISES = np.geomspace(1e-3, 0.3, 26)
 """Standard deviations of one comparison that are tried; the prior on their log is normal around the next numbers."""
 _NOISE, _NOISE_SPREAD = 0.015, 0.7
@@ -39,6 +43,26 @@ class Kind(NamedTuple):
     """Whether it is that of tests at more than the model was trained at."""
     elastic: bool = False
     """Whether it is that of models that drew their levels."""
+    span: float | None = None
+    """Of a bend, the log ratio of the largest trained and the smallest tested level, where it ends."""
+
+    def of(self, ratio: np.ndarray) -> np.ndarray:
+        """Return the column of log ratios of trained and tested levels, (m,), before it is multiplied."""
+        if self.factor is None:
+            return np.ones(len(ratio))
+        below = np.maximum(-ratio if self.beyond else ratio, 0.0)
+        if self.span is None:
+            return below
+        place = np.minimum(below / self.span, 1.0)
+        return 4 * place * (1 - place)
+
+    @property
+    def prior(self) -> tuple[float, float]:
+        """Prior standard deviation of its γ, and of how far that changes with n or another factor."""
+        if self.span is not None:
+            return _BEND, _BEND_WITH
+        size = _CONSTANT if self.factor is None else 1.0
+        return _GAP * size, _WITH * size
 
 
 @dataclass(frozen=True)
@@ -55,12 +79,15 @@ class Columns:
     """Whether some models tested elsewhere did not."""
     scales: Mapping[str, tuple[float, float]]
     """Middle and half span of the log of n and of the other factors, where they vary."""
+    spans: Mapping[str, float] = field(default_factory=dict)
+    """Log ratio of the largest and the smallest level of those factors of `trained` that have levels in between."""
 
     @property
     def kinds(self) -> list[Kind]:
         """What the first columns are; those of each scale are the same again, times its place."""
         own = [Kind(f"{name}_train / {name}", name) for name in self.trained]
         own += [Kind(f"{name} / {name}_train", name, beyond=True) for name in self.beyond]
+        own += [Kind(f"bend of {name}_train / {name}", name, span=span) for name, span in self.spans.items()]
         drawn = [Kind("elastic", None, elastic=True)]
         drawn += [kind._replace(name=f"elastic: {kind.name}", elastic=True) for kind in own]
         return own * self.fixed + drawn * self.elastic
@@ -86,16 +113,16 @@ class Columns:
         drawn = np.zeros(size) if elastic is None else np.asarray(elastic, float)
         kinds = []
         for kind in self.kinds:
-            ratio = np.ones(size) if kind.factor is None else ratios[kind.factor]
-            kinds.append(np.maximum(-ratio if kind.beyond else ratio, 0.0) * (drawn if kind.elastic else 1 - drawn))
+            ratio = np.zeros(size) if kind.factor is None else ratios[kind.factor]
+            kinds.append(kind.of(ratio) * (drawn if kind.elastic else 1 - drawn))
         place = [np.clip((np.log(points[name]) - middle) / half, -1, 1) for name, (middle, half) in self.scales.items()]
         return np.stack(kinds + [column * where for where in place for column in kinds], axis=1)
 
     @property
     def prior(self) -> np.ndarray:
         """Prior standard deviation of every γ, (q,)."""
-        one = np.array([_CONSTANT if kind.factor is None else 1.0 for kind in self.kinds])
-        return np.concatenate([_GAP * one, *[_WITH * one] * len(self.scales)])
+        own, change = np.array([kind.prior for kind in self.kinds]).T
+        return np.concatenate([own, *[change] * len(self.scales)])
 
 
 @dataclass(frozen=True)
@@ -109,6 +136,8 @@ class Transfer:
     """Of every row of the table less those that it would have if its model had been trained at `place`, (m, q)."""
     anchors: int
     """Configurations that were trained as well as tested."""
+    unchecked: tuple[str, ...]
+    """Factors of which no anchor lies between the smallest level and that of the training, though there are levels."""
     share: np.ndarray
     """Weight of each part, (S,)."""
     means: np.ndarray
@@ -159,11 +188,10 @@ class GapDraws:
     """(R, q)."""
 
     @property
-    def kinds(self) -> list[tuple[str | None, int]]:
-        """Kinds of columns that are not 0 for models trained at `place`: the factor, None of the constant, and their
-        position."""
+    def kinds(self) -> list[tuple[Kind, int]]:
+        """Kinds of columns that are not 0 for models trained at `place`, and their position."""
         return [
-            (kind.factor, position)
+            (kind, position)
             for position, kind in enumerate(self.columns.kinds)
             if kind.elastic == self.place.elastic and not kind.beyond
         ]
@@ -198,7 +226,20 @@ def estimate(
     rows = np.flatnonzero(away & np.isin(point, both))
     gap = np.array([log_error[row] - there[point[row]] for row in rows])
     share, means, roots = _posterior(Z[rows], gap, columns.prior**2)
-    return Transfer(columns, place, Z - place.Z(columns, points), len(both), share, means, roots)
+    unchecked = tuple(name for name in columns.spans if not _between(columns, name, points, trained, rows).any())
+    return Transfer(columns, place, Z - place.Z(columns, points), len(both), unchecked, share, means, roots)
+
+
+def _between(
+    columns: Columns,
+    name: str,
+    points: Mapping[str, np.ndarray],
+    trained: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+) -> np.ndarray:
+    """Return which of `rows` are tested where the bend of a factor is not 0."""
+    bend = Kind(name, name, span=columns.spans[name])
+    return bend.of(np.log(trained[name][rows] / points[name][rows])) > _FLAT
 
 
 def _columns(
@@ -212,7 +253,12 @@ def _columns(
             scales[name] = (float(low + high) / 2, float(high - low) / 2)
     drawn = np.zeros(len(away), bool) if elastic is None else elastic
     beyond = tuple(name for name, levels in trained.items() if (points[name] > levels).any())
-    return Columns(tuple(trained), beyond, bool(drawn.any()), bool((away & ~drawn).any()), scales)
+    spans = {}
+    for name, levels in trained.items():
+        tested = np.unique(points[name][points[name] <= levels.max()])
+        if len(tested) > 2:
+            spans[name] = float(np.log(levels.max() / tested[0]))
+    return Columns(tuple(trained), beyond, bool(drawn.any()), bool((away & ~drawn).any()), scales, spans)
 
 
 def _place(trained: Mapping[str, np.ndarray], elastic: np.ndarray | None, away: np.ndarray) -> Place:

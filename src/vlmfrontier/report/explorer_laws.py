@@ -35,18 +35,18 @@ def laws_data(laws: TargetLaws, ensemble: Ensemble) -> dict[str, Any]:
 
 
 def _gap(gap: GapDraws, main: Bag) -> dict[str, Any]:
-    """Return what each model takes off for training where it is deployed: the sum over `kinds` of a log ratio, or 1, by
-    `main` + `with` · place of each other factor + `n` · place of n, all R × kinds."""
+    """Return what each model takes off for training where it is deployed: the sum over `kinds` of a log ratio, or its
+    bend over `span`, or 1, by `main` + `with` · place of each other factor + `n` · place of n, all R × kinds."""
     factors, columns = list(main.form.factors), gap.columns
     kinds, positions = gap.kinds, [position for _, position in gap.kinds]
     shares = {name: gap.gamma[:, columns.part(name)][:, positions].tolist() for name in columns.scales}
     others = [name for name in columns.scales if name in factors]
     return {
         "kinds": [
-            {"factor": None, "top": None}
-            if name is None
-            else {"factor": factors.index(name), "top": gap.place.levels[name]}
-            for name, _ in kinds
+            {"factor": None, "top": None, "span": None}
+            if kind.factor is None
+            else {"factor": factors.index(kind.factor), "top": gap.place.levels[kind.factor], "span": kind.span}
+            for kind, _ in kinds
         ],
         "places": [
             {"factor": factors.index(name), **dict(zip(("middle", "half"), columns.scales[name], strict=True))}

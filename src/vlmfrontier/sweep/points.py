@@ -141,6 +141,8 @@ def ladder_points(study: Study, design: LadderDesign, seeds: list[int]) -> list[
 _UNSURE, _WITH_SIZE, _NOISE = 0.1, 0.03, 0.03
 """Of the transfer gap, in logs of the error, before any run: how far it may be from nothing for each of its columns,
 how far that may change from the smallest to the largest N or n, and the noise of one comparison."""
+_BEND, _BEND_WITH = 0.05, 0.025
+"""The first two of how far it may be from log-linear in the middle of T, or of V."""
 
 
 def anchors(design: LadderDesign, trained: Sequence[Point], models: ModelsConfig) -> list[Point]:
@@ -152,7 +154,7 @@ def anchors(design: LadderDesign, trained: Sequence[Point], models: ModelsConfig
         point._replace(T=T, V=V, draw=None)
         for point in trained
         for T, V in product(sorted(design.T), sorted(design.V))
-        if point.seed == trained[0].seed and V <= point.V and (point.draw or (T, V) != (point.T, point.V))
+        if point.seed == trained[0].seed and V <= point.V and (T, V) != (point.T, point.V)
     ]
     if not candidates:
         return []
@@ -166,11 +168,15 @@ def most_telling(below: np.ndarray, sizes: np.ndarray, drawn: bool, count: int) 
     """Return which `count` candidates, given (m, 2) T_train / T and V_train / V and (m, 2) N and n, to train as well.
 
     One after another, that is taken which most lowers the variance of the transfer gap summed over all of them: a gap
-    that is log-linear in both ratios, has a constant where T and V are `drawn`, and may change with N and n.
+    that is log-linear in both ratios but for a bend between the ends, has a constant where T and V are `drawn`, and may
+    change with N and n.
     """
-    gap = np.column_stack([np.full(len(below), float(drawn)), np.log(below)])
+    ratios = np.log(below)
+    far = ratios / np.maximum(ratios.max(axis=0), 1e-9)
+    gap, bends = np.column_stack([np.full(len(below), float(drawn)), ratios]), 4 * far * (1 - far)
     place = [2 * heights(size) - 1 for size in sizes.T]
-    columns = np.hstack([_UNSURE * gap, *(_WITH_SIZE * gap * where[:, None] for where in place)])
+    own, change = np.hstack([_UNSURE * gap, _BEND * bends]), np.hstack([_WITH_SIZE * gap, _BEND_WITH * bends])
+    columns = np.hstack([own, *(change * where[:, None] for where in place)])
     chosen: list[int] = []
     covariance, all_squares = np.eye(columns.shape[1]), columns.T @ columns
     for _ in range(min(count, len(columns))):

@@ -11,6 +11,7 @@ from vlmfrontier.frontier.pool import target_laws
 from vlmfrontier.laws.bagging import bag, folds, times_drawn
 from vlmfrontier.laws.checks import point_weights, table_warnings
 from vlmfrontier.laws.fit import fit
+from vlmfrontier.laws.table import ResultsTable
 from vlmfrontier.laws.transfer import GapDraws
 from vlmfrontier.study.analysis import FrontierConfig, LawsConfig
 
@@ -112,3 +113,32 @@ def test_a_table_without_trained_levels_is_as_before():
     assert not plain.elsewhere.any()
     assert plain.measured("avg") is plain
     assert set(point_weights(plain, "avg", CONFIG)) == {1.0}
+
+
+def bent(anchors: int, height: float) -> ResultsTable:
+    """Return a ladder that loses more at T in between than a log-linear gap says; the first anchors are at the ends."""
+    table = ladder(anchors, noise=0.003)
+    far = np.log(table.trained["T"] / table.factors["T"]) / np.log(16)
+    return replace(table, targets={"avg": table.error("avg") * np.exp(4 * height * far * (1 - far))})
+
+
+def test_a_gap_that_is_not_log_linear_lies_in_its_interval_and_anchors_in_between_find_it():
+    x = {"N": np.array([3.0]), "T": np.array([4.0]), "V": np.array([64.0])}
+    log_linear, width = LOST["T"] * np.log(4), {}
+    for anchors in (1, 5):
+        gap = bent(anchors, 0.035).measured("avg").transfer["avg"]
+        drawn = GapDraws(gap.columns, gap.place, gap.draws(400, 0)).over(x)[0][:, 0]
+        low, middle, high = np.quantile(drawn, [0.05, 0.5, 0.95])
+        assert low < log_linear + 0.035 < high
+        width[anchors] = high - low
+    assert middle > log_linear + 0.01
+    assert width[1] > 2 * width[5]
+
+
+def test_levels_in_between_that_no_anchor_checks_are_said():
+    said = caveats.tested_elsewhere(bent(1, 0.0).measured("avg"), "avg")  # trained at the smallest T and V
+    assert [f"a {name} between the smallest and the largest" in one for name, one in zip("TV", said, strict=True)] == [
+        True,
+        True,
+    ]
+    assert caveats.tested_elsewhere(bent(5, 0.0).measured("avg"), "avg") == []

@@ -181,6 +181,19 @@ def test_odd_ladders_have_the_runs_that_they_say(changed: dict, trained: int, po
     assert (len(runs), sum(1 + len(run.tested) for run in runs)) == (trained, points)
 
 
+@pytest.mark.parametrize("elastic", [False, True])
+@pytest.mark.parametrize("count", [4, 5, 6, 9])
+def test_some_anchors_of_a_ladder_lie_between_its_levels(count: int, elastic: bool):
+    """Anchors at the smallest T and V alone cannot show that the transfer gap is not log-linear."""
+    levels = {"T": [1, 2, 4, 8, 16], "V": [4, 9, 16, 25]}
+    design = {**LADDER, **levels, "N": ["xs", "s", "m"], "n": [200, 400], "anchors": count, "elastic": elastic}
+    anchors = [run for run in plan_runs(study(x=design)) if not run.tested]
+    assert len(anchors) == count
+    for name, values in levels.items():
+        inside = [getattr(run, name) for run in anchors if min(values) < getattr(run, name) < max(values)]
+        assert inside, f"no {name} in between: {sorted({(run.T, run.V) for run in anchors})}"
+
+
 def test_draws_between_the_same_ends_are_named():
     one, other = ({**GRID, "T": [8], "draw": {"T": levels}} for levels in ([1, 2], [1, 4]))
     with pytest.raises(UserError, match=r"T1-8_V9_n200_s0 and draw other levels.*\[1, 2, 8\].*\[1, 4, 8\].*give both"):

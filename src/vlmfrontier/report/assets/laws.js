@@ -138,7 +138,9 @@ const Laws = (study) => {
   // Takes what a model loses by being tested elsewhere than it was trained off level and slope of every model.
   function takeOff(found, gap, points) {
     const values = (factor, of) => Float64Array.from(points.index[factor], (l) => of(Math.log(points.levels[factor][l])));
-    const columns = gap.kinds.map(({ factor, top }) => (factor === null ? new Float64Array(points.size).fill(1) : values(factor, (log) => Math.max(0, Math.log(top) - log))));
+    const bend = (place) => 4 * place * (1 - place);
+    const ratio = (log, top, span) => (span === null ? Math.max(0, Math.log(top) - log) : bend(Math.min(1, Math.max(0, Math.log(top) - log) / span)));
+    const columns = gap.kinds.map(({ factor, top, span }) => (factor === null ? new Float64Array(points.size).fill(1) : values(factor, (log) => ratio(log, top, span))));
     const places = gap.places.map(({ factor, middle, half }) => values(factor, (log) => Math.max(-1, Math.min(1, (log - middle) / half))));
     for (let r = 0; r < found.rows; r += 1) {
       const own = found.missed.get(r);
