@@ -16,6 +16,7 @@ import snakemake.workflow
 
 import vlmfrontier.sweep.jobs
 import vlmfrontier.sweep.status
+import vlmfrontier.job_graph  # noqa: F401
 import vlmfrontier.workflow  # noqa: F401 — with the others above: what the Snakefile imports
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vlmfrontier.workflow import FORCED, SEEN, around_building, forced_trainings
+from vlmfrontier.job_graph import FORCED, SEEN, around_building, forced_trainings
 
 FILE, OTHER = "results/s/runs/a/finetuned.json", "results/s/runs/b/finetuned.json"
 RULES = ("finetune_run", "finetune_run_on_nodes")
@@ -60,7 +60,7 @@ def test_the_private_parts_of_snakemake_are_where_they_were_seen():
 
     DAG, Workflow = snakemake.dag.DAG, snakemake.workflow.Workflow
 
-    moved = f"is not where Snakemake {SEEN} had it: look at vlmfrontier.workflow.around_building"
+    moved = f"is not where Snakemake {SEEN} had it: look at vlmfrontier.job_graph.around_building"
     assert callable(getattr(Workflow, "_build_dag", None)), f"Workflow._build_dag {moved}"
     assert {"dag", "init"} <= set(Workflow._build_dag.__code__.co_names), f"what builds the graph {moved}"
     assert "forcefiles" in DAG.__init__.__code__.co_names, f"DAG.forcefiles {moved}"

@@ -13,6 +13,7 @@ from vlmfrontier.cluster.node import tell_jobs
 from vlmfrontier.cluster.options import without_container
 from vlmfrontier.cluster.site import site_file, site_or_exit
 from vlmfrontier.figures.catalogue import drawn, files_read
+from vlmfrontier.job_graph import around_building, follow_runs, forced_trainings, redo_outdated
 from vlmfrontier.study.evaluation import UNKNOWN_QUESTIONS
 from vlmfrontier.study.load import write_study
 from vlmfrontier.errors import did_you_mean
@@ -24,15 +25,11 @@ from vlmfrontier.sweep.runs import configurations, run_order
 from vlmfrontier.sweep.status import failed_runs
 from vlmfrontier.sweep.trainings import alignment, finetuning
 from vlmfrontier.workflow import (
-    around_building,
     called,
-    follow_runs,
-    forced_trainings,
     frontier_tables,
     job_command,
     makes,
     outline,
-    redo_outdated,
     repository_of,
     study_or_exit,
     use_this_python,

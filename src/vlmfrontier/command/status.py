@@ -17,6 +17,7 @@ from vlmfrontier.cluster.excluded import described
 from vlmfrontier.cluster.site import read_site, shipped_site
 from vlmfrontier.cluster.slurm import QueuedJob, job_id_of, queued_jobs
 from vlmfrontier.errors import UserError
+from vlmfrontier.job_graph import by_reason, outdated
 from vlmfrontier.study.load import read_study
 from vlmfrontier.study.root import Study
 from vlmfrontier.sweep.evaluations import uncounted
@@ -26,7 +27,6 @@ from vlmfrontier.sweep.plan_page import summary, sweep_totals
 from vlmfrontier.sweep.runs import plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, failed_jobs, in_words, live_runs
 from vlmfrontier.units import format_quantity
-from vlmfrontier.workflow import by_reason, outdated
 
 LINES = 8
 """How many lines of the log of a failed run are shown."""
