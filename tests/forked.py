@@ -14,9 +14,9 @@ import snakemake.report
 import snakemake.scheduling.milp
 import snakemake.workflow
 
+import vlmfrontier.job_graph
 import vlmfrontier.sweep.jobs
 import vlmfrontier.sweep.status
-import vlmfrontier.job_graph  # noqa: F401
 import vlmfrontier.workflow  # noqa: F401 — with the others above: what the Snakefile imports
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from vlmfrontier.made import outdated_analysis
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.outdated import Outdated, has_finished, named, outdated_runs
+from vlmfrontier.sweep.differences import named
+from vlmfrontier.sweep.outdated import Outdated, has_finished, outdated_runs
 from vlmfrontier.sweep.runs import Run
 from vlmfrontier.sweep.underway import STAGE_OF, runs_underway
 

@@ -17,8 +17,8 @@ from vlmfrontier.files import hash_file, write_json
 from vlmfrontier.paths import ResultsFolder
 from vlmfrontier.records import again, read_checked
 from vlmfrontier.study.root import Study
+from vlmfrontier.sweep.differences import differences, named
 from vlmfrontier.sweep.fingerprints import collect_settings, frontier_settings, laws_settings, table_settings
-from vlmfrontier.sweep.outdated import differences, named
 from vlmfrontier.sweep.runs import plan_runs
 
 

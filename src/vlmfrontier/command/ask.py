@@ -168,7 +168,7 @@ def _check(first: "Results", second: "Results", target: str) -> None:
 
 
 def _configuration(first: "Results", second: "Results") -> list[str]:
-    from vlmfrontier.sweep.outdated import changes
+    from vlmfrontier.sweep.differences import changes
 
     plain = [results.study.model_dump(mode="json", by_alias=True, exclude={"study"}) for results in (first, second)]
     return [f"  {key}: {a} in A, {b} in B" for key, a, b in changes(*plain)]

@@ -14,7 +14,7 @@ from vlmfrontier.files import read_record
 from vlmfrontier.frontier.answers import Answer
 from vlmfrontier.laws.fit import LawFit
 from vlmfrontier.results import Results
-from vlmfrontier.sweep.outdated import named
+from vlmfrontier.sweep.differences import named
 from vlmfrontier.sweep.runs import Run, plan_runs
 from vlmfrontier.sweep.status import DONE, FAILED, Status, failed_jobs, run_status
 

@@ -13,7 +13,8 @@ from vlmfrontier.laws.listing import default_forms
 from vlmfrontier.paths import ResultsFolder, level_name
 from vlmfrontier.records import LARGEST_ERROR, LAWS_SPLIT, Measure, Runs, Variable, read_finetuned, read_result
 from vlmfrontier.study.root import Study
-from vlmfrontier.sweep.outdated import SHOWN, Identity, named
+from vlmfrontier.sweep.differences import SHOWN, named
+from vlmfrontier.sweep.outdated import Identity
 from vlmfrontier.sweep.runs import Run, Test, configurations, plan_runs, tests
 from vlmfrontier.tables.expressions import SafeExpression
 

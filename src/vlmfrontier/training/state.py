@@ -24,8 +24,8 @@ from vlmfrontier.lock import Lock
 from vlmfrontier.models.weights import device_name, read_weights
 from vlmfrontier.provenance import provenance
 from vlmfrontier.records import Training, read_checked, read_finetuned
+from vlmfrontier.sweep.differences import SHOWN, changes, differences
 from vlmfrontier.sweep.fingerprints import HOUSEKEEPING
-from vlmfrontier.sweep.outdated import SHOWN, changes, differences
 from vlmfrontier.training.processes import is_first, num_processes
 
 MANIFEST = "complete.json"
