@@ -11,7 +11,7 @@ import numpy as np
 
 from vlmfrontier.cost.model import has_cost, has_vision_share
 from vlmfrontier.errors import UserError
-from vlmfrontier.figures.catalogue import Outline
+from vlmfrontier.figures.outline import Outline
 from vlmfrontier.files import REPOSITORY
 from vlmfrontier.frontier.space import check_frontier
 from vlmfrontier.laws.listing import settled

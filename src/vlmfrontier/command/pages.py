@@ -40,8 +40,9 @@ def figure(given: Namespace) -> None:
     those named. With --target order, the figures are of that target instead of the main one, in figures/order/.
     docs/figures.md shows them all.
     """
-    from vlmfrontier.figures.catalogue import Outline, drawn
+    from vlmfrontier.figures.catalogue import drawn
     from vlmfrontier.figures.drawing import save
+    from vlmfrontier.figures.outline import Outline
     from vlmfrontier.results import Results
 
     results = Results.open(given.study)
@@ -199,7 +200,8 @@ def gallery(given: Namespace) -> None:
     Writes docs/images/<study>-<figure>.png, small, of every figure that the studies have, and docs/figures.md, which
     shows them with their captions and the commands that draw them.
     """
-    from vlmfrontier.figures.catalogue import CATALOGUE, Outline, drawn
+    from vlmfrontier.figures.catalogue import CATALOGUE, drawn
+    from vlmfrontier.figures.outline import Outline
     from vlmfrontier.results import Results
 
     parts = [INTRODUCTION]

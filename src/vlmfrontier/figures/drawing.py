@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from vlmfrontier.errors import UserError
 from vlmfrontier.figures import style
-from vlmfrontier.figures.catalogue import CATALOGUE, Outline, left_out
+from vlmfrontier.figures.catalogue import CATALOGUE, left_out
+from vlmfrontier.figures.outline import Outline
 from vlmfrontier.frontier.pool import TargetLaws
 from vlmfrontier.frontier.space import center_rows, equal_cost_budgets, equal_cost_rows
 from vlmfrontier.progress import steps

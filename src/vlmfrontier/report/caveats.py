@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vlmfrontier.figures.catalogue import Outline
+from vlmfrontier.figures.outline import Outline
 from vlmfrontier.frontier.sentences import two_lines
 from vlmfrontier.frontier.space import INSIDE
 from vlmfrontier.report.study_report import StudyReport

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, left_out
+from vlmfrontier.figures.catalogue import CATALOGUE, caption, left_out
+from vlmfrontier.figures.outline import Outline
 from vlmfrontier.frontier.law_free import in_words
 from vlmfrontier.report.blocks import Block, Heading, Items, More, Picture, Text, markdown
 from vlmfrontier.report.caveats import recommended

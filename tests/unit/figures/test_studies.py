@@ -14,8 +14,9 @@ from tests.made_studies import (
     with_profile_and_regret,
 )
 from vlmfrontier.errors import UserError
-from vlmfrontier.figures.catalogue import CATALOGUE, Outline, caption, drawn, left_out
+from vlmfrontier.figures.catalogue import CATALOGUE, caption, drawn, left_out
 from vlmfrontier.figures.drawing import draw, save
+from vlmfrontier.figures.outline import Outline
 from vlmfrontier.report.page import write_report
 from vlmfrontier.results import Results
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.calling import SMOKE
 from tests.made_studies import assert_another_process_draws_the_same
-from vlmfrontier.figures.catalogue import Outline, drawn, left_out
+from vlmfrontier.figures.catalogue import drawn, left_out
 from vlmfrontier.figures.drawing import draw
+from vlmfrontier.figures.outline import Outline
 from vlmfrontier.figures.runs import read_log
 from vlmfrontier.report.page import write_report
 from vlmfrontier.report.study_report import StudyReport
