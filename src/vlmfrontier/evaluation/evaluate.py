@@ -163,7 +163,7 @@ def evaluate(study: Study, run: Run, results: ResultsFolder) -> dict:
 
     weights = read_finetuned(folder.finetuned)["weights"]
     now = Identity(study, results.root)
-    missing = [(T, V) for T, V in run.tested if not now.has_test(run, T, V, weights)]
+    missing = [(T, V) for T, V in run.tested if not now.test_result(run, T, V, weights)]
     for T in sorted({T for T, _ in missing} - {run.T}):
         _test(study, run, results, model.config, test, T, [V for t, V in missing if t == T], answer)
     levels = [run.V, *(V for T, V in missing if T == run.T)]

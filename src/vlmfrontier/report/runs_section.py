@@ -13,7 +13,7 @@ from vlmfrontier.provenance import provenance as of_this_process
 from vlmfrontier.report.blocks import Block, Heading, Items, Text, table
 from vlmfrontier.report.study_report import StudyReport
 from vlmfrontier.sweep.status import DONE, FAILED
-from vlmfrontier.units import format_count, format_number
+from vlmfrontier.units import format_count, format_duration, format_number
 
 BEST = 5
 """How many of the best runs are shown."""
@@ -207,7 +207,8 @@ def _of_runs(records: Sequence[dict[str, Any]]) -> Iterator[str]:
     seeds = sorted({record["seed"] for record in records})
     yield f"seeds of the runs: {', '.join(map(str, seeds))}"
     finetuning, evaluation = (sum(record["seconds"].get(stage) or 0 for record in records) for stage in STAGES)
-    yield f"time: {_hours(finetuning)} finetuning and {_hours(evaluation)} evaluation, all {len(records)} runs together"
+    tuning, testing = format_duration(finetuning / 3600), format_duration(evaluation / 3600)
+    yield f"time: {tuning} finetuning and {testing} evaluation, all {len(records)} runs together"
     where = [record["provenance"] for record in records]
     yield f"device: {_counted(found['device'] for found in where)}"
     commits = _counted(found["commit"] or "not from a repository" for found in where)
@@ -223,12 +224,6 @@ def _counted(values: Iterable[str]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     return ", ".join(f"{value} ({count} runs)" for value, count in counts.most_common())
-
-
-def _hours(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
 
 
 def _own_versions() -> dict[str, str]:

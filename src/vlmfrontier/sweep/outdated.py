@@ -132,11 +132,11 @@ class Identity:
         now = settings_of_test(self.study, T, V, weights or then.get("weights", ""), test or then.get("test"))
         return differences(then, now, "tested")
 
-    def has_test(self, run: Run, T: int, V: int, weights: str) -> bool:
-        """Return whether the result of a run at T and V is there, whole, of these weights and of the study as it is."""
+    def test_result(self, run: Run, T: int, V: int, weights: str) -> dict[str, Any] | None:
+        """Return the result of a run at T and V if it is there, whole, of these weights and of the study as it is."""
         path = self.results.run(run.key).tested(T, V)
         result = _or_none(read_result, path) if path.exists() else None
-        return result is not None and not self.of_test(run, T, V, result, weights)
+        return None if result is None or self.of_test(run, T, V, result, weights) else result
 
     def of_tests(self, run: Run, weights: str | None = None) -> list[str]:
         """Return which tests of a run at T and V that are not its own are missing, and what differs in the others."""

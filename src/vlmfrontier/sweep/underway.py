@@ -92,16 +92,16 @@ class Underway:
     def end(self, job: int) -> str:
         """Note that a job has ended well; return the line that says so if it was the last one of its run, else ""."""
         run, stage, work = self._jobs[job]
-        since = self._working_since(job) or self._begun.get(job)
+        working = self._working_since()
+        since = working.pop(job, self._begun.pop(job, None))
         if since is not None:
             self._took.setdefault(stage, []).append((work, self._clock() - since))
-        self._begun.pop(job, None)
         self._left.discard(job)
-        self._beside.append(1 + sum(self._working_since(other) is not None for other in self._begun))
+        self._beside.append(1 + len(working))
         if any(self._jobs[other].run == run for other in self._left):
             return ""
         self.done += 1
-        return f"{run}: {self._found(run, stage)}, {self.count()}"
+        return f"{run}: {self._found(run, stage)}, {self.count(working)}"
 
     def fail(self, job: int) -> str:
         """Note that a job has failed, and that its run is not made; return the run and its stage in words."""
@@ -110,10 +110,13 @@ class Underway:
         self.failed.add(run)
         return f"{run}: {stage}"
 
-    def count(self) -> str:
-        """Return how many runs are done, and how long the others will take, as far as that can be said."""
+    def count(self, working: Mapping[int, float] | None = None) -> str:
+        """Return how many runs are done, and how long the others will take, as far as that can be said.
+
+        `working`: since when jobs work, where it has just been read.
+        """
         failed = f", {len(self.failed)} failed" if self.failed else ""
-        seconds = self.seconds_left()
+        seconds = self.seconds_left(working)
         left = f", about {format_duration(seconds / 3600)} left" if seconds else ""
         return f"{self.done} of {self.total}{failed}{left}"
 
@@ -121,8 +124,9 @@ class Underway:
         """Return the jobs under way, in words."""
         return [f"{self._jobs[job].stage} {self._jobs[job].run}" for job in self._begun]
 
-    def seconds_left(self) -> float | None:
+    def seconds_left(self, working: Mapping[int, float] | None = None) -> float | None:
         """Return how long the jobs of runs will take from now on; None while no job of some stage has ended."""
+        working = self._working_since() if working is None else working
         now, longest, whole = self._clock(), 0.0, 0.0
         for job in self._left:
             run, stage, work = self._jobs[job]
@@ -131,9 +135,8 @@ class Underway:
             expected = self._expected(stage, work)
             if expected is None:
                 return None
-            since = self._working_since(job) if job in self._begun else None
-            if since is not None:
-                expected = max(expected - (now - since), 0.0)
+            if job in working:
+                expected = max(expected - (now - working[job]), 0.0)
             longest, whole = max(longest, expected), whole + expected
         return max(longest, whole / max(self._beside, default=1))
 
@@ -152,16 +155,19 @@ class Underway:
                 return mean
         return mean * work / statistics.fmean(amounts) if any(amounts) else mean
 
-    def _working_since(self, job: int) -> float | None:
-        """Return since when a job works by its own record; None while it waits in a queue."""
-        run, stage, _ = self._jobs[job]
-        record = read_ended(record_file(self.results.run(run).root, stage))
-        try:
-            started = datetime.fromisoformat(record.started).timestamp() if record else 0.0
-        except ValueError:
-            started = 0.0
-        submitted = self._begun.get(job)
-        return max(started, submitted) if submitted is not None and started > submitted - CLOCKS else None
+    def _working_since(self) -> dict[int, float]:
+        """Return since when each job under way works by its own record, without those that wait in a queue."""
+        found = {}
+        for job, submitted in self._begun.items():
+            run, stage, _ = self._jobs[job]
+            record = read_ended(record_file(self.results.run(run).root, stage))
+            try:
+                started = datetime.fromisoformat(record.started).timestamp() if record else 0.0
+            except ValueError:
+                started = 0.0
+            if started > submitted - CLOCKS:
+                found[job] = max(started, submitted)
+        return found
 
     def _found(self, run: str, stage: str) -> str:
         entry = read_record(self.results.run(run).result).get("errors", {}) if stage == "evaluate" else {}

@@ -241,10 +241,9 @@ def _score_elsewhere(evaluation: Evaluation, answered: Mapping[str, Any]) -> Non
     answers = read_answers(evaluation.folder / "answers.jsonl", summary["weights"])
     given = digest(sorted((a.task, a.doc_id, a.key, a.answer) for a in answers.values()))[:16]
     now = Identity(evaluation.study, evaluation.results.root)
-    if now.has_test(evaluation.run, *levels, summary["weights"]):
-        kept = read_record(folder.tested(*levels))
-        if (kept.get("answers"), kept.get("test")) == (given, dict(tested(answers.values()))):
-            return
+    kept = now.test_result(evaluation.run, *levels, summary["weights"])
+    if kept and (kept.get("answers"), kept.get("test")) == (given, dict(tested(answers.values()))):
+        return
     scored, measured, seconds = _score(evaluation, summary)
     if evaluation.study.evaluate.keep_answers == "all":
         write_answers(folder.tested_answers(*levels), scored)
