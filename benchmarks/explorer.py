@@ -3,7 +3,7 @@
 Opens each page (`results/STUDY/explorer.html`) in headless Chromium, on this processor and on one that is four times
 slower (DevTools' CPU throttling), and prints a table: milliseconds from the navigation to the first answer on the
 screen, and from each step of a drag of the budget and of n to the frame that shows its answer; and those of the
-processor that the page's main thread took, for a step with all charts. On an idle machine both are alike; on a busy one
+processor that the page's main thread took until then. On an idle machine both are alike; on a busy one
 only the second counts. Several pages, such as one made before a change and one after it, take turns. Exit status 1 if
 the processor's are beyond the limits at four times.
 """
@@ -14,7 +14,7 @@ import shutil
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
@@ -46,11 +46,15 @@ STEP = """
 ([id, place]) => new Promise((done) => {
   const slider = document.getElementById(id);
   const began = performance.now();
+  performance.mark("step begins");
   slider.value = place;
   slider.dispatchEvent(new Event("input", { bubbles: true }));
   requestAnimationFrame(() => {
     const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => done(performance.now() - began);
+    port1.onmessage = () => {
+      performance.mark("step shown");
+      done(performance.now() - began);
+    };
     port2.postMessage(0);
   });
 })
@@ -58,14 +62,19 @@ STEP = """
 """Moves a slider; returns the milliseconds until the frame that shows it has been drawn."""
 
 
-def first_answer(trace: bytes) -> float:
-    """Return the milliseconds of the processor that the main thread took from the navigation to the first answer."""
-    events = json.loads(trace)["traceEvents"]
-    mark = next(event for event in events if event["name"] == "first answer" and "tts" in event)
-    begun = min(
-        e["tts"] for e in events if e["name"] == "CommitLoad" and e["tid"] == mark["tid"] and e["pid"] == mark["pid"]
-    )
-    return (mark["tts"] - begun) / 1000
+def traced(page: Page, act: Callable) -> dict[str, list[float]]:
+    """Do something; return milliseconds of the processor that the main thread had taken when it met events, by name."""
+    browser = page.context.browser
+    browser.start_tracing(page=page, categories=["devtools.timeline", "blink.user_timing"])
+    act()
+    events = [event for event in json.loads(browser.stop_tracing())["traceEvents"] if "tts" in event]
+    marks = [event for event in events if event["name"] in ("first answer", "step shown")]
+    thread = {(event["pid"], event["tid"]) for event in marks}
+    found = defaultdict(list)
+    for event in sorted(events, key=lambda event: event["ts"]):
+        if (event["pid"], event["tid"]) in thread:
+            found[event["name"]].append(event["tts"] / 1000)
+    return found
 
 
 def busy(session: CDPSession) -> float:
@@ -89,22 +98,30 @@ def measure(browser: Browser, path: Path, slower: int) -> Iterator[tuple[str, fl
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
     page.add_init_script(WATCH)
-    browser.start_tracing(page=page, categories=["devtools.timeline", "blink.user_timing"])
-    page.goto(path.resolve().as_uri())
-    page.locator("body[data-shown]").wait_for(state="attached")
-    page.wait_for_function("window.firstAnswer !== undefined")
-    yield "first answer", page.evaluate("window.firstAnswer"), first_answer(browser.stop_tracing())
-    yield "whole page", page.evaluate("performance.now()"), busy(session)
-    for slider in STEPS:
-        if not page.locator(f"#{slider}").is_visible():
-            continue
-        for place in places(page, slider):
-            before = busy(session)
-            took = page.evaluate(STEP, [slider, place])
-            yield slider, took, busy(session) - before
-        page.dispatch_event(f"#{slider}", "change")
+
+    def start() -> None:
+        page.goto(path.resolve().as_uri())
         page.locator("body[data-shown]").wait_for(state="attached")
+        page.wait_for_function("window.firstAnswer !== undefined")
+
+    found = traced(page, start)
+    worked = found["first answer"][0] - found["CommitLoad"][0]
+    yield "first answer", page.evaluate("window.firstAnswer"), worked
+    yield "whole page", page.evaluate("performance.now()"), busy(session)
+    for slider in filter(lambda slider: page.locator(f"#{slider}").is_visible(), STEPS):
+        yield from dragged(page, slider)
     context.close()
+
+
+def dragged(page: Page, slider: str) -> Iterator[tuple[str, float, float]]:
+    """Drag a slider from end to end; yield for every step its milliseconds and those of the processor."""
+    took: list[float] = []
+    stops = places(page, slider)
+    found = traced(page, lambda: took.extend(page.evaluate(STEP, [slider, place]) for place in stops))
+    for wall, begun, shown in zip(took, found["step begins"], found["step shown"], strict=True):
+        yield slider, wall, shown - begun
+    page.dispatch_event(f"#{slider}", "change")
+    page.locator("body[data-shown]").wait_for(state="attached")
 
 
 def quantile(values: list[float], share: float) -> float:

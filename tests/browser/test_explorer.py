@@ -1,6 +1,7 @@
 """The explorer as a reader uses it: it answers as the frontier's files do, alone, on any screen, for everyone."""
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from tests.made_studies import STUDY, fitted, made
+from tests.made_studies import STUDY, fitted, made, points
 from vlmfrontier.figures.drawing import save
 from vlmfrontier.frontier import search
 from vlmfrontier.frontier.answers import answer
@@ -488,6 +489,97 @@ def test_on_paper_the_question_stays_on_one_page(visit, pins: str):
         assert "1M" in question
         assert "quiz" in question
         assert seen.page.pdf(prefer_css_page_size=True).count(b"/Type /Page\n") == 1
+
+
+@pytest.mark.parametrize(("pins", "wide", "others"), [("", 200, 150), ("&pin=avg,20T,1M&pin=quiz,5T,2M", 120, 100)])
+def test_charts_are_drawn_for_paper_as_large_as_text_leaves_room(visit, pins: str, wide: int, others: int):
+    sizes = """() => [...document.querySelectorAll(".chart")].map((chart) =>
+        [chart.clientWidth, chart.clientHeight, ...chart.querySelector("svg").getAttribute("viewBox").split(" ")])"""
+    with visit(address=f"#target=quiz&c=10T&n=1M{pins}") as seen:
+        on_screen = seen.page.evaluate(sizes)
+        seen.page.evaluate(f"() => addEventListener('beforeprint', () => (window.printed = ({sizes})()))")
+        assert seen.page.pdf(prefer_css_page_size=True).count(b"/Type /Page\n") == 1
+        first, *rest = seen.page.evaluate("printed")
+        assert seen.page.evaluate(sizes) == on_screen
+    assert 600 < first[0] < 711  # an A4 page without its margins
+    assert first[1] >= wide
+    assert all(height >= others for _, height, *_ in rest)
+    for width, height, *box in (first, *rest):
+        assert [float(number) for number in box] == [0, 0, width, height]
+
+
+def odd_studies() -> dict[str, tuple[dict, pd.DataFrame]]:
+    """Return studies of tables that nobody would make up, by what is odd about them."""
+    one = np.arange(1, 9)
+    few = {"starts": 3, "resamples": 5}
+    frontier = {"budgets": {"from": "2T", "to": "30T", "count": 5}, "members": 20}
+    table = STUDY["table"]
+    levels = pd.DataFrame({"params": 1e9 * 2.0**one, "frames": one + 0.5, "avg": 40 * one**-0.5, "examples": 1e6})
+    targets = {"avg": table["targets"]["avg"]}
+    two = {name: table["factors"][name] for name in ("N", "T")}
+    alone = {key: value for key, value in table.items() if key != "split"} | {"targets": targets}
+    without_n = {key: value for key, value in alone.items() if key != "data"} | {"factors": two}
+    cost = {"cost": {"expression": "2 * N * T * 196"}, "frontier": frontier}
+    space = {"N": levels.params.tolist(), "T": levels.frames.tolist()}
+    named = points().rename(columns={"params": '"<b>&amp;</b> 参数" ' * 3, "avg": "a, <i>b</i>"})
+    named["run"] = [f"</script><b>'{i}'&" for i in range(len(named))]
+    long = "x" * 60
+    names = {
+        **alone,
+        "factors": {**table["factors"], "N": {"column": '"<b>&amp;</b> 参数" ' * 3, "unit": "1B"}},
+        "targets": {long: {"column": "a, <i>b</i>"}, "视频问答": {"column": "quiz"}},
+    }
+    star = points()[lambda rows: (rows.frames == 16) & (rows.tokens == 100)]
+    base = {**STUDY, "laws": few}
+    return {
+        "each level once, no n": ({**base, **cost, "table": without_n, "space": space}, levels),
+        "names": ({**base, "table": names, "frontier": {**frontier, "examples": ["1M"]}}, named),
+        "one factor": (
+            {
+                **base,
+                "cost": {"expression": "6 * N"},
+                "space": {"N": ["1B", "3B", "8B"]},
+                "table": {**alone, "factors": {"N": two["N"]}},
+                "frontier": {**frontier, "budgets": ["6G", "50G"], "examples": ["1M"]},
+            },
+            star,
+        ),
+    }
+
+
+@pytest.mark.parametrize("odd", odd_studies())
+def test_the_pages_of_odd_tables_work_at_both_ends_of_the_sliders(visit, browser, tmp_path: Path, odd: str):
+    study, table = odd_studies()[odd]
+    results = fitted(made(tmp_path, study, table))
+    path = write_explorer(results, tmp_path / "odd.html")
+    for width in (1440, 390):
+        with visit(width=width, path=path) as seen:
+            for slider, end in product(("#budget", "#n"), ("Home", "End")):
+                if seen.page.locator(slider).is_visible():
+                    seen.page.press(slider, end)
+                    seen.shown()
+            seen.page.click("#runs-summary")
+            said = seen.page.locator("body").inner_text()
+            drawn = seen.page.locator("#charts").inner_html()
+            too_wide = seen.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert seen.page.locator("b > b, td b, li > b, .name b").count() == 0  # names are text
+            assert seen.page.pdf(prefer_css_page_size=True).count(b"/Type /Page\n") == 1
+            assert seen.complaints == []
+        assert too_wide <= 0
+        for word in ("NaN", "undefined", "Infinity", "[object", "`"):
+            assert word not in said
+            assert word not in drawn
+    (results.figures).mkdir(exist_ok=True)
+    _, report, *_ = write_report(results)
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(report.as_uri())
+    said = page.locator("body").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    page.close()
+    assert not re.search(r"\b(nan|inf|None)\b", said)
+    for factor in results.table.factors:
+        column = study["table"]["factors"][factor]["column"]
+        assert " ".join(column.split()) in " ".join(said.split())
 
 
 def test_a_study_without_a_cost_shows_its_law(visit, tmp_path: Path):

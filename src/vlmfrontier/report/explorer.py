@@ -38,6 +38,7 @@ def explorer_page(data: dict) -> str:
     parts = {
         "title": html.escape(f"{data['study']}: explorer"),
         "style": _colours(data) + asset("explorer.css"),
+        "paper": asset("paper.css"),
         "data": _json(data | {"targets": known}),
         "laws": laws.pop(data["main"], ""),
         "others": "\n".join(laws.values()),

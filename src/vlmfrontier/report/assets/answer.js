@@ -60,11 +60,11 @@ function said(target, n, budget, chosen) {
 }
 
 function showMeasured(sentences) {
-  at("measured").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
+  at("measured").replaceChildren(...sentences.map((sentence) => element("li", {}, ...marked(sentence))));
 }
 
 function showWarnings(sentences) {
-  at("warnings").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
+  at("warnings").replaceChildren(...sentences.map((sentence) => element("li", {}, ...marked(sentence))));
 }
 
 // ---- beside the answer --------------------------------------------------------------------------------------------------

@@ -82,6 +82,9 @@ function setUpPage() {
     schedule("theme", true);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", figures.recolour);
+  // Charts are drawn for paper while the page is laid out for it.
+  addEventListener("beforeprint", () => ((at("paper").media = "all"), figures.fit()));
+  addEventListener("afterprint", () => ((at("paper").media = "print"), figures.fit()));
   at("skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address is the question
     at("answer").focus();

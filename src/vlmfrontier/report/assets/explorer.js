@@ -135,15 +135,23 @@ function finish() {
 
 // Do each piece in a task of its own after the frame, so that another move of the control comes between them.
 const channel = new MessageChannel();
+let posted = false;
 channel.port1.onmessage = () => {
+  posted = false;
   const piece = following.shift();
   if (piece) piece();
-  if (following.length > 0 && !waiting) channel.port2.postMessage(null);
+  if (!waiting) goOn();
 };
+
+function goOn() {
+  if (posted || following.length === 0) return;
+  posted = true;
+  channel.port2.postMessage(null);
+}
 
 function follow(pieces) {
   following = pieces;
-  channel.port2.postMessage(null);
+  goOn();
 }
 
 // ---- the page ------------------------------------------------------------------------------------------------------------------
@@ -188,7 +196,7 @@ function setUpText() {
   at("lede").textContent = data.space
     ? `Say what one answer may cost${data.hasData ? " and how much data there is to train on" : ""}. The page searches all ${many} with the laws fitted to ${plural(data.runs.count, "run")}, and says how sure it is.`
     : `The laws fitted to ${plural(data.runs.count, "run")}, and how sure they are.`;
-  at("about").textContent = data.about.join(" ");
+  at("about").replaceChildren(...marked(data.about.join(" ")));
   at("footer").replaceChildren(...data.footer.map((text) => element("p", {}, text)));
   for (const id of ["split-section", "rivals-section", "mine-section", "pin", "why", "measured"]) at(id).hidden = !data.space;
   at("pins-section").hidden = true;

@@ -89,5 +89,8 @@ const Figures = (charts) => {
 
   const measure = () => made.forEach(({ chart }) => chart.measure());
 
-  return { add, draw, recolour, measure };
+  // Draw every chart as large as it now is.
+  const fit = () => (measure(), made.forEach(({ chart }) => chart.redraw()));
+
+  return { add, draw, recolour, measure, fit };
 };

@@ -94,6 +94,9 @@ function withAttributes(made, attributes, children) {
 const element = (tag, attributes = {}, ...children) => withAttributes(document.createElement(tag), attributes, children);
 const drawn = (tag, attributes = {}, ...children) => withAttributes(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
+// A sentence whose `code` is shown as such.
+const marked = (text) => text.split("`").map((part, i) => (i % 2 === 1 ? element("code", {}, part) : part));
+
 // A button that does `act`.
 function button(text, act, attributes = {}) {
   const made = element("button", { type: "button", ...attributes }, text);

@@ -1,7 +1,7 @@
 // Axes: from values to pixels and back, and where their ticks stand.
 "use strict";
 
-const LABEL_GAP = { x: 58, y: 18 }; // pixels from tick to tick
+const LABEL_GAP = { x: 48, y: 18 }; // pixels from tick to tick
 
 // An axis over [low, high] onto pixels [from, to]; `log` for a logarithmic one.
 function scale({ log }, [low, high], [from, to]) {
