@@ -83,7 +83,7 @@ def main() -> None:
                 folder = Path(temporary, name, turn)
                 folder.mkdir(parents=True)
                 busy, seconds, printed = snakemake(checkout, folder, study)
-            jobs = re.findall(r"(\d+) of \d+ steps \(100%\) done", printed)[-1]
+            jobs = re.search(r"^(\d+) jobs: ", printed, re.MULTILINE)[1]
             within &= row(name, jobs, busy, seconds)
         folder = Path(temporary, "dry")
         folder.mkdir()

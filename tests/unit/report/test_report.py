@@ -182,7 +182,7 @@ def test_a_recommendation_says_itself_that_its_law_is_poor(tmp_path: Path):
     score = f"R² {known.score('avg', 'cv')['r2']:.2f}"
     _, sure = recommended(known)
     assert sure.endswith(f"; poor fit: {score} on runs left out")
-    (caveat,) = [said for said in known.answer.warnings if said.startswith("poor fit")]
+    (caveat,) = [said for said in known.answer.warnings if said.startswith("Poor fit")]
     assert score in caveat
     assert f"  caveat: {caveat}" in at_the_end(known).splitlines()
     assert "predicts worse than their mean" in left_out(known)
