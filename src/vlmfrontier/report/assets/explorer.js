@@ -36,10 +36,18 @@ function current() {
 // Whether the question is the one that the page was made with.
 const isFirst = ({ target, n, budget }) => data.first !== null && target === data.main && n === START.n && budget === START.budget;
 
-// What the answer alone needs.
+let lastAnswer = null; // many pieces show it, and each in a task of its own
+
+// What the answer alone needs, computed once for each question.
 function answered() {
   const { target, n, budget } = state;
-  const { chosen, ranges } = isFirst(state) ? data.first : { chosen: engine.optimum(target, n, budget), ranges: engine.ranges(target, n, budget) };
+  const asked = `${target} ${n} ${budget}`;
+  if (lastAnswer?.asked !== asked) lastAnswer = { asked, ...answerTo(state) };
+  return lastAnswer;
+}
+
+function answerTo({ target, n, budget }) {
+  const { chosen, ranges } = isFirst({ target, n, budget }) ? data.first : { chosen: engine.optimum(target, n, budget), ranges: engine.ranges(target, n, budget) };
   const outside = data.hasData && data.warnings.n[stepOf(n)] !== null;
   const inside = (step) => !outside && step.x.every((value, k) => data.warnings.factors[k][levelOf(k, value)] === null);
   const { label, rangeName } = data.targets[target];
