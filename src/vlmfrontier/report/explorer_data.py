@@ -11,7 +11,7 @@ import numpy as np
 
 from vlmfrontier.cost.flops import CountedCost
 from vlmfrontier.figures import CATEGORIES, SEQUENCE
-from vlmfrontier.frontier.answers import ALTERNATIVES, answer
+from vlmfrontier.frontier.answers import ALTERNATIVES
 from vlmfrontier.frontier.caveats import at_end, extrapolated, patterns, sentence
 from vlmfrontier.frontier.measured import NEAREST_RUNS
 from vlmfrontier.frontier.pool import NOISE_SCORES, TAILS
@@ -122,11 +122,11 @@ def _budgets(results: Results, space: SearchSpace) -> dict[str, float]:
 
 def _first(results: Results, space: SearchSpace) -> dict[str, Any]:
     """Return the answer to the question with which the page opens, so that it is there before the page computes any."""
-    name, near, budget = results.main_target, results.config.near, results.middle_budget
+    name, budget = results.main_target, results.middle_budget
     n = float(_examples(results)["start"]) if results.table.has_data else None
-    target, sizes = results.target(name), None if n is None else np.array([n])
-    found = answer(target, results.runs, budget, n, near, results.caveats(name))
-    row = frontier_table(target, np.array([budget]), sizes, near).iloc[0]
+    found = results.answer(name, budget, n)
+    sizes = None if n is None else np.array([n])
+    row = frontier_table(results.target(name), np.array([budget]), sizes, results.config.near).iloc[0]
     x = found.choice.x
     same = np.all([values == x[factor] for factor, values in space.factors.items()], axis=0)
     return {
