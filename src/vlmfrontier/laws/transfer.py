@@ -33,6 +33,11 @@ _NOISES = np.geomspace(1e-3, 0.3, 26)
 _NOISE, _NOISE_SPREAD = 0.015, 0.7
 
 
+def bend(place: np.ndarray) -> np.ndarray:
+    """Return how far a gap is from log-linear between the largest level, at 0, and the smallest, at 1: at most 1."""
+    return 4 * place * (1 - place)
+
+
 class Kind(NamedTuple):
     """A column of Z before it is multiplied by the place of n or of another factor."""
 
@@ -53,8 +58,7 @@ class Kind(NamedTuple):
         below = np.maximum(-ratio if self.beyond else ratio, 0.0)
         if self.span is None:
             return below
-        place = np.minimum(below / self.span, 1.0)
-        return 4 * place * (1 - place)
+        return bend(np.minimum(below / self.span, 1.0))
 
     @property
     def prior(self) -> tuple[float, float]:
@@ -238,8 +242,8 @@ def _between(
     rows: np.ndarray,
 ) -> np.ndarray:
     """Return which of `rows` are tested where the bend of a factor is not 0."""
-    bend = Kind(name, name, span=columns.spans[name])
-    return bend.of(np.log(trained[name][rows] / points[name][rows])) > _FLAT
+    kind = Kind(name, name, span=columns.spans[name])
+    return kind.of(np.log(trained[name][rows] / points[name][rows])) > _FLAT
 
 
 def _columns(

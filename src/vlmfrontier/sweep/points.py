@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vlmfrontier.laws.transfer import bend
 from vlmfrontier.study.levels import levels_of
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
@@ -173,7 +174,7 @@ def most_telling(below: np.ndarray, sizes: np.ndarray, drawn: bool, count: int) 
     """
     ratios = np.log(below)
     far = ratios / np.maximum(ratios.max(axis=0), 1e-9)
-    gap, bends = np.column_stack([np.full(len(below), float(drawn)), ratios]), 4 * far * (1 - far)
+    gap, bends = np.column_stack([np.full(len(below), float(drawn)), ratios]), bend(far)
     place = [2 * heights(size) - 1 for size in sizes.T]
     own, change = np.hstack([_UNSURE * gap, _BEND * bends]), np.hstack([_WITH_SIZE * gap, _BEND_WITH * bends])
     columns = np.hstack([own, *(change * where[:, None] for where in place)])
