@@ -70,7 +70,7 @@ def validate(given: Mapping[str, Any]) -> Study:
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a configuration file; `base` is the one key that the resolved study no longer has."""
     schema = Study.model_json_schema()
-    for section in _sections(Section):
+    for section in sections(Section):
         properties = (schema if section is Study else schema["$defs"].get(section.__name__, {})).get("properties")
         for name, words in section.documentation().items() if properties else ():
             key = section.model_fields[name].alias or name
@@ -80,11 +80,11 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _sections(parent: type[Section]) -> Iterator[type[Section]]:
+def sections(parent: type[Section]) -> Iterator[type[Section]]:
     """Return every section below one."""
     for section in parent.__subclasses__():
         yield section
-        yield from _sections(section)
+        yield from sections(section)
 
 
 def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -10,7 +9,7 @@ import pytest
 import yaml
 
 from vlmfrontier.study.base import Section
-from vlmfrontier.study.load import json_schema, load_study, read_with_base
+from vlmfrontier.study.load import json_schema, load_study, read_with_base, sections
 from vlmfrontier.study.models import ModelsConfig
 from vlmfrontier.study.root import Study
 
@@ -58,14 +57,8 @@ def test_every_key_is_documented():
     undocumented = [
         f"{section.__name__}.{name}"
         for section in sections(Section)
+        if section.__module__.startswith("vlmfrontier.")
         for name in section.model_fields
         if not section.documentation().get(name)
     ]
     assert undocumented == []
-
-
-def sections(parent: type[Section]) -> Iterator[type[Section]]:
-    for child in parent.__subclasses__():
-        if child.__module__.startswith("vlmfrontier."):
-            yield child
-            yield from sections(child)
