@@ -79,17 +79,22 @@ EXIT_STATUS = (
 )
 
 
-def shown_of_failure(log: Path, capsys: pytest.CaptureFixture) -> str:
-    """Return what the terminal shows of a job that fails, told of it as Snakemake does."""
-    handler = LogHandler(OutputSettings(nocolor=True, stdout=True), None)
-    command = COMMAND.format(log=log)
-    told = {
+def figures_job(log: Path) -> dict:
+    """Return what Snakemake says of a job of no run when it starts it."""
+    return {
         "rule_name": "draw_figures",
         "rule_msg": "draw the figures",
         "wildcards": {},
         "output": ["a.png"],
         "log": [str(log)],
     }
+
+
+def shown_of_failure(log: Path, capsys: pytest.CaptureFixture) -> str:
+    """Return what the terminal shows of a job that fails, told of it as Snakemake does."""
+    handler = LogHandler(OutputSettings(nocolor=True, stdout=True), None)
+    command = COMMAND.format(log=log)
+    told = figures_job(log)
     failed = {"aux": {}, "shellcmd": command, "conda_env": None, "container_img": None, "input": []}
     error = {"msg": EXIT_STATUS.format(command=command), "exception": "RuleException"}
     for event, more in ((LogEvent.JOB_INFO, told), (LogEvent.ERROR, error), (LogEvent.JOB_ERROR, told | failed)):
@@ -123,13 +128,7 @@ def test_a_failed_job_of_no_run_is_shown_with_its_name_and_its_own_words(tmp_pat
         ["bash", ROOT / "scripts" / "job.sh", log, "bash", "-c", "echo no colours; exit 3"], check=False
     )
     assert record.returncode == 3
-    told = {
-        "rule_name": "draw_figures",
-        "rule_msg": "draw the figures",
-        "wildcards": {},
-        "output": ["a.png"],
-        "log": [str(log)],
-    }
+    told = figures_job(log)
     for event, more in ((LogEvent.JOB_INFO, {}), (LogEvent.JOB_ERROR, {"aux": {}})):
         handler.emit(logging.makeLogRecord({"event": event, "jobid": 62, "levelno": logging.INFO, **told, **more}))
     said = capsys.readouterr()

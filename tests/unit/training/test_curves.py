@@ -30,7 +30,7 @@ def watched(start: Path, *reporters: str, **finetune_settings) -> Study:  # noqa
 
 @pytest.fixture
 def kill(monkeypatch):
-    """Break off a training at a step after its last saved state, as a dead node would: nothing is told."""
+    """Break off a training at a step after its last saved state, as a dead node would: nothing more is written."""
 
     def at(step: int, train) -> None:
         loss = StudyTrainer.compute_loss
